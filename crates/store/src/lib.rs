@@ -1,0 +1,1 @@
+//! How image content is found, read, verified, put and copied.
