@@ -1,1 +1,11 @@
-//! How image content is found, read, verified, put and copied.
+//! How is content found, read and put?
+
+mod error;
+mod event;
+mod traits;
+mod verified;
+
+pub use error::{Error, ErrorKind, Result, Side};
+pub use event::{Event, Events, How, silent};
+pub use traits::*;
+pub use verified::{SourceExt, Verified};

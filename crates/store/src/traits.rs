@@ -1,0 +1,325 @@
+//! What must a place for images be able to do? [`Source`] and [`Target`], and the powers that only some places have.
+//!
+//! A store is bound to one repository, so its names are tags (of a registry) or whatever a layout or an archive calls its images, and
+//! nothing else. All traits are object-safe; conveniences live in [`SourceExt`](crate::SourceExt).
+
+use std::{fs::File, future::Future, ops::Range, pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use teu_spec::{Algorithm, Descriptor, Digest, Document, MediaType, Pick};
+
+use crate::Result;
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A stream of content. An error ends it; a stream that ends without one was whole as far as its store knows.
+pub type Reader = BoxStream<'static, Result<Bytes>>;
+
+/// Whether content is asked for as a manifest or as a blob. It comes from the position in the parent, or from the endpoint that was asked,
+/// never from a media type, which an enemy chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A manifest or an index.
+    Manifest,
+    /// A config or a layer, or any other content.
+    Blob,
+}
+
+/// Why a store is asked whether it has something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// To read it.
+    Read,
+    /// To name it in a manifest soon: the store keeps gc away from it for a while.
+    Write,
+}
+
+/// How content is fetched.
+#[derive(Clone, Debug, Default)]
+pub struct FetchOptions {
+    /// Only these bytes, counted from 0, the end excluded.
+    pub range: Option<Range<u64>>,
+    /// Where else the content can be had (a descriptor's `urls`).
+    pub urls: Vec<String>,
+}
+
+/// Content that is on its way, raw: nothing was checked.
+pub struct Fetched {
+    /// The size of the whole content in bytes, where the store knows it.
+    pub size: Option<u64>,
+    /// What the reader will give: the range asked for, or all. A store that cannot give ranges gives all, from 0.
+    pub start: u64,
+    /// The bytes.
+    pub reader: Reader,
+}
+
+/// A place that content is read from.
+pub trait Source: Send + Sync {
+    /// Finds the manifest of a name. What comes back has media type, digest and size; where the place states them (a layout's index),
+    /// platform and annotations too.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` where [`Pick::Only`] finds several images, with a message that lists them.
+    fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>>;
+
+    /// Says whether content is here, and its size; the media type is known for manifests only, and `application/octet-stream` else.
+    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>>;
+
+    /// Begins to read content, raw. [`SourceExt::open`](crate::SourceExt::open) is what all code uses but whoever assembles ranges, and a server
+    /// that sends what its store verified when it was committed.
+    fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>>;
+
+    /// The power to list.
+    fn browse(&self) -> Option<&dyn Browse>;
+
+    /// The power to hand out open files.
+    fn local(&self) -> Option<&dyn Local>;
+
+    /// Whether a manifest that is here means that all it names is here too, so that its children need not be asked for one by one.
+    fn is_closed(&self) -> bool;
+}
+
+/// What is known of content that is about to be written.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// The digest, where it is known before the bytes are.
+    pub digest: Option<Digest>,
+    /// The size in bytes, likewise.
+    pub size: Option<u64>,
+    /// The algorithm of the digest to make, where `digest` is not given.
+    pub algorithm: Algorithm,
+    /// The caller reads the content through [`Verified`](crate::Verified) and commits only after its end, so the target need not hash it again.
+    pub verified: bool,
+}
+
+impl Expected {
+    /// Content that the caller verifies while it reads it.
+    #[must_use]
+    pub fn verified(descriptor: &Descriptor) -> Self {
+        Self {
+            digest: Some(descriptor.digest),
+            size: Some(descriptor.size),
+            algorithm: descriptor.digest.algorithm(),
+            verified: true,
+        }
+    }
+}
+
+/// What the caller believes of a name that it is about to set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing: the name is set whatever it was.
+    #[default]
+    Any,
+    /// That the name is free.
+    Absent,
+    /// That the name points here.
+    Digest(Digest),
+}
+
+/// The forms that a place can keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Takes {
+    /// Indexes as well as single images.
+    pub indexes: bool,
+    /// OCI's manifests.
+    pub oci: bool,
+    /// Docker's manifests.
+    pub docker: bool,
+    /// Layers are kept uncompressed only, as in Docker's archives.
+    pub uncompressed_only: bool,
+}
+
+impl Takes {
+    /// All that there is.
+    pub const EVERYTHING: Self = Self { indexes: true, oci: true, docker: true, uncompressed_only: false };
+}
+
+/// A place that content is written to.
+pub trait Target: Send + Sync {
+    /// Begins to write a blob.
+    fn ingest(&self, expected: Expected) -> BoxFuture<'_, Result<Box<dyn Ingest>>>;
+
+    /// Puts a manifest whose children are there already, under its digest and under all `names`, which are set together or not at all
+    /// where the place can do that. `digest` is the manifest's, under the algorithm that the caller chose.
+    ///
+    /// # Errors
+    /// `Conflict` when `expect` does not hold; `MissingChildren` where the place checks; `Unsupported` for a form it does not take.
+    fn put_manifest<'a>(
+        &'a self,
+        document: &'a Document,
+        digest: &'a Digest,
+        names: &'a [String],
+        expect: Expect,
+    ) -> BoxFuture<'a, Result<Descriptor>>;
+
+    /// Makes all that was put durable and visible: an archive is written to its end, a layout is synced. Called once, last.
+    fn finish(&self) -> BoxFuture<'_, Result<()>>;
+
+    /// The forms that it keeps.
+    fn takes(&self) -> Takes;
+
+    /// The power to take over a blob from another repository without its bytes.
+    fn mount(&self) -> Option<&dyn Mount>;
+
+    /// The power to take over an open file.
+    fn adopt(&self) -> Option<&dyn Adopt>;
+
+    /// The power to delete.
+    fn delete(&self) -> Option<&dyn Delete>;
+
+    /// The power to collect garbage.
+    fn sweep(&self) -> Option<&dyn Sweep>;
+}
+
+/// A place that is read and written.
+pub trait Store: Source + Target {
+    /// The same place, to read.
+    fn as_source(&self) -> &dyn Source;
+    /// The same place, to write.
+    fn as_target(&self) -> &dyn Target;
+}
+
+impl<T: Source + Target> Store for T {
+    fn as_source(&self) -> &dyn Source {
+        self
+    }
+
+    fn as_target(&self) -> &dyn Target {
+        self
+    }
+}
+
+/// A blob that is being written. Dropped before its commit, it cleans up as well as it can.
+pub trait Ingest: Send {
+    /// Takes the next bytes.
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
+
+    /// Makes the blob visible. The digest is checked unless [`Expected::verified`] was set; the size always.
+    ///
+    /// # Errors
+    /// `Mismatch`: nothing is left behind.
+    fn commit(self: Box<Self>, digest: Option<Digest>) -> BoxFuture<'static, Result<Committed>>;
+
+    /// Drops what was written.
+    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
+}
+
+/// A blob that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A name and what it points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name, where it has one: a layout's images may have none.
+    pub name: Option<String>,
+    /// What it points at, where the place says so for free; a registry lists names alone.
+    pub descriptor: Option<Descriptor>,
+}
+
+/// A part of a list. The next part is asked for by `next`, as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items, in the place's own order.
+    pub items: Vec<T>,
+    /// Where the next page begins; none where this was the last.
+    pub next: Option<String>,
+}
+
+/// The power to list names and referrers.
+pub trait Browse: Send + Sync {
+    /// A page of names: the first, or the one that begins at `from`.
+    fn names<'a>(&'a self, from: Option<&'a str>) -> BoxFuture<'a, Result<Page<Named>>>;
+
+    /// The manifests whose subject this is, of one artifact type or of all. A subject that was never seen has none, which is no error.
+    fn referrers<'a>(
+        &'a self,
+        subject: &'a Digest,
+        artifact_type: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Descriptor>>>;
+}
+
+/// The power to hand out open files, for reflink, `copy_file_range` and sendfile.
+pub trait Local: Send + Sync {
+    /// The blob as an open regular file; none where it is not here, or lies within something else.
+    fn open_file(&self, digest: &Digest) -> Result<Option<File>>;
+}
+
+/// The power to take over an open file as a blob.
+pub trait Adopt: Send + Sync {
+    /// Copies the file's content by the cheapest means there is and, unless `trust`, checks the digest of *the copy*, so that the file
+    /// may change meanwhile. Nothing is left behind on failure.
+    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<Committed>>;
+
+    /// Whether this is worth it: the copy is cheaper than streaming.
+    fn is_preferred(&self) -> bool {
+        true
+    }
+}
+
+/// The power to take over a blob from another repository of the same registry.
+pub trait Mount: Send + Sync {
+    /// The registry that this repository belongs to, to compare with another's: scheme, host and port.
+    fn origin(&self) -> &str;
+
+    /// This repository's path, to be named as `from` by another.
+    fn repository(&self) -> &str;
+
+    /// Tries to mount; false where the registry declines, which is no error.
+    fn mount<'a>(&'a self, from: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<bool>>;
+}
+
+/// The power to delete.
+pub trait Delete: Send + Sync {
+    /// Deletes content by digest.
+    fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>>;
+
+    /// Deletes a name, and nothing else.
+    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
+}
+
+/// The power to collect garbage.
+pub trait Sweep: Send + Sync {
+    /// Keeps writers out until the session is dropped.
+    ///
+    /// # Errors
+    /// `Conflict` where a writer is at work.
+    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn SweepSession + '_>>>;
+}
+
+/// A garbage collection: no writer of ours is at work while it lives.
+pub trait SweepSession: Send + Sync {
+    /// What is named: all that is reached from here stays.
+    fn roots(&self) -> BoxFuture<'_, Result<Vec<Descriptor>>>;
+
+    /// All content that is kept, reached or not.
+    fn content(&self) -> BoxFuture<'_, Result<Vec<Kept>>>;
+
+    /// Removes content.
+    fn remove<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<()>>;
+}
+
+/// Content that a store keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// How long it has been there unchanged, where that is known: what is young may belong to a writer of another tool.
+    pub age: Option<Duration>,
+}
+
+/// The media type of content that nobody says anything of.
+#[must_use]
+pub fn octet_stream() -> MediaType {
+    MediaType::from("application/octet-stream")
+}

@@ -1,0 +1,154 @@
+//! Is it what was asked for? [`Verified`] hashes content while it streams and ends in an error where size or digest differ.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use teu_spec::{Descriptor, Document, Hasher, json};
+
+use crate::{BoxFuture, Error, ErrorKind, FetchOptions, Reader, Result, Role, Source};
+
+/// Content on its way, checked: a stream that ends well gave exactly the bytes of the descriptor. Its last chunk comes only after the digest
+/// was found right, so that a reader that stops at the expected size has not been lied to either.
+pub struct Verified {
+    reader: Reader,
+    descriptor: Descriptor,
+    left: u64,
+    hasher: Option<Hasher>,
+}
+
+impl Verified {
+    /// Checks `reader` against `descriptor`.
+    #[must_use]
+    pub fn new(descriptor: Descriptor, reader: Reader) -> Self {
+        let hasher = Some(descriptor.digest.algorithm().hasher());
+        Self { reader, left: descriptor.size, descriptor, hasher }
+    }
+
+    /// Goes on where `hasher` and `done` bytes left off: the first bytes were taken in elsewhere, and the reader gives the rest.
+    #[must_use]
+    pub fn resumed(descriptor: Descriptor, reader: Reader, hasher: Hasher, done: u64) -> Self {
+        Self { reader, left: descriptor.size.saturating_sub(done), descriptor, hasher: Some(hasher) }
+    }
+
+    /// What it is checked against.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Reads all of it into memory.
+    ///
+    /// # Errors
+    /// `TooLarge` where the descriptor says more than `limit`, before a byte is read; else what the stream says.
+    pub async fn read_all(mut self, limit: u64) -> Result<Bytes> {
+        let size = self.descriptor.size;
+        if size > limit {
+            let digest = self.descriptor.digest;
+            return Err(Error::new(ErrorKind::TooLarge, format!("{digest} has {size} bytes, more than the limit of {limit}")));
+        }
+        // The size is the descriptor's word; memory is taken as bytes come.
+        let mut all = BytesMut::new();
+        while let Some(bytes) = self.next().await {
+            all.extend_from_slice(&bytes?);
+        }
+        Ok(all.freeze())
+    }
+
+    fn fail(&mut self, message: String) -> Poll<Option<Result<Bytes>>> {
+        self.hasher = None;
+        Poll::Ready(Some(Err(Error::new(ErrorKind::Mismatch, message))))
+    }
+
+    fn end(&mut self) -> std::result::Result<(), String> {
+        let Some(hasher) = self.hasher.take() else { return Ok(()) };
+        let found = hasher.finish();
+        if found == self.descriptor.digest {
+            return Ok(());
+        }
+        Err(format!("content of {} has the digest {found}", self.descriptor.digest))
+    }
+}
+
+impl Stream for Verified {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        loop {
+            if self.hasher.is_none() {
+                return Poll::Ready(None);
+            }
+            let (digest, size) = (self.descriptor.digest, self.descriptor.size);
+            match ready!(self.reader.poll_next_unpin(context)) {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(bytes)) => {
+                    let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+                        return self.fail(format!("content of {digest} goes on past its {size} bytes"));
+                    };
+                    self.left = left;
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(&bytes);
+                    }
+                    if left == 0
+                        && let Err(message) = self.end()
+                    {
+                        return self.fail(message);
+                    }
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Some(Err(error)) => {
+                    self.hasher = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None if self.left > 0 => {
+                    let left = self.left;
+                    return self.fail(format!("content of {digest} ends {left} bytes before its {size}"));
+                }
+                // Only empty content comes here: all else was checked with its last chunk.
+                None => {
+                    if let Err(message) = self.end() {
+                        return self.fail(message);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What every source can do by what it must do.
+pub trait SourceExt: Source {
+    /// Reads content and checks it: the one way in which content is used.
+    fn open<'a>(&'a self, role: Role, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Verified>> {
+        Box::pin(async move {
+            let options = FetchOptions { range: None, urls: descriptor.urls.clone() };
+            let fetched = self.fetch(role, &descriptor.digest, options).await?;
+            if let Some(size) = fetched.size
+                && size != descriptor.size
+            {
+                let (digest, want) = (descriptor.digest, descriptor.size);
+                return Err(Error::new(ErrorKind::Mismatch, format!("content of {digest} has {size} bytes instead of {want}")));
+            }
+            Ok(Verified::new(descriptor.clone(), fetched.reader))
+        })
+    }
+
+    /// Reads a manifest or an index, checked and parsed.
+    fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
+        Box::pin(async move {
+            let raw = self.open(Role::Manifest, descriptor).await?.read_all(json::MAX_DOCUMENT).await?;
+            let document = Document::parse(raw, Some(&descriptor.media_type))
+                .map_err(|error| Error::from(error).within(format!("manifest {}", descriptor.digest)))?;
+            Ok(document)
+        })
+    }
+
+    /// Reads a small blob, such as a config, checked.
+    fn small_blob<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Bytes>> {
+        Box::pin(async move { self.open(Role::Blob, descriptor).await?.read_all(json::MAX_DOCUMENT).await })
+    }
+}
+
+impl<T: Source + ?Sized> SourceExt for T {}

@@ -1,0 +1,1 @@
+//! `dir:`: an image as flat files, in the manner of skopeo.

@@ -1,0 +1,1 @@
+//! `docker-archive:`: what `docker save` writes and `docker load` reads.

@@ -1,0 +1,1 @@
+//! `oci:`: an OCI image layout on disk (image-spec, image-layout.md).

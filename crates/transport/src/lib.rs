@@ -1,0 +1,12 @@
+//! Where do images live?
+
+#[cfg(feature = "layout")]
+pub mod directory;
+#[cfg(feature = "archives")]
+pub mod docker_archive;
+#[cfg(feature = "layout")]
+pub mod layout;
+#[cfg(feature = "archives")]
+pub mod oci_archive;
+#[cfg(feature = "remote")]
+pub mod remote;

@@ -1,0 +1,1 @@
+//! `oci-archive:`: an OCI layout in a tar file.

@@ -1,0 +1,1 @@
+//! `docker://`: registries, by distribution-spec.
