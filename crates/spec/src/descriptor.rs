@@ -12,7 +12,8 @@ pub type Annotations = BTreeMap<String, String>;
 
 /// Names content by what it is said to be, its digest and its size; image-spec 1.1's fields.
 ///
-/// It is a view: a document that is edited keeps the fields of its descriptors that stand nowhere here.
+/// It is a view: a document that is edited keeps the fields of its descriptors that stand nowhere here. Written as JSON its fields stand
+/// in the order of image-spec's own Go types, which is the order here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -40,12 +41,12 @@ pub struct Descriptor {
     /// The content itself, where it is small enough to stand in the parent; it is not trusted before its digest was checked.
     #[serde(default, with = "base64_data", skip_serializing_if = "Option::is_none")]
     pub data: Option<Bytes>,
-    /// The kind of artifact that the content is, where it is a manifest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
     /// The machine that the content is for, where it is a manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// The kind of artifact that the content is, where it is a manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
 }
 
 impl Descriptor {
@@ -59,8 +60,8 @@ impl Descriptor {
             urls: Vec::new(),
             annotations: Annotations::new(),
             data: None,
-            artifact_type: None,
             platform: None,
+            artifact_type: None,
         }
     }
 
@@ -68,6 +69,18 @@ impl Descriptor {
     #[must_use]
     pub fn of(media_type: MediaType, content: &[u8]) -> Self {
         Self::new(media_type, Digest::of(content), content.len() as u64)
+    }
+
+    /// Whether `content` is what this names: of its size and digest.
+    #[must_use]
+    pub fn names(&self, content: &[u8]) -> bool {
+        content.len() as u64 == self.size && self.digest.algorithm().digest(content) == self.digest
+    }
+
+    /// The content, where it is embedded and is what the digest and size say: what lies is as good as absent.
+    #[must_use]
+    pub fn verified_data(&self) -> Option<&Bytes> {
+        self.data.as_ref().filter(|data| self.names(data))
     }
 }
 
@@ -81,19 +94,19 @@ fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Err
 }
 
 /// `data` is base64 with padding (image-spec, descriptor.md#embedded-content).
-mod base64_data {
+pub(crate) mod base64_data {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     use bytes::Bytes;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(data: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(data: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
         match data {
             Some(data) => serializer.collect_str(&base64::display::Base64Display::new(data, &STANDARD)),
             None => serializer.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
         let text = Option::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         text.map(|text| STANDARD.decode(text.as_bytes()).map(Bytes::from))
             .transpose()

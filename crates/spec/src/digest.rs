@@ -40,7 +40,7 @@ impl Algorithm {
 
     /// The length of a digest in bytes; its hex form is twice as long.
     #[must_use]
-    pub fn len(self) -> usize {
+    pub fn digest_len(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha384 => 48,
@@ -145,14 +145,14 @@ impl Digest {
     /// The bytes, as many as the algorithm gives.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.algorithm.len()]
+        &self.bytes[..self.algorithm.digest_len()]
     }
 
     /// The lower-case hex digits after the colon.
     #[must_use]
     pub fn hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut hex = String::with_capacity(2 * self.algorithm.len());
+        let mut hex = String::with_capacity(2 * self.algorithm.digest_len());
         for byte in self.bytes() {
             hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
             hex.push(char::from(DIGITS[usize::from(byte & 15)]));
@@ -185,7 +185,7 @@ impl FromStr for Digest {
         let algorithm: Algorithm = algorithm
             .parse()
             .map_err(|_| DigestError::new(input, "the algorithm is not one of sha256, sha384, sha512"))?;
-        if hex.len() != 2 * algorithm.len() {
+        if hex.len() != 2 * algorithm.digest_len() {
             return Err(DigestError::new(input, "it has the wrong number of hex digits"));
         }
         let mut bytes = [0; LONGEST];

@@ -48,3 +48,22 @@ pub enum Error {
         reason: String,
     },
 }
+
+/// The most characters of an input that an error repeats: what arrived may be an enemy's, and long.
+const SHOWN: usize = 300;
+
+impl Error {
+    pub(crate) fn reference(input: &str, reason: impl Into<String>) -> Self {
+        Self::Reference {
+            input: input.chars().take(SHOWN).collect(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn document(what: &'static str, reason: impl Into<String>) -> Self {
+        Self::Document {
+            what,
+            reason: reason.into(),
+        }
+    }
+}

@@ -1,18 +1,25 @@
 //! What is an image made of?
 
+pub mod annotation;
+mod convert;
 mod descriptor;
 mod digest;
 mod error;
 pub mod json;
+pub mod layout;
 mod manifest;
 mod media_type;
 mod platform;
 mod reference;
+mod repository;
+mod rewrite;
 
+pub use convert::{Format, LayerCompression, Loss};
 pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error::Error;
-pub use manifest::{Document, Index, Manifest};
+pub use manifest::{Document, Index, MAX_CHILDREN, Manifest};
 pub use media_type::MediaType;
 pub use platform::Platform;
-pub use reference::{Pick, Reference, RegistryReference, Repository};
+pub use reference::{Pick, Reference};
+pub use repository::{MAX_REPOSITORY, MAX_TAG, RegistryReference, Repository, Tag};

@@ -1,11 +1,19 @@
 //! What does a manifest or an index say? [`Document`], which owns the bytes that it was read from: they are its identity.
+//!
+//! How one is made, and how one becomes another, is the question of `rewrite`; how OCI's and Docker's forms become each other, of
+//! `convert`.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
-use crate::{Annotations, Descriptor, Digest, Error, MediaType, json};
+use crate::{Annotations, Descriptor, Digest, Error, Format, MediaType, json};
+
+/// The most manifests that an index may list, and the most layers that a manifest may have.
+pub const MAX_CHILDREN: usize = 10_000;
 
 /// An image manifest (image-spec, manifest.md) or Docker's of schema 2, with the bytes it came as.
+///
+/// The fields are a view of these bytes: to change one changes no bytes, so a manifest is changed by the methods of [`Document`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     raw: Bytes,
@@ -24,6 +32,8 @@ pub struct Manifest {
 }
 
 /// An image index (image-spec, image-index.md) or Docker's manifest list, with the bytes it came as.
+///
+/// The fields are a view of these bytes: to change one changes no bytes, so an index is changed by the methods of [`Document`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
     raw: Bytes,
@@ -40,6 +50,10 @@ pub struct Index {
 }
 
 /// What a registry calls a manifest: a [`Manifest`] or an [`Index`].
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few stand side by side, and a match that looks through a box reads worse"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
     /// One image or artifact.
@@ -47,6 +61,38 @@ pub enum Document {
     /// Several.
     Index(Index),
 }
+
+const PLATFORM: json::Shape = json::Shape::Object(&[
+    ("architecture", json::Shape::Any),
+    ("os", json::Shape::Any),
+    ("os.version", json::Shape::Any),
+    ("os.features", json::Shape::Any),
+    ("variant", json::Shape::Any),
+    ("features", json::Shape::Any),
+]);
+
+const DESCRIPTOR: json::Shape = json::Shape::Object(&[
+    ("mediaType", json::Shape::Any),
+    ("digest", json::Shape::Any),
+    ("size", json::Shape::Any),
+    ("urls", json::Shape::Any),
+    ("annotations", json::Shape::Any),
+    ("data", json::Shape::Any),
+    ("platform", PLATFORM),
+    ("artifactType", json::Shape::Any),
+]);
+
+/// Manifests and indexes together: a document of one kind that has a field of the other's is refused, and `Manifests` is one.
+const DOCUMENT: json::Shape = json::Shape::Object(&[
+    ("schemaVersion", json::Shape::Any),
+    ("mediaType", json::Shape::Any),
+    ("artifactType", json::Shape::Any),
+    ("config", DESCRIPTOR),
+    ("layers", json::Shape::Array(&DESCRIPTOR)),
+    ("manifests", json::Shape::Array(&DESCRIPTOR)),
+    ("subject", DESCRIPTOR),
+    ("annotations", json::Shape::Any),
+]);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,25 +123,27 @@ struct IndexFields {
 struct Head {
     schema_version: Option<u64>,
     media_type: Option<MediaType>,
-    manifests: Option<serde::de::IgnoredAny>,
-    layers: Option<serde::de::IgnoredAny>,
-    config: Option<serde::de::IgnoredAny>,
+    manifests: Option<IgnoredAny>,
+    layers: Option<IgnoredAny>,
+    config: Option<IgnoredAny>,
 }
 
 impl Document {
     /// Reads a document strictly.
     ///
     /// `expected` is what the parent or the server called it. Where both it and the document state a type they must agree (threat 53 and
-    /// image-spec, manifest.md: `mediaType` SHOULD be used and MUST be the type itself).
+    /// image-spec, manifest.md: `mediaType` SHOULD be used and MUST be the type itself). Where neither does, as in a layout's index that
+    /// umoci wrote, the fields tell.
     ///
     /// # Errors
     /// [`Error::Json`] and [`Error::Document`] for what is malformed, [`Error::Unsupported`] for schema 1 and for types that are no manifest.
     pub fn parse(raw: Bytes, expected: Option<&MediaType>) -> Result<Self, Error> {
-        json::check(&raw)?;
-        let head: Head = read(&raw, "manifest")?;
-        let media_type = head_type(&head, expected)?;
+        json::check(&raw, DOCUMENT)?;
+        let head: Head = json::read(&raw, "manifest")?;
+        let media_type = head.kind(expected)?;
         if media_type.is_index() {
-            let fields: IndexFields = read(&raw, "index")?;
+            let fields: IndexFields = json::read(&raw, "index")?;
+            bounded(fields.manifests.len(), "manifests")?;
             Ok(Self::Index(Index {
                 raw,
                 media_type,
@@ -105,7 +153,8 @@ impl Document {
                 annotations: fields.annotations,
             }))
         } else {
-            let fields: ManifestFields = read(&raw, "manifest")?;
+            let fields: ManifestFields = json::read(&raw, "manifest")?;
+            bounded(fields.layers.len(), "layers")?;
             Ok(Self::Manifest(Manifest {
                 raw,
                 media_type,
@@ -136,6 +185,15 @@ impl Document {
         }
     }
 
+    /// In whose form it is: OCI's or Docker's.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self.media_type() {
+            MediaType::DockerManifest | MediaType::DockerManifestList => Format::Docker,
+            _ => Format::Oci,
+        }
+    }
+
     /// All that it names and that a copy needs, in the order it stands: config and layers, or manifests. The subject is no child.
     #[must_use]
     pub fn children(&self) -> Vec<Descriptor> {
@@ -157,6 +215,24 @@ impl Document {
         }
     }
 
+    /// The kind of artifact that it says it is.
+    #[must_use]
+    pub fn artifact_type(&self) -> Option<&str> {
+        match self {
+            Self::Manifest(manifest) => manifest.artifact_type.as_deref(),
+            Self::Index(index) => index.artifact_type.as_deref(),
+        }
+    }
+
+    /// Its own annotations.
+    #[must_use]
+    pub fn annotations(&self) -> &Annotations {
+        match self {
+            Self::Manifest(manifest) => &manifest.annotations,
+            Self::Index(index) => &index.annotations,
+        }
+    }
+
     /// The descriptor that names it under SHA-256.
     #[must_use]
     pub fn descriptor(&self) -> Descriptor {
@@ -168,51 +244,65 @@ impl Document {
     }
 }
 
-fn read<'de, T: Deserialize<'de>>(raw: &'de [u8], what: &'static str) -> Result<T, Error> {
-    serde_json::from_slice(raw).map_err(|error| Error::Document {
-        what,
-        reason: error.to_string(),
-    })
-}
-
-fn head_type(head: &Head, expected: Option<&MediaType>) -> Result<MediaType, Error> {
-    let invalid = |reason: String| {
-        Err(Error::Document {
-            what: "manifest",
-            reason,
-        })
-    };
-    let stated = head.media_type.as_ref().or(expected);
-    if head.schema_version == Some(1) || stated.is_some_and(MediaType::is_schema1) {
-        return Err(Error::Unsupported {
-            what: "Docker's schema 1".to_owned(),
-            advice: "it was retired in 2020; push the image again with a current tool and copy that".to_owned(),
-        });
-    }
-    if head.schema_version != Some(2) {
-        return invalid("schemaVersion is not 2".to_owned());
-    }
-    if head.manifests.is_some() && (head.layers.is_some() || head.config.is_some()) {
-        return invalid(
-            "it has both manifests and config or layers, so different readers would see different images".to_owned(),
-        );
-    }
-    if let (Some(stated), Some(expected)) = (&head.media_type, expected)
-        && stated != expected
-        && (expected.is_index() || expected.is_manifest())
-    {
-        return invalid(format!(
-            "it states the media type {stated}, but was announced as {expected}"
+fn bounded(count: usize, children: &str) -> Result<(), Error> {
+    if count > MAX_CHILDREN {
+        return Err(Error::document(
+            "manifest",
+            format!("{count} {children} are more than the limit of {MAX_CHILDREN}"),
         ));
     }
-    match stated {
-        Some(media_type) if media_type.is_index() || media_type.is_manifest() => Ok(media_type.clone()),
-        Some(media_type) if head.media_type.is_some() => Err(Error::Unsupported {
-            what: format!("a manifest of type {media_type}"),
-            advice: "OCI manifests and indexes and Docker's schema 2 are".to_owned(),
-        }),
-        // A layout or a server that says nothing useful: the shape decides, as image-spec allows mediaType to be absent.
-        _ if head.config.is_some() => Ok(MediaType::OciManifest),
-        _ => Ok(MediaType::OciIndex),
+    Ok(())
+}
+
+impl Head {
+    /// What the document is, if all that tells it agrees.
+    fn kind(&self, expected: Option<&MediaType>) -> Result<MediaType, Error> {
+        let invalid = |reason: String| Err(Error::document("manifest", reason));
+        let stated = self.media_type.as_ref();
+        if self.schema_version == Some(1) || stated.or(expected).is_some_and(MediaType::is_schema1) {
+            return Err(Error::Unsupported {
+                what: "Docker's schema 1".to_owned(),
+                advice: "it was retired in 2020; push the image again with a current tool and copy that".to_owned(),
+            });
+        }
+        if let Some(stated) = stated
+            && !stated.is_document()
+        {
+            return Err(Error::Unsupported {
+                what: format!("a manifest of type {stated}"),
+                advice: "OCI manifests and indexes and Docker's schema 2 are".to_owned(),
+            });
+        }
+        match self.schema_version {
+            Some(2) => {}
+            Some(other) => return invalid(format!("its schemaVersion is {other} and must be 2")),
+            None => return invalid("it has no schemaVersion, which must be 2".to_owned()),
+        }
+        // What a server or a parent says of it counts only where it says that it is a document at all: some layouts and servers do not.
+        let expected = expected.filter(|expected| expected.is_document());
+        if let (Some(stated), Some(expected)) = (stated, expected)
+            && stated != expected
+        {
+            return invalid(format!(
+                "it states the media type {stated}, but was announced as {expected}"
+            ));
+        }
+        let image = self.layers.is_some() || self.config.is_some();
+        if self.manifests.is_some() && image {
+            return invalid(
+                "it has both manifests and config or layers, so different readers would see different images"
+                    .to_owned(),
+            );
+        }
+        match stated.or(expected) {
+            Some(kind) if kind.is_index() && image => invalid(format!("it is a {kind}, but has config or layers")),
+            Some(kind) if !kind.is_index() && self.manifests.is_some() => {
+                invalid(format!("it is a {kind}, but has manifests"))
+            }
+            Some(kind) => Ok(kind.clone()),
+            None if image => Ok(MediaType::OciManifest),
+            None if self.manifests.is_some() => Ok(MediaType::OciIndex),
+            None => invalid("it has neither config and layers nor manifests".to_owned()),
+        }
     }
 }

@@ -93,6 +93,12 @@ impl MediaType {
         matches!(self, Self::OciManifest | Self::DockerManifest)
     }
 
+    /// Whether content of this type is what [`Document`](crate::Document) reads: an index or a manifest.
+    #[must_use]
+    pub fn is_document(&self) -> bool {
+        self.is_index() || self.is_manifest()
+    }
+
     /// Whether content of this type is Docker's schema 1, which is retired.
     #[must_use]
     pub fn is_schema1(&self) -> bool {
