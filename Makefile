@@ -1,0 +1,49 @@
+# teu's tasks. `make lab` and `make test` do all their set-up themselves, on Debian 12 as root or with sudo.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+LAB ?= $(CURDIR)/lab
+export LAB
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+build: ## the release binary
+	@scripts/setup.sh build
+	cargo build --release --package teu
+
+lab: ## the first exercise, step by step on real content: make lab [IMAGE=docker://…]
+	@scripts/setup.sh build lab
+	@scripts/lab.sh $(IMAGE)
+
+test: ## every test and every check
+	@scripts/setup.sh build peers lint
+	@scripts/test.sh
+
+lint: ## format, clippy, documentation, dependencies
+	@scripts/setup.sh build lint
+	@scripts/lint.sh
+
+bench: ## teu beside its peers: make bench [ROWS=…]
+	@scripts/setup.sh build peers
+	@scripts/bench.py $(ROWS)
+
+fuzz: ## a short run of every fuzz target: make fuzz [SECONDS_EACH=20]
+	@scripts/setup.sh build fuzz
+	@scripts/fuzz.sh $(or $(SECONDS_EACH),20)
+
+soak: ## long tests, and an hour of each fuzz target
+	@scripts/setup.sh build peers fuzz
+	cargo test --workspace --release -- --ignored
+	@scripts/fuzz.sh $(or $(SECONDS_EACH),3600)
+
+dist: ## a static binary, run in an empty root, its size guarded
+	@scripts/setup.sh build
+	@scripts/dist.sh
+
+clean: ## what the other targets made
+	rm -rf "$(LAB)"
+	cargo clean
+
+.PHONY: help build lab test lint bench fuzz soak dist clean

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs what teu's make targets need and this machine lacks. Says one line for each thing it installs, and nothing where all is there.
+#
+# usage: scripts/setup.sh GROUP…     groups: build, lab, peers, lint, fuzz
+set -euo pipefail
+
+# command:package of Debian 12, by group
+build=(cc:gcc make:make pkg-config:pkg-config git:git curl:curl)
+lab=(docker-registry:docker-registry mmdebstrap:mmdebstrap jq:jq umoci:umoci skopeo:skopeo python3:python3)
+peers=(skopeo:skopeo umoci:umoci docker-registry:docker-registry buildah:buildah podman:podman conmon:conmon runc:runc crun:crun
+  mmdebstrap:mmdebstrap zstd:zstd jq:jq python3:python3 openssl:openssl htpasswd:apache2-utils)
+
+say() { printf 'setup: %s\n' "$*"; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
+    say "cannot run as root: $*"
+    return 1
+  fi
+}
+
+# Packages whose command is not there.
+debian() {
+  local missing=() pair
+  for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair##*:}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if ! command -v apt-get >/dev/null; then
+    say "this is no Debian: please install ${missing[*]}; what needs them is skipped"
+    return 0
+  fi
+  say "installing Debian's ${missing[*]}"
+  # No daemon may start: Debian's own docker-registry configuration listens on every address.
+  local policy=/usr/sbin/policy-rc.d made=
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    made=1
+  fi
+  local log
+  log=$(mktemp)
+  if ! { as_root apt-get -qq update && as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
+    install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    say "apt-get failed:"
+    tail -n 20 "$log"
+    say "what needs ${missing[*]} is skipped"
+  fi
+  rm -f "$log"
+  if [ -n "$made" ]; then as_root rm -f "$policy"; fi
+}
+
+rust() {
+  if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
+  if command -v cargo >/dev/null; then return; fi
+  say "installing the Rust toolchain by rustup"
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile default
+}
+
+# A tool of cargo's, built from its published source.
+cargo_tool() {
+  if command -v "$1" >/dev/null || [ -x "$HOME/.cargo/bin/$1" ]; then return; fi
+  say "installing $1 by cargo (some minutes)"
+  local log
+  log=$(mktemp)
+  cargo install --quiet --locked "$1" >"$log" 2>&1 || {
+    tail -n 5 "$log"
+    say "$1 cannot be had; what needs it is skipped"
+  }
+  rm -f "$log"
+}
+
+for group in "$@"; do
+  case $group in
+    build) debian "${build[@]}"; rust ;;
+    lab) debian "${lab[@]}" ;;
+    peers) debian "${peers[@]}" ;;
+    lint) cargo_tool cargo-deny ;;
+    fuzz) cargo_tool cargo-fuzz ;;
+    *) say "no such group: $group"; exit 2 ;;
+  esac
+done
