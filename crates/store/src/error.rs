@@ -76,7 +76,13 @@ impl Error {
     /// An error of this kind. `message` says what is wrong and, where there is something, what to do.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), context: Vec::new(), side: None, cause: None }))
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            context: Vec::new(),
+            side: None,
+            cause: None,
+        }))
     }
 
     /// The same with what caused it, which is printed behind the message.

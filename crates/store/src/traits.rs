@@ -134,7 +134,12 @@ pub struct Takes {
 
 impl Takes {
     /// All that there is.
-    pub const EVERYTHING: Self = Self { indexes: true, oci: true, docker: true, uncompressed_only: false };
+    pub const EVERYTHING: Self = Self {
+        indexes: true,
+        oci: true,
+        docker: true,
+        uncompressed_only: false,
+    };
 }
 
 /// A place that content is written to.

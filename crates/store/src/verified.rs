@@ -25,13 +25,23 @@ impl Verified {
     #[must_use]
     pub fn new(descriptor: Descriptor, reader: Reader) -> Self {
         let hasher = Some(descriptor.digest.algorithm().hasher());
-        Self { reader, left: descriptor.size, descriptor, hasher }
+        Self {
+            reader,
+            left: descriptor.size,
+            descriptor,
+            hasher,
+        }
     }
 
     /// Goes on where `hasher` and `done` bytes left off: the first bytes were taken in elsewhere, and the reader gives the rest.
     #[must_use]
     pub fn resumed(descriptor: Descriptor, reader: Reader, hasher: Hasher, done: u64) -> Self {
-        Self { reader, left: descriptor.size.saturating_sub(done), descriptor, hasher: Some(hasher) }
+        Self {
+            reader,
+            left: descriptor.size.saturating_sub(done),
+            descriptor,
+            hasher: Some(hasher),
+        }
     }
 
     /// What it is checked against.
@@ -48,7 +58,10 @@ impl Verified {
         let size = self.descriptor.size;
         if size > limit {
             let digest = self.descriptor.digest;
-            return Err(Error::new(ErrorKind::TooLarge, format!("{digest} has {size} bytes, more than the limit of {limit}")));
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("{digest} has {size} bytes, more than the limit of {limit}"),
+            ));
         }
         // The size is the descriptor's word; memory is taken as bytes come.
         let mut all = BytesMut::new();
@@ -64,7 +77,9 @@ impl Verified {
     }
 
     fn end(&mut self) -> std::result::Result<(), String> {
-        let Some(hasher) = self.hasher.take() else { return Ok(()) };
+        let Some(hasher) = self.hasher.take() else {
+            return Ok(());
+        };
         let found = hasher.finish();
         if found == self.descriptor.digest {
             return Ok(());
@@ -123,13 +138,19 @@ pub trait SourceExt: Source {
     /// Reads content and checks it: the one way in which content is used.
     fn open<'a>(&'a self, role: Role, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Verified>> {
         Box::pin(async move {
-            let options = FetchOptions { range: None, urls: descriptor.urls.clone() };
+            let options = FetchOptions {
+                range: None,
+                urls: descriptor.urls.clone(),
+            };
             let fetched = self.fetch(role, &descriptor.digest, options).await?;
             if let Some(size) = fetched.size
                 && size != descriptor.size
             {
                 let (digest, want) = (descriptor.digest, descriptor.size);
-                return Err(Error::new(ErrorKind::Mismatch, format!("content of {digest} has {size} bytes instead of {want}")));
+                return Err(Error::new(
+                    ErrorKind::Mismatch,
+                    format!("content of {digest} has {size} bytes instead of {want}"),
+                ));
             }
             Ok(Verified::new(descriptor.clone(), fetched.reader))
         })
@@ -138,7 +159,11 @@ pub trait SourceExt: Source {
     /// Reads a manifest or an index, checked and parsed.
     fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
         Box::pin(async move {
-            let raw = self.open(Role::Manifest, descriptor).await?.read_all(json::MAX_DOCUMENT).await?;
+            let raw = self
+                .open(Role::Manifest, descriptor)
+                .await?
+                .read_all(json::MAX_DOCUMENT)
+                .await?;
             let document = Document::parse(raw, Some(&descriptor.media_type))
                 .map_err(|error| Error::from(error).within(format!("manifest {}", descriptor.digest)))?;
             Ok(document)
@@ -147,7 +172,12 @@ pub trait SourceExt: Source {
 
     /// Reads a small blob, such as a config, checked.
     fn small_blob<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Bytes>> {
-        Box::pin(async move { self.open(Role::Blob, descriptor).await?.read_all(json::MAX_DOCUMENT).await })
+        Box::pin(async move {
+            self.open(Role::Blob, descriptor)
+                .await?
+                .read_all(json::MAX_DOCUMENT)
+                .await
+        })
     }
 }
 
