@@ -1,5 +1,6 @@
 //! How is content found, read and put?
 
+pub mod blocking;
 mod error;
 mod event;
 mod traits;

@@ -1,0 +1,362 @@
+//! Where do async and blocking code meet? Here, and nowhere else: network code is async; files, tar and codecs are blocking.
+//!
+//! Between a task and the one worker thread of a stream goes a bounded channel of batches of [`BATCH`] bytes and more, never a hop for each
+//! small chunk. Bytes are handed over, not copied. Both ends tell an end from a break: what was cut off never looks complete.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io::{self, Read},
+};
+
+use bytes::{Buf, Bytes};
+use futures_util::{StreamExt, stream};
+use tokio::{
+    sync::mpsc,
+    task::{self, JoinError, JoinHandle},
+};
+
+use crate::{Error, ErrorKind, Reader, Result};
+
+/// How many bytes go from one side to the other at once, at least, but for the last: 256 KiB.
+pub const BATCH: usize = 256 << 10;
+
+/// How many batches may wait in a channel: enough to keep both sides at work, 1 MiB a stream.
+const WAITING: usize = 4;
+
+/// Does `work` on a thread for blocking work. It is not cut short when the future is dropped: what has begun runs to its end.
+///
+/// # Errors
+/// What `work` says; `Cancelled` where the runtime shuts down before it began.
+///
+/// # Panics
+/// Where `work` does.
+pub async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    task::spawn_blocking(work).await.map_err(join_error)?
+}
+
+/// A stream of what a blocking reader gives, in chunks of [`BATCH`]. `open` is called, and the thread taken, when the stream is first
+/// polled; when the stream is dropped, the thread ends at its next chunk.
+///
+/// The stream ends in an error where `open` or the reader fails or panics.
+pub fn reader<R: Read + Send + 'static>(open: impl FnOnce() -> Result<R> + Send + 'static) -> Reader {
+    enum State<F> {
+        New(F),
+        Running(mpsc::Receiver<Bytes>, JoinHandle<Result<()>>),
+        Ended,
+    }
+    stream::unfold(State::New(open), |state| async move {
+        let (mut receiver, worker) = match state {
+            State::New(open) => {
+                let (sender, receiver) = mpsc::channel(WAITING);
+                (receiver, task::spawn_blocking(move || pump(open()?, &sender)))
+            }
+            State::Running(receiver, worker) => (receiver, worker),
+            State::Ended => return None,
+        };
+        if let Some(bytes) = receiver.recv().await {
+            return Some((Ok(bytes), State::Running(receiver, worker)));
+        }
+        // The channel is closed by an end, an error and a panic alike: the worker tells which.
+        let end = worker.await.map_err(join_error).and_then(|outcome| outcome);
+        end.err().map(|error| (Err(error), State::Ended))
+    })
+    .boxed()
+}
+
+fn pump(mut reader: impl Read, sender: &mpsc::Sender<Bytes>) -> Result<()> {
+    loop {
+        // Reading to the end of a `Take` fills the buffer without setting it to zero first.
+        let mut buffer = Vec::with_capacity(BATCH);
+        let read = reader.by_ref().take(BATCH as u64).read_to_end(&mut buffer)?;
+        if read == 0 || sender.blocking_send(buffer.into()).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// A blocking consumer that is fed by a task.
+///
+/// Dropped before [`finish`](Self::finish), it gives its consumer an error, `Cancelled`, and the consumer cleans up on its own.
+pub struct Sink<T> {
+    sender: Option<mpsc::Sender<Batch>>,
+    worker: Option<JoinHandle<Result<T>>>,
+    batch: Vec<Bytes>,
+    batched: usize,
+}
+
+enum Batch {
+    Chunks(Vec<Bytes>),
+    End,
+}
+
+impl<T: Send + 'static> Sink<T> {
+    /// Starts `work` on a thread of its own.
+    pub fn spawn(work: impl FnOnce(Chunks) -> Result<T> + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let chunks = Chunks {
+            receiver,
+            ready: VecDeque::new(),
+            state: ChunksState::Open,
+        };
+        Self {
+            sender: Some(sender),
+            worker: Some(task::spawn_blocking(move || work(chunks))),
+            batch: Vec::new(),
+            batched: 0,
+        }
+    }
+
+    /// Hands over bytes, waiting while the consumer is far behind. Small chunks wait until they are worth a hop.
+    ///
+    /// # Errors
+    /// What the consumer failed with, if it did; `Invalid` where it ended well without wanting these bytes.
+    pub async fn send(&mut self, bytes: Bytes) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.batched += bytes.len();
+        self.batch.push(bytes);
+        if self.batched < BATCH {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    /// Says that this was all, and waits for what the consumer makes of it.
+    ///
+    /// # Errors
+    /// What the consumer failed with.
+    pub async fn finish(mut self) -> Result<T> {
+        // Where the consumer is gone already, its own outcome says why.
+        let _ = self.flush_batch().await;
+        if let Some(sender) = self.sender.take() {
+            let _ = sender.send(Batch::End).await;
+        }
+        self.outcome().await
+    }
+
+    /// Breaks off, and waits until the consumer has cleaned up.
+    pub fn abort(mut self) -> impl Future<Output = ()> + Send {
+        self.sender = None;
+        let worker = self.worker.take();
+        async move {
+            if let Some(worker) = worker {
+                // That it failed is what was asked for.
+                let _ = worker.await;
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.flush_batch().await {
+            return Ok(());
+        }
+        self.sender = None;
+        match self.outcome().await {
+            Err(error) => Err(error),
+            Ok(_) => Err(Error::new(ErrorKind::Invalid, "there is more content than was wanted")),
+        }
+    }
+
+    /// Whether the consumer is still there.
+    async fn flush_batch(&mut self) -> bool {
+        let batch = std::mem::take(&mut self.batch);
+        self.batched = 0;
+        match &self.sender {
+            _ if batch.is_empty() => true,
+            Some(sender) => sender.send(Batch::Chunks(batch)).await.is_ok(),
+            None => false,
+        }
+    }
+
+    async fn outcome(&mut self) -> Result<T> {
+        match self.worker.take() {
+            Some(worker) => worker.await.map_err(join_error)?,
+            None => Err(Error::new(ErrorKind::Cancelled, "it had failed before")),
+        }
+    }
+}
+
+/// What a [`Sink`] is fed with, in blocking code: an iterator of chunks, or a [`Read`]er of bytes. It ends only where the sink was
+/// [finished](Sink::finish); where that was dropped, it gives an error, `Cancelled`, from then on.
+pub struct Chunks {
+    receiver: mpsc::Receiver<Batch>,
+    ready: VecDeque<Bytes>,
+    state: ChunksState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ChunksState {
+    Open,
+    Finished,
+    Broken,
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Bytes>;
+
+    fn next(&mut self) -> Option<Result<Bytes>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(Ok(bytes));
+            }
+            match self.state {
+                ChunksState::Finished => return None,
+                ChunksState::Broken => return Some(Err(broken_off())),
+                ChunksState::Open => {}
+            }
+            match self.receiver.blocking_recv() {
+                Some(Batch::Chunks(chunks)) => self.ready = chunks.into(),
+                Some(Batch::End) => self.state = ChunksState::Finished,
+                None => self.state = ChunksState::Broken,
+            }
+        }
+    }
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let Some(mut bytes) = self.next().transpose()? else {
+            return Ok(0);
+        };
+        let count = bytes.len().min(buffer.len());
+        bytes.copy_to_slice(&mut buffer[..count]);
+        if !bytes.is_empty() {
+            self.ready.push_front(bytes);
+        }
+        Ok(count)
+    }
+}
+
+fn broken_off() -> Error {
+    Error::new(ErrorKind::Cancelled, "the content was broken off before its end")
+}
+
+fn join_error(error: JoinError) -> Error {
+    match error.try_into_panic() {
+        // A defect in our own code: it goes on in the task that waited for it, as if it had happened there.
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Error::new(ErrorKind::Cancelled, "the program is shutting down"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Cursor, sync::mpsc as std_mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_gives_all_in_large_chunks_and_ends() {
+        let content: Vec<u8> = (0..BATCH * 2 + 10).map(|n| n as u8).collect();
+        let expected = content.clone();
+        let chunks: Vec<Result<Bytes>> = reader(move || Ok(Cursor::new(content))).collect().await;
+        let chunks: Vec<Bytes> = chunks.into_iter().map(|chunk| chunk.expect("a chunk")).collect();
+        assert_eq!(chunks.iter().map(Bytes::len).collect::<Vec<_>>(), [BATCH, BATCH, 10]);
+        assert_eq!(chunks.concat(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_cannot_open_or_fails_midway_says_so_and_ends() {
+        let mut unopened = reader(|| Err::<Cursor<Vec<u8>>, _>(Error::new(ErrorKind::NotFound, "gone")));
+        assert_eq!(
+            unopened.next().await.map(|r| r.map_err(|e| e.kind().clone())),
+            Some(Err(ErrorKind::NotFound))
+        );
+        assert!(unopened.next().await.is_none());
+
+        struct Failing(bool);
+        impl Read for Failing {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) {
+                    return Err(io::Error::from(io::ErrorKind::StorageFull));
+                }
+                buffer[0] = 1;
+                Ok(1)
+            }
+        }
+        let outcome: Vec<_> = reader(|| Ok(Failing(false))).collect().await;
+        assert_eq!(
+            outcome.last().map(|r| r.as_ref().map_err(|e| e.kind())),
+            Some(Err(&ErrorKind::Quota))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_panics_does_not_look_complete() {
+        struct Panics;
+        impl Read for Panics {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                panic!("a defect");
+            }
+        }
+        let task = tokio::spawn(reader(|| Ok(Panics)).collect::<Vec<_>>());
+        assert!(task.await.expect_err("a panic").is_panic());
+    }
+
+    #[tokio::test]
+    async fn a_sink_hands_over_all_and_gives_the_outcome() {
+        let mut sink = Sink::spawn(|mut chunks| {
+            let mut all = Vec::new();
+            chunks.read_to_end(&mut all)?;
+            Ok(all)
+        });
+        for _ in 0..1000 {
+            sink.send(Bytes::from_static(&[7; 1000])).await.expect("sent");
+        }
+        assert_eq!(sink.finish().await.expect("an outcome"), vec![7; 1_000_000]);
+        let empty = Sink::spawn(|chunks| Ok(chunks.count()));
+        assert_eq!(empty.finish().await.expect("an outcome"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_sink_breaks_off_and_never_ends_well() {
+        let (sender, outcome) = std_mpsc::channel();
+        let mut sink = Sink::spawn(move |mut chunks: Chunks| {
+            let mut all = Vec::new();
+            let error = chunks.read_to_end(&mut all).expect_err("no end");
+            let _ = sender.send((
+                Error::from(error).kind().clone(),
+                all.len(),
+                chunks.next().map(|c| c.is_err()),
+            ));
+            Ok(())
+        });
+        sink.send(Bytes::from(vec![0; BATCH])).await.expect("sent");
+        sink.abort().await;
+        assert_eq!(
+            outcome.recv().expect("an outcome"),
+            (ErrorKind::Cancelled, BATCH, Some(true))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_sink_whose_consumer_failed_says_why() {
+        let mut sink: Sink<()> = Sink::spawn(|_| Err(Error::new(ErrorKind::Quota, "full")));
+        let mut outcome = Ok(());
+        while outcome.is_ok() {
+            outcome = sink.send(Bytes::from(vec![0; BATCH])).await;
+        }
+        assert_eq!(outcome.expect_err("full").kind(), &ErrorKind::Quota);
+        let sink: Sink<()> = Sink::spawn(|_| Err(Error::new(ErrorKind::Quota, "full")));
+        assert_eq!(sink.finish().await.expect_err("full").kind(), &ErrorKind::Quota);
+        // A consumer that is content with less than there is has not been given what it says.
+        let mut sink = Sink::spawn(|_| Ok(()));
+        let mut outcome = Ok(());
+        while outcome.is_ok() {
+            outcome = sink.send(Bytes::from(vec![0; BATCH])).await;
+        }
+        assert_eq!(outcome.expect_err("more").kind(), &ErrorKind::Invalid);
+    }
+
+    #[tokio::test]
+    async fn run_gives_the_outcome() {
+        assert_eq!(run(|| Ok(7)).await.expect("an outcome"), 7);
+        let error = run(|| Err::<(), _>(io::Error::from(io::ErrorKind::NotFound).into())).await;
+        assert_eq!(error.expect_err("an error").kind(), &ErrorKind::NotFound);
+    }
+}
