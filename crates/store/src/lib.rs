@@ -3,10 +3,14 @@
 pub mod blocking;
 mod error;
 mod event;
+mod memory;
+mod referrer;
 mod traits;
 mod verified;
 
 pub use error::{Error, ErrorKind, Result, Side};
 pub use event::{Event, Events, How, silent};
+pub use memory::Memory;
+pub use referrer::referrer;
 pub use traits::*;
 pub use verified::{SourceExt, Verified};

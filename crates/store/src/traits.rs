@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use teu_spec::{Algorithm, Descriptor, Digest, Document, MediaType, Pick};
 
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -58,7 +58,7 @@ pub struct Fetched {
 /// A place that content is read from.
 pub trait Source: Send + Sync {
     /// Finds the manifest of a name. What comes back has media type, digest and size; where the place states them (a layout's index),
-    /// platform and annotations too.
+    /// platform and annotations too. For [`Pick::Only`] a manifest without a name whose subject is here too does not count.
     ///
     /// # Errors
     /// `NotFound`; `Invalid` where [`Pick::Only`] finds several images, with a message that lists them.
@@ -105,6 +105,44 @@ impl Expected {
             verified: true,
         }
     }
+
+    /// What an [`Ingest::commit`] decides by: the digest of what was written, if it is what both the caller and this say.
+    ///
+    /// `size` was counted; `hashed` gives the digest that was made under an algorithm, and is asked for only where no one else verified.
+    ///
+    /// # Errors
+    /// `Mismatch`, with what differs.
+    pub fn check(
+        &self,
+        committed: Option<Digest>,
+        size: u64,
+        hashed: impl FnOnce(Algorithm) -> Digest,
+    ) -> Result<Digest> {
+        let mismatch = |message: String| Err(Error::new(ErrorKind::Mismatch, message));
+        if let (Some(first), Some(last)) = (self.digest, committed)
+            && first != last
+        {
+            return mismatch(format!("content was announced as {first} and committed as {last}"));
+        }
+        let wanted = committed.or(self.digest);
+        if let Some(expected) = self.size
+            && expected != size
+        {
+            let content = wanted.map_or_else(|| "content".to_owned(), |digest| format!("content of {digest}"));
+            return mismatch(format!("{content} has {size} bytes instead of {expected}"));
+        }
+        match wanted {
+            Some(wanted) if self.verified => Ok(wanted),
+            Some(wanted) => {
+                let found = hashed(wanted.algorithm());
+                if found != wanted {
+                    return mismatch(format!("content of {wanted} has the digest {found}"));
+                }
+                Ok(wanted)
+            }
+            None => Ok(hashed(self.algorithm)),
+        }
+    }
 }
 
 /// What the caller believes of a name that it is about to set.
@@ -149,6 +187,9 @@ pub trait Target: Send + Sync {
 
     /// Puts a manifest whose children are there already, under its digest and under all `names`, which are set together or not at all
     /// where the place can do that. `digest` is the manifest's, under the algorithm that the caller chose.
+    ///
+    /// Without names it is a child of what is put later, or an image without a name. A place that lists its images (a layout's index)
+    /// tells which by [`finish`](Self::finish): what no manifest that was put names is listed, without a name.
     ///
     /// # Errors
     /// `Conflict` when `expect` does not hold; `MissingChildren` where the place checks; `Unsupported` for a form it does not take.
