@@ -8,5 +8,6 @@ pub mod docker_archive;
 pub mod layout;
 #[cfg(feature = "archives")]
 pub mod oci_archive;
+pub mod policy;
 #[cfg(feature = "remote")]
 pub mod remote;
