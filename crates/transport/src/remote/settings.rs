@@ -1,0 +1,264 @@
+//! What must the caller decide? Plain [`Settings`] for all registries, and [`Access`] for one of them.
+//!
+//! Nothing here is read from the environment or from files: the caller has read `auth.json`, `registries.conf`, `certs.d` and the proxies'
+//! variables, and says here what they mean.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use teu_store::{BoxFuture, Events, Result, silent};
+
+/// What holds for all registries.
+#[derive(Clone)]
+pub struct Settings {
+    /// Sent as `User-Agent`.
+    pub user_agent: String,
+    /// Which certificate authorities are trusted, beside those of [`Tls::roots`].
+    pub roots: Roots,
+    /// Which proxies are used; none by default.
+    pub proxies: Proxies,
+    /// When and how often a failed request is tried again.
+    pub retry: Retry,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// How many blobs are downloaded from one registry at a time, and how many are uploaded to it.
+    pub transfers_per_registry: usize,
+    /// Where parts of blobs are kept, so that an interrupted download goes on in the next run; nowhere by default.
+    pub partials: Option<Partials>,
+    /// How names of hosts become addresses.
+    pub resolver: Resolver,
+    /// Is told of retries, warnings of registries, and the progress of a download that goes on where an earlier run left off.
+    pub events: Events,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("teu/", env!("CARGO_PKG_VERSION")).to_owned(),
+            roots: Roots::default(),
+            proxies: Proxies::default(),
+            retry: Retry::default(),
+            timeouts: Timeouts::default(),
+            transfers_per_registry: 16,
+            partials: None,
+            resolver: Resolver::default(),
+            events: silent(),
+        }
+    }
+}
+
+/// Which certificate authorities are trusted.
+#[derive(Clone, Debug, Default)]
+pub enum Roots {
+    /// Those of the system, at the places where Linux distributions keep them.
+    #[default]
+    System,
+    /// Those of these files and of all files of these directories, in PEM: what `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+    Paths {
+        /// Files of one certificate or more each.
+        files: Vec<PathBuf>,
+        /// Directories of such files.
+        directories: Vec<PathBuf>,
+    },
+    /// These alone.
+    Given(Vec<CertificateDer<'static>>),
+}
+
+/// Which proxies are used: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say. A URL may hold `user:password@`.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// For requests over plain HTTP.
+    pub http: Option<String>,
+    /// For requests over TLS.
+    pub https: Option<String>,
+    /// Hosts that are reached without a proxy: a list separated by commas, of names (with all below them), addresses, CIDR blocks, or `*`.
+    pub none_for: String,
+}
+
+/// When and how often a failed request is tried again: after failures of the connection, 408, 429, 500, 502, 503 and 504, and only where the
+/// request can be repeated without harm.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// How many times after the first; 0 for never.
+    pub times: u32,
+    /// The wait before the first repetition; it doubles with each, and a random part of up to half is taken off.
+    pub delay: Duration,
+    /// The longest wait, also where a registry's `Retry-After` asks for more.
+    pub longest: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            times: 3,
+            delay: Duration::from_millis(500),
+            longest: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How long to wait for what.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For the head of an answer, once the request was sent. Some registries move a blob to their storage before they answer its upload.
+    pub answer: Duration,
+    /// For the next bytes of a body, in either direction.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            answer: Duration::from_secs(300),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Where parts of blobs are kept, so that an interrupted download goes on in the next run.
+///
+/// The directory may be shared between processes. A part is used by one of them at a time; the others download without it.
+#[derive(Clone, Debug)]
+pub struct Partials {
+    /// The directory; it is made where it is absent, for its owner alone.
+    pub directory: PathBuf,
+    /// The most bytes that all parts may have together; the oldest make room.
+    pub bound: u64,
+    /// A blob is kept only where losing it would cost at least so long, by the speed at which its beginning came: writing every byte twice
+    /// is no help on a fast network.
+    pub worth: Duration,
+}
+
+impl Partials {
+    /// Parts in `directory`: 8 GiB at most, of blobs that take longer than three seconds.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            bound: 8 << 30,
+            worth: Duration::from_secs(3),
+        }
+    }
+}
+
+/// How names of hosts become addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resolver {
+    /// As the system does it; but [`Self::Own`] in a static binary, whose C library could not load the system's plug-ins.
+    #[default]
+    Automatic,
+    /// `/etc/hosts` and DNS by `/etc/resolv.conf`, without the C library.
+    Own,
+}
+
+/// What holds for one registry.
+#[derive(Clone)]
+pub struct Access {
+    /// Whose certificate is trusted, and what is shown.
+    pub tls: Tls,
+    /// Whether plain HTTP may be spoken.
+    pub plain_http: PlainHttp,
+    /// Who we are; nobody by default.
+    pub credentials: Option<Arc<dyn CredentialSource>>,
+    /// Hosts, `host` or `host:port`, that this registry may send us to for a token, beside its own site.
+    pub realms: Vec<String>,
+    /// The size of the pieces in which blobs are uploaded to a registry that cannot take them whole; none for whole blobs.
+    pub chunk: Option<u64>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            tls: Tls::default(),
+            plain_http: PlainHttp::Never,
+            credentials: None,
+            realms: Vec::new(),
+            chunk: None,
+        }
+    }
+}
+
+/// Whether plain HTTP may be spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// Only HTTPS.
+    #[default]
+    Never,
+    /// Where HTTPS cannot be had: what skopeo's `--tls-verify=false` and registries.conf's `insecure` mean.
+    Fallback,
+    /// Only plain HTTP.
+    Always,
+}
+
+/// Whose certificate is trusted, and what is shown.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Certificate authorities beside [`Settings::roots`]: the `*.crt` of `certs.d`.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// The certificate to show where the registry asks: a pair of `*.cert` and `*.key` of `certs.d`. Only the registry's own host sees it.
+    pub client: Option<Arc<ClientCertificate>>,
+    /// Any certificate will do.
+    pub skip_verify: bool,
+}
+
+/// A certificate with its chain, and its key.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    /// The certificate, then those that vouch for it.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Who we are to a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A user's name and password, or token in its place.
+    Basic {
+        /// The name.
+        username: String,
+        /// The password.
+        password: String,
+    },
+    /// What `docker login` got from a token server in exchange for a password: auth.json's `identitytoken`.
+    IdentityToken(String),
+    /// A token for the registry itself: skopeo's `--registry-token`.
+    Bearer(String),
+}
+
+/// Secrets stay out of logs (threat 97).
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Basic { .. } => "Basic",
+            Self::IdentityToken(_) => "IdentityToken",
+            Self::Bearer(_) => "Bearer",
+        })
+    }
+}
+
+/// Knows who we are.
+pub trait CredentialSource: Send + Sync {
+    /// The credential for a repository of a registry, both as in a [`teu_spec::Repository`]; for the registry as a whole, where `repository`
+    /// is none. `Ok(None)` for nobody, which many registries let pull.
+    ///
+    /// It is asked once a repository, when the registry wants to know.
+    ///
+    /// # Errors
+    /// What kept it from knowing, such as a credential helper that failed: the request that needed it fails too.
+    fn lookup<'a>(
+        &'a self,
+        registry: &'a str,
+        repository: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<Credential>>>;
+}
+
+/// The same for every repository.
+impl CredentialSource for Credential {
+    fn lookup<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> BoxFuture<'a, Result<Option<Credential>>> {
+        Box::pin(std::future::ready(Ok(Some(self.clone()))))
+    }
+}
