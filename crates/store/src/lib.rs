@@ -5,6 +5,8 @@ mod error;
 mod event;
 mod memory;
 mod referrer;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
 mod traits;
 mod verified;
 
