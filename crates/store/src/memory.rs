@@ -13,8 +13,8 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
     BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest, Intent,
-    Kept, Local, Mount, Named, Page, Result, Role, Source, Sweep, SweepSession, Takes, Target, octet_stream, referrer,
-    traits::Adopt,
+    Kept, Local, Mount, Named, Origin, Page, Result, Role, Source, Sweep, SweepSession, Takes, Target, octet_stream,
+    referrer, traits::Adopt,
 };
 
 /// How many items a page holds: few, so that small tests turn pages too.
@@ -320,6 +320,10 @@ impl Source for Memory {
 
     fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        None
     }
 }
 

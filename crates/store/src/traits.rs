@@ -79,6 +79,19 @@ pub trait Source: Send + Sync {
 
     /// Whether a manifest that is here means that all it names is here too, so that its children need not be asked for one by one.
     fn is_closed(&self) -> bool;
+
+    /// The registry and the repository that content comes from, so that a [`Mount`] of the same registry can take it over; none where
+    /// this is no registry. After a [`resolve`](Self::resolve) it is where that was found, be it a mirror.
+    fn origin(&self) -> Option<Origin>;
+}
+
+/// A repository of a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The registry: scheme, host and port, always in one spelling, such as `https://registry.example:443`.
+    pub registry: String,
+    /// The repository's path.
+    pub repository: String,
 }
 
 /// What is known of content that is about to be written.
@@ -313,13 +326,10 @@ pub trait Adopt: Send + Sync {
 
 /// The power to take over a blob from another repository of the same registry.
 pub trait Mount: Send + Sync {
-    /// The registry that this repository belongs to, to compare with another's: scheme, host and port.
-    fn origin(&self) -> &str;
+    /// This repository and its registry. Another [`Source::origin`] of the same registry can be mounted from.
+    fn origin(&self) -> Origin;
 
-    /// This repository's path, to be named as `from` by another.
-    fn repository(&self) -> &str;
-
-    /// Tries to mount; false where the registry declines, which is no error.
+    /// Tries to mount from the repository `from`; false where the registry declines, which is no error.
     fn mount<'a>(&'a self, from: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<bool>>;
 }
 
