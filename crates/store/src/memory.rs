@@ -386,6 +386,10 @@ impl Target for Memory {
         self.takes
     }
 
+    fn readable(&self) -> Option<&dyn Source> {
+        Some(self)
+    }
+
     fn mount(&self) -> Option<&dyn Mount> {
         None
     }

@@ -220,6 +220,9 @@ pub trait Target: Send + Sync {
     /// The forms that it keeps.
     fn takes(&self) -> Takes;
 
+    /// The same place, to ask what is there already; none where it can only be written, as an archive.
+    fn readable(&self) -> Option<&dyn Source>;
+
     /// The power to take over a blob from another repository without its bytes.
     fn mount(&self) -> Option<&dyn Mount>;
 
