@@ -236,7 +236,7 @@ fn broken_off() -> Error {
     Error::new(ErrorKind::Cancelled, "the content was broken off before its end")
 }
 
-fn join_error(error: JoinError) -> Error {
+pub(crate) fn join_error(error: JoinError) -> Error {
     match error.try_into_panic() {
         // A defect in our own code: it goes on in the task that waited for it, as if it had happened there.
         Ok(panic) => std::panic::resume_unwind(panic),

@@ -1,8 +1,10 @@
 //! How is content found, read and put?
 
 pub mod blocking;
+pub mod copy;
 mod error;
 mod event;
+pub mod graph;
 mod memory;
 mod referrer;
 #[cfg(any(test, feature = "suite"))]

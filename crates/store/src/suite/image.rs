@@ -106,7 +106,7 @@ impl Image {
 
 /// A tar archive of one file, in ustar form.
 #[must_use]
-pub(super) fn layer(name: &str, content: &[u8]) -> Bytes {
+pub(crate) fn layer(name: &str, content: &[u8]) -> Bytes {
     let mut header = [0_u8; 512];
     let mut field = |place: usize, text: &str| header[place..place + text.len()].copy_from_slice(text.as_bytes());
     field(0, name);
@@ -128,7 +128,7 @@ pub(super) fn layer(name: &str, content: &[u8]) -> Bytes {
 }
 
 /// An index of these images, each for a machine of its own.
-pub(super) fn index(images: &[&Image]) -> Document {
+pub(crate) fn index(images: &[&Image]) -> Document {
     let machines = ["amd64", "arm64", "s390x", "riscv64"];
     let manifests: Vec<Descriptor> = images
         .iter()

@@ -11,7 +11,7 @@
 //! said. A behaviour writes first, finishes, and only then reads, so that archives can show it too.
 
 mod blobs;
-mod image;
+pub(crate) mod image;
 mod manifests;
 mod powers;
 

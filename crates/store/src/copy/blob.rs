@@ -1,0 +1,194 @@
+//! How does a blob get from here to there? By the cheapest way that holds: it is there; the registry mounts it; the file system copies it; it
+//! is streamed, and hashed exactly once.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use teu_spec::Descriptor;
+use tokio::task::JoinHandle;
+
+use crate::{
+    Error, ErrorKind, Event, Events, Expected, FetchOptions, How, Intent, Origin, Reader, Result, Role, Side, Source,
+    SourceExt, Target, blocking,
+};
+
+/// Bytes between two reports of progress.
+const REPORT: u64 = 1 << 20;
+
+/// Up to here a blob is copied where the walk runs: a task of its own would cost more than it saves.
+const SMALL: u64 = 64 << 10;
+
+/// The two ends of a copy, and what holds for every blob of it.
+#[derive(Clone)]
+pub(super) struct Ends {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) target: Arc<dyn Target>,
+    /// The repository that can be mounted from, where both ends are of one registry.
+    pub(super) mount_from: Option<String>,
+    pub(super) trust: bool,
+    pub(super) events: Events,
+}
+
+impl Ends {
+    pub(super) fn new(source: Arc<dyn Source>, target: Arc<dyn Target>, trust: bool, events: Events) -> Self {
+        let mount_from = mount_from(source.origin(), &*target);
+        // Only what lies here can be trusted, and only because a person said so.
+        let trust = trust && source.local().is_some();
+        Self {
+            source,
+            target,
+            mount_from,
+            trust,
+            events,
+        }
+    }
+
+    /// Copies a blob as it is.
+    pub(super) async fn copy(&self, blob: &Descriptor) -> Result<How> {
+        // The registry answers a mount of what is there already as it answers any other, so that one question is enough.
+        if let (Some(from), Some(mount)) = (&self.mount_from, self.target.mount()) {
+            let mounted = mount.mount(from, &blob.digest).await;
+            if mounted.map_err(|error| error.on(Side::Destination))? {
+                return Ok(How::Mounted);
+            }
+        }
+        if self.has(blob).await? {
+            return Ok(How::Existed);
+        }
+        if self.adopted(blob).await? {
+            return Ok(How::Linked);
+        }
+        if blob.size <= SMALL {
+            self.stream(blob).await?;
+        } else {
+            let (ends, blob) = (self.clone(), blob.clone());
+            Task::spawn(async move { ends.stream(&blob).await }).join().await?;
+        }
+        Ok(How::Copied)
+    }
+
+    /// Whether the target has a blob. What it has of another size is broken, and is written again.
+    async fn has(&self, blob: &Descriptor) -> Result<bool> {
+        let Some(readable) = self.target.readable() else {
+            return Ok(false);
+        };
+        let found = readable.stat(Role::Blob, &blob.digest, Intent::Write).await;
+        let found = found.map_err(|error| error.on(Side::Destination))?;
+        Ok(found.is_some_and(|found| found.size == blob.size))
+    }
+
+    /// Whether the target took over the source's file.
+    async fn adopted(&self, blob: &Descriptor) -> Result<bool> {
+        let (Some(local), Some(adopt)) = (self.source.local(), self.target.adopt()) else {
+            return Ok(false);
+        };
+        if !adopt.is_preferred() {
+            return Ok(false);
+        }
+        let Some(file) = local.open_file(&blob.digest).map_err(|error| error.on(Side::Source))? else {
+            return Ok(false);
+        };
+        match adopt.adopt(file, blob, self.trust).await {
+            Ok(_) => Ok(true),
+            // What was wrong is what was in the file.
+            Err(error) if *error.kind() == ErrorKind::Mismatch => Err(error.on(Side::Source)),
+            Err(error) => Err(error.on(Side::Destination)),
+        }
+    }
+
+    async fn stream(&self, blob: &Descriptor) -> Result<()> {
+        let mut reader = self.open(blob).await.map_err(|error| error.on(Side::Source))?;
+        let ingest = self.target.ingest(Expected::verified(blob)).await;
+        let mut ingest = ingest.map_err(|error| error.on(Side::Destination))?;
+        let mut progress = Progress::new(&self.events, blob);
+        while let Some(bytes) = reader.next().await {
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    let error = error.on(Side::Source);
+                    // The first error is the one that counts.
+                    let _ = ingest.abort().await;
+                    return Err(error);
+                }
+            };
+            progress.add(bytes.len());
+            ingest.write(bytes).await.map_err(|error| error.on(Side::Destination))?;
+        }
+        let committed = ingest.commit(Some(blob.digest)).await;
+        committed.map_err(|error| error.on(Side::Destination))?;
+        Ok(())
+    }
+
+    /// The content of a blob: checked, unless the source is trusted.
+    pub(super) async fn open(&self, blob: &Descriptor) -> Result<Reader> {
+        if !self.trust {
+            return Ok(self.source.open(Role::Blob, blob).await?.boxed());
+        }
+        let fetched = self
+            .source
+            .fetch(Role::Blob, &blob.digest, FetchOptions::default())
+            .await?;
+        Ok(fetched.reader)
+    }
+}
+
+/// The repository to mount from: another one, of the registry that the target is in.
+fn mount_from(source: Option<Origin>, target: &dyn Target) -> Option<String> {
+    let (source, target) = (source?, target.mount()?.origin());
+    (source.registry == target.registry && source.repository != target.repository).then_some(source.repository)
+}
+
+/// Reports how far a blob is, now and then.
+pub(super) struct Progress<'a> {
+    events: &'a Events,
+    blob: &'a Descriptor,
+    done: u64,
+    reported: u64,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(events: &'a Events, blob: &'a Descriptor) -> Self {
+        Self {
+            events,
+            blob,
+            done: 0,
+            reported: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.done += bytes as u64;
+        if self.done - self.reported >= REPORT || self.done == self.blob.size {
+            self.reported = self.done;
+            (self.events)(Event::BlobProgress {
+                digest: self.blob.digest,
+                done: self.done,
+            });
+        }
+    }
+}
+
+/// Work of its own, on any thread, that ends when this is dropped.
+pub(super) struct Task<T>(JoinHandle<Result<T>>);
+
+impl<T: Send + 'static> Task<T> {
+    pub(super) fn spawn(work: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+
+    pub(super) async fn join(mut self) -> Result<T> {
+        (&mut self.0).await.map_err(blocking::join_error)?
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An error about the content of one blob says which.
+pub(super) fn of_blob(blob: &Descriptor) -> impl FnOnce(Error) -> Error {
+    let digest = blob.digest;
+    move |error| error.within(format!("copying blob {digest}"))
+}

@@ -1,0 +1,179 @@
+//! How does an image get from one place to another? [`copy`]: the walk of [`graph`](crate::graph) whose visitor puts what it comes to.
+//!
+//! Children come before parents and names last, so that an interruption, such as dropping the future, leaves at most content that nothing
+//! names. Nothing is copied that is there already, and no byte changes unless that was asked for or the target takes no other form.
+
+mod blob;
+mod choose;
+mod visit;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
+
+use teu_spec::{Descriptor, Digest, Document, Format, Pick};
+
+pub use choose::Which;
+
+use crate::{
+    ErrorKind, Event, Events, Expect, Intent, Result, Role, Side, Source, Target,
+    graph::{Fold, Limits},
+};
+use blob::Ends;
+use visit::{Copier, Known, Tally};
+
+/// How a copy is done.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What of an index is copied.
+    pub which: Which,
+    /// Whether what is about the image (signatures, inventories) is copied too, and what is about that.
+    pub referrers: bool,
+    /// Whether it is an error where a manifest could not keep its digest.
+    pub preserve_digests: bool,
+    /// The form of the manifests; none keeps theirs where the target takes it.
+    pub format: Option<Format>,
+    /// Whether non-distributable layers are copied, instead of being named by their `urls` alone.
+    pub foreign: bool,
+    /// Whether content that lies in a local source is taken without checking it.
+    pub trust_source: bool,
+    /// What the names of the image are believed to be.
+    pub expect: Expect,
+    /// How many blobs and manifests are copied side by side.
+    pub jobs: usize,
+    /// How large an image may be.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            which: Which::default(),
+            referrers: false,
+            preserve_digests: false,
+            format: None,
+            foreign: false,
+            trust_source: false,
+            expect: Expect::Any,
+            jobs: 6,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a copy did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// What the source's name led to: the index, even where one image of it was copied.
+    pub source: Descriptor,
+    /// What the target's names point at.
+    pub descriptor: Descriptor,
+    /// Blobs whose content went to the target.
+    pub blobs: usize,
+    /// Their bytes, as they were at the source.
+    pub bytes: u64,
+    /// Manifests that were put.
+    pub manifests: usize,
+    /// Referrers that came along.
+    pub referrers: Vec<Descriptor>,
+}
+
+/// Copies the image that `pick` leads to from `source` to `target` and gives it `names` there, last and together.
+///
+/// What was copied is durable only when the caller has called [`Target::finish`], which comes after the last copy into that target.
+///
+/// # Errors
+/// The first that came up, with the [side](crate::Error::side) that it was on. Nothing is named then that was not before; blobs and
+/// manifests that were whole may stay, for the next attempt or for gc.
+pub async fn copy(
+    source: Arc<dyn Source>,
+    pick: &Pick,
+    target: Arc<dyn Target>,
+    names: &[String],
+    options: &Options,
+    events: &Events,
+) -> Result<Copied> {
+    let top = source.resolve(pick).await.map_err(|error| {
+        error
+            .on(Side::Source)
+            .within(format!("finding {}", choose::picked(pick)))
+    })?;
+    let (root, read) = match &options.which {
+        Which::One(platform) => choose::descend(&*source, &top, platform, options.limits).await?,
+        _ => (top.clone(), Vec::new()),
+    };
+    let ends = Ends::new(
+        Arc::clone(&source),
+        Arc::clone(&target),
+        options.trust_source,
+        Arc::clone(events),
+    );
+    let mut copier = Copier {
+        ends,
+        options,
+        names,
+        known: Known::default(),
+        read: Mutex::new(read.into_iter().collect::<HashMap<Digest, Document>>()),
+        tally: Tally::default(),
+    };
+    if copier.is_identity() && !matches!(options.which, Which::Several { sparse: false, .. }) {
+        copier.known = known(&*target, &root, names).await?;
+    }
+    let descriptor = if copier.known.complete && copier.known.named {
+        (events)(Event::ManifestDone {
+            descriptor: root.clone(),
+            names: names.to_vec(),
+            existed: true,
+        });
+        Some(root.clone())
+    } else {
+        let fold = Fold::new(&*source, &copier, options.limits, options.jobs);
+        fold.visit(&root).await?
+    };
+    let tally = copier.tally;
+    let _ = tally.unchanged.lock().unwrap_or_else(PoisonError::into_inner).len();
+    Ok(Copied {
+        source: top,
+        descriptor: descriptor.unwrap_or(root),
+        blobs: tally.blobs.load(Ordering::Relaxed),
+        bytes: tally.bytes.load(Ordering::Relaxed),
+        manifests: tally.manifests.load(Ordering::Relaxed),
+        referrers: Vec::new(),
+    })
+}
+
+/// Asks the target, as few questions as there can be, whether all of an image is there, and under these names.
+async fn known(target: &dyn Target, root: &Descriptor, names: &[String]) -> Result<Known> {
+    let Some(readable) = target.readable() else {
+        return Ok(Known::default());
+    };
+    let mut named = true;
+    let mut present = false;
+    for name in names {
+        let found = readable.resolve(&Pick::Name(name.clone())).await;
+        let here = match found {
+            Ok(found) => found.digest == root.digest,
+            // Whoever may write here and not read finds out by writing.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => false,
+            Err(error) => return Err(error.on(Side::Destination)),
+        };
+        named &= here;
+        present |= here;
+    }
+    if !present && readable.is_closed() {
+        let found = readable.stat(Role::Manifest, &root.digest, Intent::Write).await;
+        present = found.map_err(|error| error.on(Side::Destination))?.is_some();
+    }
+    // Without a name only a registry has an image by having its manifest; others list it.
+    if names.is_empty() {
+        named = present && readable.origin().is_some();
+    }
+    Ok(Known {
+        complete: present && readable.is_closed(),
+        named,
+    })
+}
+
+#[cfg(test)]
+mod tests;

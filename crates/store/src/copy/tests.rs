@@ -1,0 +1,151 @@
+//! What a copy promises, between stores in memory.
+
+use std::sync::{Arc, Mutex};
+
+use teu_spec::{Descriptor, Digest, Pick, Platform};
+
+use super::{Copied, Options, Which, copy};
+use crate::{
+    Event, Events, How, Memory, Result, Source, SourceExt, Takes, Target, silent,
+    suite::{Image, image::index},
+};
+
+/// Events, kept.
+fn recorded() -> (Events, Arc<Mutex<Vec<Event>>>) {
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let record = Arc::clone(&all);
+    (Arc::new(move |event| record.lock().expect("events").push(event)), all)
+}
+
+/// A store with one index, `all`, of two images.
+async fn two_images() -> (Memory, Vec<Image>, Descriptor) {
+    let store = Memory::new();
+    let images = vec![
+        Image::small(Takes::EVERYTHING, "one"),
+        Image::small(Takes::EVERYTHING, "two"),
+    ];
+    for image in &images {
+        image.put(&store, &[]).await.expect("put");
+    }
+    let document = index(&[&images[0], &images[1]]);
+    let digest = Digest::of(document.raw());
+    let top = store
+        .put_manifest(&document, &digest, &["all".to_owned()], Default::default())
+        .await
+        .expect("put");
+    (store, images, top)
+}
+
+fn all() -> Options {
+    Options {
+        which: Which::All,
+        ..Options::default()
+    }
+}
+
+async fn copied(source: &Memory, name: &str, target: &Memory, options: &Options) -> Result<Copied> {
+    let (source, target) = (Arc::new(source.clone()), Arc::new(target.clone()));
+    let pick = Pick::Name(name.to_owned());
+    copy(source, &pick, target, &["copy".to_owned()], options, &silent()).await
+}
+
+async fn resolved(store: &Memory, name: &str) -> Result<Descriptor> {
+    store.resolve(&Pick::Name(name.to_owned())).await
+}
+
+#[tokio::test]
+async fn an_index_arrives_whole_and_its_shared_layer_once() {
+    let (source, images, top) = two_images().await;
+    let target = Memory::new();
+    let copied = copied(&source, "all", &target, &all()).await.expect("copied");
+    assert_eq!((&copied.source, &copied.descriptor), (&top, &top));
+    // Two configs, two layers of their own, one that they share.
+    assert_eq!((copied.blobs, copied.manifests), (5, 3));
+    assert_eq!(target.len(), 8);
+    assert_eq!(resolved(&target, "copy").await.expect("resolved"), top);
+    for image in &images {
+        for child in image.document.children() {
+            target.small_blob(&child).await.expect("a blob");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_machines_image_is_copied_without_its_index() {
+    let (source, images, top) = two_images().await;
+    let target = Memory::new();
+    let options = Options {
+        which: Which::One(Platform::new("linux", "arm64")),
+        ..Options::default()
+    };
+    let copied = copied(&source, "all", &target, &options).await.expect("copied");
+    assert_eq!(copied.source, top);
+    assert_eq!(copied.descriptor.digest, images[1].digest);
+    assert_eq!(
+        resolved(&target, "copy").await.expect("resolved").digest,
+        images[1].digest
+    );
+    assert_eq!(target.len(), 4);
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_not_copied_again() {
+    let (source, _, top) = two_images().await;
+    let target = Memory::new();
+    copied(&source, "all", &target, &all()).await.expect("copied");
+    let (events, happened) = recorded();
+    let pick = Pick::Name("all".to_owned());
+    let again = copy(
+        Arc::new(source),
+        &pick,
+        Arc::new(target),
+        &["copy".to_owned()],
+        &all(),
+        &events,
+    )
+    .await
+    .expect("copied");
+    assert_eq!((again.blobs, again.bytes, again.manifests), (0, 0, 0));
+    assert_eq!(
+        *happened.lock().expect("events"),
+        [Event::ManifestDone {
+            descriptor: top,
+            names: vec!["copy".to_owned()],
+            existed: true
+        }]
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_closed_is_asked_for_every_blob() {
+    let (source, images, _) = two_images().await;
+    let target = Memory::sparse();
+    copied(&source, "all", &target, &all()).await.expect("copied");
+    let lost = images[0].document.children()[2].digest;
+    let role = crate::Role::Blob;
+    crate::Delete::delete(&target, role, &lost).await.expect("deleted");
+    let again = copied(&source, "all", &target, &all()).await.expect("copied");
+    assert_eq!((again.blobs, again.manifests), (1, 0));
+    assert_eq!(target.len(), 8);
+}
+
+#[tokio::test]
+async fn every_blob_is_told_of() {
+    let (source, _, _) = two_images().await;
+    let (events, happened) = recorded();
+    let pick = Pick::Name("all".to_owned());
+    let target = Arc::new(Memory::new());
+    copy(Arc::new(source), &pick, target, &["copy".to_owned()], &all(), &events)
+        .await
+        .expect("copied");
+    let happened = happened.lock().expect("events");
+    let copied = |event: &&Event| matches!(event, Event::BlobDone { how: How::Copied, .. });
+    let started = |event: &&Event| matches!(event, Event::BlobStarted { .. });
+    assert_eq!(happened.iter().filter(started).count(), 5);
+    assert_eq!(happened.iter().filter(copied).count(), 5);
+    let last = happened.last().expect("an event");
+    assert!(
+        matches!(last, Event::ManifestDone { names, existed: false, .. } if names == &["copy"]),
+        "{last:?}"
+    );
+}
