@@ -5,11 +5,12 @@
 
 mod blob;
 mod choose;
+mod referrers;
 mod visit;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use teu_spec::{Descriptor, Digest, Document, Format, Pick};
@@ -109,37 +110,42 @@ pub async fn copy(
         options.trust_source,
         Arc::clone(events),
     );
+    let tally = Tally::default();
     let mut copier = Copier {
         ends,
         options,
+        which: &options.which,
         names,
         known: Known::default(),
         read: Mutex::new(read.into_iter().collect::<HashMap<Digest, Document>>()),
-        tally: Tally::default(),
+        tally: &tally,
     };
     if copier.is_identity() && !matches!(options.which, Which::Several { sparse: false, .. }) {
         copier.known = known(&*target, &root, names).await?;
     }
-    let descriptor = if copier.known.complete && copier.known.named {
+    let descriptor = if copier.known.complete && copier.known.named && !options.referrers {
         (events)(Event::ManifestDone {
             descriptor: root.clone(),
             names: names.to_vec(),
             existed: true,
         });
-        Some(root.clone())
+        root
     } else {
         let fold = Fold::new(&*source, &copier, options.limits, options.jobs);
-        fold.visit(&root).await?
+        fold.visit(&root).await?.unwrap_or(root)
     };
-    let tally = copier.tally;
-    let _ = tally.unchanged.lock().unwrap_or_else(PoisonError::into_inner).len();
+    let referrers = if options.referrers {
+        referrers::copy(&*source, &copier.ends, options, &tally).await?
+    } else {
+        Vec::new()
+    };
     Ok(Copied {
         source: top,
-        descriptor: descriptor.unwrap_or(root),
+        descriptor,
         blobs: tally.blobs.load(Ordering::Relaxed),
         bytes: tally.bytes.load(Ordering::Relaxed),
         manifests: tally.manifests.load(Ordering::Relaxed),
-        referrers: Vec::new(),
+        referrers,
     })
 }
 

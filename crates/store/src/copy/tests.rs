@@ -7,7 +7,7 @@ use teu_spec::{Descriptor, Digest, Pick, Platform};
 use super::{Copied, Options, Which, copy};
 use crate::{
     Event, Events, How, Memory, Result, Source, SourceExt, Takes, Target, silent,
-    suite::{Image, image::index},
+    suite::{Image, image::index, powers::about},
 };
 
 /// Events, kept.
@@ -148,4 +148,37 @@ async fn every_blob_is_told_of() {
         matches!(last, Event::ManifestDone { names, existed: false, .. } if names == &["copy"]),
         "{last:?}"
     );
+}
+
+#[tokio::test]
+async fn what_is_about_an_image_comes_along() {
+    let (source, images, top) = two_images().await;
+    // A signature of an image within the index, one of the index, and one of a signature.
+    let signature = about(&images[1], "example/signature");
+    let countersignature = about(&signature, "example/signature");
+    for artifact in [&signature, &countersignature] {
+        artifact.put(&source, &[]).await.expect("put");
+    }
+    let options = Options {
+        referrers: true,
+        ..all()
+    };
+    let without = Memory::new();
+    let plain = copied(&source, "all", &without, &all()).await.expect("copied");
+    assert_eq!(plain.referrers, []);
+    // Where the image is there already, what is about it is not, and comes all the same.
+    for target in [Memory::new(), without] {
+        let copied = copied(&source, "all", &target, &options).await.expect("copied");
+        assert_eq!(copied.descriptor, top);
+        let digests: Vec<Digest> = copied.referrers.iter().map(|referrer| referrer.digest).collect();
+        assert_eq!(digests, [signature.digest, countersignature.digest]);
+        let browse = target.browse().expect("a list");
+        let found = browse.referrers(&images[1].digest, None).await.expect("referrers");
+        assert_eq!(
+            found.iter().map(|found| found.digest).collect::<Vec<_>>(),
+            [signature.digest]
+        );
+        // A name is the image's alone.
+        assert_eq!(resolved(&target, "copy").await.expect("resolved").digest, top.digest);
+    }
 }

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use teu_spec::{Descriptor, Digest, Document, Format};
 
 use super::{
-    Options,
+    Options, Which,
     blob::{Ends, of_blob},
 };
 use crate::{
@@ -24,14 +24,16 @@ use crate::{
 pub(super) struct Copier<'a> {
     pub(super) ends: Ends,
     pub(super) options: &'a Options,
+    /// What of an index is copied.
+    pub(super) which: &'a Which,
     /// The names of the root.
     pub(super) names: &'a [String],
     /// What is known of the target's root before the walk.
     pub(super) known: Known,
     /// Manifests that were read before the walk.
     pub(super) read: Mutex<HashMap<Digest, Document>>,
-    /// Whether this walk is about a referrer, which gets no name.
-    pub(super) tally: Tally,
+    /// What was done.
+    pub(super) tally: &'a Tally,
 }
 
 /// What the target said of the image before the walk.
@@ -49,8 +51,28 @@ pub(super) struct Tally {
     pub(super) blobs: AtomicUsize,
     pub(super) bytes: AtomicU64,
     pub(super) manifests: AtomicUsize,
-    /// The manifests that are at the target under the digest that they have at the source.
-    pub(super) unchanged: Mutex<Vec<Digest>>,
+    /// What became of manifests, by their digest at the source, since this was last taken.
+    fates: Mutex<Vec<(Digest, Fate)>>,
+}
+
+/// What became of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is at the target under the same digest.
+    Unchanged,
+    /// It is there under another.
+    Changed,
+}
+
+impl Tally {
+    pub(super) fn take_fates(&self) -> Vec<(Digest, Fate)> {
+        std::mem::take(&mut self.fates.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add_fate(&self, digest: Digest, fate: Fate) {
+        let mut fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
+        fates.push((digest, fate));
+    }
 }
 
 impl Copier<'_> {
@@ -203,11 +225,6 @@ impl Copier<'_> {
         (self.ends.events)(Event::Warning { message });
     }
 
-    fn is_unchanged(&self, digest: Digest) {
-        let mut unchanged = self.tally.unchanged.lock().unwrap_or_else(PoisonError::into_inner);
-        unchanged.push(digest);
-    }
-
     async fn blob_copied(&self, node: Node<'_>) -> Result<Descriptor> {
         let blob = node.descriptor;
         (self.ends.events)(Event::BlobStarted {
@@ -238,16 +255,15 @@ impl Copier<'_> {
 impl Visit for Copier<'_> {
     fn arrive<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Arrival>> {
         async move {
-            // The root's presence was asked for before the walk.
-            let closed = self.ends.target.readable().is_some_and(Source::is_closed);
-            if node.depth == 0
-                || !closed
-                || !self.is_identity()
-                || !self.manifest_exists(&node.descriptor.digest).await?
-            {
+            // The root's presence was asked for before the walk. Where referrers are wanted, all manifests below an index are.
+            let may_skip = node.depth > 0
+                && self.is_identity()
+                && self.ends.target.readable().is_some_and(Source::is_closed)
+                && (!self.options.referrers || node.descriptor.media_type.is_manifest());
+            if !may_skip || !self.manifest_exists(&node.descriptor.digest).await? {
                 return Ok(Arrival::Read);
             }
-            self.is_unchanged(node.descriptor.digest);
+            self.tally.add_fate(node.descriptor.digest, Fate::Unchanged);
             (self.ends.events)(Event::ManifestDone {
                 descriptor: node.descriptor.clone(),
                 names: Vec::new(),
@@ -264,10 +280,14 @@ impl Visit for Copier<'_> {
 
     fn enter<'a>(&'a self, node: Node<'a>, document: &'a Document) -> BoxFuture<'a, Result<Vec<Step>>> {
         async move {
+            let complete = node.depth == 0 && self.known.complete;
             let steps = match document {
-                _ if node.depth == 0 && self.known.complete => vec![Step::Keep; document.children().len()],
+                Document::Manifest(_) if complete => vec![Step::Keep; document.children().len()],
+                Document::Index(_) if complete && !self.options.referrers => {
+                    vec![Step::Keep; document.children().len()]
+                }
                 Document::Manifest(_) => vec![Step::Walk; document.children().len()],
-                Document::Index(index) => self.options.which.steps(&node.descriptor.digest, index)?,
+                Document::Index(index) => self.which.steps(&node.descriptor.digest, index)?,
             };
             self.check(node, document, &steps)?;
             Ok(steps)
@@ -291,9 +311,12 @@ impl Visit for Copier<'_> {
             }
             let (new, digest) = self.converted(node, document, &children)?;
             self.put(node, &new, digest).await?;
-            if digest == node.descriptor.digest {
-                self.is_unchanged(digest);
-            }
+            let fate = if digest == node.descriptor.digest {
+                Fate::Unchanged
+            } else {
+                Fate::Changed
+            };
+            self.tally.add_fate(node.descriptor.digest, fate);
             Ok(Some(Descriptor::new(
                 new.media_type().clone(),
                 digest,

@@ -13,7 +13,7 @@
 mod blobs;
 pub(crate) mod image;
 mod manifests;
-mod powers;
+pub(crate) mod powers;
 
 use std::{future::Future, sync::Arc};
 

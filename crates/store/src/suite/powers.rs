@@ -49,7 +49,7 @@ pub async fn all_names_are_listed_once(place: &dyn Place) {
 }
 
 /// An artifact about an image: without layers, its config empty.
-fn about(subject: &Image, artifact_type: &str) -> Image {
+pub(crate) fn about(subject: &Image, artifact_type: &str) -> Image {
     let empty = Descriptor::of(teu_spec::MediaType::OciEmpty, b"{}");
     let document = teu_spec::Manifest::build(teu_spec::Format::Oci, &empty, &[])
         .and_then(|document| document.with_subject(Some(&subject.document.descriptor())))
