@@ -1,19 +1,36 @@
 //! Which registry, and which repository of it? [`Client`], [`Registry`] and [`Repository`], and how they come from one another.
 
 use std::{
+    collections::HashMap,
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
 };
 
-use teu_store::Result;
+use reqwest::{Method, StatusCode, header::HeaderValue};
+use teu_spec::Digest;
+use teu_store::{Error, ErrorKind, Event, Result};
+use tokio::sync::Semaphore;
 use url::Url;
 
-use super::settings::{Access, Settings};
+use super::{
+    auth::{Authenticator, Need, Scope},
+    failure::{self, Complaint},
+    http::{Answer, Call, Failure, Http, SharedRoots},
+    origin::Origin,
+    settings::{Access, PlainHttp, Settings},
+};
+
+/// How often one request may be refused for want of authentication (threat 77): once to learn what is wanted, once for a token that ended.
+const MAX_CHALLENGES: usize = 2;
 
 /// What is common to all registries.
 #[derive(Clone)]
 pub struct Client {
     settings: Arc<Settings>,
+    roots: SharedRoots,
 }
 
 impl Client {
@@ -22,6 +39,7 @@ impl Client {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings: Arc::new(settings),
+            roots: SharedRoots::default(),
         }
     }
 
@@ -31,7 +49,7 @@ impl Client {
     /// # Errors
     /// `Invalid` where it is no name of a host.
     pub fn registry(&self, name: &str, access: Access) -> Result<Registry> {
-        Registry::new(self.settings.clone(), name, access)
+        Registry::new(self, name, access)
     }
 }
 
@@ -43,26 +61,57 @@ pub struct Registry {
 
 pub(super) struct Inner {
     pub(super) settings: Arc<Settings>,
-    pub(super) name: String,
-    pub(super) host: String,
-    pub(super) access: Access,
+    pub(super) http: Http,
+    /// Held while a blob is downloaded, or uploaded. They are two, so that a copy within one registry cannot wait for itself.
+    pub(super) downloads: Arc<Semaphore>,
+    pub(super) uploads: Arc<Semaphore>,
+    name: String,
+    https: Url,
+    plain: Url,
+    scheme: AtomicU8,
+    auth: Authenticator,
+    pub(super) chunk: Option<u64>,
+}
+
+/// Which scheme a registry was found to speak.
+mod scheme {
+    pub(super) const UNKNOWN: u8 = 0;
+    pub(super) const HTTPS: u8 = 1;
+    pub(super) const PLAIN: u8 = 2;
 }
 
 impl Registry {
-    fn new(settings: Arc<Settings>, name: &str, access: Access) -> Result<Self> {
+    fn new(client: &Client, name: &str, access: Access) -> Result<Self> {
         // Any path would do: it is the host that is checked.
         let checked = teu_spec::Repository::new(name, "check")?;
         let name = checked.registry().to_owned();
         let host = match name.as_str() {
-            "docker.io" => "registry-1.docker.io".to_owned(),
-            _ => name.clone(),
+            "docker.io" => "registry-1.docker.io",
+            other => other,
+        };
+        let url = |scheme: &str| {
+            Url::parse(&format!("{scheme}://{host}/v2/"))
+                .map_err(|error| Error::new(ErrorKind::Invalid, format!("{host:?} is no host: {error}")))
+        };
+        let (https, plain) = (url("https")?, url("http")?);
+        let settings = client.settings.clone();
+        let known = match access.plain_http {
+            PlainHttp::Never => scheme::HTTPS,
+            PlainHttp::Always => scheme::PLAIN,
+            PlainHttp::Fallback => scheme::UNKNOWN,
         };
         Ok(Self {
             inner: Arc::new(Inner {
+                http: Http::new(settings.clone(), access.tls.clone(), client.roots.clone(), &https),
+                downloads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
+                uploads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
+                https,
+                plain,
+                scheme: AtomicU8::new(known),
+                chunk: access.chunk,
+                auth: Authenticator::new(&name, access),
                 settings,
                 name,
-                host,
-                access,
             }),
         })
     }
@@ -82,8 +131,107 @@ impl Registry {
         Ok(Repository {
             registry: self.clone(),
             path: path.into(),
-            writes: Arc::new(AtomicBool::new(false)),
+            writes: Arc::default(),
+            begun: Arc::default(),
         })
+    }
+
+    /// Asks the registry whether it knows us: `GET /v2/`, with the credentials that were given.
+    ///
+    /// # Errors
+    /// `Unauthenticated` where it does not; what kept us from reaching it, and `Unsupported` where what is there is no registry.
+    pub async fn ping(&self) -> Result<()> {
+        let need = Need {
+            repository: None,
+            scopes: Vec::new(),
+        };
+        let answer = self.call(|base| Call::new(Method::GET, base), &need).await?;
+        match answer.status() {
+            StatusCode::OK => Ok(()),
+            StatusCode::NOT_FOUND => {
+                let message = format!("there is no registry of OCI's distribution-spec at {}", self.inner.name);
+                Err(Error::new(ErrorKind::Unsupported, message))
+            }
+            _ => Err(self.complaint(answer).await),
+        }
+    }
+
+    /// Sends a request, authenticated as the registry wants it and repeated as far as it may be. `call` makes it, from the URL of `/v2/`.
+    pub(super) async fn call(&self, call: impl Fn(Url) -> Call, need: &Need) -> Result<Answer> {
+        let inner = &*self.inner;
+        if inner.scheme.load(Ordering::Relaxed) == scheme::UNKNOWN {
+            let https = call(inner.https.clone());
+            let outcome = inner.http.send(&https, &Origin::of(&inner.https), None).await;
+            // An answer of any kind says that TLS is spoken; it is asked again below, with all that belongs to it.
+            match outcome {
+                Ok(answer) if answer.status() != StatusCode::UNAUTHORIZED => {
+                    inner.scheme.store(scheme::HTTPS, Ordering::Relaxed);
+                    self.warn(&answer);
+                    return Ok(answer);
+                }
+                Err(Failure::Connect(_)) => inner.scheme.store(scheme::PLAIN, Ordering::Relaxed),
+                Ok(_) | Err(_) => inner.scheme.store(scheme::HTTPS, Ordering::Relaxed),
+            }
+        }
+        let base = self.base();
+        let home = Origin::of(base);
+        let call = call(base.clone());
+        let mut refused: Option<(Option<HeaderValue>, Complaint)> = None;
+        for _ in 0..=MAX_CHALLENGES {
+            let authorization = inner.auth.authorization(&inner.http, need).await?;
+            // What was refused once is not sent again: some registries lock a user out.
+            if let Some((sent, complaint)) = refused.take()
+                && sent == authorization
+            {
+                return Err(complaint.into_error(&inner.name));
+            }
+            let answer = inner.http.send_repeatedly(&call, &home, authorization.as_ref()).await?;
+            if answer.status() != StatusCode::UNAUTHORIZED || !answer.is_own {
+                self.warn(&answer);
+                return Ok(answer);
+            }
+            inner
+                .auth
+                .learn(&answer.url, answer.response.headers(), need, authorization.as_ref())?;
+            refused = Some((authorization, Complaint::read(answer).await));
+        }
+        let message = format!("{} refuses every token that it gave us", inner.name);
+        Err(Error::new(ErrorKind::Unauthenticated, message))
+    }
+
+    /// `/v2/` of the registry, by the scheme that it speaks as far as that is known.
+    pub(super) fn base(&self) -> &Url {
+        match self.inner.scheme.load(Ordering::Relaxed) {
+            scheme::PLAIN => &self.inner.plain,
+            _ => &self.inner.https,
+        }
+    }
+
+    /// What a registry complains of.
+    pub(super) async fn complaint(&self, answer: Answer) -> Error {
+        Complaint::read(answer).await.into_error(&self.inner.name)
+    }
+
+    /// Takes in what a 401 to a request wants that [`Self::call`] did not send.
+    pub(super) fn learn(&self, answer: &Answer, need: &Need, sent: Option<&HeaderValue>) -> Result<()> {
+        self.inner
+            .auth
+            .learn(&answer.url, answer.response.headers(), need, sent)
+    }
+
+    pub(super) async fn authorization(&self, need: &Need) -> Result<Option<HeaderValue>> {
+        self.inner.auth.authorization(&self.inner.http, need).await
+    }
+
+    /// Passes on what the registry warns of (distribution-spec, "Warnings").
+    fn warn(&self, answer: &Answer) {
+        for warning in answer.response.headers().get_all("warning").iter().take(4) {
+            let text = warning.to_str().ok().and_then(|text| text.strip_prefix("299 - "));
+            if let Some(text) = text {
+                let message = format!("{}: {}", self.inner.name, failure::escaped(text.trim_matches('"')));
+                (self.inner.settings.events)(Event::Warning { message });
+            }
+        }
     }
 }
 
@@ -100,6 +248,8 @@ pub struct Repository {
     pub(super) path: Arc<str>,
     /// Whether anything was written yet: then tokens are asked for that let one write, so that one token does for all that follows.
     pub(super) writes: Arc<AtomicBool>,
+    /// Uploads that were begun where a mount was declined.
+    pub(super) begun: Arc<Mutex<HashMap<Digest, Url>>>,
 }
 
 impl Repository {
@@ -113,6 +263,64 @@ impl Repository {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+}
+
+impl Repository {
+    /// Sends a request to `path` under the repository, for reading or, where that was said or done before, for writing.
+    pub(super) async fn call(&self, path: &str, make: impl Fn(Url) -> Call) -> Result<Answer> {
+        self.call_with(path, make, &self.need()).await
+    }
+
+    pub(super) async fn call_with(&self, path: &str, make: impl Fn(Url) -> Call, need: &Need) -> Result<Answer> {
+        let path = format!("{}/{path}", self.path);
+        let make = |base: Url| {
+            let mut url = base.clone();
+            // Paths are made of names and digests, which hold nothing that would have to be escaped, and a query where there is one.
+            match path.split_once('?') {
+                Some((path, query)) => {
+                    url.set_path(&format!("/v2/{path}"));
+                    url.set_query(Some(query));
+                }
+                None => url.set_path(&format!("/v2/{path}")),
+            }
+            make(url)
+        };
+        self.registry.call(make, need).await
+    }
+
+    pub(super) fn need(&self) -> Need {
+        let scope = if self.writes.load(Ordering::Relaxed) {
+            Scope::push(&self.path)
+        } else {
+            Scope::pull(&self.path)
+        };
+        self.need_of(scope)
+    }
+
+    pub(super) fn need_of(&self, scope: Scope) -> Need {
+        Need {
+            repository: Some(self.path.clone()),
+            scopes: vec![scope],
+        }
+    }
+
+    /// From now on tokens are asked for that let one write.
+    pub(super) fn will_write(&self) {
+        self.writes.store(true, Ordering::Relaxed);
+    }
+
+    /// The repository as others compare it. The scheme is the one that the registry would best be spoken to by: whoever finds out later
+    /// that it speaks plain HTTP alone has not moved.
+    pub(super) fn place(&self) -> teu_store::Origin {
+        teu_store::Origin {
+            registry: Origin::of(&self.registry.inner.https).to_string(),
+            repository: self.path.to_string(),
+        }
+    }
+
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.registry.inner.settings
     }
 }
 

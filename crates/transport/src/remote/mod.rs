@@ -28,10 +28,24 @@
 //! What a registry says is taken for an enemy's word: see [`challenge`] and the rules of `origin` for where credentials go; every body has
 //! a limit; a digest that a registry states is checked as soon as there are bytes to check it against.
 
+mod auth;
+mod browse;
 pub mod challenge;
 mod client;
+mod download;
+mod failure;
+mod http;
+mod link;
 mod origin;
+mod pull;
+mod push;
+mod retry;
 mod settings;
+mod tls;
+mod upload;
+
+/// Certificates and keys, as [`Tls`] takes them, and how they are read from PEM.
+pub use rustls::pki_types;
 
 pub use client::{Client, Registry, Repository};
 pub use settings::{

@@ -1,0 +1,434 @@
+//! How does one request get its answer? Connections, redirects by our own rule, timeouts, and bodies with a limit.
+//!
+//! There is no cookie jar and no decompression (threat 71): what comes is what was hashed when it was pushed. Credentials are sent to the
+//! registry's own origin alone; a redirect elsewhere goes without (threats 56 and 57).
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use reqwest::{
+    Body, Method, NoProxy, Proxy, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION},
+    redirect::Policy,
+};
+use rustls::RootCertStore;
+use teu_store::{Error, ErrorKind, Event, Reader, Result};
+use tokio::{sync::OnceCell, time::Instant};
+use url::Url;
+
+use super::{
+    origin::{self, Origin},
+    retry,
+    settings::{Proxies, Settings, Timeouts, Tls},
+    tls,
+};
+
+/// The most redirects that one request follows (threat 64).
+const MAX_REDIRECTS: usize = 10;
+
+/// The certificate authorities of [`Settings::roots`], read once and shared by all registries of a client.
+pub(super) type SharedRoots = Arc<OnceCell<Arc<RootCertStore>>>;
+
+/// Sends requests of one registry, there and to where it leads.
+pub(super) struct Http {
+    settings: Arc<Settings>,
+    tls: Tls,
+    roots: SharedRoots,
+    shows_certificate_to: Origin,
+    own: OnceCell<reqwest::Client>,
+    foreign: OnceCell<reqwest::Client>,
+    held_until: Mutex<Option<Instant>>,
+}
+
+/// A request, before it is known where redirects lead it.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    /// Sent again with every redirect and repetition.
+    pub(super) body: Option<Bytes>,
+    /// Whether redirects are followed.
+    follow: bool,
+    /// Whether it may be sent again after it may have arrived.
+    repeat: bool,
+}
+
+impl Call {
+    pub(super) fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            follow: true,
+            repeat: true,
+        }
+    }
+
+    /// The same, to be refused where it is redirected.
+    pub(super) fn stay(mut self) -> Self {
+        self.follow = false;
+        self
+    }
+
+    /// The same, to be sent once: to do it twice is not what doing it once is.
+    pub(super) fn once(mut self) -> Self {
+        self.repeat = false;
+        self
+    }
+
+    pub(super) fn header(mut self, name: reqwest::header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    pub(super) fn body(mut self, body: Bytes) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+/// The head of an answer, its body still on its way.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Where it came from, after redirects.
+    pub(super) url: Url,
+    /// Whether it came from the origin that was asked, which alone may want to know who we are.
+    pub(super) is_own: bool,
+    idle: Duration,
+}
+
+/// Why there is no answer.
+pub(super) enum Failure {
+    /// No connection came about: nothing was sent.
+    Connect(Error),
+    /// The connection failed once something may have been sent.
+    Broken(Error),
+    /// An answer came, and it or where it leads is refused.
+    Refused(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Connect(error) | Failure::Broken(error) | Failure::Refused(error) => error,
+        }
+    }
+}
+
+impl Http {
+    /// For the registry that is at `https` where it speaks TLS: only there the client certificate is shown.
+    pub(super) fn new(settings: Arc<Settings>, tls: Tls, roots: SharedRoots, https: &Url) -> Self {
+        Self {
+            settings,
+            tls,
+            roots,
+            shows_certificate_to: Origin::of(https),
+            held_until: Mutex::new(None),
+            own: OnceCell::new(),
+            foreign: OnceCell::new(),
+        }
+    }
+
+    /// Sends a request and follows its redirects. `home` is the origin that `authorization` belongs to.
+    pub(super) async fn send(
+        &self,
+        call: &Call,
+        home: &Origin,
+        authorization: Option<&HeaderValue>,
+    ) -> std::result::Result<Answer, Failure> {
+        let mut url = call.url.clone();
+        let mut left_home = false;
+        for _ in 0..=MAX_REDIRECTS {
+            // Once led away, a request does not come back with credentials: who led it may have chosen what is asked.
+            let is_own = Origin::of(&url) == *home && !left_home;
+            left_home |= !is_own;
+            let mut request = Request::new(call.method.clone(), url.clone());
+            *request.headers_mut() = call.headers.clone();
+            if let (true, Some(authorization)) = (is_own, authorization) {
+                request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+            }
+            if let Some(body) = &call.body {
+                *request.body_mut() = Some(Body::from(body.clone()));
+            }
+            let answer = self
+                .exchange(request, is_own, Some(self.settings.timeouts.answer))
+                .await?;
+            let Some(location) = redirect(&answer.response, &call.method) else {
+                return Ok(answer);
+            };
+            if !call.follow {
+                let message = format!(
+                    "{} redirects a request that must not go elsewhere",
+                    origin::authority(&url)
+                );
+                return Err(Failure::Refused(Error::new(ErrorKind::Denied, message)));
+            }
+            let next = (|| {
+                let location = location.to_str().map_err(|_| {
+                    Error::new(
+                        ErrorKind::Invalid,
+                        "the registry's redirect is refused: it is not ASCII",
+                    )
+                })?;
+                let next = origin::join(&url, location, "redirect")?;
+                origin::check_step(&url, &next, "redirect")?;
+                Ok(next)
+            })();
+            url = next.map_err(Failure::Refused)?;
+        }
+        let message = format!("the registry's redirects are refused: more than the limit of {MAX_REDIRECTS}");
+        Err(Failure::Refused(Error::new(ErrorKind::Invalid, message)))
+    }
+
+    /// Sends a request, again and again where that may help.
+    pub(super) async fn send_repeatedly(
+        &self,
+        call: &Call,
+        home: &Origin,
+        authorization: Option<&HeaderValue>,
+    ) -> std::result::Result<Answer, Failure> {
+        let mut number = 0;
+        loop {
+            self.pause().await;
+            let outcome = self.send(call, home, authorization).await;
+            let is_last = number >= self.settings.retry.times;
+            let (reason, asked) = match &outcome {
+                Ok(answer)
+                    if retry::is_passing(answer.status().as_u16()) && (call.repeat || answer.status() == 429) =>
+                {
+                    (
+                        format!("{} answers {}", origin::authority(&answer.url), answer.status()),
+                        retry::asked(answer),
+                    )
+                }
+                Err(Failure::Connect(error)) => (error.to_string(), None),
+                Err(Failure::Broken(error)) if call.repeat => (error.to_string(), None),
+                _ => return outcome,
+            };
+            if is_last {
+                return outcome;
+            }
+            let wait = retry::wait(&self.settings.retry, number, asked);
+            if let (Ok(answer), Some(_)) = (&outcome, asked)
+                && answer.is_own
+            {
+                self.hold(wait);
+            }
+            drop(outcome);
+            self.announce(reason, wait);
+            tokio::time::sleep(wait).await;
+            number += 1;
+        }
+    }
+
+    /// Tells that something failed and is tried again after `wait`.
+    pub(super) fn announce(&self, reason: String, wait: Duration) {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        (self.settings.events)(Event::Retry { reason, wait_ms });
+    }
+
+    /// Waits as long as the registry asked all of us to.
+    async fn pause(&self) {
+        let until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    fn hold(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut held = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = (*held).max(Some(until));
+    }
+
+    /// Sends a request whose body is a stream, once and without redirects: there is nothing to repeat it from. How long to wait for the
+    /// answer is the caller's to say, who knows how the body gets on.
+    pub(super) async fn stream(
+        &self,
+        mut request: Request,
+        home: &Origin,
+        authorization: Option<&HeaderValue>,
+    ) -> std::result::Result<Answer, Failure> {
+        let is_own = Origin::of(request.url()) == *home;
+        if let (true, Some(authorization)) = (is_own, authorization) {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        self.exchange(request, is_own, None).await
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request,
+        is_own: bool,
+        patience: Option<Duration>,
+    ) -> std::result::Result<Answer, Failure> {
+        let url = request.url().clone();
+        request
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let client = self.client(&url).await.map_err(Failure::Refused)?;
+        let execution = client.execute(request);
+        let response = match patience {
+            None => execution.await,
+            Some(patience) => tokio::time::timeout(patience, execution).await.map_err(|_| {
+                let host = origin::authority(&url);
+                let message = format!("no answer from {host} for {} s", patience.as_secs_f32());
+                Failure::Broken(Error::new(ErrorKind::Io, message))
+            })?,
+        };
+        let response = response.map_err(|error| failure(&url, error))?;
+        let idle = self.settings.timeouts.idle;
+        Ok(Answer {
+            response,
+            url,
+            is_own,
+            idle,
+        })
+    }
+
+    async fn client(&self, url: &Url) -> Result<&reqwest::Client> {
+        // Without a certificate to show there is nothing to keep from others, and connections are shared.
+        let show = self.tls.client.is_some() && Origin::of(url) == self.shows_certificate_to;
+        let cell = if show { &self.own } else { &self.foreign };
+        cell.get_or_try_init(|| async {
+            let roots = self.roots.get_or_try_init(|| tls::roots(&self.settings.roots)).await?;
+            build(&self.settings, tls::config(&self.tls, roots, show)?)
+        })
+        .await
+    }
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// A header as text; what is not visible ASCII is as good as absent.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// The stated length of the body, also of an answer to HEAD.
+    pub(super) fn content_length(&self) -> Option<u64> {
+        self.header("content-length")?.trim().parse().ok()
+    }
+
+    /// Refuses a body that was encoded on the way (threat 71).
+    pub(super) fn check_encoding(&self) -> Result<()> {
+        match self.response.headers().get(CONTENT_ENCODING) {
+            Some(encoding) if encoding != "identity" => {
+                let message = format!("the registry encoded its answer as {encoding:?}, which nobody asked for");
+                Err(Error::new(ErrorKind::Invalid, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The body, as it comes.
+    pub(super) fn into_reader(self) -> Reader {
+        let idle = self.idle;
+        let host = origin::authority(&self.url);
+        let stream = self.response.bytes_stream();
+        Box::pin(futures_util::stream::unfold(Some(stream), move |stream| {
+            let host = host.clone();
+            async move {
+                let mut stream = stream?;
+                match tokio::time::timeout(idle, stream.next()).await {
+                    Ok(None) => None,
+                    Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(stream))),
+                    Ok(Some(Err(error))) => Some((Err(broken(&host, error)), None)),
+                    Err(_) => {
+                        let message = format!("{host} sent nothing for {} s", idle.as_secs_f32());
+                        Some((Err(Error::new(ErrorKind::Io, message)), None))
+                    }
+                }
+            }
+        }))
+    }
+
+    /// The whole body, which is `what`, if it has no more than `limit` bytes (threats 68 and 79).
+    pub(super) async fn body(self, limit: u64, what: &str) -> Result<Bytes> {
+        self.check_encoding()?;
+        let too_large = || {
+            let message = format!("the registry's {what} has more bytes than the limit of {limit}");
+            Error::new(ErrorKind::TooLarge, message)
+        };
+        if self.content_length().is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        let mut reader = self.into_reader();
+        let mut body = BytesMut::new();
+        while let Some(bytes) = reader.next().await {
+            let bytes = bytes?;
+            if (body.len() + bytes.len()) as u64 > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&bytes);
+        }
+        Ok(body.freeze())
+    }
+}
+
+/// Where an answer leads, if it is a redirect that keeps the method: others would turn a PUT into a GET.
+fn redirect<'a>(response: &'a Response, method: &Method) -> Option<&'a HeaderValue> {
+    let follows = match response.status().as_u16() {
+        301 | 302 | 303 => matches!(*method, Method::GET | Method::HEAD),
+        307 | 308 => true,
+        _ => false,
+    };
+    response.headers().get(LOCATION).filter(|_| follows)
+}
+
+fn build(settings: &Settings, tls: rustls::ClientConfig) -> Result<reqwest::Client> {
+    let Timeouts { connect, .. } = settings.timeouts;
+    let invalid =
+        |error: reqwest::Error| Error::new(ErrorKind::Invalid, "the HTTP client cannot be set up").with_cause(error);
+    // `no_proxy` also keeps reqwest from reading the environment, which is the caller's to do.
+    let mut builder = reqwest::Client::builder()
+        .user_agent(&settings.user_agent)
+        .tls_backend_preconfigured(tls)
+        .redirect(Policy::none())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(connect)
+        .tcp_nodelay(true)
+        .http2_initial_stream_window_size(4 << 20)
+        .http2_initial_connection_window_size(16 << 20);
+    for proxy in proxies(&settings.proxies).map_err(invalid)? {
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(invalid)
+}
+
+fn proxies(proxies: &Proxies) -> reqwest::Result<Vec<Proxy>> {
+    // What is on this machine is reached directly, as Go's programs do it: a proxy would reach its own machine.
+    let direct = format!("localhost,127.0.0.0/8,::1,{}", proxies.none_for);
+    let direct = || NoProxy::from_string(&direct);
+    let http = proxies.http.as_deref().map(Proxy::http);
+    let https = proxies.https.as_deref().map(Proxy::https);
+    http.into_iter()
+        .chain(https)
+        .map(|proxy| Ok(proxy?.no_proxy(direct())))
+        .collect()
+}
+
+fn failure(url: &Url, error: reqwest::Error) -> Failure {
+    let is_connect = error.is_connect();
+    let error = broken(&origin::authority(url), error);
+    if is_connect {
+        Failure::Connect(error)
+    } else {
+        Failure::Broken(error)
+    }
+}
+
+/// URLs stay out of errors: those of storages are secrets.
+fn broken(host: &str, error: reqwest::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("talking to {host}")).with_cause(error.without_url())
+}

@@ -1,0 +1,141 @@
+//! Whose certificate is trusted, and what is shown? rustls's settings, made of [`Tls`] and [`Roots`].
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+};
+use teu_store::{Error, ErrorKind, Result, blocking};
+
+use super::settings::{Roots, Tls};
+
+/// Where Linux distributions keep the certificate authorities, in one file: Debian and Alpine, Fedora, openSUSE, older Fedora.
+const SYSTEM: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+];
+
+/// Reads the trusted certificate authorities. Where a system has none the list is empty, which is no error before one is needed.
+pub(super) async fn roots(roots: &Roots) -> Result<Arc<RootCertStore>> {
+    let roots = roots.clone();
+    blocking::run(move || {
+        let mut store = RootCertStore::empty();
+        match roots {
+            Roots::System => {
+                if let Some(file) = SYSTEM.iter().map(Path::new).find(|file| file.exists()) {
+                    add_file(&mut store, file)?;
+                }
+            }
+            Roots::Paths { files, directories } => {
+                for file in &files {
+                    add_file(&mut store, file)?;
+                }
+                for directory in &directories {
+                    for entry in std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
+                        let path = entry?.path();
+                        // OpenSSL's directories hold links by hash, and notes that are no certificates.
+                        if path.is_file() {
+                            add_file(&mut store, &path)?;
+                        }
+                    }
+                }
+            }
+            Roots::Given(certificates) => {
+                store.add_parsable_certificates(certificates);
+            }
+        }
+        Ok(Arc::new(store))
+    })
+    .await
+}
+
+fn add_file(store: &mut RootCertStore, file: &Path) -> Result<()> {
+    let pem = std::fs::read(file).map_err(|error| unreadable(file, error))?;
+    // A bundle may hold certificates of algorithms that we do not speak: they vouch for nobody here, and the others count.
+    store.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(std::result::Result::ok));
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    Error::from(error).within(format!("reading the certificate authorities of {}", path.display()))
+}
+
+/// The settings for one registry, or without its client certificate for the hosts that it sends us to.
+pub(super) fn config(tls: &Tls, roots: &Arc<RootCertStore>, show_certificate: bool) -> Result<ClientConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let invalid = |error: rustls::Error| Error::new(ErrorKind::Invalid, "TLS cannot be set up").with_cause(error);
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(invalid)?;
+    let builder = if tls.skip_verify {
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+    } else if tls.roots.is_empty() {
+        builder.with_root_certificates(roots.clone())
+    } else {
+        let mut roots = RootCertStore::clone(roots);
+        let (_, ignored) = roots.add_parsable_certificates(tls.roots.iter().cloned());
+        if ignored > 0 {
+            let message = format!("{ignored} of the registry's certificate authorities cannot be read as certificates");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        builder.with_root_certificates(roots)
+    };
+    let mut config = match tls.client.as_deref().filter(|_| show_certificate) {
+        Some(client) => builder
+            .with_client_auth_cert(client.chain.clone(), client.key.clone_key())
+            .map_err(|error| {
+                Error::new(ErrorKind::Invalid, "the client certificate cannot be used").with_cause(error)
+            })?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Takes any certificate, as the user asked by name. The signatures of the handshake are still checked: they keep it one conversation.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
