@@ -1,1 +1,316 @@
-//! `oci:`: an OCI image layout on disk (image-spec, image-layout.md).
+//! An OCI image layout: a directory of blobs and an index of what they are called (image-spec 1.1, image-layout.md). `oci:`.
+//!
+//! Read with the habits of others: an image without a name, a layout without its marker file, an index within the index, names as
+//! containerd writes them, blobs in a directory shared between layouts. Written so that others and we ourselves may write at the same time:
+//!
+//! - a blob appears under its name when it is whole;
+//! - `index.json` is edited in place, what it holds that we do not know kept, under an exclusive lock (`flock`) of the file `oci-layout`,
+//!   and is replaced only when all that was written before lasts;
+//! - a writer holds a shared lock of the directory until it has finished, and a garbage collection an exclusive one.
+//!
+//! What is neither a blob nor one of the two files is left alone.
+
+mod index;
+mod sweep;
+mod write;
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::FutureExt;
+use teu_spec::{Descriptor, Digest, Document, Pick, json, layout};
+use teu_store::{
+    BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
+    Source, blocking, octet_stream, referrer,
+};
+
+use crate::files;
+
+/// An image layout, to read and to write.
+#[derive(Clone)]
+pub struct Layout(Arc<Inner>);
+
+struct Inner {
+    root: PathBuf,
+    /// Where blobs are: `blobs` within the root, or a directory that layouts share.
+    blobs: PathBuf,
+    shared: bool,
+    writing: Mutex<Writing>,
+}
+
+/// What a writer has to remember until it has finished.
+#[derive(Default)]
+struct Writing {
+    /// Keeps gc out.
+    lock: Option<Arc<File>>,
+    /// Manifests that were put without a name, in their order.
+    unnamed: Vec<Descriptor>,
+    /// What the manifests that were put name.
+    children: HashSet<Digest>,
+}
+
+impl Layout {
+    /// A layout that is there. `shared_blobs` is the directory of the blobs where it is not the layout's own `blobs`: skopeo's
+    /// `--shared-blob-dir`.
+    ///
+    /// It reads from the disk.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no layout; `Unsupported` for another version of layouts.
+    pub fn open(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
+        let layout = Self::at(root.into(), shared_blobs);
+        let root = &layout.0.root;
+        // Some tools write no marker. What has an index is a layout nevertheless, as it is to skopeo.
+        if !layout.check_marker()? && files::open(&root.join(layout::INDEX_FILE))?.is_none() {
+            let what = if root.is_dir() {
+                format!(
+                    "{} is no image layout: it has no {}",
+                    root.display(),
+                    layout::INDEX_FILE
+                )
+            } else {
+                format!("there is no directory {}", root.display())
+            };
+            return Err(Error::new(ErrorKind::NotFound, what));
+        }
+        Ok(layout)
+    }
+
+    /// A layout that is there, or a new one without images. The directory and all above it are made where they are absent.
+    ///
+    /// It writes to the disk; the marker `oci-layout` and `index.json` are there when it returns.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open), and what keeps it from writing.
+    pub fn create(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
+        let layout = Self::at(root.into(), shared_blobs);
+        let root = &layout.0.root;
+        files::make_directory(root)?;
+        if !layout.check_marker()? {
+            files::replace(&root.join(layout::MARKER_FILE), layout::MARKER)?;
+        }
+        files::make_directory(&layout.0.blobs)?;
+        layout.0.begin_index()?;
+        Ok(layout)
+    }
+
+    fn at(root: PathBuf, shared_blobs: Option<PathBuf>) -> Self {
+        let shared = shared_blobs.is_some();
+        let blobs = shared_blobs.unwrap_or_else(|| root.join(layout::BLOBS_DIRECTORY));
+        Self(Arc::new(Inner {
+            root,
+            blobs,
+            shared,
+            writing: Mutex::default(),
+        }))
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    /// Whether there is a marker, of a version that we know.
+    fn check_marker(&self) -> Result<bool> {
+        let path = self.0.root.join(layout::MARKER_FILE);
+        let Some(raw) = files::read_small(&path, layout::MAX_MARKER)? else {
+            return Ok(false);
+        };
+        layout::OciLayout::parse(&raw)
+            .map_err(|error| Error::from(error).within(format!("reading {}", path.display())))?;
+        Ok(true)
+    }
+}
+
+impl Inner {
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        // No one leaves it half changed, so what a panic elsewhere left is whole.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs.join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    fn open_blob(&self, digest: &Digest) -> Result<Option<File>> {
+        files::open(&self.blob(digest))
+    }
+
+    /// A manifest that is here, raw, as small as a manifest must be; none where there is no such content.
+    fn document(&self, digest: &Digest, expected: Option<&Descriptor>) -> Result<Option<Document>> {
+        let Some(raw) = files::read_small(&self.blob(digest), json::MAX_DOCUMENT)? else {
+            return Ok(None);
+        };
+        let document = Document::parse(raw, expected.map(|descriptor| &descriptor.media_type));
+        document
+            .map(Some)
+            .map_err(|error| Error::from(error).within(format!("manifest {digest}")))
+    }
+
+    /// What `digest` is, if it is a manifest. Its bytes are not hashed: whoever reads them does that.
+    fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
+        match self.document(digest, None) {
+            Ok(document) => Ok(document.map(|document| describe(&document, *digest))),
+            // Content that is no manifest is a blob.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn stat(&self, role: Role, digest: &Digest) -> Result<Option<Descriptor>> {
+        if role == Role::Manifest {
+            return self.manifest(digest);
+        }
+        let Some(file) = self.open_blob(digest)? else {
+            return Ok(None);
+        };
+        let size = file.metadata()?.len();
+        Ok(Some(Descriptor::new(octet_stream(), *digest, size)))
+    }
+
+    fn fetch(&self, role: Role, digest: &Digest, options: &FetchOptions) -> Result<Fetched> {
+        let Some(mut file) = self.open_blob(digest)? else {
+            let what = match role {
+                Role::Manifest => "manifest",
+                Role::Blob => "blob",
+            };
+            let message = format!("there is no {what} {digest} in {}", self.root.display());
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        let size = file.metadata()?.len();
+        let (start, end) = match &options.range {
+            None => (0, size),
+            Some(range) if range.start >= size || range.end <= range.start => {
+                let message = format!("bytes {}-{} of {size} cannot be had", range.start, range.end);
+                return Err(Error::new(ErrorKind::Range, message));
+            }
+            Some(range) => (range.start, range.end.min(size)),
+        };
+        file.seek(SeekFrom::Start(start))?;
+        let reader = file.take(end - start);
+        Ok(Fetched {
+            size: Some(size),
+            start,
+            reader: blocking::reader(move || Ok(reader)),
+        })
+    }
+
+    /// All manifests that the index names, and those that the indexes below it name.
+    fn all_manifests(&self) -> Result<Vec<Descriptor>> {
+        let mut found = self.index()?.manifests;
+        let mut seen: HashSet<Digest> = found.iter().map(|descriptor| descriptor.digest).collect();
+        let mut next = 0;
+        while let Some(descriptor) = found.get(next) {
+            next += 1;
+            // What cannot be read is no index, and what is missing is missing: a sparse index is no error.
+            let Ok(Some(Document::Index(index))) = self.document(&descriptor.digest, Some(descriptor)) else {
+                continue;
+            };
+            found.extend(index.manifests.into_iter().filter(|child| seen.insert(child.digest)));
+        }
+        Ok(found)
+    }
+
+    fn referrers(&self, subject: &Digest, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        let mut found = Vec::new();
+        for descriptor in self.all_manifests()? {
+            let Ok(Some(document)) = self.document(&descriptor.digest, Some(&descriptor)) else {
+                continue;
+            };
+            if document.subject().is_none_or(|about| about.digest != *subject) {
+                continue;
+            }
+            let referrer = referrer(&document, descriptor.digest);
+            if artifact_type.is_none_or(|wanted| referrer.artifact_type.as_deref() == Some(wanted)) {
+                found.push(referrer);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn describe(document: &Document, digest: Digest) -> Descriptor {
+    Descriptor::new(document.media_type().clone(), digest, document.raw().len() as u64)
+}
+
+impl Source for Layout {
+    fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>> {
+        let (inner, pick) = (Arc::clone(&self.0), pick.clone());
+        blocking::run(move || inner.resolve(&pick)).boxed()
+    }
+
+    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, _: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        // The lock that a writer holds keeps gc away, whatever the intent.
+        let (inner, digest) = (Arc::clone(&self.0), *digest);
+        blocking::run(move || inner.stat(role, &digest)).boxed()
+    }
+
+    fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
+        let (inner, digest) = (Arc::clone(&self.0), *digest);
+        blocking::run(move || inner.fetch(role, &digest, &options)).boxed()
+    }
+
+    fn browse(&self) -> Option<&dyn Browse> {
+        Some(self)
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+
+    /// Never: another tool may have been cut off, and an index may be sparse on purpose.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
+}
+
+impl Browse for Layout {
+    fn names<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, Result<Page<Named>>> {
+        // An index is small, by the limit of what is read: one page holds it.
+        let inner = Arc::clone(&self.0);
+        let names = move || {
+            let manifests = inner.index()?.manifests;
+            let items = manifests.into_iter().map(|descriptor| Named {
+                name: index::name(&descriptor).map(str::to_owned),
+                descriptor: Some(descriptor),
+            });
+            Ok(Page {
+                items: items.collect(),
+                next: None,
+            })
+        };
+        blocking::run(names).boxed()
+    }
+
+    fn referrers<'a>(
+        &'a self,
+        subject: &'a Digest,
+        artifact_type: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        let (inner, subject, artifact_type) = (Arc::clone(&self.0), *subject, artifact_type.map(str::to_owned));
+        blocking::run(move || inner.referrers(&subject, artifact_type.as_deref())).boxed()
+    }
+}
+
+impl Local for Layout {
+    fn open_file(&self, digest: &Digest) -> Result<Option<File>> {
+        self.0.open_blob(digest)
+    }
+}

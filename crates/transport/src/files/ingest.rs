@@ -1,0 +1,215 @@
+//! How does a blob become a file? Streamed into a temporary one, or copied from an open file by the cheapest means there is.
+
+use std::{
+    any::Any,
+    fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use teu_spec::{Algorithm, Descriptor, Digest, Hasher};
+use teu_store::{
+    BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Result,
+    blocking::{self, Chunks, Sink},
+};
+
+use super::{PIECE, Temporary};
+
+/// A blob that is being written to a temporary file beside its place.
+pub(crate) struct FileIngest<P, G> {
+    sink: Sink<Written>,
+    expected: Expected,
+    place: P,
+    guard: G,
+}
+
+struct Written {
+    temporary: Temporary,
+    size: u64,
+    hasher: Option<(Algorithm, Hasher)>,
+}
+
+impl<P, G> FileIngest<P, G>
+where
+    P: FnOnce(&Digest) -> Result<PathBuf> + Send + 'static,
+    G: Any + Send,
+{
+    /// Begins to write. `place` says where the file goes once its digest is known; `guard` is held until the end.
+    pub(crate) fn new(directory: PathBuf, expected: Expected, place: P, guard: G) -> Self {
+        let hashed =
+            (!expected.verified).then(|| expected.digest.map_or(expected.algorithm, |digest| digest.algorithm()));
+        Self {
+            sink: Sink::spawn(move |chunks| write(&directory, chunks, hashed)),
+            expected,
+            place,
+            guard,
+        }
+    }
+}
+
+fn write(directory: &Path, chunks: Chunks, hashed: Option<Algorithm>) -> Result<Written> {
+    let mut temporary = Temporary::new(directory)?;
+    let mut hasher = hashed.map(|algorithm| (algorithm, algorithm.hasher()));
+    let mut size = 0;
+    for chunk in chunks {
+        let chunk = chunk?;
+        if let Some((_, hasher)) = &mut hasher {
+            hasher.update(&chunk);
+        }
+        size += chunk.len() as u64;
+        let written = temporary.file().write_all(&chunk);
+        written.map_err(|error| temporary.failed(error))?;
+    }
+    Ok(Written {
+        temporary,
+        size,
+        hasher,
+    })
+}
+
+impl<P, G> Ingest for FileIngest<P, G>
+where
+    P: FnOnce(&Digest) -> Result<PathBuf> + Send + 'static,
+    G: Any + Send,
+{
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.sink.send(bytes))
+    }
+
+    fn commit(self: Box<Self>, digest: Option<Digest>) -> BoxFuture<'static, Result<Committed>> {
+        Box::pin(async move {
+            let Self {
+                sink,
+                expected,
+                place,
+                guard,
+            } = *self;
+            let written = sink.finish().await?;
+            blocking::run(move || {
+                let _guard = guard;
+                written.commit(&expected, digest, place)
+            })
+            .await
+        })
+    }
+
+    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            self.sink.abort().await;
+            Ok(())
+        })
+    }
+}
+
+impl Written {
+    fn commit(
+        self,
+        expected: &Expected,
+        digest: Option<Digest>,
+        place: impl FnOnce(&Digest) -> Result<PathBuf>,
+    ) -> Result<Committed> {
+        let Self {
+            mut temporary,
+            size,
+            mut hasher,
+        } = self;
+        let mut reread = Ok(());
+        let digest = expected.check(digest, size, |algorithm| match hasher.take() {
+            Some((hashed, hasher)) if hashed == algorithm => hasher.finish(),
+            // The digest that it is committed under is of another algorithm than was announced.
+            _ => digest_of(temporary.file(), algorithm).unwrap_or_else(|error| {
+                reread = Err(error);
+                algorithm.digest(&[])
+            }),
+        });
+        reread.map_err(|error| temporary.failed(error))?;
+        let digest = digest?;
+        temporary.put(&place(&digest)?)?;
+        Ok(Committed { digest, size })
+    }
+}
+
+fn digest_of(file: &mut File, algorithm: Algorithm) -> io::Result<Digest> {
+    let mut hasher = algorithm.hasher();
+    file.seek(SeekFrom::Start(0))?;
+    copy(file, |piece| {
+        hasher.update(piece);
+        Ok(())
+    })?;
+    Ok(hasher.finish())
+}
+
+/// Reads a file to its end, piece by piece, and says how much it was.
+fn copy(file: &mut File, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
+    let mut buffer = vec![0; PIECE];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(size),
+            Ok(read) => {
+                take(&buffer[..read])?;
+                size += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Copies an open file to a place in `directory`: as a reflink where the file system can do that, else by `copy_file_range` where its
+/// content is trusted, else piece by piece. Unless it is trusted, the digest of the copy is checked.
+pub(crate) fn adopt(
+    directory: &Path,
+    mut file: File,
+    descriptor: &Descriptor,
+    trust: bool,
+    place: impl FnOnce(&Digest) -> Result<PathBuf>,
+) -> Result<Committed> {
+    let mut temporary = Temporary::new(directory)?;
+    let algorithm = descriptor.digest.algorithm();
+    let copied = file
+        .seek(SeekFrom::Start(0))
+        .and_then(|_| match reflink(&file, temporary.file()) {
+            true if trust => temporary.file().metadata().map(|metadata| (metadata.len(), None)),
+            true => Ok((
+                temporary.file().metadata()?.len(),
+                Some(digest_of(temporary.file(), algorithm)?),
+            )),
+            // The standard library asks the kernel to copy.
+            false if trust => io::copy(&mut file, temporary.file()).map(|size| (size, None)),
+            false => {
+                let mut hasher = algorithm.hasher();
+                let size = copy(&mut file, |piece| {
+                    hasher.update(piece);
+                    temporary.file().write_all(piece)
+                })?;
+                Ok((size, Some(hasher.finish())))
+            }
+        });
+    let (size, found) = copied.map_err(|error| temporary.failed(error))?;
+    let Descriptor {
+        digest, size: expected, ..
+    } = descriptor;
+    let mismatch = |message: String| Err(Error::new(ErrorKind::Mismatch, message));
+    if size != *expected {
+        return mismatch(format!("content of {digest} has {size} bytes instead of {expected}"));
+    }
+    if let Some(found) = found
+        && found != *digest
+    {
+        return mismatch(format!("content of {digest} has the digest {found}"));
+    }
+    temporary.put(&place(digest)?)?;
+    Ok(Committed { digest: *digest, size })
+}
+
+#[cfg(target_os = "linux")]
+fn reflink(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reflink(_: &File, _: &File) -> bool {
+    false
+}

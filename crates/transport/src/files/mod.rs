@@ -1,0 +1,183 @@
+//! How are files opened, made and replaced so that nothing surprises? For the places that are directories.
+//!
+//! What lies in a directory may have been put there by anyone, so a name is opened only where it is a regular file itself: no link leads
+//! elsewhere, no FIFO blocks, no device answers. What is written appears under its name only when it is whole.
+
+mod ingest;
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use rustix::fs::OFlags;
+use teu_store::{Error, ErrorKind, Result};
+
+pub(crate) use ingest::{FileIngest, adopt};
+
+/// How the names of our temporary files begin.
+pub(crate) const TEMPORARY: &str = ".teu-";
+
+/// How much is read and written at once where a file is copied: 1 MiB.
+const PIECE: usize = 1 << 20;
+
+/// Opens a regular file to read; none where there is nothing of this name.
+///
+/// # Errors
+/// `Invalid` for a link, a directory, a FIFO or a device.
+pub(crate) fn open(path: &Path) -> Result<Option<File>> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        // A directory in the place of a file's parent, or a file in the place of a directory: nothing of this name either.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) if is_link(path) => {
+            return Err(
+                Error::new(ErrorKind::Invalid, format!("{} is a symbolic link", path.display())).with_cause(error),
+            );
+        }
+        Err(error) => return Err(failed(error, "opening", path)),
+    };
+    let metadata = file.metadata().map_err(|error| failed(error, "opening", path))?;
+    if !metadata.is_file() {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("{} is no regular file", path.display()),
+        ));
+    }
+    Ok(Some(file))
+}
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+}
+
+/// Reads a small file whole; none where there is nothing of this name.
+///
+/// # Errors
+/// `TooLarge` beyond `limit` bytes.
+pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Bytes>> {
+    let Some(file) = open(path)? else { return Ok(None) };
+    let mut content = Vec::new();
+    let read = file.take(limit + 1).read_to_end(&mut content);
+    read.map_err(|error| failed(error, "reading", path))?;
+    if content.len() as u64 > limit {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("{} has more bytes than the limit of {limit}", path.display()),
+        ));
+    }
+    Ok(Some(content.into()))
+}
+
+/// An error of the system, with what was being done to which file.
+pub(crate) fn failed(error: io::Error, doing: &str, path: &Path) -> Error {
+    Error::from(error).within(format!("{doing} {}", path.display()))
+}
+
+/// A file that is being written, under a name that nobody asks for. It is removed where it is dropped before it [is put](Self::put).
+pub(crate) struct Temporary {
+    file: File,
+    path: PathBuf,
+    put: bool,
+}
+
+impl Temporary {
+    /// A new, empty file in `directory`.
+    pub(crate) fn new(directory: &Path) -> Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            // Two processes may be at work, and one that was killed may have left its files: the name says who and when, and is then tried.
+            let time = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_nanos();
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = directory.join(format!("{TEMPORARY}{:x}-{time:x}-{count:x}", std::process::id()));
+            match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    return Ok(Self { file, path, put: false });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error, "making a file in", directory)),
+            }
+        }
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Gives the file its name, in place of what has it now.
+    pub(crate) fn put(mut self, path: &Path) -> Result<()> {
+        fs::rename(&self.path, path).map_err(|error| failed(error, "writing", path))?;
+        self.put = true;
+        Ok(())
+    }
+
+    /// An error in writing it, told of the file that it was to become.
+    pub(crate) fn failed(&self, error: io::Error) -> Error {
+        failed(error, "writing", &self.path)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.put {
+            // Nothing more can be done; what stays is found by the next writer, or gc.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes what killed writers left in `directory`. The caller knows that nobody is writing there.
+pub(crate) fn remove_litter(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Puts `content` at `path`, whole or not at all, and lasting: when this returns it survives a power cut.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut temporary = Temporary::new(directory)?;
+    let written = temporary
+        .file
+        .write_all(content)
+        .and_then(|()| temporary.file.sync_all());
+    written.map_err(|error| temporary.failed(error))?;
+    temporary.put(path)?;
+    sync_directory(directory)
+}
+
+/// Makes the names in a directory last.
+pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| failed(error, "syncing", directory))
+}
+
+/// Makes all that was written to the file system of `directory` last: one call for many blobs and their directories.
+pub(crate) fn sync_file_system(directory: &Path) -> Result<()> {
+    let file = File::open(directory).map_err(|error| failed(error, "syncing", directory))?;
+    rustix::fs::syncfs(&file).map_err(|error| failed(error.into(), "syncing", directory))
+}
+
+/// Makes a directory with all that lead to it.
+pub(crate) fn make_directory(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).map_err(|error| failed(error, "making", directory))
+}

@@ -1,0 +1,171 @@
+//! How does an image come into a layout? Blobs and manifests as files, then their names.
+
+use std::{fs::File, path::PathBuf, sync::Arc};
+
+use futures_util::FutureExt;
+use rustix::fs::{FlockOperation, flock};
+use teu_spec::{Descriptor, Digest, Document, layout};
+use teu_store::{
+    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Source, Sweep,
+    Takes, Target, blocking,
+};
+
+use super::{Inner, Layout, describe};
+use crate::files::{self, FileIngest, Temporary};
+
+impl Inner {
+    /// Says that we are writing, until we have finished; waits while a garbage collection is at work.
+    pub(super) fn lock(&self) -> Result<Arc<File>> {
+        if let Some(lock) = &self.writing().lock {
+            return Ok(Arc::clone(lock));
+        }
+        files::make_directory(&self.blobs)?;
+        let failed = |error: std::io::Error| files::failed(error, "locking", &self.root);
+        let file = File::open(&self.root).map_err(failed)?;
+        // Who can have it alone finds no other writer at work: what lies there half-written is a dead one's.
+        if !self.shared && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            files::remove_litter(&self.blobs);
+        }
+        flock(&file, FlockOperation::LockShared).map_err(|error| failed(error.into()))?;
+        let lock = Arc::new(file);
+        // Two tasks may have come here at once; one lock is enough.
+        Ok(Arc::clone(self.writing().lock.get_or_insert(lock)))
+    }
+
+    /// Where a blob goes, its directory made.
+    pub(super) fn place(&self, digest: &Digest) -> Result<PathBuf> {
+        let path = self.blob(digest);
+        if let Some(directory) = path.parent()
+            && !directory.is_dir()
+        {
+            files::make_directory(directory)?;
+        }
+        Ok(path)
+    }
+
+    fn put_manifest(
+        &self,
+        document: &Document,
+        digest: &Digest,
+        names: &[String],
+        expect: Expect,
+    ) -> Result<Descriptor> {
+        let _lock = self.lock()?;
+        for name in names {
+            layout::check_name(name)?;
+        }
+        if digest.algorithm().digest(document.raw()) != *digest {
+            return Err(Error::new(ErrorKind::Mismatch, format!("the manifest is not {digest}")));
+        }
+        let path = self.place(digest)?;
+        // A name is not moved before the expectation was held to it, but content that nobody names does no harm.
+        let mut temporary = Temporary::new(&self.blobs)?;
+        let written = std::io::Write::write_all(temporary.file(), document.raw());
+        written.map_err(|error| temporary.failed(error))?;
+        temporary.put(&path)?;
+        let descriptor = describe(document, *digest);
+        if !names.is_empty() {
+            self.set_names(&descriptor, names, expect)?;
+        }
+        let mut writing = self.writing();
+        writing
+            .children
+            .extend(document.children().iter().map(|child| child.digest));
+        if names.is_empty() {
+            writing.unnamed.push(descriptor.clone());
+        } else {
+            // It may have been put without a name before, and is listed now.
+            writing.unnamed.retain(|unnamed| unnamed.digest != *digest);
+        }
+        Ok(descriptor)
+    }
+
+    fn finish(&self) -> Result<()> {
+        let (unnamed, children) = {
+            let mut writing = self.writing();
+            (
+                std::mem::take(&mut writing.unnamed),
+                std::mem::take(&mut writing.children),
+            )
+        };
+        let unnamed: Vec<Descriptor> = unnamed
+            .into_iter()
+            .filter(|descriptor| !children.contains(&descriptor.digest))
+            .collect();
+        if !unnamed.is_empty() {
+            self.list_unnamed(&unnamed)?;
+        }
+        self.writing().lock = None;
+        Ok(())
+    }
+}
+
+impl Target for Layout {
+    fn ingest(&self, expected: Expected) -> BoxFuture<'_, Result<Box<dyn Ingest>>> {
+        let inner = Arc::clone(&self.0);
+        let begin = move || {
+            let lock = inner.lock()?;
+            let directory = inner.blobs.clone();
+            let place = move |digest: &Digest| inner.place(digest);
+            Ok((directory, place, lock))
+        };
+        async move {
+            let (directory, place, lock) = blocking::run(begin).await?;
+            Ok(Box::new(FileIngest::new(directory, expected, place, lock)) as Box<dyn Ingest>)
+        }
+        .boxed()
+    }
+
+    fn put_manifest<'a>(
+        &'a self,
+        document: &'a Document,
+        digest: &'a Digest,
+        names: &'a [String],
+        expect: Expect,
+    ) -> BoxFuture<'a, Result<Descriptor>> {
+        let inner = Arc::clone(&self.0);
+        let (document, digest, names) = (document.clone(), *digest, names.to_vec());
+        blocking::run(move || inner.put_manifest(&document, &digest, &names, expect)).boxed()
+    }
+
+    fn finish(&self) -> BoxFuture<'_, Result<()>> {
+        let inner = Arc::clone(&self.0);
+        blocking::run(move || inner.finish()).boxed()
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::EVERYTHING
+    }
+
+    fn readable(&self) -> Option<&dyn Source> {
+        Some(self)
+    }
+
+    fn mount(&self) -> Option<&dyn Mount> {
+        None
+    }
+
+    fn adopt(&self) -> Option<&dyn Adopt> {
+        Some(self)
+    }
+
+    fn delete(&self) -> Option<&dyn Delete> {
+        Some(self)
+    }
+
+    /// None where the blobs are shared: which of them the other layouts need is not known here.
+    fn sweep(&self) -> Option<&dyn Sweep> {
+        (!self.0.shared).then_some(self)
+    }
+}
+
+impl Adopt for Layout {
+    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<Committed>> {
+        let (inner, descriptor) = (Arc::clone(&self.0), descriptor.clone());
+        let adopt = move || {
+            let _lock = inner.lock()?;
+            files::adopt(&inner.blobs, file, &descriptor, trust, |digest| inner.place(digest))
+        };
+        blocking::run(adopt).boxed()
+    }
+}
