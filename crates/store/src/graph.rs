@@ -6,9 +6,10 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -25,6 +26,17 @@ pub struct Limits {
     pub depth: usize,
     /// How many different manifests and blobs there may be. They may be named ten times as often.
     pub nodes: usize,
+    /// How many bytes all manifests together may have.
+    pub manifest_bytes: u64,
+}
+
+impl Limits {
+    /// For what is trusted to be large: a whole store of images.
+    pub const ONLY_DEPTH: Self = Self {
+        depth: 8,
+        nodes: usize::MAX,
+        manifest_bytes: u64::MAX,
+    };
 }
 
 impl Default for Limits {
@@ -32,6 +44,7 @@ impl Default for Limits {
         Self {
             depth: 8,
             nodes: 10_000,
+            manifest_bytes: 256 << 20,
         }
     }
 }
@@ -51,6 +64,16 @@ pub enum Position {
 }
 
 impl Position {
+    /// Where the child at `place` among a document's [`children`](Document::children) stands.
+    #[must_use]
+    pub fn of_child(document: &Document, place: usize) -> Self {
+        match document {
+            Document::Index(_) => Self::Manifest,
+            Document::Manifest(_) if place == 0 => Self::Config,
+            Document::Manifest(_) => Self::Layer,
+        }
+    }
+
     /// What content in this position is asked for as.
     #[must_use]
     pub fn role(self) -> Role {
@@ -155,6 +178,7 @@ pub struct Fold<'a> {
     permits: Semaphore,
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
     edges: AtomicUsize,
+    manifest_bytes: AtomicU64,
 }
 
 /// One content in one role. What it is said to be is part of it: a layer may come to another end than the same bytes as a config.
@@ -193,6 +217,7 @@ impl<'a> Fold<'a> {
             permits: Semaphore::new(jobs),
             flights: Mutex::default(),
             edges: AtomicUsize::new(0),
+            manifest_bytes: AtomicU64::new(0),
         }
     }
 
@@ -257,7 +282,19 @@ impl<'a> Fold<'a> {
             let _permit = self.permit().await;
             match self.visitor.arrive(node).await? {
                 Arrival::Done(found) => return Ok(found),
-                Arrival::Read => self.visitor.read(self.source, node).await,
+                Arrival::Read => {
+                    let before = self.manifest_bytes.fetch_add(node.descriptor.size, Ordering::Relaxed);
+                    if before.saturating_add(node.descriptor.size) > self.limits.manifest_bytes {
+                        let what = "bytes of manifests";
+                        return Err(too_large(
+                            "manifest_bytes",
+                            self.limits.manifest_bytes,
+                            what,
+                            &here.digest,
+                        ));
+                    }
+                    self.visitor.read(self.source, node).await
+                }
             }
         };
         let document = match read {
@@ -284,11 +321,7 @@ impl<'a> Fold<'a> {
         for (place, (child, step)) in children.iter().zip(steps).enumerate() {
             outcomes.push((*step != Step::Drop).then(|| child.clone()));
             if *step == Step::Walk {
-                let position = match document {
-                    Document::Index(_) => Position::Manifest,
-                    Document::Manifest(_) if place == 0 => Position::Config,
-                    Document::Manifest(_) => Position::Layer,
-                };
+                let position = Position::of_child(document, place);
                 let visit = self.come_to(child, position, node.depth + 1, Some(here));
                 visits.push(visit.map(move |outcome| (place, outcome)));
             }
@@ -370,7 +403,7 @@ impl Path<'_> {
     }
 }
 
-fn too_large(limit: &str, value: usize, what: &str, digest: &Digest) -> Error {
+fn too_large(limit: &str, value: impl fmt::Display, what: &str, digest: &Digest) -> Error {
     Error::new(
         ErrorKind::TooLarge,
         format!("there are more than {value} {what} (the limit `{limit}`), the next being {digest}"),

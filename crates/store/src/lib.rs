@@ -4,12 +4,14 @@ pub mod blocking;
 pub mod copy;
 mod error;
 mod event;
+pub mod gc;
 pub mod graph;
 mod memory;
 mod referrer;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 mod traits;
+pub mod tree;
 mod verified;
 
 pub use error::{Error, ErrorKind, Result, Side};
