@@ -1,8 +1,8 @@
-//! What is in a repository, and in a registry? Tags, referrers and the catalog, a page at a time.
+//! What is in a repository, and in a registry? Tags and the catalog, a page at a time. Referrers are the question of `referrers`.
 
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde::Deserialize;
-use teu_spec::{Descriptor, Digest, Document, MediaType, Tag, json};
+use teu_spec::{Descriptor, Digest, Tag};
 use teu_store::{BoxFuture, Browse, Error, ErrorKind, Named, Page, Result};
 use url::Url;
 
@@ -11,15 +11,12 @@ use super::{
     client::{Registry, Repository},
     http::{Answer, Call},
     link,
-    pull::Wanted,
 };
 
 /// The largest page of a list that is read, in bytes: registries that know no pages send all tags at once.
 const MAX_PAGE: u64 = 32 << 20;
 /// How many names are asked for at once.
 const PAGE: u32 = 1000;
-/// How many referrers one subject may have.
-const MAX_REFERRERS: usize = 100_000;
 
 #[derive(Deserialize)]
 struct Tags {
@@ -80,78 +77,6 @@ impl Repository {
             .collect::<Result<Vec<Named>>>()?;
         Ok(Page { items, next })
     }
-
-    async fn list_referrers(&self, subject: &Digest, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
-        let mut url = format!("/v2/{}/referrers/{subject}", self.path());
-        if let Some(artifact_type) = artifact_type {
-            let mut query = url::form_urlencoded::Serializer::new(String::new());
-            query.append_pair("artifactType", artifact_type);
-            url = format!("{url}?{}", query.finish());
-        }
-        let mut all = Vec::new();
-        let mut from: Option<String> = None;
-        loop {
-            let (answer, cursor) = page(self.registry(), &url, from.as_deref(), &self.need()).await?;
-            let missing = matches!(
-                answer.status(),
-                StatusCode::NOT_FOUND
-                    | StatusCode::BAD_REQUEST
-                    | StatusCode::METHOD_NOT_ALLOWED
-                    | StatusCode::NOT_ACCEPTABLE
-                    | StatusCode::NOT_IMPLEMENTED
-            );
-            if missing && from.is_none() {
-                all = self
-                    .tagged_referrers(subject)
-                    .await?
-                    .map(|(_, found)| found)
-                    .unwrap_or_default();
-                break;
-            }
-            if !answer.status().is_success() {
-                return Err(self.registry().complaint(answer).await);
-            }
-            from = cursor.next(&answer)?;
-            let body = answer.body(json::MAX_DOCUMENT, "list of referrers").await?;
-            let Document::Index(index) = Document::parse(body, Some(&MediaType::OciIndex))? else {
-                return Err(Error::new(ErrorKind::Invalid, "the list of referrers is no index"));
-            };
-            all.extend(index.manifests);
-            if all.len() > MAX_REFERRERS {
-                let message = format!("there are more referrers than the limit of {MAX_REFERRERS}");
-                return Err(Error::new(ErrorKind::TooLarge, message));
-            }
-            if from.is_none() {
-                break;
-            }
-        }
-        // A registry may ignore the filter (`OCI-Filters-Applied`), and the tag knows none.
-        if let Some(artifact_type) = artifact_type {
-            all.retain(|referrer| referrer.artifact_type.as_deref() == Some(artifact_type));
-        }
-        Ok(all)
-    }
-
-    /// The index that stands for the referrers API, and what it lists.
-    pub(super) async fn tagged_referrers(&self, subject: &Digest) -> Result<Option<(Descriptor, Vec<Descriptor>)>> {
-        let Some((descriptor, body)) = self.manifest_body(&Wanted::Tag(referrers_tag(subject)?)).await? else {
-            return Ok(None);
-        };
-        match Document::parse(body, Some(&descriptor.media_type))? {
-            Document::Index(index) => Ok(Some((descriptor, index.manifests))),
-            Document::Manifest(_) => Err(Error::new(
-                ErrorKind::Invalid,
-                "the tag that stands for the referrers is no index",
-            )),
-        }
-    }
-}
-
-/// distribution-spec, "Referrers Tag Schema": the digest with `-` for `:`, the algorithm cut to 32 characters and the hex digits to 64.
-pub(super) fn referrers_tag(subject: &Digest) -> Result<Tag> {
-    let mut hex = subject.hex();
-    hex.truncate(64);
-    Ok(format!("{}-{hex}", subject.algorithm()).parse()?)
 }
 
 impl Registry {
@@ -185,7 +110,12 @@ impl Registry {
 }
 
 /// Asks for the page at `from`, or for the first.
-async fn page(registry: &Registry, first: &str, from: Option<&str>, need: &Need) -> Result<(Answer, link::Cursor)> {
+pub(super) async fn page(
+    registry: &Registry,
+    first: &str,
+    from: Option<&str>,
+    need: &Need,
+) -> Result<(Answer, link::Cursor)> {
     let cursor = match from {
         Some(from) => link::Cursor::read(from)?,
         None => link::Cursor::first(first),

@@ -133,6 +133,7 @@ impl Registry {
             path: path.into(),
             writes: Arc::default(),
             begun: Arc::default(),
+            referrers_turn: Arc::default(),
         })
     }
 
@@ -250,6 +251,8 @@ pub struct Repository {
     pub(super) writes: Arc<AtomicBool>,
     /// Uploads that were begun where a mount was declined.
     pub(super) begun: Arc<Mutex<HashMap<Digest, Url>>>,
+    /// Held while the index that stands for the referrers API is written anew.
+    pub(super) referrers_turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Repository {

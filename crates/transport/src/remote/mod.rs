@@ -39,6 +39,7 @@ mod link;
 mod origin;
 mod pull;
 mod push;
+mod referrers;
 mod retry;
 mod settings;
 mod tls;

@@ -98,6 +98,7 @@ impl Repository {
         // A push by tag has the digest that the registry prefers; another can be asked for by name alone.
         let by_digest = tags.is_empty() || tags.len() > 1 || digest.algorithm() != Algorithm::default();
         let mut left: Vec<&Tag> = tags.iter().collect();
+        let mut tracked = false;
         if by_digest {
             let query: Vec<String> = tags.iter().map(|tag| format!("tag={tag}")).collect();
             let path = match query[..] {
@@ -105,12 +106,20 @@ impl Repository {
                 _ => format!("manifests/{digest}?{}", query.join("&")),
             };
             let answer = self.put_once(&path, document, digest, Expect::Any).await?;
+            tracked |= answer.header("oci-subject").is_some();
             let set: Vec<String> = named(&answer);
             left.retain(|tag| !set.iter().any(|name| name == tag.as_str()));
         }
         for tag in left {
-            self.put_once(&format!("manifests/{tag}"), document, digest, expect)
-                .await?;
+            let path = format!("manifests/{tag}");
+            let answer = self.put_once(&path, document, digest, expect).await?;
+            tracked |= answer.header("oci-subject").is_some();
+        }
+        if let Some(subject) = document.subject()
+            && !tracked
+        {
+            let referrer = teu_store::referrer(document, *digest);
+            self.tag_referrer(&subject.digest, &referrer).await?;
         }
         Ok(())
     }
@@ -136,7 +145,14 @@ impl Repository {
         Err(Error::new(ErrorKind::Conflict, message))
     }
 
-    async fn put_once(&self, path: &str, document: &Document, digest: &Digest, expect: Expect) -> Result<Answer> {
+    /// Puts a manifest at one path.
+    pub(super) async fn put_once(
+        &self,
+        path: &str,
+        document: &Document,
+        digest: &Digest,
+        expect: Expect,
+    ) -> Result<Answer> {
         let invalid = |_| {
             Error::new(
                 ErrorKind::Invalid,
@@ -246,11 +262,7 @@ impl Repository {
 impl Delete for Repository {
     fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let path = match role {
-                Role::Manifest => format!("manifests/{digest}"),
-                Role::Blob => format!("blobs/{digest}"),
-            };
-            self.remove(&path, false)
+            self.delete_content(role, digest)
                 .await
                 .map_err(|error| error.within(format!("deleting {self}@{digest}")))
         })
@@ -267,6 +279,24 @@ impl Delete for Repository {
 }
 
 impl Repository {
+    async fn delete_content(&self, role: Role, digest: &Digest) -> Result<()> {
+        if role == Role::Blob {
+            return self.remove(&format!("blobs/{digest}"), false).await;
+        }
+        // The tag that stands for the referrers API must not name what is gone. What cannot be read can still be deleted.
+        let subject = match self.manifest_body(&Wanted::Digest(*digest)).await {
+            Ok(Some((descriptor, body))) => Document::parse(body, Some(&descriptor.media_type))
+                .ok()
+                .and_then(|document| document.subject().map(|subject| subject.digest)),
+            _ => None,
+        };
+        self.remove(&format!("manifests/{digest}"), false).await?;
+        match subject {
+            Some(subject) => self.untag_referrer(&subject, digest).await,
+            None => Ok(()),
+        }
+    }
+
     async fn remove(&self, path: &str, is_tag: bool) -> Result<()> {
         let need = self.need_of(Scope::delete(self.path()));
         let answer = self
