@@ -10,9 +10,11 @@ mod memory;
 mod referrer;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
+mod task;
 mod traits;
 pub mod tree;
 mod verified;
+pub mod verify;
 
 pub use error::{Error, ErrorKind, Result, Side};
 pub use event::{Event, Events, How, silent};

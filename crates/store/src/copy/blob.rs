@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use teu_spec::Descriptor;
-use tokio::task::JoinHandle;
 
 use crate::{
     Error, ErrorKind, Event, Events, Expected, FetchOptions, How, Intent, Origin, Reader, Result, Role, Side, Source,
-    SourceExt, Target, blocking,
+    SourceExt, Target, task::Task,
 };
 
 /// Bytes between two reports of progress.
@@ -165,25 +164,6 @@ impl<'a> Progress<'a> {
                 done: self.done,
             });
         }
-    }
-}
-
-/// Work of its own, on any thread, that ends when this is dropped.
-pub(super) struct Task<T>(JoinHandle<Result<T>>);
-
-impl<T: Send + 'static> Task<T> {
-    pub(super) fn spawn(work: impl Future<Output = Result<T>> + Send + 'static) -> Self {
-        Self(tokio::spawn(work))
-    }
-
-    pub(super) async fn join(mut self) -> Result<T> {
-        (&mut self.0).await.map_err(blocking::join_error)?
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -1,0 +1,535 @@
+//! Is an image what it says it is? [`verify`]: digests, sizes, media types, the agreement of config and manifest, and what the
+//! specification demands. All that was checked is counted, so that a good report says what it covers.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, future};
+use teu_spec::{
+    Descriptor, Digest, Document, ImageConfig, LayerCompression, Manifest, MediaType, Platform, json::MAX_DOCUMENT,
+};
+
+use crate::{
+    BoxFuture, Error, ErrorKind, Result, Role, Source, SourceExt,
+    graph::{Fold, Limits, Node, Position, Step, Visit},
+    task::Task,
+};
+
+/// How an image is verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether an index may name images that are not there.
+    pub allow_sparse: bool,
+    /// How large an image may be.
+    pub limits: Limits,
+    /// How many manifests and blobs are read side by side.
+    pub jobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            allow_sparse: false,
+            limits: Limits::default(),
+            jobs: 6,
+        }
+    }
+}
+
+/// What was checked, and what was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Indexes that were read, checked and parsed.
+    pub indexes: usize,
+    /// Manifests that were read, checked and parsed.
+    pub manifests: usize,
+    /// Configs whose content was read and checked.
+    pub configs: usize,
+    /// Layers and other blobs whose content was read and checked.
+    pub layers: usize,
+    /// The bytes of all that.
+    pub bytes: u64,
+    /// Non-distributable layers that are not there and need not be.
+    pub elsewhere: Vec<Digest>,
+    /// Manifests that a sparse index names and that are not there.
+    pub absent: Vec<Digest>,
+    /// What is wrong, by digest.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether nothing is wrong; what is merely odd does not count.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity == Severity::Odd)
+    }
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The image is not what it says it is, or breaks a MUST of the specification.
+    Wrong,
+    /// It breaks a SHOULD, or readers may differ on it.
+    Odd,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where the content stands.
+    pub position: Position,
+    /// Which content.
+    pub digest: Digest,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let position = match self.position {
+            Position::Manifest => "manifest",
+            Position::Config => "config",
+            Position::Layer => "layer",
+        };
+        write!(formatter, "{position} {}: {}", self.digest, self.message)
+    }
+}
+
+/// Reads all of an image and checks it; it copies nothing.
+///
+/// What is wrong with the image is in the report.
+///
+/// # Errors
+/// What kept it from being checked: the source could not be read, or a limit was reached.
+pub async fn verify(source: Arc<dyn Source>, root: &Descriptor, options: &Options) -> Result<Report> {
+    let checker = Checker {
+        source: Arc::clone(&source),
+        options,
+        report: Mutex::default(),
+    };
+    Fold::new(&*source, &checker, options.limits, options.jobs)
+        .visit(root)
+        .await?;
+    let mut report = checker.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report
+        .findings
+        .sort_by_key(|finding| (finding.severity, finding.digest));
+    report.elsewhere.sort();
+    report.absent.sort();
+    Ok(report)
+}
+
+struct Checker<'a> {
+    source: Arc<dyn Source>,
+    options: &'a Options,
+    report: Mutex<Report>,
+}
+
+/// Whether an error is about the content, and not about the way to it.
+fn is_finding(error: &Error) -> bool {
+    use ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::Mismatch | Kind::Invalid | Kind::Unsupported | Kind::NotFound
+    )
+}
+
+impl Checker<'_> {
+    fn report(&self, add: impl FnOnce(&mut Report)) {
+        add(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn find(&self, severity: Severity, node: Node<'_>, message: impl Into<String>) {
+        let finding = Finding {
+            severity,
+            position: node.position,
+            digest: node.descriptor.digest,
+            message: message.into(),
+        };
+        self.report(|report| report.findings.push(finding));
+    }
+
+    /// What is wrong with what a document says of its children.
+    fn check_children(&self, node: Node<'_>, document: &Document) {
+        for (place, child) in document.children().iter().enumerate() {
+            if child.data.is_some() && child.verified_data().is_none() {
+                let message = format!(
+                    "the data embedded for child {place} is not the content of {}",
+                    child.digest
+                );
+                self.find(Severity::Wrong, node, message);
+            }
+        }
+        match document {
+            Document::Index(index) => self.check_index(node, &index.manifests),
+            Document::Manifest(manifest) => self.check_manifest(node, manifest),
+        }
+    }
+
+    fn check_index(&self, node: Node<'_>, manifests: &[Descriptor]) {
+        for (place, child) in manifests.iter().enumerate() {
+            if !child.media_type.is_document() {
+                let message = format!(
+                    "manifest {place} is said to be {}, which is no manifest",
+                    child.media_type
+                );
+                self.find(Severity::Odd, node, message);
+            }
+            if let Some(platform) = &child.platform
+                && (platform.os.is_empty() || platform.architecture.is_empty())
+            {
+                let message = format!("the platform of manifest {place} lacks its os or architecture");
+                self.find(Severity::Wrong, node, message);
+            }
+        }
+    }
+
+    /// The demands of image-spec's manifest.md.
+    fn check_manifest(&self, node: Node<'_>, manifest: &Manifest) {
+        if manifest.config.media_type == MediaType::OciEmpty && manifest.artifact_type.is_none() {
+            let message = "its config is empty, so it must have an artifactType, and has none";
+            self.find(Severity::Wrong, node, message);
+        }
+        if !manifest.config.media_type.is_image_config() {
+            return;
+        }
+        for (place, layer) in manifest.layers.iter().enumerate() {
+            if !layer.media_type.is_layer() {
+                let message = format!("layer {place} is said to be {}, which is no layer", layer.media_type);
+                self.find(Severity::Odd, node, message);
+            }
+        }
+    }
+
+    /// Whether an image's config agrees with its manifest, and with what the index says of that.
+    async fn check_config(&self, node: Node<'_>, manifest: &Manifest) -> Result<()> {
+        if !manifest.config.media_type.is_image_config() {
+            return Ok(());
+        }
+        let raw = match self.source.small_blob(&manifest.config).await {
+            Ok(raw) => raw,
+            // It was found where it was visited.
+            Err(error) if is_finding(&error) => return Ok(()),
+            Err(error) if *error.kind() == ErrorKind::TooLarge => {
+                let message = format!("the config has more than the limit of {MAX_DOCUMENT} bytes");
+                self.find(Severity::Wrong, node, message);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let config = match ImageConfig::parse(raw) {
+            Ok(config) => config,
+            Err(error) => {
+                self.find(Severity::Wrong, node, format!("its config: {error}"));
+                return Ok(());
+            }
+        };
+        if let Err(error) = config.check_layers(manifest.layers.len()) {
+            self.find(Severity::Wrong, node, format!("its config: {error}"));
+        }
+        if let Err(error) = config.created() {
+            self.find(Severity::Wrong, node, format!("its config: {error}"));
+        }
+        let platform = config.platform();
+        if platform.os.is_empty() || platform.architecture.is_empty() {
+            self.find(Severity::Wrong, node, "its config lacks its os or architecture");
+        } else if let Some(said) = &node.descriptor.platform
+            && !same_machine(said, &platform)
+        {
+            let message = format!("the index says it is for {said}, its config for {platform}");
+            self.find(Severity::Wrong, node, message);
+        }
+        Ok(())
+    }
+
+    /// Reads a blob to its end, and looks at how it begins.
+    async fn read(&self, node: Node<'_>) -> Result<()> {
+        let blob = node.descriptor;
+        let (source, descriptor) = (Arc::clone(&self.source), blob.clone());
+        let read = Task::spawn(async move {
+            let mut content = source.open(Role::Blob, &descriptor).await?;
+            let mut beginning = Bytes::new();
+            while let Some(bytes) = content.next().await {
+                let bytes = bytes?;
+                if beginning.is_empty() {
+                    beginning = bytes.slice(..bytes.len().min(MAGIC));
+                }
+            }
+            Ok(beginning)
+        });
+        match read.join().await {
+            Ok(beginning) => {
+                self.report(|report| {
+                    match node.position {
+                        Position::Config => report.configs += 1,
+                        Position::Layer | Position::Manifest => report.layers += 1,
+                    }
+                    report.bytes += blob.size;
+                });
+                if let Some(stated) = blob.media_type.layer_compression()
+                    && beginning.len() == MAGIC
+                    && stated != compression(&beginning)
+                {
+                    let message = format!("it is said to be {}, but its content is not", blob.media_type);
+                    self.find(Severity::Wrong, node, message);
+                }
+                Ok(())
+            }
+            Err(error) if *error.kind() == ErrorKind::NotFound && blob.media_type.is_foreign() => {
+                self.report(|report| report.elsewhere.push(blob.digest));
+                Ok(())
+            }
+            Err(error) if is_finding(&error) => {
+                self.find(Severity::Wrong, node, error.to_string());
+                Ok(())
+            }
+            Err(error) => Err(error.within(format!("reading blob {}", blob.digest))),
+        }
+    }
+}
+
+/// Whether two platforms are one machine's, as far as both say.
+fn same_machine(said: &Platform, config: &Platform) -> bool {
+    let (said, config) = (said.normalized(), config.normalized());
+    said.os == config.os && said.architecture == config.architecture
+}
+
+/// How many bytes tell a compression.
+const MAGIC: usize = 4;
+
+fn compression(beginning: &[u8]) -> LayerCompression {
+    match beginning {
+        [0x1f, 0x8b, ..] => LayerCompression::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => LayerCompression::Zstd,
+        _ => LayerCompression::None,
+    }
+}
+
+impl Visit for Checker<'_> {
+    fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        let absent = *error.kind() == ErrorKind::NotFound && node.depth > 0;
+        let outcome = if absent && self.options.allow_sparse {
+            self.report(|report| report.absent.push(node.descriptor.digest));
+            Ok(Some(node.descriptor.clone()))
+        } else if is_finding(&error) {
+            self.find(Severity::Wrong, node, error.to_string());
+            Ok(Some(node.descriptor.clone()))
+        } else {
+            Err(error)
+        };
+        future::ready(outcome).boxed()
+    }
+
+    fn enter<'a>(&'a self, node: Node<'a>, document: &'a Document) -> BoxFuture<'a, Result<Vec<Step>>> {
+        self.report(|report| {
+            match document {
+                Document::Index(_) => report.indexes += 1,
+                Document::Manifest(_) => report.manifests += 1,
+            }
+            report.bytes += node.descriptor.size;
+        });
+        self.check_children(node, document);
+        future::ready(Ok(vec![Step::Walk; document.children().len()])).boxed()
+    }
+
+    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        async move {
+            self.read(node).await?;
+            Ok(Some(node.descriptor.clone()))
+        }
+        .boxed()
+    }
+
+    fn leave<'a>(
+        &'a self,
+        node: Node<'a>,
+        document: &'a Document,
+        _: Vec<Option<Descriptor>>,
+    ) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        async move {
+            if let Document::Manifest(manifest) = document {
+                self.check_config(node, manifest).await?;
+            }
+            Ok(Some(node.descriptor.clone()))
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use teu_spec::Format;
+
+    use super::*;
+    use crate::{
+        Memory, Takes, Target,
+        suite::{Image, image::index},
+    };
+
+    async fn put(store: &Memory, document: &Document) -> Descriptor {
+        let digest = Digest::of(document.raw());
+        store
+            .put_manifest(document, &digest, &[], Default::default())
+            .await
+            .expect("put")
+    }
+
+    async fn checked(store: &Memory, root: &Descriptor) -> Report {
+        let options = Options::default();
+        verify(Arc::new(store.clone()), root, &options).await.expect("a report")
+    }
+
+    fn messages(report: &Report) -> Vec<String> {
+        report.findings.iter().map(Finding::to_string).collect()
+    }
+
+    #[tokio::test]
+    async fn a_good_image_is_good_and_all_of_it_was_checked() {
+        let store = Memory::new();
+        let [one, two] = ["one", "two"].map(|seed| Image::small(Takes::EVERYTHING, seed));
+        let mut bytes = 0;
+        for image in [&one, &two] {
+            image.put(&store, &[]).await.expect("put");
+            let children = image.document.children();
+            bytes += image.document.raw().len() as u64 + children[0].size + children[2].size;
+        }
+        let mut manifests: Vec<Descriptor> = index(&[&one, &one]).children();
+        manifests[1] = two.document.descriptor();
+        let root = put(
+            &store,
+            &teu_spec::Index::build(Format::Oci, &manifests).expect("an index"),
+        )
+        .await;
+        let report = checked(&store, &root).await;
+        assert_eq!(messages(&report), Vec::<String>::new());
+        assert!(report.is_good());
+        let shared = one.document.children()[1].size;
+        let expected = Report {
+            indexes: 1,
+            manifests: 2,
+            configs: 2,
+            layers: 3,
+            bytes: bytes + shared + root.size,
+            ..Report::default()
+        };
+        assert_eq!(report, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_blobs_is_found_all_at_once() {
+        let store = Memory::new();
+        let layers = ["one", "two", "three", "four"].map(|text| Bytes::from(text.repeat(10)));
+        let image = Image::of(Takes::EVERYTHING, "sample", &layers);
+        let root = image.put(&store, &[]).await.expect("put");
+        let digests: Vec<Digest> = image.document.children().iter().map(|child| child.digest).collect();
+        store.insert_unchecked(digests[1], "another content, of another size");
+        store.insert_unchecked(digests[2], "TWO".repeat(10));
+        crate::Delete::delete(&store, Role::Blob, &digests[3])
+            .await
+            .expect("deleted");
+        let report = checked(&store, &root).await;
+        assert!(!report.is_good());
+        assert_eq!((report.manifests, report.configs, report.layers), (1, 1, 1));
+        let mut found: Vec<Digest> = report.findings.iter().map(|finding| finding.digest).collect();
+        let mut expected = digests[1..4].to_vec();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+
+    #[tokio::test]
+    async fn a_config_must_agree_with_its_manifest() {
+        let store = Memory::new();
+        let image = Image::small(Takes::EVERYTHING, "sample");
+        image.put(&store, &[]).await.expect("put");
+        let children = image.document.children();
+        // One layer fewer than the config has DiffIDs, and an index that says it is for another machine.
+        let fewer = image
+            .document
+            .rewrite(&[Some(children[0].clone()), Some(children[1].clone()), None])
+            .expect("a manifest");
+        let fewer = put(&store, &fewer).await;
+        let mut said = fewer.clone();
+        said.platform = Some(Platform::new("linux", "s390x"));
+        let root = put(&store, &teu_spec::Index::build(Format::Oci, &[said]).expect("an index")).await;
+        let report = checked(&store, &root).await;
+        let digest = fewer.digest;
+        assert_eq!(
+            messages(&report),
+            [
+                format!(
+                    "manifest {digest}: its config: not a valid image config: it has 2 diff_ids, but the manifest has 1 layers"
+                ),
+                format!("manifest {digest}: the index says it is for linux/s390x, its config for linux/amd64"),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_layer_must_be_compressed_as_it_says() {
+        let store = Memory::new();
+        let image = Image::small(Takes::EVERYTHING, "sample");
+        image.put(&store, &[]).await.expect("put");
+        let mut children = image.document.children();
+        children[1].media_type = MediaType::OciLayerGzip;
+        let children: Vec<_> = children.into_iter().map(Some).collect();
+        let lying = image.document.rewrite(&children).expect("a manifest");
+        let report = checked(&store, &put(&store, &lying).await).await;
+        let digest = image.document.children()[1].digest;
+        assert_eq!(
+            messages(&report),
+            [format!(
+                "layer {digest}: it is said to be application/vnd.oci.image.layer.v1.tar+gzip, but its content is not"
+            )]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_artifact_with_an_empty_config_needs_a_type() {
+        let store = Memory::new();
+        store.insert_blob("{}");
+        let empty = Descriptor::of(MediaType::OciEmpty, b"{}");
+        let artifact = Manifest::build(Format::Oci, &empty, &[]).expect("a manifest");
+        let root = put(&store, &artifact).await;
+        let report = checked(&store, &root).await;
+        assert_eq!(
+            messages(&report),
+            [format!(
+                "manifest {}: its config is empty, so it must have an artifactType, and has none",
+                root.digest
+            )]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_sparse_index_is_good_only_where_it_may_be_sparse() {
+        let store = Memory::sparse();
+        let [here, absent] = ["here", "absent"].map(|seed| Image::small(Takes::EVERYTHING, seed));
+        here.put(&store, &[]).await.expect("put");
+        let mut manifests = index(&[&here]).children();
+        manifests.push(absent.document.descriptor());
+        let root = put(
+            &store,
+            &teu_spec::Index::build(Format::Oci, &manifests).expect("an index"),
+        )
+        .await;
+        let report = checked(&store, &root).await;
+        assert_eq!(
+            report.findings.iter().map(|finding| finding.digest).collect::<Vec<_>>(),
+            [absent.digest]
+        );
+        let options = Options {
+            allow_sparse: true,
+            ..Options::default()
+        };
+        let report = verify(Arc::new(store), &root, &options).await.expect("a report");
+        assert!(report.is_good());
+        assert_eq!(report.absent, [absent.digest]);
+    }
+}
