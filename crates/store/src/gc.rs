@@ -12,7 +12,7 @@ use teu_spec::{Descriptor, Digest, Document};
 
 use crate::{
     BoxFuture, Error, ErrorKind, Kept, Result, Source, Sweep,
-    graph::{Fold, Limits, Node, Visit},
+    graph::{Content, Fold, Limits, Node, Visit},
 };
 
 /// How garbage is collected.
@@ -130,13 +130,13 @@ impl Mark {
 }
 
 impl Visit for Mark {
-    fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Content>>> {
         let absent = *error.kind() == ErrorKind::NotFound;
         // An index may list what is no manifest (image-spec, image-index.md): it names nothing, and stays.
         let opaque = *error.kind() == ErrorKind::Invalid && !node.descriptor.media_type.is_document();
         self.reached(node.descriptor);
         future::ready(if absent || opaque {
-            Ok(Some(node.descriptor.clone()))
+            Ok(Some(node.descriptor.into()))
         } else {
             let digest = node.descriptor.digest;
             Err(error.within(format!(
@@ -146,9 +146,9 @@ impl Visit for Mark {
         .boxed()
     }
 
-    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Content>>> {
         self.reached(node.descriptor);
-        future::ready(Ok(Some(node.descriptor.clone()))).boxed()
+        future::ready(Ok(Some(node.descriptor.into()))).boxed()
     }
 
     fn leave<'a>(
@@ -156,9 +156,9 @@ impl Visit for Mark {
         node: Node<'a>,
         _: &'a Document,
         _: Vec<Option<Descriptor>>,
-    ) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    ) -> BoxFuture<'a, Result<Option<Content>>> {
         self.reached(node.descriptor);
-        future::ready(Ok(Some(node.descriptor.clone()))).boxed()
+        future::ready(Ok(Some(node.descriptor.into()))).boxed()
     }
 }
 

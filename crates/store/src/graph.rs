@@ -95,13 +95,34 @@ pub struct Node<'a> {
     pub depth: usize,
 }
 
+/// What stands for content when it was visited: the part of a descriptor that is not its parent's to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// What it is.
+    pub media_type: MediaType,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl From<&Descriptor> for Content {
+    fn from(descriptor: &Descriptor) -> Self {
+        Self {
+            media_type: descriptor.media_type.clone(),
+            digest: descriptor.digest,
+            size: descriptor.size,
+        }
+    }
+}
+
 /// What is done with a manifest before it is read.
 #[derive(Clone, Debug)]
 pub enum Arrival {
     /// It is read, and its children are visited.
     Read,
     /// It is left unread, with all below it, and stands for this; none drops it.
-    Done(Option<Descriptor>),
+    Done(Option<Content>),
 }
 
 /// What is done with a child before it is visited.
@@ -115,9 +136,7 @@ pub enum Step {
     Drop,
 }
 
-/// What a walk does. Each content is visited once; what comes of it is what all its parents get.
-///
-/// Of a descriptor that is returned, media type, digest and size count: the rest is the parent's to say.
+/// What a walk does. Each content is visited once; what comes of it is what all its parents get, and none drops it from them.
 pub trait Visit: Send + Sync {
     /// A manifest was come to and is not read yet.
     fn arrive<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Arrival>> {
@@ -131,7 +150,7 @@ pub trait Visit: Send + Sync {
     }
 
     /// A manifest could not be read: what stands for it, or the error, which ends the walk.
-    fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Content>>> {
         let _ = node;
         future::ready(Err(error)).boxed()
     }
@@ -143,7 +162,7 @@ pub trait Visit: Send + Sync {
     }
 
     /// A blob was come to: what stands for it.
-    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Descriptor>>>;
+    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Content>>>;
 
     /// All children of a manifest were visited, and `children` stand for them, where it is none the child is dropped: what stands for it.
     fn leave<'a>(
@@ -151,7 +170,7 @@ pub trait Visit: Send + Sync {
         node: Node<'a>,
         document: &'a Document,
         children: Vec<Option<Descriptor>>,
-    ) -> BoxFuture<'a, Result<Option<Descriptor>>>;
+    ) -> BoxFuture<'a, Result<Option<Content>>>;
 }
 
 /// Walks all that is below `root`, children first, and gives what stands for it in the end.
@@ -188,14 +207,6 @@ type Key = (Position, Digest, MediaType);
 struct Flight {
     size: u64,
     outcome: OnceCell<Option<Content>>,
-}
-
-/// What stands for content: the part of a descriptor that is not the parent's.
-#[derive(Clone, Debug)]
-struct Content {
-    media_type: MediaType,
-    digest: Digest,
-    size: u64,
 }
 
 /// The manifests that a visit came by.
@@ -245,18 +256,13 @@ impl<'a> Fold<'a> {
                     position,
                     depth,
                 };
-                let found = match position {
-                    Position::Manifest => self.manifest(node, path).await?,
+                match position {
+                    Position::Manifest => self.manifest(node, path).await,
                     Position::Config | Position::Layer => {
                         let _permit = self.permit().await;
-                        self.visitor.blob(node).await?
+                        self.visitor.blob(node).await
                     }
-                };
-                Ok::<_, Error>(found.map(|found| Content {
-                    media_type: found.media_type,
-                    digest: found.digest,
-                    size: found.size,
-                }))
+                }
             });
             let outcome = outcome.await?;
             Ok(outcome.as_ref().map(|content| content.in_place_of(descriptor)))
@@ -264,7 +270,7 @@ impl<'a> Fold<'a> {
         .boxed()
     }
 
-    async fn manifest(&self, node: Node<'_>, path: Option<&Path<'_>>) -> Result<Option<Descriptor>> {
+    async fn manifest(&self, node: Node<'_>, path: Option<&Path<'_>>) -> Result<Option<Content>> {
         let here = Path {
             digest: node.descriptor.digest,
             parent: path,

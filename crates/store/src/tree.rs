@@ -10,7 +10,7 @@ use teu_spec::{Descriptor, Digest, Document};
 
 use crate::{
     BoxFuture, Error, ErrorKind, Result, Source,
-    graph::{Fold, Limits, Node, Position, Visit},
+    graph::{Content, Fold, Limits, Node, Position, Visit},
 };
 
 /// A part of an image, and what is in it.
@@ -111,18 +111,18 @@ impl Reading {
 }
 
 impl Visit for Reading {
-    fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Content>>> {
         let sparse = node.depth > 0 && *error.kind() == ErrorKind::NotFound;
         future::ready(if sparse {
-            Ok(Some(node.descriptor.clone()))
+            Ok(Some(node.descriptor.into()))
         } else {
             Err(error)
         })
         .boxed()
     }
 
-    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        future::ready(Ok(Some(node.descriptor.clone()))).boxed()
+    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Content>>> {
+        future::ready(Ok(Some(node.descriptor.into()))).boxed()
     }
 
     fn leave<'a>(
@@ -130,10 +130,10 @@ impl Visit for Reading {
         node: Node<'a>,
         document: &'a Document,
         _: Vec<Option<Descriptor>>,
-    ) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    ) -> BoxFuture<'a, Result<Option<Content>>> {
         let mut documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         documents.insert(node.descriptor.digest, document.clone());
-        future::ready(Ok(Some(node.descriptor.clone()))).boxed()
+        future::ready(Ok(Some(node.descriptor.into()))).boxed()
     }
 }
 

@@ -14,7 +14,7 @@ use teu_spec::{
 
 use crate::{
     BoxFuture, Error, ErrorKind, Result, Role, Source, SourceExt,
-    graph::{Fold, Limits, Node, Position, Step, Visit},
+    graph::{Content, Fold, Limits, Node, Position, Step, Visit},
     task::Task,
 };
 
@@ -312,14 +312,14 @@ fn compression(beginning: &[u8]) -> LayerCompression {
 }
 
 impl Visit for Checker<'_> {
-    fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Content>>> {
         let absent = *error.kind() == ErrorKind::NotFound && node.depth > 0;
         let outcome = if absent && self.options.allow_sparse {
             self.report(|report| report.absent.push(node.descriptor.digest));
-            Ok(Some(node.descriptor.clone()))
+            Ok(Some(node.descriptor.into()))
         } else if is_finding(&error) {
             self.find(Severity::Wrong, node, error.to_string());
-            Ok(Some(node.descriptor.clone()))
+            Ok(Some(node.descriptor.into()))
         } else {
             Err(error)
         };
@@ -338,10 +338,10 @@ impl Visit for Checker<'_> {
         future::ready(Ok(vec![Step::Walk; document.children().len()])).boxed()
     }
 
-    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Content>>> {
         async move {
             self.read(node).await?;
-            Ok(Some(node.descriptor.clone()))
+            Ok(Some(node.descriptor.into()))
         }
         .boxed()
     }
@@ -351,12 +351,12 @@ impl Visit for Checker<'_> {
         node: Node<'a>,
         document: &'a Document,
         _: Vec<Option<Descriptor>>,
-    ) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    ) -> BoxFuture<'a, Result<Option<Content>>> {
         async move {
             if let Document::Manifest(manifest) = document {
                 self.check_config(node, manifest).await?;
             }
-            Ok(Some(node.descriptor.clone()))
+            Ok(Some(node.descriptor.into()))
         }
         .boxed()
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     BoxFuture, Error, ErrorKind, Event, How, Intent, Result, Role, Side, Source, SourceExt,
-    graph::{Arrival, Node, Position, Step, Visit},
+    graph::{Arrival, Content, Node, Position, Step, Visit},
 };
 
 /// The visitor of a copy.
@@ -225,7 +225,7 @@ impl Copier<'_> {
         (self.ends.events)(Event::Warning { message });
     }
 
-    async fn blob_copied(&self, node: Node<'_>) -> Result<Descriptor> {
+    async fn blob_copied(&self, node: Node<'_>) -> Result<Content> {
         let blob = node.descriptor;
         (self.ends.events)(Event::BlobStarted {
             descriptor: blob.clone(),
@@ -248,7 +248,7 @@ impl Copier<'_> {
             digest: blob.digest,
             how,
         });
-        Ok(blob.clone())
+        Ok(blob.into())
     }
 }
 
@@ -269,7 +269,7 @@ impl Visit for Copier<'_> {
                 names: Vec::new(),
                 existed: true,
             });
-            Ok(Arrival::Done(Some(node.descriptor.clone())))
+            Ok(Arrival::Done(Some(node.descriptor.into())))
         }
         .boxed()
     }
@@ -295,7 +295,7 @@ impl Visit for Copier<'_> {
         .boxed()
     }
 
-    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Content>>> {
         self.blob_copied(node).map(|copied| copied.map(Some)).boxed()
     }
 
@@ -304,7 +304,7 @@ impl Visit for Copier<'_> {
         node: Node<'a>,
         document: &'a Document,
         children: Vec<Option<Descriptor>>,
-    ) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    ) -> BoxFuture<'a, Result<Option<Content>>> {
         async move {
             if node.depth > 0 && !children.is_empty() && children.iter().all(Option::is_none) {
                 return Ok(None);
@@ -317,11 +317,11 @@ impl Visit for Copier<'_> {
                 Fate::Changed
             };
             self.tally.add_fate(node.descriptor.digest, fate);
-            Ok(Some(Descriptor::new(
-                new.media_type().clone(),
+            Ok(Some(Content {
+                media_type: new.media_type().clone(),
                 digest,
-                new.raw().len() as u64,
-            )))
+                size: new.raw().len() as u64,
+            }))
         }
         .boxed()
     }
