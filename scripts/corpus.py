@@ -1,0 +1,314 @@
+#!/usr/bin/env python3
+"""Makes OCI layouts out of tar files: the half of scripts/corpus.sh that shell does badly.
+
+usage: corpus.py small|bench|huge DIR
+       corpus.py local FILE NAME       a tar of this machine's files, where Debian's archive is out of reach
+
+The standard library alone. Nothing here depends on the clock, on the order of a directory or on chance that is not seeded, so that the same
+input gives the same digests with the same zlib.
+"""
+
+import concurrent.futures
+import hashlib
+import io
+import json
+import os
+import random
+import shutil
+import sys
+import tarfile
+import zlib
+
+MTIME = 1700000000
+CREATED = "2023-11-14T22:13:20Z"
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+MIB = 1 << 20
+
+
+class Layout:
+    """An OCI layout in the making. It takes its name, by a rename, when it is whole."""
+
+    def __init__(self, path):
+        self.final, self.path = path, path + ".part"
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.makedirs(os.path.join(self.path, "blobs", "sha256"))
+
+    def blob(self, data):
+        digest = hashlib.sha256(data).hexdigest()
+        with open(os.path.join(self.path, "blobs", "sha256", digest), "wb") as f:
+            f.write(data)
+        return "sha256:" + digest, len(data)
+
+    def document(self, value, media_type):
+        digest, size = self.blob(json.dumps(value, separators=(",", ":")).encode())
+        return {"mediaType": media_type, "digest": digest, "size": size}
+
+    def layer(self, source, level=6):
+        """Compresses a tar file into a blob; gives its descriptor and its DiffID."""
+        part = os.path.join(self.path, "%s.%x" % (os.path.basename(source), zlib.crc32(source.encode())))
+        plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
+        deflate = zlib.compressobj(level, zlib.DEFLATED, 31)
+        with open(source, "rb") as tar, open(part, "wb") as out:
+            while True:
+                chunk = tar.read(MIB)
+                data = deflate.compress(chunk) if chunk else deflate.flush()
+                plain.update(chunk)
+                packed.update(data)
+                out.write(data)
+                size += len(data)
+                if not chunk:
+                    break
+        os.rename(part, os.path.join(self.path, "blobs", "sha256", packed.hexdigest()))
+        return {"mediaType": LAYER, "digest": "sha256:" + packed.hexdigest(), "size": size}, "sha256:" + plain.hexdigest()
+
+    def image(self, architecture, layers, variant=None):
+        """layers: (descriptor, DiffID, how it was made)."""
+        config = {
+            "created": CREATED,
+            "architecture": architecture,
+            "os": "linux",
+            "config": {
+                "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+                "Cmd": ["/bin/bash"],
+                "Labels": {"org.opencontainers.image.title": "Debian's packages, unpacked"},
+            },
+            "rootfs": {"type": "layers", "diff_ids": [diff_id for _, diff_id, _ in layers]},
+            "history": [{"created": CREATED, "created_by": how} for _, _, how in layers],
+        }
+        platform = {"architecture": architecture, "os": "linux"}
+        if variant:
+            config["variant"] = platform["variant"] = variant
+        manifest = self.document(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": self.document(config, CONFIG),
+                "layers": [descriptor for descriptor, _, _ in layers],
+            },
+            MANIFEST,
+        )
+        manifest["platform"] = platform
+        return manifest
+
+    def index(self, manifests):
+        return self.document({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}, INDEX)
+
+    def finish(self, descriptor):
+        descriptor["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
+        for name, value in (
+            ("oci-layout", {"imageLayoutVersion": "1.0.0"}),
+            ("index.json", {"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]}),
+        ):
+            with open(os.path.join(self.path, name), "w") as f:
+                json.dump(value, f)
+        shutil.rmtree(self.final, ignore_errors=True)
+        os.rename(self.path, self.final)
+
+
+def member(tar, name, data=None, **fields):
+    info = tarfile.TarInfo(name)
+    info.mtime = MTIME
+    for field, value in fields.items():
+        setattr(info, field, value)
+    if data is not None:
+        info.size = len(data)
+    tar.addfile(info, io.BytesIO(data) if data is not None else None)
+
+
+def made(path, fill):
+    """A tar file that `fill` writes, kept when it is there."""
+    if not os.path.exists(path):
+        with tarfile.open(path + ".part", "w", format=tarfile.PAX_FORMAT) as tar:
+            fill(tar)
+        os.rename(path + ".part", path)
+    return path
+
+
+def difference(lower, upper, path):
+    """The members of the tar `upper` that `lower` lacks or has otherwise: the next layer, as a build would make it."""
+
+    def identity(info):
+        return info.type, info.size, info.mode, info.uid, info.gid, info.linkname
+
+    def fill(out):
+        with tarfile.open(lower) as tar:
+            known = {info.name: identity(info) for info in tar}
+        with tarfile.open(upper) as tar:
+            for info in tar:
+                if known.get(info.name) != identity(info):
+                    info.mtime = min(int(info.mtime), MTIME)
+                    out.addfile(info, tar.extractfile(info) if info.isreg() else None)
+
+    return made(path, fill)
+
+
+def small_files(tar):
+    chance = random.Random(42)
+    for directory in range(20):
+        member(tar, "srv/d%02d" % directory, type=tarfile.DIRTYPE, mode=0o755)
+        for file in range(100):
+            text = chance.randbytes(chance.randrange(50, 2000)).hex().encode() + b"\n"
+            member(tar, "srv/d%02d/f%02d.txt" % (directory, file), text, mode=0o644)
+
+
+def application(tar):
+    member(tar, "opt", type=tarfile.DIRTYPE, mode=0o755)
+    member(tar, "opt/app", type=tarfile.DIRTYPE, mode=0o755)
+    member(tar, "opt/app/hello", b"#!/bin/bash\necho hello from teu\n", mode=0o755)
+    member(tar, "opt/app/current", type=tarfile.SYMTYPE, linkname="hello")
+    member(tar, "srv/d00/.wh.f00.txt", b"")
+    member(tar, "srv/d01/.wh..wh..opq", b"")
+    member(tar, "srv/d01/new.txt", b"what was here before is hidden\n", mode=0o644)
+
+
+def edge_lower(tar):
+    directory = tarfile.DIRTYPE
+    member(tar, "a", type=directory, mode=0o755)
+    member(tar, "a/keep", b"keep\n")
+    member(tar, "a/gone", b"gone\n")
+    member(tar, "b", type=directory, mode=0o750)
+    for i in range(5):
+        member(tar, "b/f%d" % i, b"x")
+    member(tar, "dir-to-file", type=directory, mode=0o755)
+    member(tar, "dir-to-file/x", b"x")
+    member(tar, "file-to-dir", b"f")
+    member(tar, "hard-1", b"hard\n")
+    member(tar, "hard-2", type=tarfile.LNKTYPE, linkname="hard-1")
+    member(tar, "absolute", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+    member(tar, "upwards", type=tarfile.SYMTYPE, linkname="../../../../etc")
+    member(tar, "fifo", type=tarfile.FIFOTYPE, mode=0o600)
+    member(tar, "null", type=tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666)
+    member(tar, "setuid", b"#!", mode=0o4755)
+    member(tar, "sticky", type=directory, mode=0o1777)
+    member(tar, "closed", type=directory, mode=0)
+    member(tar, "closed/in", b"z", mode=0)
+    member(tar, "long/" + "n" * 255, b"l")
+    member(tar, "/".join(["deep" * 10] * 30), b"d")
+    member(tar, "names/ключ-ü-日本", b"u")
+    member(tar, "names/with space", b"s")
+    member(tar, "large-id", b"i", uid=4000000, gid=4000001)
+    member(tar, "large-uid-only", b"i", uid=2**31)
+    member(tar, "fraction", b"m", pax_headers={"mtime": "1234567890.123456789"})
+    member(tar, "xattr", b"x", pax_headers={"SCHILY.xattr.user.color": "blue"})
+
+
+def edge_upper(tar):
+    member(tar, "a/.wh.gone", b"")
+    member(tar, "b/new-before", b"n")
+    member(tar, "b/.wh..wh..opq", b"")
+    member(tar, "b/new-after", b"n")
+    member(tar, "dir-to-file", b"now a file")
+    member(tar, "file-to-dir", type=tarfile.DIRTYPE, mode=0o755)
+    member(tar, "file-to-dir/y", b"y")
+    member(tar, "./dot-slash", b"d")
+    member(tar, ".wh.never-was", b"")
+
+
+def noise(mebibytes, seed):
+    """A file that does not compress, as what a layer holds already compressed does not."""
+
+    class Noise(io.RawIOBase):
+        def __init__(self):
+            self.chance, self.left = random.Random(seed), mebibytes * MIB
+
+        def read(self, size=-1):
+            size = min(size if size >= 0 else MIB, self.left)
+            self.left -= size
+            return self.chance.randbytes(size)
+
+    def fill(tar):
+        info = tarfile.TarInfo("data/%d.bin" % seed)
+        info.size, info.mtime = mebibytes * MIB, MTIME
+        tar.addfile(info, Noise())
+
+    return fill
+
+
+def packed(layout, jobs):
+    """Layers side by side: (tar file, level, how it was made)."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = pool.map(lambda job: layout.layer(job[0], job[1]), jobs)
+        return [(descriptor, diff_id, job[2]) for (descriptor, diff_id), job in zip(done, jobs)]
+
+
+def small(out):
+    tars = os.path.join(out, ".tar")
+    files = made(os.path.join(tars, "small-files.tar"), small_files)
+    app = made(os.path.join(tars, "application.tar"), application)
+    layout = Layout(os.path.join(out, "debian"))
+    amd64, arm64, files, app = packed(
+        layout,
+        [
+            (os.path.join(tars, "base-amd64.tar"), 6, "mmdebstrap --variant=extract bookworm"),
+            (os.path.join(tars, "base-arm64.tar"), 6, "mmdebstrap --variant=extract --architectures=arm64 bookworm"),
+            (files, 6, "two thousand small files"),
+            (app, 6, "an application; one file and one directory below it are hidden"),
+        ],
+    )
+    layout.finish(
+        layout.index([layout.image("amd64", [amd64, files, app]), layout.image("arm64", [arm64, files, app], variant="v8")])
+    )
+
+    layout = Layout(os.path.join(out, "edge"))
+    lower = made(os.path.join(tars, "edge-lower.tar"), edge_lower)
+    upper = made(os.path.join(tars, "edge-upper.tar"), edge_upper)
+    layout.finish(layout.image("amd64", packed(layout, [(lower, 6, "hard names"), (upper, 6, "whiteouts")])))
+
+
+def bench(out):
+    tars = os.path.join(out, ".tar")
+    first, second, third = (os.path.join(tars, "bench-%d.tar" % i) for i in (1, 2, 3))
+    layout = Layout(os.path.join(out, "bench"))
+    layers = [
+        (first, 6, "apt"),
+        (difference(first, second, os.path.join(tars, "bench-2-only.tar")), 6, "perl, python3"),
+        (difference(second, third, os.path.join(tars, "bench-3-only.tar")), 6, "gcc, git"),
+        (made(os.path.join(tars, "noise-96.tar"), noise(96, 96)), 1, "96 MiB that do not compress"),
+        (made(os.path.join(tars, "application.tar"), application), 6, "an application"),
+    ]
+    layout.finish(layout.image("amd64", packed(layout, layers)))
+
+
+def huge(out):
+    layout = Layout(os.path.join(out, "huge"))
+    layers = []
+    for mebibytes, seed in ((2048, 0), (48, 1), (48, 2), (48, 3), (48, 4), (48, 5)):
+        # Level 0 stores: a gzip stream like any other, made as fast as it is written.
+        tar = os.path.join(out, ".tar", "huge-%d.tar" % seed)
+        layers.append((made(tar, noise(mebibytes, seed)), 0, "%d MiB that do not compress" % mebibytes))
+    layout.finish(layout.image("amd64", packed(layout, layers)))
+
+
+def local(path, name):
+    """Up to 40 MB of this machine's programs (of its documents for arm64), in an order that does not change."""
+    root, left = ("/usr/share", 20 * MIB) if "arm64" in name else ("/usr/bin", 40 * MIB)
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for directory, directories, files in os.walk(root):
+            directories.sort()
+            for file in sorted(files):
+                source = os.path.join(directory, file)
+                if os.path.islink(source) or not os.path.isfile(source) or os.path.getsize(source) > left:
+                    continue
+                try:
+                    with open(source, "rb") as f:
+                        data = f.read()
+                except OSError:
+                    continue
+                left -= len(data)
+                member(tar, source.lstrip("/"), data, mode=os.stat(source).st_mode & 0o777)
+
+
+def main():
+    if len(sys.argv) == 3 and sys.argv[1] in ("small", "bench", "huge"):
+        {"small": small, "bench": bench, "huge": huge}[sys.argv[1]](sys.argv[2])
+    elif len(sys.argv) == 4 and sys.argv[1] == "local":
+        local(sys.argv[2], sys.argv[3])
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
