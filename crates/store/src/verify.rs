@@ -15,7 +15,7 @@ use teu_spec::{
 use crate::{
     BoxFuture, Error, ErrorKind, Result, Role, Source, SourceExt,
     graph::{Content, Fold, Limits, Node, Position, Step, Visit},
-    task::Task,
+    task::Tasks,
 };
 
 /// How an image is verified.
@@ -112,6 +112,7 @@ pub async fn verify(source: Arc<dyn Source>, root: &Descriptor, options: &Option
         source: Arc::clone(&source),
         options,
         report: Mutex::default(),
+        tasks: Tasks::default(),
     };
     Fold::new(&*source, &checker, options.limits, options.jobs)
         .visit(root)
@@ -129,6 +130,7 @@ struct Checker<'a> {
     source: Arc<dyn Source>,
     options: &'a Options,
     report: Mutex<Report>,
+    tasks: Tasks,
 }
 
 /// Whether an error is about the content, and not about the way to it.
@@ -252,7 +254,7 @@ impl Checker<'_> {
     async fn read(&self, node: Node<'_>) -> Result<()> {
         let blob = node.descriptor;
         let (source, descriptor) = (Arc::clone(&self.source), blob.clone());
-        let read = Task::spawn(async move {
+        let read = self.tasks.run(async move {
             let mut content = source.open(Role::Blob, &descriptor).await?;
             let mut beginning = Bytes::new();
             while let Some(bytes) = content.next().await {
@@ -263,7 +265,7 @@ impl Checker<'_> {
             }
             Ok(beginning)
         });
-        match read.join().await {
+        match read.await {
             Ok(beginning) => {
                 self.report(|report| {
                     match node.position {

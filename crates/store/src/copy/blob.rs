@@ -8,7 +8,7 @@ use teu_spec::Descriptor;
 
 use crate::{
     Error, ErrorKind, Event, Events, Expected, FetchOptions, How, Intent, Origin, Reader, Result, Role, Side, Source,
-    SourceExt, Target, task::Task,
+    SourceExt, Target, task::Tasks,
 };
 
 /// Bytes between two reports of progress.
@@ -26,6 +26,8 @@ pub(super) struct Ends {
     pub(super) mount_from: Option<String>,
     pub(super) trust: bool,
     pub(super) events: Events,
+    /// The blobs that are copied in tasks of their own.
+    pub(super) tasks: Tasks,
 }
 
 impl Ends {
@@ -39,6 +41,7 @@ impl Ends {
             mount_from,
             trust,
             events,
+            tasks: Tasks::default(),
         }
     }
 
@@ -61,7 +64,7 @@ impl Ends {
             self.stream(blob).await?;
         } else {
             let (ends, blob) = (self.clone(), blob.clone());
-            Task::spawn(async move { ends.stream(&blob).await }).join().await?;
+            self.tasks.run(async move { ends.stream(&blob).await }).await?;
         }
         Ok(How::Copied)
     }

@@ -123,22 +123,12 @@ pub async fn copy(
     if copier.is_identity() && !matches!(options.which, Which::Several { sparse: false, .. }) {
         copier.known = known(&*target, &root, names).await?;
     }
-    let descriptor = if copier.known.complete && copier.known.named && !options.referrers {
-        (events)(Event::ManifestDone {
-            descriptor: root.clone(),
-            names: names.to_vec(),
-            existed: true,
-        });
-        root
-    } else {
-        let fold = Fold::new(&*source, &copier, options.limits, options.jobs);
-        fold.visit(&root).await?.unwrap_or(root)
-    };
-    let referrers = if options.referrers {
-        referrers::copy(&*source, &copier.ends, options, &tally).await?
-    } else {
-        Vec::new()
-    };
+    let outcome = walk(&*source, root, &copier).await;
+    if outcome.is_err() {
+        // What else was under way was aborted, and is to be gone when the error is told.
+        copier.ends.tasks.settled().await;
+    }
+    let (descriptor, referrers) = outcome?;
     Ok(Copied {
         source: top,
         descriptor,
@@ -147,6 +137,28 @@ pub async fn copy(
         manifests: tally.manifests.load(Ordering::Relaxed),
         referrers,
     })
+}
+
+/// Copies what is below `root`, and what is about it: what the target's names point at then, and the referrers.
+async fn walk(source: &dyn Source, root: Descriptor, copier: &Copier<'_>) -> Result<(Descriptor, Vec<Descriptor>)> {
+    let Copier { ends, options, .. } = copier;
+    let descriptor = if copier.known.complete && copier.known.named && !options.referrers {
+        (ends.events)(Event::ManifestDone {
+            descriptor: root.clone(),
+            names: copier.names.to_vec(),
+            existed: true,
+        });
+        root
+    } else {
+        let fold = Fold::new(source, copier, options.limits, options.jobs);
+        fold.visit(&root).await?.unwrap_or(root)
+    };
+    let referrers = if options.referrers {
+        referrers::copy(source, ends, options, copier.tally).await?
+    } else {
+        Vec::new()
+    };
+    Ok((descriptor, referrers))
 }
 
 /// Asks the target, as few questions as there can be, whether all of an image is there, and under these names.

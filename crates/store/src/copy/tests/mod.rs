@@ -1,5 +1,9 @@
 //! What a copy promises, between stores in memory.
 
+mod hostile;
+mod rigged;
+mod ways;
+
 use std::sync::{Arc, Mutex};
 
 use teu_spec::{Descriptor, Digest, Pick, Platform};
