@@ -6,11 +6,11 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    io::{self, Read},
+    io::{self, Read, Write},
 };
 
 use bytes::{Buf, Bytes};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::{
     sync::mpsc,
     task::{self, JoinError, JoinHandle},
@@ -232,6 +232,81 @@ impl Read for Chunks {
     }
 }
 
+/// The stream of what `work` writes while it reads `input`: how a codec stands between two streams, on a thread of its own.
+///
+/// It ends in an error where `input` does, with that error, and where `work` fails or panics, or ends well without having read all.
+pub fn transform(input: Reader, work: impl FnOnce(Chunks, &mut Outlet) -> Result<()> + Send + 'static) -> Reader {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let feed = async move {
+        let mut input = input;
+        let mut sink = Sink::spawn(move |chunks| {
+            let mut outlet = Outlet {
+                sender,
+                buffer: Vec::new(),
+            };
+            work(chunks, &mut outlet)?;
+            Ok(outlet.flush()?)
+        });
+        while let Some(bytes) = input.next().await {
+            match bytes {
+                Ok(bytes) => sink.send(bytes).await?,
+                Err(error) => {
+                    sink.abort().await;
+                    return Err(error);
+                }
+            }
+        }
+        sink.finish().await
+    };
+    // What is fed and what comes of it go on side by side: each would wait for the other.
+    stream::unfold(Some((receiver, Some(feed.boxed()))), |state| async move {
+        let (mut receiver, mut feed) = state?;
+        loop {
+            let Some(feeding) = &mut feed else {
+                let bytes = receiver.recv().await?;
+                return Some((Ok(bytes), Some((receiver, None))));
+            };
+            tokio::select! {
+                biased;
+                Some(bytes) = receiver.recv() => return Some((Ok(bytes), Some((receiver, feed)))),
+                outcome = feeding => match outcome {
+                    Ok(()) => feed = None,
+                    Err(error) => return Some((Err(error), None)),
+                },
+            }
+        }
+    })
+    .boxed()
+}
+
+/// What blocking code [writes to](transform), in batches.
+pub struct Outlet {
+    sender: mpsc::Sender<Bytes>,
+    buffer: Vec<u8>,
+}
+
+impl Write for Outlet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve_exact(BATCH);
+        }
+        let count = bytes.len().min(BATCH - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..count]);
+        if self.buffer.len() == BATCH {
+            self.flush()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let batch = Bytes::from(std::mem::take(&mut self.buffer));
+        self.sender.blocking_send(batch).map_err(|_| broken_off().into())
+    }
+}
+
 fn broken_off() -> Error {
     Error::new(ErrorKind::Cancelled, "the content was broken off before its end")
 }
@@ -358,5 +433,50 @@ mod tests {
         assert_eq!(run(|| Ok(7)).await.expect("an outcome"), 7);
         let error = run(|| Err::<(), _>(io::Error::from(io::ErrorKind::NotFound).into())).await;
         assert_eq!(error.expect_err("an error").kind(), &ErrorKind::NotFound);
+    }
+
+    /// What `transform` gives for `input`, and the kind of the error that it ends in.
+    async fn transformed(
+        input: Vec<Result<Bytes>>,
+        work: impl FnOnce(Chunks, &mut Outlet) -> Result<()> + Send + 'static,
+    ) -> (usize, Option<ErrorKind>) {
+        let mut output = transform(stream::iter(input).boxed(), work);
+        let mut length = 0;
+        while let Some(bytes) = output.next().await {
+            match bytes {
+                Ok(bytes) => length += bytes.len(),
+                Err(error) => {
+                    let kind = error.kind().clone();
+                    assert!(output.next().await.is_none(), "nothing comes after an error");
+                    return (length, Some(kind));
+                }
+            }
+        }
+        (length, None)
+    }
+
+    #[tokio::test]
+    async fn a_transformation_gives_all_or_an_error() {
+        fn twice(chunks: Chunks, outlet: &mut Outlet) -> Result<()> {
+            for chunk in chunks {
+                let chunk = chunk?;
+                outlet.write_all(&chunk)?;
+                outlet.write_all(&chunk)?;
+            }
+            Ok(())
+        }
+        // Far more than the channels hold, so that it ends only where both sides go on.
+        let input = || (0..100).map(|_| Ok(Bytes::from(vec![1; 100_000]))).collect::<Vec<_>>();
+        assert_eq!(transformed(input(), twice).await, (20_000_000, None));
+        assert_eq!(transformed(Vec::new(), twice).await, (0, None));
+        let mut broken = input();
+        broken.push(Err(Error::new(ErrorKind::Mismatch, "a lie")));
+        let (length, kind) = transformed(broken, twice).await;
+        assert!(length <= 20_000_000);
+        assert_eq!(kind, Some(ErrorKind::Mismatch));
+        let fails = |_: Chunks, _: &mut Outlet| Err(Error::new(ErrorKind::Invalid, "no gzip"));
+        assert_eq!(transformed(input(), fails).await, (0, Some(ErrorKind::Invalid)));
+        let stops = |_: Chunks, _: &mut Outlet| Ok(());
+        assert_eq!(transformed(input(), stops).await, (0, Some(ErrorKind::Invalid)));
     }
 }

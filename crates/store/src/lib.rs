@@ -1,4 +1,38 @@
-//! How is content found, read and put?
+//! How is content found, read and put? The layer between what an image is made of (`teu-spec`) and the places where images live.
+//!
+//! # A place
+//!
+//! A place for images is a [`Source`], a [`Target`] or both, and then a [`Store`], bound to one repository. A source
+//! [resolves](Source::resolve) a name to a descriptor, says [what it has](Source::stat) and gives [raw bytes](Source::fetch); a target
+//! [ingests](Target::ingest) blobs and takes [manifests with their names](Target::put_manifest). What only some places can do are powers:
+//! [`Browse`], [`Mount`], [`Adopt`], [`Local`], [`Delete`], [`Sweep`]. A place says which it has by accessors that every place must write,
+//! so that a wrapper cannot forget one. All of it is object-safe: a registry, a layout and [`Memory`] are the same to what is built on it.
+//!
+//! # Three rules
+//!
+//! - **Nothing unverified is used.** [`SourceExt::open`] is how content is read. Its stream, [`Verified`], gives the last chunk only after size
+//!   and digest were found right, and ends in an error otherwise. Raw reading is left to who assembles ranges or sends on what was verified.
+//! - **Children before parents, names last.** A blob is visible when its [`Ingest`] is committed, and gone when that is dropped. A manifest
+//!   is put when what it names is there, and names are set with it, together. What is interrupted leaves content that nothing names, for
+//!   [`gc`] to find.
+//! - **Roles come from the position.** A manifest and a blob are asked for as such ([`Role`]), because of where they stand or of how they
+//!   were asked for, and not because of a media type, which an enemy chooses.
+//!
+//! # One walk
+//!
+//! [`graph::fold`] goes through all that is below a manifest, children first, many side by side, each content once, within
+//! [limits](graph::Limits). [`copy`] is that walk with a visitor that puts what it comes to, and converts, recompresses or drops it if
+//! that was asked for; [`gc`], [`verify`] and [`tree`] are other visitors.
+//!
+//! # Async and blocking
+//!
+//! Network code is async; files and codecs are blocking. They meet in [`blocking`], in batches.
+//!
+//! # A new store
+//!
+//! starts with the feature `suite`: the macro `store_suite!` makes a test of each behaviour that all stores show.
+//!
+//! The example `copy` shows an image from its making to the collection of its remains.
 
 pub mod blocking;
 pub mod copy;

@@ -156,29 +156,104 @@ pub trait SourceExt: Source {
         })
     }
 
-    /// Reads a manifest or an index, checked and parsed.
+    /// Reads a manifest or an index, checked and parsed. Where its parent embeds it (`data`) and that is right, nothing is fetched.
     fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
         Box::pin(async move {
-            let raw = self
-                .open(Role::Manifest, descriptor)
-                .await?
-                .read_all(json::MAX_DOCUMENT)
-                .await?;
-            let document = Document::parse(raw, Some(&descriptor.media_type))
-                .map_err(|error| Error::from(error).within(format!("manifest {}", descriptor.digest)))?;
-            Ok(document)
+            let read = async {
+                let raw = small(self, Role::Manifest, descriptor).await?;
+                Ok::<_, Error>(Document::parse(raw, Some(&descriptor.media_type))?)
+            };
+            read.await
+                .map_err(|error| error.within(format!("reading manifest {}", descriptor.digest)))
         })
     }
 
-    /// Reads a small blob, such as a config, checked.
+    /// Reads a small blob, such as a config, checked. Where its parent embeds it (`data`) and that is right, nothing is fetched.
     fn small_blob<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Bytes>> {
         Box::pin(async move {
-            self.open(Role::Blob, descriptor)
-                .await?
-                .read_all(json::MAX_DOCUMENT)
-                .await
+            let read = small(self, Role::Blob, descriptor).await;
+            read.map_err(|error| error.within(format!("reading blob {}", descriptor.digest)))
         })
     }
 }
 
+async fn small<S: Source + ?Sized>(source: &S, role: Role, descriptor: &Descriptor) -> Result<Bytes> {
+    match descriptor.verified_data() {
+        Some(data) => Ok(data.clone()),
+        None => source.open(role, descriptor).await?.read_all(json::MAX_DOCUMENT).await,
+    }
+}
+
 impl<T: Source + ?Sized> SourceExt for T {}
+
+#[cfg(test)]
+mod tests {
+    use teu_spec::MediaType;
+
+    use super::*;
+    use crate::Memory;
+
+    /// What `chunks` give where `content` was asked for.
+    async fn read(content: &[u8], chunks: &[&'static [u8]]) -> Vec<std::result::Result<Bytes, ErrorKind>> {
+        let chunks: Vec<Result<Bytes>> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk))).collect();
+        let reader = futures_util::stream::iter(chunks).boxed();
+        let verified = Verified::new(Descriptor::of(MediaType::OciLayer, content), reader);
+        verified
+            .map(|chunk| chunk.map_err(|error| error.kind().clone()))
+            .collect()
+            .await
+    }
+
+    #[tokio::test]
+    async fn the_last_chunk_comes_only_where_all_is_right() {
+        let right = |chunk: &'static [u8]| Ok(Bytes::from_static(chunk));
+        let wrong = || Err(ErrorKind::Mismatch);
+        assert_eq!(read(b"abcd", &[b"ab", b"", b"cd"]).await, [right(b"ab"), right(b"cd")]);
+        assert_eq!(read(b"", &[]).await, []);
+        assert_eq!(read(b"", &[b""]).await, []);
+        assert_eq!(read(b"abcd", &[b"ab", b"cx"]).await, [right(b"ab"), wrong()]);
+        assert_eq!(read(b"abcd", &[b"ab"]).await, [right(b"ab"), wrong()]);
+        assert_eq!(read(b"abcd", &[]).await, [wrong()]);
+        assert_eq!(read(b"abcd", &[b"ab", b"cde"]).await, [right(b"ab"), wrong()]);
+        assert_eq!(read(b"", &[b"a"]).await, [wrong()]);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_in_before_counts() {
+        let content = b"abcdef";
+        let mut hasher = teu_spec::Algorithm::Sha256.hasher();
+        hasher.update(b"abc");
+        let reader = |rest: &'static [u8]| futures_util::stream::iter([Ok(Bytes::from_static(rest))]).boxed();
+        let descriptor = Descriptor::of(MediaType::OciLayer, content);
+        let resumed = Verified::resumed(descriptor.clone(), reader(b"def"), hasher.clone(), 3);
+        assert_eq!(resumed.read_all(6).await.expect("the rest"), "def");
+        let other = Verified::resumed(descriptor, reader(b"deg"), hasher, 3);
+        assert_eq!(
+            other.read_all(6).await.expect_err("another").kind(),
+            &ErrorKind::Mismatch
+        );
+    }
+
+    #[tokio::test]
+    async fn a_limit_is_held_before_anything_is_read() {
+        let store = Memory::new();
+        let digest = store.insert_blob("four");
+        let descriptor = Descriptor::new(MediaType::OciLayer, digest, 4);
+        let open = async || store.open(Role::Blob, &descriptor).await.expect("opened");
+        let error = open().await.read_all(3).await.expect_err("too large");
+        assert_eq!(error.kind(), &ErrorKind::TooLarge);
+        assert!(error.to_string().contains("limit of 3"), "{error}");
+        assert_eq!(open().await.read_all(4).await.expect("read"), "four");
+    }
+
+    #[tokio::test]
+    async fn embedded_data_is_used_where_it_is_right() {
+        let store = Memory::new();
+        let mut descriptor = Descriptor::of(MediaType::OciConfig, b"{}");
+        descriptor.data = Some(Bytes::from_static(b"{}"));
+        assert_eq!(store.small_blob(&descriptor).await.expect("embedded"), "{}");
+        descriptor.data = Some(Bytes::from_static(b"[]"));
+        let error = store.small_blob(&descriptor).await.expect_err("not there");
+        assert_eq!(error.kind(), &ErrorKind::NotFound);
+    }
+}

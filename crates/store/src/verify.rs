@@ -314,6 +314,16 @@ fn compression(beginning: &[u8]) -> LayerCompression {
 }
 
 impl Visit for Checker<'_> {
+    fn read<'a>(&'a self, source: &'a dyn Source, node: Node<'a>) -> BoxFuture<'a, Result<Document>> {
+        async move {
+            // What the parent embeds is checked with the parent; here it is the content itself that must be right.
+            let mut descriptor = node.descriptor.clone();
+            descriptor.data = None;
+            source.document(&descriptor).await
+        }
+        .boxed()
+    }
+
     fn unreadable<'a>(&'a self, node: Node<'a>, error: Error) -> BoxFuture<'a, Result<Option<Content>>> {
         let absent = *error.kind() == ErrorKind::NotFound && node.depth > 0;
         let outcome = if absent && self.options.allow_sparse {

@@ -8,6 +8,8 @@ pub mod docker_archive;
 mod files;
 #[cfg(feature = "layout")]
 pub mod layout;
+#[cfg(all(feature = "archives", feature = "remote"))]
+pub mod locate;
 #[cfg(feature = "archives")]
 pub mod oci_archive;
 pub mod policy;

@@ -3,13 +3,12 @@
 #![cfg(feature = "remote")]
 #![expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 
-#[path = "support/peer.rs"]
-mod peer;
+mod support;
 
 use std::{process::Command, sync::Arc};
 
 use bytes::Bytes;
-use peer::{Asks, Peer, has, output};
+use support::peer::{Asks, Peer, has, output};
 use teu_spec::{Descriptor, Digest, Format, Manifest, MediaType, Pick};
 use teu_store::{
     BoxFuture, Browse, ErrorKind, Expect, Expected, Mount, Result, Role, Source, SourceExt, Target,

@@ -70,6 +70,24 @@ fn selected(digest: &Digest, index: &Index, platforms: &[Platform]) -> Result<Ha
     Ok(places)
 }
 
+/// The image for `platform` that `top` leads to, as its parent names it, and its manifest: `top` itself where that is no index.
+///
+/// # Errors
+/// `NotFound` where an index has none for that platform, with those that it has; and what the source says.
+pub async fn choose_image(
+    source: &dyn Source,
+    top: &Descriptor,
+    platform: &Platform,
+) -> Result<(Descriptor, Document)> {
+    let (descriptor, read) = descend(source, top, platform, Limits::default()).await?;
+    let read = read.into_iter().find(|(digest, _)| *digest == descriptor.digest);
+    let document = match read {
+        Some((_, document)) => document,
+        None => source.document(&descriptor).await?,
+    };
+    Ok((descriptor, document))
+}
+
 /// The image for `platform` that `top` leads to, and the documents that were read on the way.
 pub(super) async fn descend(
     source: &dyn Source,

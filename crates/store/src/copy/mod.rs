@@ -15,7 +15,7 @@ use std::{
 
 use teu_spec::{Descriptor, Digest, Document, Format, Pick};
 
-pub use choose::Which;
+pub use choose::{Which, choose_image};
 
 use crate::{
     ErrorKind, Event, Events, Expect, Intent, Result, Role, Side, Source, Target,

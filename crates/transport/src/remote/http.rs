@@ -273,6 +273,8 @@ impl Http {
             .headers_mut()
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let client = self.client(&url).await.map_err(Failure::Refused)?;
+        // A connection whose answer was just read goes back to the pool by a task of its own: it may do so before another is opened.
+        tokio::task::yield_now().await;
         let execution = client.execute(request);
         let response = match patience {
             None => execution.await,
@@ -378,7 +380,7 @@ impl Answer {
 /// Where an answer leads, if it is a redirect that keeps the method: others would turn a PUT into a GET.
 fn redirect<'a>(response: &'a Response, method: &Method) -> Option<&'a HeaderValue> {
     let follows = match response.status().as_u16() {
-        301 | 302 | 303 => matches!(*method, Method::GET | Method::HEAD),
+        301..=303 => matches!(*method, Method::GET | Method::HEAD),
         307 | 308 => true,
         _ => false,
     };

@@ -29,9 +29,13 @@
 //! a limit; a digest that a registry states is checked as soon as there are bytes to check it against.
 
 mod auth;
+mod auth_file;
 mod browse;
+pub mod certificates;
 pub mod challenge;
 mod client;
+pub mod credential_helper;
+pub mod credentials;
 mod download;
 mod failure;
 mod http;
@@ -40,6 +44,8 @@ mod origin;
 mod pull;
 mod push;
 mod referrers;
+pub mod registries;
+mod registries_file;
 mod retry;
 mod settings;
 mod tls;

@@ -93,10 +93,10 @@ pub(super) fn check_realm(registry: &Url, realm: &Url, allowed: &[String]) -> Re
     if allowed.iter().any(|name| *name == host || *name == with_port) {
         return Ok(());
     }
-    if is_local(realm) && is_local(registry) {
+    if (is_loopback(realm) && is_loopback(registry)) || (is_link_local(realm) && is_link_local(registry)) {
         return Ok(());
     }
-    if is_local(realm) {
+    if is_loopback(realm) || is_link_local(realm) {
         return refuse("it is refused, as that is an address of this machine or its link");
     }
     if !same_site(registry, realm) {
@@ -146,9 +146,9 @@ fn site(host: &str) -> Option<String> {
     (labels.len() >= wanted).then(|| labels[..wanted].join("."))
 }
 
-fn is_local(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     match address(url) {
-        Some(address) => is_link_local_address(address) || address.is_loopback() || address.is_unspecified(),
+        Some(address) => address.is_loopback() || address.is_unspecified(),
         None => url
             .host_str()
             .is_some_and(|host| host == "localhost" || host.ends_with(".localhost")),
@@ -251,6 +251,8 @@ mod tests {
             ("https://r.example/", "https://127.0.0.1/token", &[], false),
             ("https://r.example/", "https://localhost/token", &[], false),
             ("https://r.example/", "https://x.localhost/token", &[], false),
+            ("http://127.0.0.1:5000/", "http://169.254.169.254/latest", &[], false),
+            ("http://169.254.0.1/", "http://127.0.0.1/token", &[], false),
             ("https://10.0.0.1/", "https://10.0.0.2/token", &[], false),
             ("https://example/", "https://other/token", &[], false),
         ];

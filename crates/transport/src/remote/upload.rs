@@ -484,7 +484,8 @@ impl Upload {
         if let Some(last) = self.held.take() {
             self.give(last).await?;
         }
-        while self.flight.is_some() {
+        while let Some(flight) = &self.flight {
+            let commits = flight.commits;
             match self.land().await {
                 Ok((answer, true)) if answer.status() == StatusCode::CREATED => {
                     self.over = true;
@@ -496,7 +497,7 @@ impl Upload {
                 }
                 outcome => {
                     // The answer may have been lost after the registry did its part.
-                    if matches!(outcome, Err(Failure::Broken(_))) && self.exists(&digest).await {
+                    if commits && matches!(outcome, Err(Failure::Broken(_))) && self.exists(&digest).await {
                         self.over = true;
                         return Ok(committed);
                     }

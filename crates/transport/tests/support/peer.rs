@@ -8,25 +8,25 @@ use std::{
 };
 
 /// A registry that runs.
-pub struct Peer {
+pub(crate) struct Peer {
     child: Child,
     /// `127.0.0.1:port`.
-    pub host: String,
+    pub(crate) host: String,
     directory: tempfile::TempDir,
 }
 
 /// What a registry asks of its clients.
 #[derive(Clone, Copy, Default)]
-pub struct Asks {
+pub(crate) struct Asks {
     /// The user `user` with the password `secret`.
-    pub password: bool,
+    pub(crate) password: bool,
     /// TLS, with a certificate of [`Peer::authority`].
-    pub tls: bool,
+    pub(crate) tls: bool,
 }
 
 impl Peer {
     /// Starts it; says loudly why it cannot.
-    pub fn start(test: &str, asks: Asks) -> Option<Self> {
+    pub(crate) fn start(test: &str, asks: Asks) -> Option<Self> {
         if !has("docker-registry") || (asks.tls && !has("openssl")) || (asks.password && !has("htpasswd")) {
             eprintln!("SKIPPED {test}: docker-registry, openssl or htpasswd is missing");
             return None;
@@ -76,7 +76,7 @@ impl Peer {
     }
 
     /// The certificate authority that vouches for it, in PEM.
-    pub fn authority(&self) -> PathBuf {
+    pub(crate) fn authority(&self) -> PathBuf {
         self.directory.path().join("cert.pem")
     }
 }
@@ -89,7 +89,7 @@ impl Drop for Peer {
 }
 
 /// Makes `cert.pem` and `key.pem` for 127.0.0.1.
-pub fn certificate(directory: &Path) {
+pub(crate) fn certificate(directory: &Path) {
     output(
         Command::new("openssl")
             .args([
@@ -113,13 +113,13 @@ pub fn certificate(directory: &Path) {
 }
 
 /// Whether a program is there to be run.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).is_file()))
 }
 
 /// Runs a program that must succeed, for its output.
-pub fn output(command: &mut Command) -> Vec<u8> {
+pub(crate) fn output(command: &mut Command) -> Vec<u8> {
     let output = command.output().expect("it runs");
     assert!(
         output.status.success(),

@@ -1,0 +1,139 @@
+//! What can be asked for? The command line, from which help, manual pages and completions are made too.
+
+mod image;
+mod time;
+mod verbs;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, SourceOptions};
+pub(crate) use time::Time;
+pub(crate) use verbs::*;
+
+/// Copy, inspect, check and change container images, wherever they are.
+#[derive(Debug, Parser)]
+#[command(
+    name = "teu",
+    version,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+An image is named by where it is:
+  docker://registry.example/app:1      in a registry; docker:// may be left out
+  oci:DIRECTORY[:NAME|:@N|@DIGEST]     in an OCI image layout
+  oci-archive:FILE[:NAME]              in a layout packed into a tar file
+  docker-archive:FILE[:NAME:TAG]       in what `docker save` writes
+  dir:DIRECTORY                        in a plain directory, as skopeo keeps it
+
+Begin with:
+  teu copy docker://docker.io/library/alpine:3.19 oci:alpine:3.19
+  teu inspect oci:alpine:3.19
+  teu manifest get oci:alpine:3.19
+
+`teu help VERB` shows each verb by example. Called by the name skopeo, it answers as skopeo does."
+)]
+pub(crate) struct Teu {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb understands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Say more about what is done, on standard error
+    #[arg(long, global = true)]
+    pub(crate) debug: bool,
+    /// Show progress on standard error: on a terminal `tty`, in logs `plain`, for programs `json`
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "KIND")]
+    pub(crate) progress: Progress,
+    /// Print the result as text or as JSON
+    #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t = Output::Text, value_name = "KIND")]
+    pub(crate) output: Output,
+    /// Use this policy file instead of containers' policy.json
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Take images whatever policy.json says
+    #[arg(long, global = true)]
+    pub(crate) insecure_policy: bool,
+    /// Look for signatures as this directory says: not used yet, for signatures are not checked yet
+    #[arg(long = "registries.d", global = true, value_name = "DIR", hide = true)]
+    pub(crate) registries_d: Option<PathBuf>,
+    /// Use this file instead of containers' registries.conf
+    #[arg(long = "registries-conf", global = true, value_name = "FILE")]
+    pub(crate) registries_conf: Option<PathBuf>,
+    /// Choose images for this architecture instead of this machine's
+    #[arg(long, global = true, value_name = "ARCH")]
+    pub(crate) override_arch: Option<String>,
+    /// Choose images for this operating system instead of this machine's
+    #[arg(long, global = true, value_name = "OS")]
+    pub(crate) override_os: Option<String>,
+    /// Choose images for this variant of the architecture
+    #[arg(long, global = true, value_name = "VARIANT")]
+    pub(crate) override_variant: Option<String>,
+    /// Stop when it takes longer than this, such as 90s, 5m or 1h30m
+    #[arg(long, global = true, value_name = "TIME")]
+    pub(crate) command_timeout: Option<Time>,
+    /// Keep large temporary files here
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) tmpdir: Option<PathBuf>,
+    /// Begin the User-Agent that registries see with this
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) user_agent_prefix: Option<String>,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// `tty` on a terminal, `plain` elsewhere
+    Auto,
+    /// A line for each blob that is under way, drawn anew
+    Tty,
+    /// A line for each blob that is done
+    Plain,
+    /// One event a line, as JSON
+    Json,
+    /// Nothing
+    None,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Copy(Box<Copy>),
+    Inspect(Inspect),
+    ListTags(ListTags),
+    ManifestDigest(ManifestDigest),
+    Delete(Delete),
+    Ls(Ls),
+    Catalog(Catalog),
+    Tag(Tag),
+    Untag(Untag),
+    Digest(Digest),
+    #[command(subcommand)]
+    Manifest(Manifest),
+    Config(Config),
+    History(History),
+    Tree(Tree),
+    Referrers(Referrers),
+    #[command(subcommand)]
+    Blob(Blob),
+    Init(Init),
+    Gc(Gc),
+    Completion(Completion),
+    Man(Man),
+}

@@ -1,0 +1,85 @@
+//! Why did it not work, as a person reads it, and as a script does: message and exit code.
+
+use std::{fmt, io, process::ExitCode};
+
+use teu_store::{Error, ErrorKind};
+
+use crate::settings::Settings;
+
+/// Why a verb did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A place, or what is in it.
+    Store(Error),
+    /// The command line asks for what cannot be.
+    Usage(String),
+    /// Nobody reads our output any more: no failure of ours.
+    BrokenPipe,
+    /// What was looked at is not as it should be, and that was said already.
+    Found,
+    /// The user stopped it.
+    Interrupted,
+    /// It took longer than `--command-timeout` allows.
+    TimedOut,
+}
+
+impl Failure {
+    /// Says it on standard error, and gives the exit code: 1, or as skopeo does 2 for an image that is not there; 130 when interrupted.
+    pub(crate) fn report(&self, settings: &Settings) -> ExitCode {
+        let code = match self {
+            Self::BrokenPipe => return ExitCode::SUCCESS,
+            Self::Found => return ExitCode::from(1),
+            Self::Interrupted => 130,
+            Self::Store(error) if *error.kind() == ErrorKind::NotFound => 2,
+            Self::Store(_) | Self::TimedOut => 1,
+            Self::Usage(_) => {
+                if settings.as_skopeo {
+                    1
+                } else {
+                    2
+                }
+            }
+        };
+        settings.complain(&self.to_string());
+        ExitCode::from(code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => {
+                write!(formatter, "{error}")?;
+                match error.kind() {
+                    ErrorKind::Throttled => formatter.write_str("; wait, or log in for a higher limit (teu login)"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Usage(message) => formatter.write_str(message),
+            Self::Interrupted => formatter.write_str("interrupted; the next run goes on where this one stopped"),
+            Self::TimedOut => formatter.write_str("it took longer than --command-timeout allows"),
+            Self::BrokenPipe | Self::Found => Ok(()),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<teu_spec::Error> for Failure {
+    fn from(error: teu_spec::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::BrokenPipe,
+            _ => Self::Store(error.into()),
+        }
+    }
+}

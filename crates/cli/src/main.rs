@@ -1,0 +1,76 @@
+//! What did the user mean? `teu` reads the command line and the environment, and has the libraries do the rest.
+
+mod arguments;
+mod failure;
+mod output;
+mod places;
+mod progress;
+mod settings;
+mod template;
+mod verbs;
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use arguments::Teu;
+use failure::Failure;
+use settings::Settings;
+
+fn main() -> ExitCode {
+    let called_as = std::env::args_os().next();
+    let as_skopeo = called_as.is_some_and(|name| {
+        std::path::Path::new(&name)
+            .file_name()
+            .is_some_and(|name| name == "skopeo")
+    });
+    let mut command = Teu::command();
+    if as_skopeo {
+        command = command.name("skopeo").bin_name("skopeo");
+    }
+    let parsed = command
+        .try_get_matches()
+        .and_then(|matches| Teu::from_arg_matches(&matches));
+    let teu = match parsed {
+        Ok(teu) => teu,
+        Err(error) => {
+            // Help and version go to standard output, and are no failure.
+            let _ = error.print();
+            return match error.use_stderr() {
+                true => ExitCode::from(if as_skopeo { 1 } else { 2 }),
+                false => ExitCode::SUCCESS,
+            };
+        }
+    };
+    let settings = Arc::new(Settings::read(&teu.global, as_skopeo));
+    match run(teu, &settings) {
+        Ok(code) => code,
+        Err(failure) => failure.report(&settings),
+    }
+}
+
+fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Store(error.into()))?;
+    let limit = teu.global.command_timeout;
+    let outcome = runtime.block_on(async {
+        let work = verbs::run(teu.verb, Arc::clone(settings));
+        tokio::select! {
+            outcome = work => outcome,
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            () = expired(limit) => Err(Failure::TimedOut),
+        }
+    });
+    // What is still being written is broken off: its temporary files go when their threads end.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    outcome
+}
+
+async fn expired(limit: Option<arguments::Time>) {
+    match limit {
+        Some(arguments::Time(limit)) if !limit.is_zero() => tokio::time::sleep(limit).await,
+        _ => std::future::pending().await,
+    }
+}

@@ -1,0 +1,96 @@
+//! How does a result reach standard output? Whole, as text or JSON, and without a fuss where nobody reads on.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Writes bytes as they are.
+pub(crate) fn bytes(content: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(content)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes text with a newline behind it.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Writes JSON as skopeo does: indented by four spaces, with Go's escapes.
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
+    line(&teu_spec::go_json::indented(value, "    ")?)
+}
+
+/// Writes a table: columns as wide as they must be, two spaces between them.
+pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        for (column, cell) in row.iter().enumerate() {
+            let width = cell.chars().count();
+            match widths.get_mut(column) {
+                Some(widest) => *widest = (*widest).max(width),
+                None => widths.push(width),
+            }
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    bytes(text.as_bytes())
+}
+
+/// A number of bytes for people: `3.4 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!("{value:.1} {}", UNITS[unit]),
+    }
+}
+
+/// Text that came from elsewhere, safe on a terminal: control characters are escaped.
+pub(crate) fn plain(text: &str) -> String {
+    let shown = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (3_419_706, "3.4 MB"),
+            (999_999, "1.0 MB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn foreign_text_cannot_act() {
+        assert_eq!(plain("a\u{1b}[31mé\n"), "a\\u{1b}[31mé\\n");
+    }
+}

@@ -1,0 +1,154 @@
+//! Where does a reference of the command line lead? It is read, and reached with all that flags, environment and files say of it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use teu_spec::{Pick, Reference};
+use teu_store::{Error, ErrorKind, Events, Source, Store, Target};
+use teu_transport::{
+    locate::{Locator, Options},
+    remote::{Access, Client, Credential, PlainHttp, Repository},
+};
+
+use crate::{arguments::ImageOptions, failure::Failure, settings::Settings};
+
+/// Opens places.
+pub(crate) struct Places {
+    settings: Arc<Settings>,
+    locator: Locator,
+}
+
+impl Places {
+    /// For a verb whose images are reached with `options`; all of a run share what they know of registries.
+    pub(crate) fn new(settings: Arc<Settings>, options: &ImageOptions, events: Events) -> Self {
+        let mut remote = settings.remote();
+        remote.events = events;
+        if let Some(times) = options.retry_times {
+            remote.retry.times = times;
+        }
+        if let Some(delay) = options.retry_delay {
+            remote.retry.delay = delay.0;
+        }
+        let locator = Locator::new(Client::new(remote));
+        Self { settings, locator }
+    }
+
+    /// Where to read, and what.
+    pub(crate) fn source(
+        &self,
+        reference: &Reference,
+        options: &ImageOptions,
+    ) -> Result<(Arc<dyn Source>, Pick), Failure> {
+        Ok(self.locator.source(reference, self.options(reference, options)?)?)
+    }
+
+    /// Where to write, and under which names.
+    pub(crate) fn target(
+        &self,
+        reference: &Reference,
+        options: &ImageOptions,
+        additional_names: Vec<String>,
+    ) -> Result<(Arc<dyn Target>, Vec<String>), Failure> {
+        let options = Options {
+            additional_names,
+            ..self.options(reference, options)?
+        };
+        Ok(self.locator.target(reference, options)?)
+    }
+
+    /// A place that is there, to change.
+    pub(crate) fn store(
+        &self,
+        reference: &Reference,
+        options: &ImageOptions,
+    ) -> Result<(Arc<dyn Store>, Pick), Failure> {
+        Ok(self.locator.store(reference, self.options(reference, options)?)?)
+    }
+
+    /// A repository, for what only registries have.
+    pub(crate) fn repository(&self, reference: &Reference, options: &ImageOptions) -> Result<Repository, Failure> {
+        let Reference::Registry(image) = reference else {
+            let message = format!("{reference} is in no registry");
+            return Err(Error::new(ErrorKind::Unsupported, message).into());
+        };
+        Ok(self.locator.repository(image, self.options(reference, options)?)?)
+    }
+
+    fn options(&self, reference: &Reference, options: &ImageOptions) -> Result<Options, Failure> {
+        let access = match reference {
+            Reference::Registry(_) => self.access(options)?,
+            _ => Access::default(),
+        };
+        Ok(Options {
+            access,
+            shared_blobs: options.shared_blob_dir.clone(),
+            ..Options::default()
+        })
+    }
+
+    /// What holds for a registry by flags and files.
+    fn access(&self, options: &ImageOptions) -> Result<Access, Failure> {
+        let mut access = Access::default();
+        if options.tls_verify == Some(false) {
+            access.tls.skip_verify = true;
+            access.plain_http = PlainHttp::Fallback;
+        }
+        if let Some(credential) = given(options)? {
+            access.credentials = Some(Arc::new(credential));
+        }
+        Ok(access)
+    }
+
+    /// The settings of the run.
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+}
+
+/// The credential that the flags give.
+fn given(options: &ImageOptions) -> Result<Option<Credential>, Failure> {
+    if let Some(token) = &options.registry_token {
+        return Ok(Some(Credential::Bearer(token.clone())));
+    }
+    let basic = |username: &str, password: &str| Credential::Basic {
+        username: username.to_owned(),
+        password: password.to_owned(),
+    };
+    match (&options.creds, &options.username, &options.password) {
+        (Some(_), Some(_), _) => Err(Failure::Usage("creds and username cannot both be given".to_owned())),
+        (Some(creds), None, _) => {
+            let (username, password) = creds.split_once(':').unwrap_or((creds, ""));
+            match username.is_empty() {
+                true => Err(Failure::Usage("creds must be USER[:PASSWORD]".to_owned())),
+                false => Ok(Some(basic(username, password))),
+            }
+        }
+        (None, Some(username), Some(password)) => Ok(Some(basic(username, password))),
+        (None, None, None) => Ok(None),
+        (None, ..) => Err(Failure::Usage(
+            "username and password must be given together".to_owned(),
+        )),
+    }
+}
+
+/// Reads a reference of the command line.
+pub(crate) fn reference(input: &str) -> Result<Reference, Failure> {
+    Ok(Reference::parse(input)?)
+}
+
+/// Reads a file, or standard input for `-`, of which no more than `limit` bytes are expected.
+pub(crate) fn read_file(path: &PathBuf, limit: u64) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let input: Box<dyn std::io::Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        let opened = std::fs::File::open(path);
+        Box::new(opened.map_err(|error| Error::from(error).within(format!("reading {}", path.display())))?)
+    };
+    let mut content = Vec::new();
+    input.take(limit + 1).read_to_end(&mut content).map_err(Error::from)?;
+    if content.len() as u64 > limit {
+        let message = format!("{} has more bytes than the limit of {limit}", path.display());
+        return Err(Error::new(ErrorKind::TooLarge, message).into());
+    }
+    Ok(content)
+}

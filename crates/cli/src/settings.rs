@@ -1,0 +1,189 @@
+//! What do the environment and the global flags say? All of it is read here, once; no other module asks the environment.
+
+use std::{
+    env, fs,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use teu_spec::{Platform, Reference, Timestamp};
+use teu_store::{Error, ErrorKind, Result};
+use teu_transport::{policy::Policy, remote};
+
+use crate::arguments::{Global, Output, Progress};
+
+/// What holds for the whole run.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) as_skopeo: bool,
+    pub(crate) json: bool,
+    pub(crate) progress: Progress,
+    pub(crate) debug: bool,
+    policy: Option<PathBuf>,
+    insecure_policy: bool,
+    override_arch: Option<String>,
+    override_os: Option<String>,
+    override_variant: Option<String>,
+    user_agent_prefix: Option<String>,
+    pub(crate) temporary: PathBuf,
+    pub(crate) home: Option<PathBuf>,
+    pub(crate) config_home: Option<PathBuf>,
+    pub(crate) runtime: Option<PathBuf>,
+    cache: Option<PathBuf>,
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// A variable of the proxies, in lower case or in upper.
+fn either(name: &str) -> Option<String> {
+    let value = env::var(name.to_lowercase()).or_else(|_| env::var(name));
+    value.ok().filter(|value| !value.is_empty())
+}
+
+impl Settings {
+    pub(crate) fn read(global: &Global, as_skopeo: bool) -> Self {
+        let home = path("HOME");
+        let under_home = |name: &str| home.as_ref().map(|home| home.join(name));
+        let progress = match global.progress {
+            Progress::Auto if as_skopeo => Progress::None,
+            Progress::Auto if io::stderr().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb") => {
+                Progress::Tty
+            }
+            Progress::Auto => Progress::Plain,
+            other => other,
+        };
+        Self {
+            as_skopeo,
+            json: global.output == Output::Json,
+            progress,
+            debug: global.debug,
+            policy: global.policy.clone(),
+            insecure_policy: global.insecure_policy,
+            override_arch: global.override_arch.clone(),
+            override_os: global.override_os.clone(),
+            override_variant: global.override_variant.clone(),
+            user_agent_prefix: global.user_agent_prefix.clone(),
+            temporary: global
+                .tmpdir
+                .clone()
+                .or_else(|| path("TMPDIR"))
+                .unwrap_or_else(|| "/var/tmp".into()),
+            config_home: path("XDG_CONFIG_HOME").or_else(|| under_home(".config")),
+            runtime: path("XDG_RUNTIME_DIR"),
+            cache: path("XDG_CACHE_HOME").or_else(|| under_home(".cache")),
+            home,
+        }
+    }
+
+    /// The machine that images are for, unless a verb was told another.
+    pub(crate) fn platform(&self) -> Platform {
+        let mut platform = Platform::host();
+        if let Some(os) = &self.override_os {
+            platform.os.clone_from(os);
+        }
+        if let Some(architecture) = &self.override_arch {
+            platform.architecture.clone_from(architecture);
+            platform.variant.clear();
+        }
+        if let Some(variant) = &self.override_variant {
+            platform.variant.clone_from(variant);
+        }
+        platform.normalized()
+    }
+
+    /// Refuses an image that the policy does not allow. Where there is no policy every image is taken.
+    pub(crate) fn check_policy(&self, reference: &Reference) -> Result<()> {
+        if self.insecure_policy {
+            return Ok(());
+        }
+        let found = match &self.policy {
+            Some(path) => Some((path.clone(), fs::read(path).map_err(|error| unreadable(error, path))?)),
+            None => self.usual_policy()?,
+        };
+        let Some((path, raw)) = found else { return Ok(()) };
+        let within = |error: Error| error.within(format!("policy {}", path.display()));
+        Policy::parse(&raw).map_err(within)?.check(reference).map_err(within)
+    }
+
+    fn usual_policy(&self) -> Result<Option<(PathBuf, Vec<u8>)>> {
+        let own = self
+            .home
+            .as_ref()
+            .map(|home| home.join(".config/containers/policy.json"));
+        for path in own.into_iter().chain([PathBuf::from("/etc/containers/policy.json")]) {
+            match fs::read(&path) {
+                Ok(raw) => return Ok(Some((path, raw))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(unreadable(error, &path)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the registry client is told, without what holds for one registry.
+    pub(crate) fn remote(&self) -> remote::Settings {
+        let mut settings = remote::Settings::default();
+        if let Some(prefix) = &self.user_agent_prefix {
+            settings.user_agent = format!("{prefix} {}", settings.user_agent);
+        }
+        let (file, directory) = (path("SSL_CERT_FILE"), path("SSL_CERT_DIR"));
+        if file.is_some() || directory.is_some() {
+            settings.roots = remote::Roots::Paths {
+                files: file.into_iter().collect(),
+                directories: directory.into_iter().collect(),
+            };
+        }
+        settings.proxies = remote::Proxies {
+            http: either("HTTP_PROXY"),
+            https: either("HTTPS_PROXY"),
+            none_for: either("NO_PROXY").unwrap_or_default(),
+        };
+        settings.partials = self
+            .cache
+            .as_ref()
+            .map(|cache| remote::Partials::new(cache.join("teu/partials")));
+        settings
+    }
+
+    /// Says a message of failure on standard error, as whoever we were called as does.
+    pub(crate) fn complain(&self, message: &str) {
+        let line = match self.as_skopeo {
+            false => format!("teu: {message}\n"),
+            true if io::stderr().is_terminal() => format!("FATA[0000] {message}\n"),
+            true => format!("time=\"{}\" level=fatal msg={}\n", now(), quoted(message)),
+        };
+        // Where even that cannot be said, the exit code is all there is.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+
+    /// Says something that stops nothing.
+    pub(crate) fn warn(&self, message: &str) {
+        let _ = io::stderr().write_all(format!("teu: warning: {message}\n").as_bytes());
+    }
+}
+
+fn unreadable(error: io::Error, path: &Path) -> Error {
+    // A policy that was asked for and is not there is no image that is not there.
+    Error::new(
+        ErrorKind::Invalid,
+        format!("{} cannot be read: {error}", path.display()),
+    )
+}
+
+fn now() -> String {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
+    Timestamp::from_unix(seconds, 0)
+        .map(|now| now.to_string())
+        .unwrap_or_default()
+}
+
+/// As Go's `%q` has it, for the messages that we write.
+fn quoted(message: &str) -> String {
+    serde_json::to_string(message).unwrap_or_default()
+}

@@ -1,0 +1,100 @@
+//! `teu blob`: content as it is.
+
+use std::{fs, io::Write, path::Path, sync::Arc};
+
+use futures_util::StreamExt;
+use teu_spec::{Descriptor, Digest};
+use teu_store::{Error, ErrorKind, Expected, Intent, Reader, Role, Source, SourceExt, blocking, octet_stream, silent};
+
+use crate::{
+    arguments::{BlobGet, BlobHead, BlobPut, BlobRm},
+    failure::Failure,
+    output,
+    places::{Places, reference},
+    settings::Settings,
+};
+
+fn digest(text: &str) -> Result<Digest, Failure> {
+    text.parse()
+        .map_err(|error: teu_spec::DigestError| Failure::Usage(error.to_string()))
+}
+
+async fn stat(source: &dyn Source, place: &str, digest: &Digest) -> Result<Descriptor, Failure> {
+    let found = source.stat(Role::Blob, digest, Intent::Read).await?;
+    Ok(found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no blob {digest} in {place}")))?)
+}
+
+pub(super) async fn get(arguments: &BlobGet, settings: Arc<Settings>) -> Result<(), Failure> {
+    let digest = digest(&arguments.digest)?;
+    let options = arguments.one.options();
+    let (source, _) = Places::new(settings, &options, silent()).source(&reference(&arguments.place)?, &options)?;
+    let descriptor = stat(&*source, &arguments.place, &digest).await?;
+    let mut content = source.open(Role::Blob, &descriptor).await?;
+    let mut out: Box<dyn Write + Send> = match &arguments.file {
+        Some(path) => Box::new(create(path)?),
+        None => Box::new(std::io::stdout()),
+    };
+    while let Some(chunk) = content.next().await {
+        let chunk = chunk?;
+        out.write_all(&chunk)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn create(path: &Path) -> Result<fs::File, Failure> {
+    let created = fs::File::create(path);
+    Ok(created.map_err(|error| Error::from(error).within(format!("writing {}", path.display())))?)
+}
+
+pub(super) async fn put(arguments: &BlobPut, settings: Arc<Settings>) -> Result<(), Failure> {
+    let options = arguments.one.options();
+    let place = reference(&arguments.place)?;
+    let (target, _) = Places::new(Arc::clone(&settings), &options, silent()).target(&place, &options, Vec::new())?;
+    let path = arguments.file.clone();
+    let mut content: Reader = if path.as_os_str() == "-" {
+        blocking::reader(|| Ok(std::io::stdin()))
+    } else {
+        let opened = fs::File::open(&path);
+        let file = opened.map_err(|error| Error::from(error).within(format!("reading {}", path.display())))?;
+        blocking::reader(move || Ok(file))
+    };
+    let mut ingest = target.ingest(Expected::default()).await?;
+    while let Some(chunk) = content.next().await {
+        ingest.write(chunk?).await?;
+    }
+    let committed = ingest.commit(None).await?;
+    target.finish().await?;
+    let descriptor = Descriptor::new(octet_stream(), committed.digest, committed.size);
+    match settings.json {
+        true => output::json(&descriptor),
+        false => output::line(&format!("{} {}", committed.digest, committed.size)),
+    }
+}
+
+pub(super) async fn head(arguments: &BlobHead, settings: Arc<Settings>) -> Result<(), Failure> {
+    let digest = digest(&arguments.digest)?;
+    let options = arguments.one.options();
+    let places = Places::new(Arc::clone(&settings), &options, silent());
+    let (source, _) = places.source(&reference(&arguments.place)?, &options)?;
+    let descriptor = stat(&*source, &arguments.place, &digest).await?;
+    match settings.json {
+        true => output::json(&descriptor),
+        false => output::line(&format!("{} {}", descriptor.digest, descriptor.size)),
+    }
+}
+
+pub(super) async fn remove(arguments: &BlobRm, settings: Arc<Settings>) -> Result<(), Failure> {
+    let digest = digest(&arguments.digest)?;
+    let options = arguments.one.options();
+    let (store, _) = Places::new(settings, &options, silent()).store(&reference(&arguments.place)?, &options)?;
+    let refused = || {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("{}: nothing can be deleted there", arguments.place),
+        )
+    };
+    let delete = store.delete().ok_or_else(refused)?;
+    delete.delete(Role::Blob, &digest).await?;
+    Ok(store.finish().await?)
+}

@@ -1,0 +1,66 @@
+//! `teu delete`, `manifest put`, `manifest rm`, `tag`, `untag`: how names and manifests change, in place.
+
+use std::sync::Arc;
+
+use teu_spec::{Document, Pick, json};
+use teu_store::{Delete, Error, ErrorKind, Expect, Role, SourceExt, Store, silent};
+
+use crate::{
+    arguments::{ManifestPut, One, Tag, Untag},
+    failure::Failure,
+    output,
+    places::{Places, read_file, reference},
+    settings::Settings,
+};
+
+fn deletes<'a>(store: &'a dyn Store, image: &str) -> Result<&'a dyn Delete, Failure> {
+    let refused = || Error::new(ErrorKind::Unsupported, format!("{image}: nothing can be deleted there"));
+    Ok(store.delete().ok_or_else(refused)?)
+}
+
+pub(super) async fn delete(image: &str, one: &One, settings: Arc<Settings>) -> Result<(), Failure> {
+    let options = one.options();
+    let (store, pick) = Places::new(settings, &options, silent()).store(&reference(image)?, &options)?;
+    let found = store.resolve(&pick).await?;
+    deletes(&*store, image)?.delete(Role::Manifest, &found.digest).await?;
+    Ok(store.finish().await?)
+}
+
+pub(super) async fn untag(arguments: &Untag, settings: Arc<Settings>) -> Result<(), Failure> {
+    let options = arguments.one.options();
+    let (store, pick) = Places::new(settings, &options, silent()).store(&reference(&arguments.image)?, &options)?;
+    let Pick::Name(name) = &pick else {
+        return Err(Failure::Usage(format!("{} has no name to take away", arguments.image)));
+    };
+    deletes(&*store, &arguments.image)?.untag(name).await?;
+    Ok(store.finish().await?)
+}
+
+pub(super) async fn tag(arguments: &Tag, settings: Arc<Settings>) -> Result<(), Failure> {
+    let options = arguments.one.options();
+    let (store, pick) = Places::new(settings, &options, silent()).store(&reference(&arguments.image)?, &options)?;
+    let found = store.resolve(&pick).await?;
+    let document = store.as_source().document(&found).await?;
+    store
+        .put_manifest(&document, &found.digest, &arguments.names, Expect::Any)
+        .await?;
+    Ok(store.finish().await?)
+}
+
+pub(super) async fn put(arguments: &ManifestPut, settings: Arc<Settings>) -> Result<(), Failure> {
+    let raw = read_file(&arguments.file, json::MAX_DOCUMENT)?;
+    let document = Document::parse(raw.into(), None)?;
+    let place = reference(&arguments.image)?;
+    let options = arguments.one.options();
+    let (target, names) =
+        Places::new(Arc::clone(&settings), &options, silent()).target(&place, &options, Vec::new())?;
+    let descriptor = document.descriptor();
+    let put = target
+        .put_manifest(&document, &descriptor.digest, &names, Expect::Any)
+        .await?;
+    target.finish().await?;
+    match settings.json {
+        true => output::json(&put),
+        false => output::line(&put.digest.to_string()),
+    }
+}

@@ -1,0 +1,115 @@
+//! `teu copy`.
+
+use std::{fs, sync::Arc};
+
+use serde::Serialize;
+use teu_spec::{Format, Platform};
+use teu_store::{Error, Side, copy};
+
+use crate::{
+    arguments::{Copy, MultiArch},
+    failure::Failure,
+    output,
+    places::{Places, reference},
+    progress::Shown,
+    settings::Settings,
+};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    digest: String,
+    names: &'a [String],
+    manifests: usize,
+    blobs: usize,
+    bytes: u64,
+}
+
+pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), Failure> {
+    let (from, to) = (
+        arguments.from.options(&arguments.common),
+        arguments.to.options(&arguments.common),
+    );
+    let source_reference = reference(&arguments.source)?;
+    let target_reference = reference(&arguments.destination)?;
+    settings.check_policy(&source_reference)?;
+    let options = options(&arguments, &settings)?;
+
+    let shown = Shown::start(&settings, arguments.quiet);
+    let places = Places::new(Arc::clone(&settings), &from, shown.events());
+    let (source, pick) = places.source(&source_reference, &from)?;
+    let (target, mut names) = places.target(&target_reference, &to, arguments.additional_tag.clone())?;
+    names.extend(additional_names(&target_reference, &arguments.additional_tag)?);
+
+    let copied = copy::copy(source, &pick, Arc::clone(&target), &names, &options, &shown.events()).await?;
+    target.finish().await.map_err(|error| error.on(Side::Destination))?;
+    shown.finish();
+
+    let digest = copied.descriptor.digest.to_string();
+    if let Some(path) = &arguments.digestfile {
+        let written = fs::write(path, &digest);
+        written.map_err(|error| Error::from(error).within(format!("writing {}", path.display())))?;
+    }
+    if settings.json {
+        output::json(&Report {
+            digest,
+            names: &names,
+            manifests: copied.manifests,
+            blobs: copied.blobs,
+            bytes: copied.bytes,
+        })?;
+    } else if !settings.as_skopeo && !arguments.quiet {
+        output::line(&digest)?;
+    }
+    Ok(())
+}
+
+fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failure> {
+    let which = match (arguments.all, arguments.multi_arch, arguments.platform.as_slice()) {
+        (true, ..) | (_, Some(MultiArch::All), _) => copy::Which::All,
+        (_, Some(MultiArch::IndexOnly), _) => copy::Which::IndexOnly,
+        (_, Some(MultiArch::System), _) | (_, None, []) => copy::Which::One(settings.platform()),
+        (_, None, platforms) => copy::Which::Several {
+            platforms: platforms
+                .iter()
+                .map(|platform| platform.parse())
+                .collect::<Result<Vec<Platform>, _>>()?,
+            sparse: arguments.sparse,
+        },
+    };
+    let format = match arguments.format.as_deref() {
+        None => None,
+        Some("oci") => Some(Format::Oci),
+        Some("v2s2") => Some(Format::Docker),
+        Some(other) => {
+            return Err(Failure::Usage(format!(
+                "--format {other}: schema 1 was retired in 2020; use v2s2 for clients of Docker's, or oci"
+            )));
+        }
+    };
+    Ok(copy::Options {
+        which,
+        format,
+        referrers: arguments.referrers,
+        preserve_digests: arguments.preserve_digests,
+        foreign: arguments.include_foreign_layers,
+        trust_source: arguments.trust_source,
+        jobs: usize::from(arguments.jobs),
+        ..copy::Options::default()
+    })
+}
+
+/// The names that `--additional-tag` adds: tags in a registry, names in a layout. What Docker's archive adds it was told when it was opened.
+fn additional_names(target: &teu_spec::Reference, additional: &[String]) -> Result<Vec<String>, Failure> {
+    match target {
+        teu_spec::Reference::Registry(_) => {
+            let tags = additional.iter().map(|name| {
+                // Skopeo takes whole names here, of which a registry's repository uses the tag.
+                let tag = name.rsplit_once(':').map_or(name.as_str(), |(_, tag)| tag);
+                tag.parse::<teu_spec::Tag>().map(|tag| tag.as_str().to_owned())
+            });
+            Ok(tags.collect::<Result<_, _>>()?)
+        }
+        teu_spec::Reference::Layout { .. } | teu_spec::Reference::OciArchive { .. } => Ok(additional.to_vec()),
+        _ => Ok(Vec::new()),
+    }
+}

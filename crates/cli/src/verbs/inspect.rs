@@ -1,0 +1,177 @@
+//! `teu inspect`: what skopeo prints, byte for byte.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use teu_spec::{Annotations, Descriptor, Document, ImageConfig, MediaType, Pick, Platform, Reference, Timestamp};
+use teu_store::{Browse, Error, ErrorKind, Source, SourceExt, copy::choose_image, silent};
+
+use crate::{
+    arguments::Inspect,
+    failure::Failure,
+    output,
+    places::{Places, reference},
+    settings::Settings,
+    template,
+};
+
+/// What skopeo prints, in its order.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    digest: String,
+    repo_tags: Vec<String>,
+    created: Option<String>,
+    docker_version: String,
+    labels: Option<Annotations>,
+    architecture: String,
+    os: String,
+    layers: Vec<String>,
+    layers_data: Vec<Layer>,
+    env: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Layer {
+    #[serde(rename = "MIMEType")]
+    media_type: MediaType,
+    digest: String,
+    size: u64,
+    annotations: Option<Annotations>,
+}
+
+/// An image that was found: what its name points at, and the one image of that for a machine.
+pub(super) struct Found {
+    pub(super) top: Descriptor,
+    pub(super) manifest: Descriptor,
+    pub(super) document: Document,
+}
+
+/// Finds the image for `platform`, or without one what the name points at.
+pub(super) async fn find(source: &dyn Source, pick: &Pick, platform: Option<&Platform>) -> Result<Found, Failure> {
+    let top = source.resolve(pick).await?;
+    let (manifest, document) = match platform {
+        Some(platform) => choose_image(source, &top, platform).await?,
+        None => (top.clone(), source.document(&top).await?),
+    };
+    Ok(Found {
+        top,
+        manifest,
+        document,
+    })
+}
+
+/// The configuration of an image.
+pub(super) async fn config(source: &dyn Source, found: &Found) -> Result<ImageConfig, Failure> {
+    let Document::Manifest(manifest) = &found.document else {
+        let message = format!(
+            "{} is an index, which has no configuration; choose with --platform",
+            found.manifest.digest
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message).into());
+    };
+    if !manifest.config.media_type.is_image_config() {
+        let message = format!(
+            "{} is no image but an artifact: its configuration is of the type {}; teu manifest get shows it",
+            found.manifest.digest, manifest.config.media_type
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message).into());
+    }
+    let raw = source.small_blob(&manifest.config).await?;
+    Ok(ImageConfig::parse(raw)?)
+}
+
+pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<(), Failure> {
+    if arguments.raw && arguments.format.is_some() {
+        return Err(Failure::Usage("raw output does not support format option".to_owned()));
+    }
+    let place = reference(&arguments.image)?;
+    let options = arguments.one.options();
+    let places = Places::new(Arc::clone(&settings), &options, silent());
+    let (source, pick) = places.source(&place, &options)?;
+    if arguments.raw && !arguments.config {
+        let top = source.resolve(&pick).await?;
+        return output::bytes(source.document(&top).await?.raw());
+    }
+    let found = find(&*source, &pick, Some(&settings.platform())).await?;
+    let config = config(&*source, &found).await?;
+    if arguments.raw {
+        return output::bytes(config.raw());
+    }
+    let format = arguments.format.as_deref().filter(|format| *format != "json");
+    if arguments.config {
+        return match format {
+            Some(format) => template::config(format, &config),
+            None => output::line(&config.to_go_json("    ")?),
+        };
+    }
+    let inspected = inspect(&*source, &place, arguments.no_tags, &found, &config).await?;
+    match format {
+        Some(format) => template::print(format, &inspected),
+        None => output::json(&inspected),
+    }
+}
+
+async fn inspect(
+    source: &dyn Source,
+    place: &Reference,
+    no_tags: bool,
+    found: &Found,
+    config: &ImageConfig,
+) -> Result<Inspected, Failure> {
+    let (name, repo_tags) = match place {
+        Reference::Registry(image) => {
+            let tags = match source.browse() {
+                Some(browse) if !no_tags => all_names(browse).await?,
+                _ => Vec::new(),
+            };
+            (image.repository.to_string(), tags)
+        }
+        _ => (String::new(), Vec::new()),
+    };
+    let Document::Manifest(manifest) = &found.document else {
+        return Err(Error::new(ErrorKind::Invalid, "an index was chosen as an image").into());
+    };
+    let fields = &config.fields;
+    let created = match (config.created()?, &manifest.media_type) {
+        // Go's zero time is what an absent one becomes where its type is no pointer.
+        (None, MediaType::DockerManifest) => Some(Timestamp::GO_ZERO),
+        (created, _) => created,
+    };
+    let layer = |layer: &Descriptor| Layer {
+        media_type: layer.media_type.clone(),
+        digest: layer.digest.to_string(),
+        size: layer.size,
+        annotations: Some(layer.annotations.clone()).filter(|annotations| !annotations.is_empty()),
+    };
+    Ok(Inspected {
+        name,
+        digest: found.top.digest.to_string(),
+        repo_tags,
+        created: created.map(|created| created.to_string()),
+        docker_version: fields.docker_version.clone(),
+        labels: fields.config.labels.clone(),
+        architecture: fields.architecture.clone(),
+        os: fields.os.clone(),
+        layers: manifest.layers.iter().map(|layer| layer.digest.to_string()).collect(),
+        layers_data: manifest.layers.iter().map(layer).collect(),
+        env: fields.config.env.clone(),
+    })
+}
+
+/// All names, page by page.
+pub(super) async fn all_names(browse: &dyn Browse) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    let mut from: Option<String> = None;
+    loop {
+        let page = browse.names(from.as_deref()).await?;
+        all.extend(page.items.into_iter().filter_map(|named| named.name));
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return Ok(all),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `teu list-tags`, `ls`, `catalog`, `referrers`: what is there?
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use teu_spec::{Descriptor, Reference};
+use teu_store::{Error, ErrorKind, Named, silent};
+
+use super::inspect::all_names;
+use crate::{
+    arguments::{Catalog, ListTags, Ls, Referrers},
+    failure::Failure,
+    output,
+    places::{Places, reference},
+    settings::Settings,
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tags {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<String>,
+    tags: Vec<String>,
+}
+
+pub(super) async fn tags(arguments: &ListTags, settings: Arc<Settings>) -> Result<(), Failure> {
+    let place = reference(&arguments.repository)?;
+    let repository = match &place {
+        Reference::Registry(image) if image.tag.is_some() || image.digest.is_some() => {
+            return Err(Failure::Usage(format!(
+                "{place} names an image; list the tags of docker://{}",
+                image.repository
+            )));
+        }
+        Reference::Registry(image) => Some(image.repository.to_string()),
+        Reference::DockerArchive { .. } => None,
+        _ => {
+            return Err(Failure::Usage(format!(
+                "Unsupported transport '{}' for tag listing. Only supported: docker, docker-archive; teu ls lists any place",
+                place.transport()
+            )));
+        }
+    };
+    let options = arguments.one.options();
+    let (source, _) = Places::new(settings, &options, silent()).source(&place, &options)?;
+    let browse = source.browse().ok_or_else(|| no_list(&place))?;
+    let tags = match &place {
+        Reference::DockerArchive { .. } => {
+            let page = browse.names(None).await?;
+            let named = page.items.into_iter().enumerate();
+            named
+                .map(|(place, named)| named.name.unwrap_or_else(|| format!("@{place}")))
+                .collect()
+        }
+        _ => all_names(browse).await?,
+    };
+    output::json(&Tags { repository, tags })
+}
+
+fn no_list(place: &Reference) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("{}: has no list of names", place.transport()),
+    )
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Image {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    descriptor: Option<Descriptor>,
+}
+
+pub(super) async fn images(arguments: &Ls, settings: Arc<Settings>) -> Result<(), Failure> {
+    let place = reference(&arguments.place)?;
+    let options = arguments.one.options();
+    let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
+    let mut images = Vec::new();
+    match source.browse() {
+        Some(browse) => {
+            let mut from: Option<String> = None;
+            loop {
+                let page = browse.names(from.as_deref()).await?;
+                images.extend(page.items);
+                match page.next {
+                    Some(next) => from = Some(next),
+                    None => break,
+                }
+            }
+        }
+        // What has no list has one image.
+        None => images.push(Named {
+            name: None,
+            descriptor: Some(source.resolve(&pick).await?),
+        }),
+    }
+    if settings.json {
+        let images = images.into_iter().map(|named| Image {
+            name: named.name,
+            descriptor: named.descriptor,
+        });
+        return output::json(&images.collect::<Vec<_>>());
+    }
+    let rows = images.iter().enumerate().map(|(place, named)| {
+        let name = named.name.as_deref().map_or_else(|| format!("@{place}"), output::plain);
+        match &named.descriptor {
+            Some(descriptor) => vec![
+                name,
+                descriptor.digest.to_string(),
+                output::plain(&descriptor.media_type.to_string()),
+            ],
+            None => vec![name],
+        }
+    });
+    output::table(&rows.collect::<Vec<_>>())
+}
+
+pub(super) async fn catalog(arguments: &Catalog, settings: Arc<Settings>) -> Result<(), Failure> {
+    let host = arguments
+        .registry
+        .strip_prefix("docker://")
+        .unwrap_or(&arguments.registry);
+    // Any repository leads to its registry.
+    let place = reference(&format!("docker://{}/any", host.trim_end_matches('/')))?;
+    let options = arguments.one.options();
+    let repository = Places::new(Arc::clone(&settings), &options, silent()).repository(&place, &options)?;
+    let mut all = Vec::new();
+    let mut from: Option<String> = None;
+    loop {
+        let page = repository.registry().catalog(from.as_deref()).await?;
+        all.extend(page.items);
+        match page.next {
+            Some(next) => from = Some(next),
+            None => break,
+        }
+    }
+    match settings.json {
+        true => output::json(&all),
+        false => output::table(&all.into_iter().map(|name| vec![name]).collect::<Vec<_>>()),
+    }
+}
+
+pub(super) async fn referrers(arguments: &Referrers, settings: Arc<Settings>) -> Result<(), Failure> {
+    let place = reference(&arguments.image)?;
+    let options = arguments.one.options();
+    let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
+    let subject = source.resolve(&pick).await?;
+    let browse = source.browse().ok_or_else(|| no_list(&place))?;
+    let found = browse
+        .referrers(&subject.digest, arguments.artifact_type.as_deref())
+        .await?;
+    if settings.json {
+        return output::json(&found);
+    }
+    let rows = found.iter().map(|descriptor| {
+        let kind = descriptor.artifact_type.as_deref().unwrap_or("-");
+        vec![
+            descriptor.digest.to_string(),
+            output::plain(kind),
+            output::size(descriptor.size),
+        ]
+    });
+    output::table(&rows.collect::<Vec<_>>())
+}

@@ -1,0 +1,245 @@
+//! `teu digest`, `manifest-digest`, `manifest get`, `config`, `history`, `tree`: what is in an image?
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use teu_spec::{Digest, Document, MediaType, Platform, json};
+use teu_store::{graph, silent, tree};
+
+use super::inspect;
+use crate::{
+    arguments::{self, Config, History, ManifestDigest, ManifestGet, One, Tree},
+    failure::Failure,
+    output,
+    places::{Places, read_file, reference},
+    settings::Settings,
+};
+
+fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
+    Ok(text.map(str::parse).transpose()?)
+}
+
+async fn find(
+    image: &str,
+    one: &One,
+    platform: Option<&Platform>,
+    settings: Arc<Settings>,
+) -> Result<inspect::Found, Failure> {
+    let place = reference(image)?;
+    let options = one.options();
+    let (source, pick) = Places::new(settings, &options, silent()).source(&place, &options)?;
+    inspect::find(&*source, &pick, platform).await
+}
+
+async fn find_config(
+    image: &str,
+    one: &One,
+    wanted: Option<&str>,
+    settings: Arc<Settings>,
+) -> Result<teu_spec::ImageConfig, Failure> {
+    let wanted = platform(wanted)?.unwrap_or_else(|| settings.platform());
+    let place = reference(image)?;
+    let options = one.options();
+    let (source, pick) = Places::new(settings, &options, silent()).source(&place, &options)?;
+    let found = inspect::find(&*source, &pick, Some(&wanted)).await?;
+    inspect::config(&*source, &found).await
+}
+
+pub(super) async fn digest(arguments: &arguments::Digest, settings: Arc<Settings>) -> Result<(), Failure> {
+    let platform = platform(arguments.platform.as_deref())?;
+    let descriptor = if platform.is_some() {
+        find(
+            &arguments.image,
+            &arguments.one,
+            platform.as_ref(),
+            Arc::clone(&settings),
+        )
+        .await?
+        .manifest
+    } else {
+        // The name alone is asked for: one request.
+        let place = reference(&arguments.image)?;
+        let options = arguments.one.options();
+        let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
+        source.resolve(&pick).await?
+    };
+    match settings.json {
+        true => output::json(&descriptor),
+        false => output::line(&descriptor.digest.to_string()),
+    }
+}
+
+pub(super) fn manifest_digest(arguments: &ManifestDigest) -> Result<(), Failure> {
+    let raw = read_file(&arguments.file, json::MAX_DOCUMENT)?;
+    output::line(&Digest::of(&raw).to_string())
+}
+
+pub(super) async fn manifest(arguments: &ManifestGet, settings: Arc<Settings>) -> Result<(), Failure> {
+    let platform = platform(arguments.platform.as_deref())?;
+    let found = find(&arguments.image, &arguments.one, platform.as_ref(), settings).await?;
+    output::bytes(found.document.raw())
+}
+
+pub(super) async fn config(arguments: &Config, settings: Arc<Settings>) -> Result<(), Failure> {
+    let config = find_config(
+        &arguments.image,
+        &arguments.one,
+        arguments.platform.as_deref(),
+        settings,
+    )
+    .await?;
+    output::bytes(config.raw())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Step<'a> {
+    created: Option<&'a str>,
+    created_by: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    comment: &'a str,
+    empty_layer: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+}
+
+pub(super) async fn history(arguments: &History, settings: Arc<Settings>) -> Result<(), Failure> {
+    let wanted = platform(arguments.platform.as_deref())?.unwrap_or_else(|| settings.platform());
+    let place = reference(&arguments.image)?;
+    let options = arguments.one.options();
+    let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
+    let found = inspect::find(&*source, &pick, Some(&wanted)).await?;
+    let config = inspect::config(&*source, &found).await?;
+    let Document::Manifest(manifest) = &found.document else {
+        return Ok(());
+    };
+    let mut layers = manifest.layers.iter();
+    let mut steps = Vec::new();
+    for step in &config.fields.history {
+        let layer = if step.empty_layer { None } else { layers.next() };
+        steps.push(Step {
+            created: step.created.as_deref(),
+            created_by: &step.created_by,
+            comment: &step.comment,
+            empty_layer: step.empty_layer,
+            layer: layer.map(|layer| layer.digest),
+            size: layer.map(|layer| layer.size),
+        });
+    }
+    // A history may be short, or absent: the layers are there nevertheless.
+    steps.extend(layers.map(|layer| Step {
+        created: None,
+        created_by: "",
+        comment: "",
+        empty_layer: false,
+        layer: Some(layer.digest),
+        size: Some(layer.size),
+    }));
+    if settings.json {
+        return output::json(&steps);
+    }
+    let mut rows = vec![["LAYER", "SIZE", "CREATED", "CREATED BY"].map(str::to_owned).to_vec()];
+    rows.extend(steps.iter().map(|step| {
+        vec![
+            step.layer.map_or_else(|| "-".to_owned(), |layer| layer.short()),
+            step.size.map_or_else(|| "-".to_owned(), output::size),
+            output::plain(step.created.unwrap_or("-")),
+            output::plain(step.created_by),
+        ]
+    }));
+    output::table(&rows)
+}
+
+pub(super) async fn tree(arguments: &Tree, settings: Arc<Settings>) -> Result<(), Failure> {
+    let place = reference(&arguments.image)?;
+    let options = arguments.one.options();
+    let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
+    let top = source.resolve(&pick).await?;
+    let tree = tree::tree(&*source, &top, arguments.referrers, graph::Limits::default(), 6).await?;
+    if settings.json {
+        return output::json(&as_json(&tree));
+    }
+    let mut rows = Vec::new();
+    draw(&tree, "", "", "", &mut rows);
+    output::table(&rows)
+}
+
+fn as_json(tree: &tree::Tree) -> serde_json::Value {
+    let below = |trees: &[tree::Tree]| trees.iter().map(as_json).collect::<Vec<_>>();
+    let mut node = serde_json::json!({
+        "descriptor": tree.descriptor,
+        "position": position(tree),
+        "absent": tree.state == tree::State::Absent,
+    });
+    if let Some(node) = node.as_object_mut() {
+        if !tree.children.is_empty() {
+            node.insert("children".to_owned(), below(&tree.children).into());
+        }
+        if !tree.referrers.is_empty() {
+            node.insert("referrers".to_owned(), below(&tree.referrers).into());
+        }
+    }
+    node
+}
+
+fn position(tree: &tree::Tree) -> &'static str {
+    match tree.position {
+        graph::Position::Manifest if tree.descriptor.media_type.is_index() => "index",
+        graph::Position::Manifest => "manifest",
+        graph::Position::Config => "config",
+        graph::Position::Layer => "layer",
+    }
+}
+
+fn draw(tree: &tree::Tree, branch: &str, indent: &str, relation: &str, rows: &mut Vec<Vec<String>>) {
+    let descriptor = &tree.descriptor;
+    let mut about = match &descriptor.platform {
+        Some(platform) => platform.to_string(),
+        None => kind(&descriptor.media_type),
+    };
+    if let Some(artifact_type) = &descriptor.artifact_type {
+        about = artifact_type.clone();
+    }
+    match tree.state {
+        tree::State::Absent => about.push_str(" (absent)"),
+        tree::State::Repeated => about.push_str(" (shown above)"),
+        _ => {}
+    }
+    rows.push(vec![
+        format!("{branch}{relation}{} {}", position(tree), descriptor.digest.short()),
+        output::size(descriptor.size),
+        output::plain(&about),
+    ]);
+    let below: Vec<(&tree::Tree, &str)> = tree
+        .children
+        .iter()
+        .map(|child| (child, ""))
+        .chain(tree.referrers.iter().map(|referrer| (referrer, "about it: ")))
+        .collect();
+    for (place, (child, relation)) in below.iter().enumerate() {
+        let (corner, line) = if place + 1 == below.len() {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
+        draw(
+            child,
+            &format!("{indent}{corner}"),
+            &format!("{indent}{line}"),
+            relation,
+            rows,
+        );
+    }
+}
+
+/// The end of a media type, which is what differs.
+fn kind(media_type: &MediaType) -> String {
+    let text = media_type.to_string();
+    let short = text.rsplit_once('/').map_or(text.as_str(), |(_, short)| short);
+    short
+        .trim_start_matches("vnd.oci.image.")
+        .trim_start_matches("vnd.docker.")
+        .to_owned()
+}

@@ -1,0 +1,50 @@
+//! What does each verb do? It opens the places that were named, has the libraries work, and prints what came of it.
+
+mod blob;
+mod change;
+mod copy;
+mod inspect;
+mod layout;
+mod list;
+mod look;
+mod manual;
+
+use std::{process::ExitCode, sync::Arc};
+
+use crate::{
+    arguments::{Blob, Manifest, Verb},
+    failure::Failure,
+    settings::Settings,
+};
+
+/// Does it.
+pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Copy(arguments) => copy::run(*arguments, settings).await,
+        Verb::Inspect(arguments) => inspect::run(&arguments, settings).await,
+        Verb::ListTags(arguments) => list::tags(&arguments, settings).await,
+        Verb::Ls(arguments) => list::images(&arguments, settings).await,
+        Verb::Catalog(arguments) => list::catalog(&arguments, settings).await,
+        Verb::Referrers(arguments) => list::referrers(&arguments, settings).await,
+        Verb::Digest(arguments) => look::digest(&arguments, settings).await,
+        Verb::ManifestDigest(arguments) => look::manifest_digest(&arguments),
+        Verb::Manifest(Manifest::Get(arguments)) => look::manifest(&arguments, settings).await,
+        Verb::Config(arguments) => look::config(&arguments, settings).await,
+        Verb::History(arguments) => look::history(&arguments, settings).await,
+        Verb::Tree(arguments) => look::tree(&arguments, settings).await,
+        Verb::Delete(arguments) => change::delete(&arguments.image, &arguments.one, settings).await,
+        Verb::Manifest(Manifest::Rm(arguments)) => change::delete(&arguments.image, &arguments.one, settings).await,
+        Verb::Manifest(Manifest::Put(arguments)) => change::put(&arguments, settings).await,
+        Verb::Tag(arguments) => change::tag(&arguments, settings).await,
+        Verb::Untag(arguments) => change::untag(&arguments, settings).await,
+        Verb::Blob(Blob::Get(arguments)) => blob::get(&arguments, settings).await,
+        Verb::Blob(Blob::Put(arguments)) => blob::put(&arguments, settings).await,
+        Verb::Blob(Blob::Head(arguments)) => blob::head(&arguments, settings).await,
+        Verb::Blob(Blob::Rm(arguments)) => blob::remove(&arguments, settings).await,
+        Verb::Init(arguments) => layout::init(&arguments),
+        Verb::Gc(arguments) => layout::gc(&arguments, &settings).await,
+        Verb::Completion(arguments) => manual::completion(&arguments),
+        Verb::Man(arguments) => manual::pages(&arguments),
+    }
+    .map(|()| ExitCode::SUCCESS)
+}

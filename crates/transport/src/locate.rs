@@ -1,0 +1,115 @@
+//! Which place does a reference mean? A string becomes a store.
+
+use std::{path::PathBuf, sync::Arc};
+
+use teu_spec::{Pick, Reference, RegistryReference};
+use teu_store::{Error, ErrorKind, Result, Source, Store, Target};
+
+use crate::{
+    layout::Layout,
+    remote::{Access, Client, Repository},
+};
+
+/// What holds for one end of a copy.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// What holds for its registry.
+    pub access: Access,
+    /// Where a layout's blobs are, if not within it.
+    pub shared_blobs: Option<PathBuf>,
+    /// Names beside the reference's own, for the places that can give several: whole names for Docker's archive, as podman and docker
+    /// have them.
+    pub additional_names: Vec<String>,
+}
+
+/// Finds places. Clones share their connections.
+#[derive(Clone)]
+pub struct Locator {
+    client: Client,
+}
+
+impl Locator {
+    /// A locator whose registries are reached by `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Where to read, and what.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such file or directory; `Unsupported` for a transport that is not built in.
+    pub fn source(&self, reference: &Reference, options: Options) -> Result<(Arc<dyn Source>, Pick)> {
+        Ok(match reference {
+            Reference::Registry(image) => (Arc::new(self.repository(image, options)?), pick(image)),
+            Reference::Layout { path, pick } => (Arc::new(Layout::open(path, options.shared_blobs)?), pick.clone()),
+            other => return Err(unsupported(other, "read")),
+        })
+    }
+
+    /// Where to write, and under which names.
+    ///
+    /// # Errors
+    /// `Invalid` where the reference is none that something can be written to, such as `@N`; what keeps it from writing.
+    pub fn target(&self, reference: &Reference, options: Options) -> Result<(Arc<dyn Target>, Vec<String>)> {
+        Ok(match reference {
+            Reference::Registry(image) => {
+                let names = image.tag_or_latest().map(|tag| tag.as_str().to_owned());
+                (Arc::new(self.repository(image, options)?), names.into_iter().collect())
+            }
+            Reference::Layout { path, pick } => {
+                let names = names(reference, pick)?;
+                (Arc::new(Layout::create(path, options.shared_blobs)?), names)
+            }
+            other => return Err(unsupported(other, "written")),
+        })
+    }
+
+    /// A place that is there already, to read and to change.
+    ///
+    /// # Errors
+    /// As of [`source`](Self::source); `Unsupported` for what cannot be changed, such as an archive.
+    pub fn store(&self, reference: &Reference, options: Options) -> Result<(Arc<dyn Store>, Pick)> {
+        Ok(match reference {
+            Reference::Registry(image) => (Arc::new(self.repository(image, options)?), pick(image)),
+            Reference::Layout { path, pick } => (Arc::new(Layout::open(path, options.shared_blobs)?), pick.clone()),
+            other => return Err(unsupported(other, "changed in place")),
+        })
+    }
+
+    /// A repository of a registry.
+    ///
+    /// # Errors
+    /// `Invalid` for a name that no registry has.
+    pub fn repository(&self, image: &RegistryReference, options: Options) -> Result<Repository> {
+        let registry = self.client.registry(image.repository.registry(), options.access)?;
+        registry.repository(image.repository.path())
+    }
+}
+
+fn pick(image: &RegistryReference) -> Pick {
+    match (&image.digest, image.tag_or_latest()) {
+        (Some(digest), _) => Pick::Digest(*digest),
+        (None, Some(tag)) => Pick::Name(tag.as_str().to_owned()),
+        (None, None) => Pick::Only,
+    }
+}
+
+/// The names that a reference to a layout gives to what is written there.
+fn names(reference: &Reference, pick: &Pick) -> Result<Vec<String>> {
+    match pick {
+        Pick::Only => Ok(Vec::new()),
+        Pick::Name(name) => Ok(vec![name.clone()]),
+        Pick::At(_) | Pick::Digest(_) => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("{reference} names what is there already; write a name, or none, behind the path"),
+        )),
+    }
+}
+
+fn unsupported(reference: &Reference, how: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("{}: cannot be {how}", reference.transport()),
+    )
+}
