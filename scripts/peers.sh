@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# The current builds of what `make bench` measures teu beside, by Go's modules, in DIR/bin: crane, skopeo, and imagecopy (the library that
+# skopeo is made of, see bench/imagecopy). What is there is kept; what cannot be had is said, and its columns stay empty.
+#
+# usage: scripts/peers.sh DIR
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=${1:?usage: scripts/peers.sh DIR}
+mkdir -p "$out/bin"
+out=$(cd "$out" && pwd)
+tags="containers_image_openpgp containers_image_storage_stub exclude_graphdriver_btrfs exclude_graphdriver_devicemapper"
+
+say() { printf 'peers: %s\n' "$*"; }
+
+command -v go >/dev/null || {
+  say "SKIPPED crane, current skopeo: there is no go here"
+  exit 0
+}
+export CGO_ENABLED=0 GOFLAGS=-modcacherw
+
+# attempt NAME COMMAND…: one line for what is built, one for what is not to be had.
+attempt() {
+  local name=$1
+  shift
+  [ ! -x "$out/bin/$name" ] || return 0
+  say "building $name"
+  "$@" >"$out/$name.log" 2>&1 || say "SKIPPED $name: $(tail -n 1 "$out/$name.log")"
+}
+
+crane() { GOBIN=$out/bin go install github.com/google/go-containerregistry/cmd/crane@latest; }
+
+# Its build tags want it built inside a module, not installed by its path.
+skopeo() {
+  local module
+  module=$(mktemp -d)
+  (
+    cd "$module"
+    go mod init peers
+    go get github.com/containers/skopeo@latest
+    go get github.com/containers/skopeo/cmd/skopeo
+    go build -mod=mod -tags "$tags" -o "$out/bin/skopeo" github.com/containers/skopeo/cmd/skopeo
+  ) || {
+    rm -rf "$module"
+    return 1
+  }
+  rm -rf "$module"
+}
+
+imagecopy() { go -C bench/imagecopy build -tags "$tags" -o "$out/bin/imagecopy" .; }
+
+attempt crane crane
+attempt skopeo skopeo
+attempt imagecopy imagecopy
