@@ -1,0 +1,127 @@
+//! Do the arrows of ARCHITECTURE.md fall? What each crate may use, of ours and of others', as cargo resolves it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// Each library with what of ours it may use, and what it never uses, not through others either. Those that are not built yet have their
+/// places kept.
+const HOUSE: &[(&str, &[&str], &[&[&str]])] = &[
+    ("teu-spec", &[], &[ASYNC, NETWORK, FILES]),
+    ("teu-archive", &[], &[ASYNC, NETWORK, FILES]),
+    ("teu-rootfs", &[], &[ASYNC, NETWORK]),
+    ("teu-store", &["teu-spec", "teu-archive"], &[NETWORK, FILES]),
+    (
+        "teu-image",
+        &["teu-spec", "teu-archive", "teu-rootfs", "teu-store"],
+        &[NETWORK],
+    ),
+    ("teu-transport", &["teu-spec", "teu-archive", "teu-store"], &[]),
+    ("teu-depot", &["teu-spec", "teu-store"], &[SERVER]),
+    ("teu-registry", &["teu-spec", "teu-store"], &[]),
+];
+
+const ASYNC: &[&str] = &["tokio", "futures-util"];
+const NETWORK: &[&str] = &["reqwest", "hyper", "h2", "rustls", "url"];
+const FILES: &[&str] = &["rustix", "tempfile"];
+const SERVER: &[&str] = &["axum"];
+/// What belongs to a program, and to no library.
+const PROGRAM: &[&str] = &[
+    "anyhow",
+    "clap",
+    "clap_builder",
+    "dirs",
+    "eyre",
+    "gotmpl",
+    "indicatif",
+    "tracing-subscriber",
+];
+
+/// What every package of the workspace and below it uses, by name: at run time, or when it is built.
+fn graph() -> BTreeMap<String, BTreeSet<String>> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["metadata", "--format-version=1", "--all-features", "--offline"]);
+    command
+        .arg("--manifest-path")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    let output = command.output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let names: BTreeMap<String, String> = list(&metadata["packages"])
+        .iter()
+        .map(|package| (text(&package["id"]), text(&package["name"])))
+        .collect();
+    let nodes = list(&metadata["resolve"]["nodes"]);
+    let uses = nodes.iter().map(|node| {
+        let used = list(&node["deps"]).into_iter().filter(|used| {
+            let kinds = list(&used["dep_kinds"]);
+            kinds.iter().any(|kind| kind["kind"] != "dev")
+        });
+        let used = used.map(|used| names[&text(&used["pkg"])].clone());
+        (names[&text(&node["id"])].clone(), used.collect::<BTreeSet<_>>())
+    });
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, used) in uses {
+        graph.entry(name).or_default().extend(used);
+    }
+    graph
+}
+
+/// All that `name` uses, through others too.
+fn below(graph: &BTreeMap<String, BTreeSet<String>>, name: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut next = vec![name.to_owned()];
+    while let Some(name) = next.pop() {
+        for used in graph.get(&name).into_iter().flatten() {
+            if found.insert(used.clone()) {
+                next.push(used.clone());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn arrows_only_fall() {
+    let graph = graph();
+    let ours = |name: &&String| name.starts_with("teu-");
+    let drawn: BTreeSet<&str> = HOUSE.iter().map(|(name, ..)| *name).collect();
+    for name in graph.keys().filter(ours) {
+        assert!(
+            drawn.contains(name.as_str()),
+            "{name} has no place in the house: draw it in ARCHITECTURE.md and here"
+        );
+    }
+    for (name, may, never) in HOUSE {
+        let Some(uses) = graph.get(*name) else { continue };
+        for used in uses.iter().filter(ours) {
+            assert!(
+                may.contains(&used.as_str()),
+                "{name} uses {used}: that arrow does not fall"
+            );
+        }
+        let below = below(&graph, name);
+        let never = never.iter().chain([&PROGRAM]).flat_map(|list| list.iter());
+        for forbidden in never {
+            assert!(
+                !below.contains(*forbidden),
+                "{name} uses {forbidden}, which its question leaves out"
+            );
+        }
+    }
+    // Whatever the table says: nothing leads back to the program.
+    assert!(
+        graph.values().all(|uses| !uses.contains("teu")),
+        "a library uses the program"
+    );
+    let known = ["teu-spec", "teu-archive", "teu-store", "teu-transport"];
+    assert!(
+        known.iter().all(|name| graph.contains_key(*name)),
+        "cargo knows our crates"
+    );
+}
