@@ -6,6 +6,7 @@ use teu_spec::{Pick, Reference, RegistryReference};
 use teu_store::{Error, ErrorKind, Result, Source, Store, Target};
 
 use crate::{
+    directory::Directory,
     layout::Layout,
     remote::{Access, Client, Repository},
 };
@@ -43,6 +44,7 @@ impl Locator {
         Ok(match reference {
             Reference::Registry(image) => (Arc::new(self.repository(image, options)?), pick(image)),
             Reference::Layout { path, pick } => (Arc::new(Layout::open(path, options.shared_blobs)?), pick.clone()),
+            Reference::Directory { path } => (Arc::new(Directory::open(path)?), Pick::Only),
             other => return Err(unsupported(other, "read")),
         })
     }
@@ -61,6 +63,7 @@ impl Locator {
                 let names = names(reference, pick)?;
                 (Arc::new(Layout::create(path, options.shared_blobs)?), names)
             }
+            Reference::Directory { path } => (Arc::new(Directory::create(path)?), Vec::new()),
             other => return Err(unsupported(other, "written")),
         })
     }
@@ -73,6 +76,7 @@ impl Locator {
         Ok(match reference {
             Reference::Registry(image) => (Arc::new(self.repository(image, options)?), pick(image)),
             Reference::Layout { path, pick } => (Arc::new(Layout::open(path, options.shared_blobs)?), pick.clone()),
+            Reference::Directory { path } => (Arc::new(Directory::open(path)?), Pick::Only),
             other => return Err(unsupported(other, "changed in place")),
         })
     }

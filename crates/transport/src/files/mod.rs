@@ -7,7 +7,8 @@ mod ingest;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
+    ops::Range,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -16,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
-use teu_store::{Error, ErrorKind, Result};
+use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 
 pub(crate) use ingest::{FileIngest, adopt};
 
@@ -79,6 +80,31 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Bytes>> {
         ));
     }
     Ok(Some(content.into()))
+}
+
+/// A file's content on its way, or a range of it.
+pub(crate) fn fetch(mut file: File, wanted: Option<&Range<u64>>) -> Result<Fetched> {
+    let size = file.metadata()?.len();
+    let range = range(size, wanted)?;
+    file.seek(SeekFrom::Start(range.start))?;
+    let reader = file.take(range.end - range.start);
+    Ok(Fetched {
+        size: Some(size),
+        start: range.start,
+        reader: blocking::reader(move || Ok(reader)),
+    })
+}
+
+/// The bytes that a fetch gives of content of this size: what is wanted of it, as far as it goes, or all.
+pub(crate) fn range(size: u64, wanted: Option<&Range<u64>>) -> Result<Range<u64>> {
+    match wanted {
+        None => Ok(0..size),
+        Some(range) if range.start >= size || range.end <= range.start => {
+            let message = format!("bytes {}-{} of {size} cannot be had", range.start, range.end);
+            Err(Error::new(ErrorKind::Range, message))
+        }
+        Some(range) => Ok(range.start..range.end.min(size)),
+    }
 }
 
 /// An error of the system, with what was being done to which file.

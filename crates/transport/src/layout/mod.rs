@@ -17,7 +17,6 @@ mod write;
 use std::{
     collections::HashSet,
     fs::File,
-    io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -182,7 +181,7 @@ impl Inner {
     }
 
     fn fetch(&self, role: Role, digest: &Digest, options: &FetchOptions) -> Result<Fetched> {
-        let Some(mut file) = self.open_blob(digest)? else {
+        let Some(file) = self.open_blob(digest)? else {
             let what = match role {
                 Role::Manifest => "manifest",
                 Role::Blob => "blob",
@@ -190,22 +189,7 @@ impl Inner {
             let message = format!("there is no {what} {digest} in {}", self.root.display());
             return Err(Error::new(ErrorKind::NotFound, message));
         };
-        let size = file.metadata()?.len();
-        let (start, end) = match &options.range {
-            None => (0, size),
-            Some(range) if range.start >= size || range.end <= range.start => {
-                let message = format!("bytes {}-{} of {size} cannot be had", range.start, range.end);
-                return Err(Error::new(ErrorKind::Range, message));
-            }
-            Some(range) => (range.start, range.end.min(size)),
-        };
-        file.seek(SeekFrom::Start(start))?;
-        let reader = file.take(end - start);
-        Ok(Fetched {
-            size: Some(size),
-            start,
-            reader: blocking::reader(move || Ok(reader)),
-        })
+        files::fetch(file, options.range.as_ref())
     }
 
     /// All manifests that the index names, and those that the indexes below it name.

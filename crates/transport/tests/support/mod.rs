@@ -4,6 +4,7 @@
 
 pub(crate) mod fake;
 pub(crate) mod peer;
+pub(crate) mod places;
 pub(crate) mod scripted;
 pub(crate) mod tls;
 

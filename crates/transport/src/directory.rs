@@ -1,1 +1,0 @@
-//! `dir:`: an image as flat files, in the manner of skopeo.
