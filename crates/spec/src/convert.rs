@@ -6,7 +6,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Annotations, Descriptor, Digest, Document, Error, MediaType, rewrite::put_media_type};
+use crate::{Annotations, Descriptor, Digest, Document, Error, Index, MediaType, rewrite::put_media_type};
 
 /// In whose form a document is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -285,6 +285,30 @@ impl Document {
         if let Some(subject) = self.subject() {
             losses.push(Loss::Subject { digest: subject.digest });
         }
+    }
+}
+
+impl Index {
+    /// Checks that what is listed may stand in a list of this form: OCI's takes all, Docker's only single images in Docker's form, each
+    /// with its platform and nothing that Docker's descriptors do not have.
+    ///
+    /// # Errors
+    /// [`Error::Conversion`] with what may not, and what to do.
+    pub fn check_form(&self) -> Result<(), Error> {
+        if self.media_type != MediaType::DockerManifestList {
+            return Ok(());
+        }
+        for (place, child) in self.manifests.iter().enumerate() {
+            check_list_child(place, child)?;
+            let mut stripped = child.clone();
+            let mut losses = Vec::new();
+            strip(place, &mut stripped, &mut losses);
+            if let Some(loss) = losses.first() {
+                let reason = format!("a manifest list has no place for {loss}; convert it to oci first");
+                return Err(refused(Format::Docker, reason));
+            }
+        }
+        Ok(())
     }
 }
 

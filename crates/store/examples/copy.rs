@@ -1,6 +1,7 @@
 //! Puts an image together in memory, copies it from one store to another, reads it back, and collects the garbage.
 //!
 //! `cargo run -p teu-store --example copy`
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -22,7 +22,7 @@
 //!
 //! [`graph::fold`] goes through all that is below a manifest, children first, many side by side, each content once, within
 //! [limits](graph::Limits). [`copy`] is that walk with a visitor that puts what it comes to, and converts, recompresses or drops it if
-//! that was asked for; [`gc`], [`verify`] and [`tree`] are other visitors.
+//! that was asked for; [`gc`], [`verify`] and [`tree`] are other visitors. [`index`] makes indexes of images and changes them.
 //!
 //! # Async and blocking
 //!
@@ -40,6 +40,7 @@ mod error;
 mod event;
 pub mod gc;
 pub mod graph;
+pub mod index;
 mod memory;
 mod referrer;
 #[cfg(any(test, feature = "suite"))]

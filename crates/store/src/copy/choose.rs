@@ -33,7 +33,7 @@ impl Default for Which {
 
 impl Which {
     /// One step for each child of an index, where the copy goes on below it.
-    pub(super) fn steps(&self, digest: &Digest, index: &Index) -> Result<Vec<Step>> {
+    pub(crate) fn steps(&self, digest: &Digest, index: &Index) -> Result<Vec<Step>> {
         let all = |step| vec![step; index.manifests.len()];
         match self {
             // What is one image's index within another was chosen already.
@@ -50,7 +50,7 @@ impl Which {
 }
 
 /// The places of the images for these platforms, of indexes in which they may be, and of what is attested of them.
-fn selected(digest: &Digest, index: &Index, platforms: &[Platform]) -> Result<HashSet<usize>> {
+pub(crate) fn selected(digest: &Digest, index: &Index, platforms: &[Platform]) -> Result<HashSet<usize>> {
     let mut places = HashSet::new();
     for platform in platforms {
         match platform.choose(&index.manifests) {
@@ -89,7 +89,7 @@ pub async fn choose_image(
 }
 
 /// The image for `platform` that `top` leads to, and the documents that were read on the way.
-pub(super) async fn descend(
+pub(crate) async fn descend(
     source: &dyn Source,
     top: &Descriptor,
     platform: &Platform,

@@ -16,6 +16,7 @@ use std::{
 use teu_spec::{Descriptor, Digest, Document, Format, Pick};
 
 pub use choose::{Which, choose_image};
+pub(crate) use choose::{descend, selected};
 
 use crate::{
     ErrorKind, Event, Events, Expect, Intent, Result, Role, Side, Source, Target,
@@ -100,8 +101,23 @@ pub async fn copy(
             .on(Side::Source)
             .within(format!("finding {}", choose::picked(pick)))
     })?;
+    copy_descriptor(source, &top, target, names, options, events).await
+}
+
+/// As [`copy`], of what `top` names: the source need not have a name for it.
+///
+/// # Errors
+/// As [`copy`].
+pub async fn copy_descriptor(
+    source: Arc<dyn Source>,
+    top: &Descriptor,
+    target: Arc<dyn Target>,
+    names: &[String],
+    options: &Options,
+    events: &Events,
+) -> Result<Copied> {
     let (root, read) = match &options.which {
-        Which::One(platform) => choose::descend(&*source, &top, platform, options.limits).await?,
+        Which::One(platform) => choose::descend(&*source, top, platform, options.limits).await?,
         _ => (top.clone(), Vec::new()),
     };
     let ends = Ends::new(
@@ -130,7 +146,7 @@ pub async fn copy(
     }
     let (descriptor, referrers) = outcome?;
     Ok(Copied {
-        source: top,
+        source: top.clone(),
         descriptor,
         blobs: tally.blobs.load(Ordering::Relaxed),
         bytes: tally.bytes.load(Ordering::Relaxed),
