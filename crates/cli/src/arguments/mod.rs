@@ -1,16 +1,20 @@
 //! What can be asked for? The command line, from which help, manual pages and completions are made too.
 
 mod image;
+mod raw;
 mod time;
 mod verbs;
+mod verify;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, SourceOptions};
+pub(crate) use raw::*;
 pub(crate) use time::Time;
 pub(crate) use verbs::*;
+pub(crate) use verify::Verify;
 
 /// Copy, inspect, check and change container images, wherever they are.
 #[derive(Debug, Parser)]
@@ -130,6 +134,7 @@ pub(crate) enum Verb {
     History(History),
     Tree(Tree),
     Referrers(Referrers),
+    Verify(Verify),
     #[command(subcommand)]
     Blob(Blob),
     Init(Init),

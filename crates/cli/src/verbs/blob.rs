@@ -7,7 +7,7 @@ use teu_spec::{Descriptor, Digest};
 use teu_store::{Error, ErrorKind, Expected, Intent, Reader, Role, Source, SourceExt, blocking, octet_stream, silent};
 
 use crate::{
-    arguments::{BlobGet, BlobHead, BlobPut, BlobRm},
+    arguments::{BlobGet, BlobHead, BlobMount, BlobPut, BlobRm},
     failure::Failure,
     output,
     places::{Places, reference},
@@ -78,6 +78,38 @@ pub(super) async fn head(arguments: &BlobHead, settings: Arc<Settings>) -> Resul
     let places = Places::new(Arc::clone(&settings), &options, silent());
     let (source, _) = places.source(&reference(&arguments.place)?, &options)?;
     let descriptor = stat(&*source, &arguments.place, &digest).await?;
+    match settings.json {
+        true => output::json(&descriptor),
+        false => output::line(&format!("{} {}", descriptor.digest, descriptor.size)),
+    }
+}
+
+pub(super) async fn mount(arguments: &BlobMount, settings: Arc<Settings>) -> Result<(), Failure> {
+    let digest = digest(&arguments.digest)?;
+    let (from, to) = (
+        arguments.from.options(&arguments.common),
+        arguments.to.options(&arguments.common),
+    );
+    let (source_place, target_place) = (reference(&arguments.source)?, reference(&arguments.destination)?);
+    let places = Places::new(Arc::clone(&settings), &from, silent());
+    let (source, _) = places.source(&source_place, &from)?;
+    let (target, _) = places.target(&target_place, &to, Vec::new())?;
+    let by_bytes = format!(
+        "teu blob get {} {digest} | teu blob put {} -",
+        arguments.source, arguments.destination
+    );
+    let refused = |why: &str| Error::new(ErrorKind::Unsupported, format!("{why}; copy its bytes: {by_bytes}"));
+    let (Some(origin), Some(power)) = (source.origin(), target.mount()) else {
+        return Err(refused("a blob is mounted between two repositories of a registry").into());
+    };
+    if origin.registry != power.origin().registry {
+        return Err(refused("a blob cannot be mounted from another registry").into());
+    }
+    let descriptor = stat(&*source, &arguments.source, &digest).await?;
+    if !power.mount(&origin.repository, &digest).await? {
+        return Err(refused("the registry declines to mount it").into());
+    }
+    target.finish().await?;
     match settings.json {
         true => output::json(&descriptor),
         false => output::line(&format!("{} {}", descriptor.digest, descriptor.size)),

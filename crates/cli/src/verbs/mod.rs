@@ -8,6 +8,7 @@ mod layout;
 mod list;
 mod look;
 mod manual;
+mod verify;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -32,6 +33,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Config(arguments) => look::config(&arguments, settings).await,
         Verb::History(arguments) => look::history(&arguments, settings).await,
         Verb::Tree(arguments) => look::tree(&arguments, settings).await,
+        Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Delete(arguments) => change::delete(&arguments.image, &arguments.one, settings).await,
         Verb::Manifest(Manifest::Rm(arguments)) => change::delete(&arguments.image, &arguments.one, settings).await,
         Verb::Manifest(Manifest::Put(arguments)) => change::put(&arguments, settings).await,
@@ -40,6 +42,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Blob(Blob::Get(arguments)) => blob::get(&arguments, settings).await,
         Verb::Blob(Blob::Put(arguments)) => blob::put(&arguments, settings).await,
         Verb::Blob(Blob::Head(arguments)) => blob::head(&arguments, settings).await,
+        Verb::Blob(Blob::Mount(arguments)) => blob::mount(&arguments, settings).await,
         Verb::Blob(Blob::Rm(arguments)) => blob::remove(&arguments, settings).await,
         Verb::Init(arguments) => layout::init(&arguments),
         Verb::Gc(arguments) => layout::gc(&arguments, &settings).await,

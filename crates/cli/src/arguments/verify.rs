@@ -1,0 +1,30 @@
+//! What does `teu verify` take?
+
+use clap::Args;
+
+use super::One;
+
+/// Read all of an image and check it: digests, sizes, media types, and what the specification demands
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is copied. What was checked is counted, what is wrong is listed, and the exit code is 1 where something is.
+
+Examples:
+  teu verify oci:alpine:3.19
+  teu verify --platform linux/arm64 docker://docker.io/library/alpine:3.19
+  teu verify -o json docker-archive:app.tar")]
+pub(crate) struct Verify {
+    /// Which image; an index is checked with all its images
+    pub(crate) image: String,
+    /// Of an index, the image for this platform alone
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Take it as right that an index names images that are not there
+    #[arg(long)]
+    pub(crate) allow_sparse: bool,
+    /// Read so many blobs side by side
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: u16,
+    #[command(flatten)]
+    pub(crate) one: One,
+}
