@@ -65,7 +65,14 @@ impl Error {
     }
 
     fn new(kind: ErrorKind, format: &'static str, what: Cow<'static, str>) -> Self {
-        Error(Box::new(Repr { kind, format, what, offset: None, entry: None, source: None }))
+        Error(Box::new(Repr {
+            kind,
+            format,
+            what,
+            offset: None,
+            entry: None,
+            source: None,
+        }))
     }
 
     pub(crate) fn malformed(format: &'static str, what: impl Into<Cow<'static, str>>) -> Self {
@@ -106,7 +113,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Repr { kind, format, what, offset, entry, source } = &*self.0;
+        let Repr {
+            kind,
+            format,
+            what,
+            offset,
+            entry,
+            source,
+        } = &*self.0;
         f.write_str(format)?;
         if let Some(entry) = entry {
             write!(f, " entry \"{}\"", Escaped(entry))?;
@@ -116,7 +130,10 @@ impl fmt::Display for Error {
         }
         write!(f, ": {what}")?;
         if let ErrorKind::Limit { name, limit } = kind {
-            write!(f, " (the limit {name} is {limit}; raise it only for an archive that you trust)")?;
+            write!(
+                f,
+                " (the limit {name} is {limit}; raise it only for an archive that you trust)"
+            )?;
         }
         if let Some(source) = source {
             write!(f, ": {source}")?;
@@ -134,7 +151,11 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         // The text already ends with the source's own, so the chain goes on below it.
-        self.0.source.as_ref().and_then(|source| source.get_ref()).and_then(|inner| inner.source())
+        self.0
+            .source
+            .as_ref()
+            .and_then(|source| source.get_ref())
+            .and_then(|inner| inner.source())
     }
 }
 
@@ -195,7 +216,9 @@ mod tests {
 
     #[test]
     fn text_names_format_entry_offset_and_limit() {
-        let error = Error::limit("tar", "name_bytes", 4096, "the name has 5000 bytes").at(512).of(b"a\nb");
+        let error = Error::limit("tar", "name_bytes", 4096, "the name has 5000 bytes")
+            .at(512)
+            .of(b"a\nb");
         assert_eq!(
             error.to_string(),
             "tar entry \"a\\nb\" at byte 512: the name has 5000 bytes \

@@ -66,7 +66,9 @@ impl Block {
     /// A number that cannot be negative.
     pub(super) fn size(&self, range: Range<usize>, name: &'static str) -> Result<u64> {
         let value = self.number(range, name)?;
-        value.try_into().map_err(|_| Error::malformed("tar", format!("the field {name} is negative")))
+        value
+            .try_into()
+            .map_err(|_| Error::malformed("tar", format!("the field {name} is negative")))
     }
 
     /// A text up to its NUL. Bytes hidden behind the NUL are refused: readers would disagree about the name.
@@ -86,7 +88,12 @@ impl Block {
         if said == unsigned {
             return Ok(());
         }
-        let high = self.0.iter().enumerate().filter(|(at, byte)| !CHECKSUM.contains(at) && **byte > 127).count();
+        let high = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(at, byte)| !CHECKSUM.contains(at) && **byte > 127)
+            .count();
         if said == unsigned - 256 * high as i64 {
             return Ok(());
         }

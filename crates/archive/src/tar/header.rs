@@ -80,12 +80,20 @@ impl Header {
             EntryKind::Symlink => 0o777,
             _ => 0o644,
         };
-        Header { kind, path: path.into(), mode, ..Header::default() }
+        Header {
+            kind,
+            path: path.into(),
+            mode,
+            ..Header::default()
+        }
     }
 
     /// A regular file of `size` bytes.
     pub fn file(path: impl Into<Vec<u8>>, size: u64) -> Self {
-        Header { size, ..Header::new(EntryKind::Regular, path) }
+        Header {
+            size,
+            ..Header::new(EntryKind::Regular, path)
+        }
     }
 
     /// A directory.
@@ -95,7 +103,18 @@ impl Header {
 
     /// A symbolic link with the text `target`.
     pub fn symlink(path: impl Into<Vec<u8>>, target: impl Into<Vec<u8>>) -> Self {
-        Header { link: target.into(), ..Header::new(EntryKind::Symlink, path) }
+        Header {
+            link: target.into(),
+            ..Header::new(EntryKind::Symlink, path)
+        }
+    }
+
+    /// A hard link: another name for the entry called `target`, which stands before it.
+    pub fn hard_link(path: impl Into<Vec<u8>>, target: impl Into<Vec<u8>>) -> Self {
+        Header {
+            link: target.into(),
+            ..Header::new(EntryKind::HardLink, path)
+        }
     }
 
     /// Empties every field but keeps the memory of the names, which most entries need again.
@@ -106,6 +125,12 @@ impl Header {
         let (mut uname, mut gname) = (std::mem::take(&mut self.uname), std::mem::take(&mut self.gname));
         uname.clear();
         gname.clear();
-        *self = Header { path, link, uname, gname, ..Header::default() };
+        *self = Header {
+            path,
+            link,
+            uname,
+            gname,
+            ..Header::default()
+        };
     }
 }

@@ -26,7 +26,14 @@ struct Seeking<R> {
 
 impl<R: Read> Input<R> {
     pub(super) fn streaming(inner: R) -> Self {
-        Input { inner, buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0, offset: 0, seek: None }
+        Input {
+            inner,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            offset: 0,
+            seek: None,
+        }
     }
 
     pub(super) fn seekable(mut inner: R) -> Result<Self>
@@ -35,8 +42,14 @@ impl<R: Read> Input<R> {
     {
         let length = inner.seek(SeekFrom::End(0))?;
         inner.seek(SeekFrom::Start(0))?;
-        let seek = Some(Seeking { length, to: |inner, offset| inner.seek(SeekFrom::Start(offset)) });
-        Ok(Input { seek, ..Input::streaming(inner) })
+        let seek = Some(Seeking {
+            length,
+            to: |inner: &mut R, offset| inner.seek(SeekFrom::Start(offset)),
+        });
+        Ok(Input {
+            seek,
+            ..Input::streaming(inner)
+        })
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -70,15 +83,20 @@ impl<R: Read> Input<R> {
         Ok(Some(block))
     }
 
-    /// At most `most` bytes that are at hand, or empty at the end of the stream.
-    pub(super) fn take(&mut self, most: u64) -> Result<&[u8]> {
+    /// Reads if nothing is buffered; the number of bytes that are then at hand, 0 at the end of the stream.
+    pub(super) fn fill(&mut self) -> Result<usize> {
         if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
+            (self.start, self.end) = (0, 0);
             self.end = retry(|| self.inner.read(&mut self.buffer))?;
         }
+        Ok(self.end - self.start)
+    }
+
+    /// At most `most` bytes that are at hand, or empty at the end of the stream.
+    pub(super) fn take(&mut self, most: u64) -> Result<&[u8]> {
+        let at_hand = self.fill()?;
         let start = self.start;
-        let count = (self.end - start).min(usize::try_from(most).unwrap_or(usize::MAX));
+        let count = at_hand.min(usize::try_from(most).unwrap_or(usize::MAX));
         self.consume(count);
         Ok(&self.buffer[start..start + count])
     }
@@ -101,7 +119,9 @@ impl<R: Read> Input<R> {
         while left != 0 {
             let part = self.take(left)?;
             if part.is_empty() {
-                return Err(self.ended(format!("an extension header of which {left} of {count} bytes are missing")));
+                return Err(self.ended(format!(
+                    "an extension header of which {left} of {count} bytes are missing"
+                )));
             }
             left -= part.len() as u64;
             bytes.extend_from_slice(part);

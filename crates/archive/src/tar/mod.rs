@@ -6,6 +6,7 @@
 //! - [`Header`] is what all three say about an entry.
 
 mod block;
+mod content;
 mod header;
 mod index;
 mod input;
@@ -16,7 +17,7 @@ mod sparse;
 mod writer;
 
 pub use header::{EntryKind, Header, Time};
-pub use index::{Index, Member};
+pub use index::{Index, Member, MemberReader};
 pub use reader::{Chunk, End, Entry, Reader};
 pub use sparse::Segment;
 pub use writer::{EntryWriter, Writer};
@@ -37,6 +38,8 @@ pub struct Limits {
     pub sparse_segments: u64,
     /// Entries in an archive. Default 10,000,000.
     pub entries: u64,
+    /// Bytes of memory, about, that an [`Index`] may take. Default 32 MiB, some 50,000 entries.
+    pub index_bytes: u64,
     /// Bytes in all: of the stream, and of the files in it with the holes of sparse files counted. Default 1 TiB.
     pub total_bytes: u64,
 }
@@ -48,6 +51,7 @@ impl Default for Limits {
             name_bytes: 4096,
             sparse_segments: 1 << 16,
             entries: 10_000_000,
+            index_bytes: 32 << 20,
             total_bytes: 1 << 40,
         }
     }

@@ -17,8 +17,19 @@ pub(super) fn field(bytes: &[u8], name: &'static str) -> Result<i64> {
         match byte {
             b'0'..=b'7' => value = value << 3 | i64::from(byte - b'0'),
             0 => break,
-            b' ' if bytes[index..].iter().take_while(|&&byte| byte != 0).all(|&byte| byte == b' ') => break,
-            _ => return Err(Error::malformed("tar", format!("the field {name} is not an octal number"))),
+            b' ' if bytes[index..]
+                .iter()
+                .take_while(|&&byte| byte != 0)
+                .all(|&byte| byte == b' ') =>
+            {
+                break;
+            }
+            _ => {
+                return Err(Error::malformed(
+                    "tar",
+                    format!("the field {name} is not an octal number"),
+                ));
+            }
         }
     }
     Ok(value)
@@ -59,8 +70,12 @@ pub(super) fn decimal(bytes: &[u8], name: &str) -> Result<u64> {
         return Err(malformed("is not a decimal number"));
     }
     let digits = bytes.iter().map(|byte| i64::from(byte - b'0'));
-    let value = digits.into_iter().try_fold(0i64, |value, digit| value.checked_mul(10)?.checked_add(digit));
-    value.map(i64::unsigned_abs).ok_or_else(|| malformed("exceeds 2^63 - 1"))
+    let value = digits
+        .into_iter()
+        .try_fold(0i64, |value, digit| value.checked_mul(10)?.checked_add(digit));
+    value
+        .map(i64::unsigned_abs)
+        .ok_or_else(|| malformed("exceeds 2^63 - 1"))
 }
 
 /// Reads a PAX time: decimal seconds, perhaps negative, perhaps with a fraction, whose digits after the ninth are
@@ -84,8 +99,14 @@ pub(super) fn time(bytes: &[u8], name: &str) -> Result<Time> {
     });
     Ok(match (negative, nanoseconds) {
         (false, _) => Time { seconds, nanoseconds },
-        (true, 0) => Time { seconds: -seconds, nanoseconds: 0 },
-        (true, _) => Time { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds },
+        (true, 0) => Time {
+            seconds: -seconds,
+            nanoseconds: 0,
+        },
+        (true, _) => Time {
+            seconds: -seconds - 1,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        },
     })
 }
 
@@ -121,7 +142,13 @@ mod tests {
         ] {
             assert_eq!(field(bytes, "mode").unwrap(), value, "{bytes:?}");
         }
-        for bytes in [&b"-000001\0"[..], b"12 34\0\0\0", b"0000648\0", b"0x1f\0\0\0\0", b"\xc3\xa9"] {
+        for bytes in [
+            &b"-000001\0"[..],
+            b"12 34\0\0\0",
+            b"0000648\0",
+            b"0x1f\0\0\0\0",
+            b"\xc3\xa9",
+        ] {
             if bytes[0] & 0x80 == 0 {
                 assert!(field(bytes, "mode").is_err(), "{bytes:?}");
             }
@@ -155,21 +182,49 @@ mod tests {
             ("9223372036854775807", i64::MAX, 0),
             ("-9223372036854775807.5", i64::MIN, 500_000_000),
         ] {
-            assert_eq!(time(text.as_bytes(), "mtime").unwrap(), Time { seconds, nanoseconds }, "{text}");
+            assert_eq!(
+                time(text.as_bytes(), "mtime").unwrap(),
+                Time { seconds, nanoseconds },
+                "{text}"
+            );
         }
-        for text in ["", "nan", "-", ".5", "1e3", "9223372036854775808", "1.2.3", "+1", "--1", "inf", " 1"] {
+        for text in [
+            "",
+            "nan",
+            "-",
+            ".5",
+            "1e3",
+            "9223372036854775808",
+            "1.2.3",
+            "+1",
+            "--1",
+            "inf",
+            " 1",
+        ] {
             assert!(time(text.as_bytes(), "mtime").is_err(), "{text}");
         }
     }
 
     #[test]
     fn times_are_written_as_they_are_read() {
-        for (seconds, nanoseconds) in
-            [(0, 0), (1, 1), (-1, 0), (-1, 999_999_999), (-2, 500_000_000), (i64::MAX, 999_999_999), (i64::MIN, 1)]
-        {
+        for (seconds, nanoseconds) in [
+            (0, 0),
+            (1, 1),
+            (-1, 0),
+            (-1, 999_999_999),
+            (-2, 500_000_000),
+            (i64::MAX, 999_999_999),
+            (i64::MIN, 1),
+        ] {
             let moment = Time { seconds, nanoseconds };
             assert_eq!(time(format_time(moment).as_bytes(), "mtime").unwrap(), moment);
         }
-        assert_eq!(format_time(Time { seconds: 7, nanoseconds: 120_000_000 }), "7.12");
+        assert_eq!(
+            format_time(Time {
+                seconds: 7,
+                nanoseconds: 120_000_000
+            }),
+            "7.12"
+        );
     }
 }

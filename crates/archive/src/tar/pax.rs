@@ -15,8 +15,9 @@ const SPARSE: &[u8] = b"GNU.sparse.";
 const XATTR_NAME: usize = 255;
 
 /// A value that a header gives, takes back (an empty value, which POSIX defines as a deletion), or leaves alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum Setting<T> {
+    #[default]
     Unset,
     Deleted,
     Set(T),
@@ -29,13 +30,6 @@ impl<T> Setting<T> {
             (Setting::Set(value), _) | (Setting::Unset, Setting::Set(value)) => Some(value),
             _ => None,
         }
-    }
-}
-
-// Not derived, which would ask `T: Default`.
-impl<T> Default for Setting<T> {
-    fn default() -> Self {
-        Setting::Unset
     }
 }
 
@@ -74,12 +68,32 @@ impl Records {
     /// What would make one entry out of all that follow (names, sizes, sparse maps, extended attributes) is refused:
     /// engines written in Go ignore global headers and others do not, so such an archive is two archives.
     pub(super) fn merge_global(&mut self, newer: Records) -> Result<()> {
-        let Records { path, link, size, uid, gid, uname, gname, mtime, atime, ctime, xattrs, extra, sparse } = newer;
+        let Records {
+            path,
+            link,
+            size,
+            uid,
+            gid,
+            uname,
+            gname,
+            mtime,
+            atime,
+            ctime,
+            xattrs,
+            extra,
+            sparse,
+        } = newer;
         if path != Setting::Unset || link != Setting::Unset || size != Setting::Unset {
-            return Err(Error::malformed("tar", "a global header sets path, linkpath or size for all entries"));
+            return Err(Error::malformed(
+                "tar",
+                "a global header sets path, linkpath or size for all entries",
+            ));
         }
         if !xattrs.is_empty() || sparse.is_some() {
-            return Err(Error::malformed("tar", "a global header sets extended attributes or a sparse map"));
+            return Err(Error::malformed(
+                "tar",
+                "a global header sets extended attributes or a sparse map",
+            ));
         }
         fn merge<T>(old: &mut Setting<T>, new: Setting<T>) {
             if !matches!(new, Setting::Unset) {
@@ -135,12 +149,17 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
     let space = bytes.iter().take(21).position(|&byte| byte == b' ');
     let space = space.ok_or_else(|| malformed("no space follows its length"))?;
     let length = number::decimal(&bytes[..space], "its length").map_err(|_| malformed("its length is not a number"))?;
-    let length = usize::try_from(length).ok().filter(|length| (space + 1..=bytes.len()).contains(length));
+    let length = usize::try_from(length)
+        .ok()
+        .filter(|length| (space + 1..=bytes.len()).contains(length));
     let length = length.ok_or_else(|| malformed("its length is not that of its bytes"))?;
     let Some((b'\n', body)) = bytes[space + 1..length].split_last() else {
         return Err(malformed("it does not end in a newline"));
     };
-    let equals = body.iter().position(|&byte| byte == b'=').ok_or_else(|| malformed("it has no '='"))?;
+    let equals = body
+        .iter()
+        .position(|&byte| byte == b'=')
+        .ok_or_else(|| malformed("it has no '='"))?;
     let (key, value) = (&body[..equals], &body[equals + 1..]);
     if key.is_empty() || key.contains(&0) {
         return Err(malformed("its key is empty or contains a NUL"));
@@ -155,7 +174,11 @@ fn once<T: PartialEq>(
     value: &[u8],
     parse: impl FnOnce(&[u8]) -> Result<T>,
 ) -> Result<()> {
-    let new = if value.is_empty() { Setting::Deleted } else { Setting::Set(parse(value)?) };
+    let new = if value.is_empty() {
+        Setting::Deleted
+    } else {
+        Setting::Set(parse(value)?)
+    };
     if *setting != Setting::Unset && *setting != new {
         return Err(twice(key));
     }
@@ -165,7 +188,10 @@ fn once<T: PartialEq>(
 
 fn twice(key: &str) -> Error {
     // POSIX lets the last one win; some readers take the first.
-    Error::malformed("tar", format!("a PAX header gives {} twice, differently", key.escape_debug()))
+    Error::malformed(
+        "tar",
+        format!("a PAX header gives {} twice, differently", key.escape_debug()),
+    )
 }
 
 fn text(value: &[u8]) -> Result<Vec<u8>> {
@@ -177,17 +203,31 @@ fn text(value: &[u8]) -> Result<Vec<u8>> {
 
 fn xattr_name(name: &[u8]) -> Result<&[u8]> {
     if name.is_empty() || name.len() > XATTR_NAME {
-        let what = format!("the name of an extended attribute has {} bytes, not 1 to {XATTR_NAME}", name.len());
+        let what = format!(
+            "the name of an extended attribute has {} bytes, not 1 to {XATTR_NAME}",
+            name.len()
+        );
         return Err(Error::malformed("tar", what));
     }
     Ok(name)
 }
 
-/// Whether `key` has a field of its own in a header, so that it must not stand among the extra records.
-pub(super) fn is_reserved(key: &[u8]) -> bool {
-    const KEYS: [&[u8]; 10] =
-        [b"path", b"linkpath", b"size", b"uid", b"gid", b"uname", b"gname", b"mtime", b"atime", b"ctime"];
-    KEYS.contains(&key) || key.starts_with(XATTR) || key.starts_with(SPARSE)
+/// Whether `key` can be written as an extra record: it has no field of its own in a header, and is read back as it is.
+pub(super) fn is_extra(key: &[u8]) -> bool {
+    const KEYS: [&[u8]; 10] = [
+        b"path",
+        b"linkpath",
+        b"size",
+        b"uid",
+        b"gid",
+        b"uname",
+        b"gname",
+        b"mtime",
+        b"atime",
+        b"ctime",
+    ];
+    let reserved = KEYS.contains(&key) || key.starts_with(XATTR) || key.starts_with(SPARSE);
+    !reserved && !key.is_empty() && !key.contains(&0) && !key.contains(&b'=')
 }
 
 /// Checks the name of an extended attribute for the writer, and makes its key.
@@ -195,7 +235,10 @@ pub(super) fn xattr_key(name: &[u8]) -> Result<Vec<u8>> {
     xattr_name(name)?;
     // The key ends at the first '=', so a name with one would be read as another name.
     if name.contains(&0) || name.contains(&b'=') {
-        return Err(Error::unsupported("tar", "the name of an extended attribute contains a NUL or '='"));
+        return Err(Error::unsupported(
+            "tar",
+            "the name of an extended attribute contains a NUL or '='",
+        ));
     }
     Ok([XATTR, name].concat())
 }
@@ -238,7 +281,8 @@ mod tests {
     fn case_44_malformed_records() {
         for record in [
             &b"11 path=foo"[..],
-            b"12 path=foo\n",
+            b"11 path=foo\n",
+            b"13 path=foo\n",
             b"10 path=foo\n",
             b"0 path=foo\n",
             b"-1 path=foo\n",
@@ -256,7 +300,11 @@ mod tests {
             b"\0\0\0\0",
             b"12  path=a\n\0",
         ] {
-            assert!(Records::parse(record, &Limits::default()).is_err(), "{}", record.escape_ascii());
+            assert!(
+                Records::parse(record, &Limits::default()).is_err(),
+                "{}",
+                record.escape_ascii()
+            );
         }
     }
 

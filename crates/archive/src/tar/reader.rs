@@ -6,6 +6,7 @@
 use std::io::{self, Read, Seek};
 
 use super::block::{self, Block, Dialect};
+use super::content::Content;
 use super::input::Input;
 use super::pax::Records;
 use super::sparse::{self, Plan, Segment};
@@ -68,20 +69,6 @@ enum State {
     Failed,
 }
 
-/// The content of the current entry, as far as it was not read yet.
-#[derive(Default)]
-struct Content {
-    segments: Vec<Segment>,
-    /// The segment at or behind `position`.
-    next: usize,
-    /// In the file, holes counted.
-    position: u64,
-    size: u64,
-    /// Bytes in the stream that were not read, without padding.
-    stored: u64,
-    padding: u64,
-}
-
 /// What extension headers said of the entry that follows them.
 #[derive(Default)]
 struct Pending {
@@ -138,7 +125,7 @@ impl<R: Read> Reader<R> {
         match self.state {
             State::Reading => {}
             State::Ended(_) => return Ok(None),
-            State::Failed => return Err(Error::malformed("tar", "an earlier error ended the reading of this archive")),
+            State::Failed => return Err(failed_before()),
         }
         match self.advance() {
             Ok(true) => Ok(Some(Entry { reader: self })),
@@ -162,7 +149,9 @@ impl<R: Read> Reader<R> {
     /// As [`Reader::next_entry`]; and the limit `total_bytes`, for a source that does not end.
     pub fn finish(mut self) -> Result<(R, End)> {
         while self.next_entry()?.is_some() {}
-        let State::Ended(end) = self.state else { unreachable!("without an error the walk stops at the end only") };
+        let State::Ended(end) = self.state else {
+            unreachable!("without an error the walk stops at the end only")
+        };
         while !self.input.take(u64::MAX)?.is_empty() {
             if self.input.offset() > self.limits.total_bytes {
                 return Err(over_total(&self.limits).at(self.input.offset()));
@@ -199,7 +188,10 @@ impl<R: Read> Reader<R> {
             };
             if block.0[0] == 0 && block.is_zero() {
                 if pending.bytes != 0 {
-                    return Err(Error::malformed("tar", "the archive ends after an extension header without its entry"));
+                    return Err(Error::malformed(
+                        "tar",
+                        "the archive ends after an extension header without its entry",
+                    ));
                 }
                 self.state = State::Ended(self.end_marker()?);
                 return Ok(false);
@@ -265,7 +257,12 @@ impl<R: Read> Reader<R> {
             let what = "the archive has too many entries";
             return Err(Error::limit("tar", "entries", self.limits.entries, what));
         }
-        let Pending { path, link, records, bytes: mut metadata } = pending;
+        let Pending {
+            path,
+            link,
+            records,
+            bytes: mut metadata,
+        } = pending;
         let mut records = records.unwrap_or_default();
         let sparse_records = records.sparse.take();
         let globals = &self.globals;
@@ -303,7 +300,10 @@ impl<R: Read> Reader<R> {
         header.gid = id(records.gid.or(&globals.gid), block, block::GID, "gid")?;
         header.mtime = match records.mtime.or(&globals.mtime) {
             Some(time) => *time,
-            None => Time { seconds: block.number(block::MTIME, "mtime")?, nanoseconds: 0 },
+            None => Time {
+                seconds: block.number(block::MTIME, "mtime")?,
+                nanoseconds: 0,
+            },
         };
         header.atime = records.atime.or(&globals.atime).copied();
         header.ctime = records.ctime.or(&globals.ctime).copied();
@@ -327,7 +327,10 @@ impl<R: Read> Reader<R> {
                 if block.0[range.start] == 0 {
                     return Ok(None);
                 }
-                Ok(Some(Time { seconds: block.number(range, name)?, nanoseconds: 0 }))
+                Ok(Some(Time {
+                    seconds: block.number(range, name)?,
+                    nanoseconds: 0,
+                }))
             };
             header.atime = header.atime.or(time(block::ATIME, "atime")?);
             header.ctime = header.ctime.or(time(block::CTIME, "ctime")?);
@@ -342,7 +345,10 @@ impl<R: Read> Reader<R> {
         };
         let padded = padding(stored);
         if header.kind != EntryKind::Regular && stored != 0 {
-            return Err(Error::malformed("tar", format!("{:?} entries have no content, but this one has", header.kind)));
+            return Err(Error::malformed(
+                "tar",
+                format!("{:?} entries have no content, but this one has", header.kind),
+            ));
         }
         let input = &mut self.input;
         let limits = &self.limits;
@@ -359,14 +365,20 @@ impl<R: Read> Reader<R> {
         let sparse = match (flag, sparse_records) {
             (b'S', Some(_)) => return Err(Error::malformed("tar", "two formats of sparse files are mixed")),
             (b'S', None) if dialect != Dialect::Gnu => {
-                return Err(Error::unsupported("tar", "an old sparse file in an archive that is not GNU's"));
+                return Err(Error::unsupported(
+                    "tar",
+                    "an old sparse file in an archive that is not GNU's",
+                ));
             }
             (b'S', None) => {
                 let size = block.size(block::REAL_SIZE, "realsize")?;
                 Some((sparse::old_map(&block.0, limits, next_block)?, size))
             }
             (_, Some(_)) if header.kind != EntryKind::Regular => {
-                return Err(Error::malformed("tar", "a sparse map belongs to something that is not a file"));
+                return Err(Error::malformed(
+                    "tar",
+                    "a sparse map belongs to something that is not a file",
+                ));
             }
             (_, Some(records)) => match records.plan()? {
                 Plan::Mapped(map, size) => Some((map, size)),
@@ -393,7 +405,10 @@ impl<R: Read> Reader<R> {
             }
             None => {
                 if stored != 0 {
-                    segments.push(Segment { offset: 0, length: stored });
+                    segments.push(Segment {
+                        offset: 0,
+                        length: stored,
+                    });
                 }
                 stored
             }
@@ -467,18 +482,20 @@ impl<R: Read> Entry<'_, R> {
 
     fn read_content(&mut self, into: &mut [u8]) -> Result<usize> {
         let reader = &mut *self.reader;
+        if matches!(reader.state, State::Failed) {
+            return Err(failed_before());
+        }
         let content = &mut reader.content;
-        if into.is_empty() || content.position == content.size {
+        if into.is_empty() {
             return Ok(0);
         }
-        let ahead = content.hole();
-        if ahead != 0 {
-            let zeros = usize::try_from(ahead).unwrap_or(usize::MAX).min(into.len());
-            into[..zeros].fill(0);
-            content.position += zeros as u64;
+        let zeros = content.fill_hole(into);
+        if zeros != 0 || content.position == content.size {
             return Ok(zeros);
         }
-        let most = usize::try_from(content.segment_left()).unwrap_or(usize::MAX).min(into.len());
+        let most = usize::try_from(content.segment_left())
+            .unwrap_or(usize::MAX)
+            .min(into.len());
         let count = match reader.input.read(&mut into[..most]) {
             Ok(0) => return Err(reader.content_ended()),
             Ok(count) => count,
@@ -499,7 +516,7 @@ impl<R: Read> Read for Entry<'_, R> {
 impl<R: Read> Reader<R> {
     fn chunk(&mut self, most: u64) -> Result<Option<Chunk<'_>>> {
         if matches!(self.state, State::Failed) {
-            return Err(Error::malformed("tar", "an earlier error ended the reading of this archive"));
+            return Err(failed_before());
         }
         let content = &mut self.content;
         if content.stored == 0 {
@@ -521,28 +538,10 @@ impl<R: Read> Reader<R> {
 
     fn content_ended(&mut self) -> Error {
         let missing = self.content.stored;
-        let error = self.input.ended(format!("the content of an entry, of which {missing} bytes are missing"));
+        let error = self
+            .input
+            .ended(format!("the content of an entry, of which {missing} bytes are missing"));
         self.fail(error)
-    }
-}
-
-impl Content {
-    /// Zeros from here to the next segment, or to the end of the file.
-    fn hole(&self) -> u64 {
-        self.segments.get(self.next).map_or(self.size, |segment| segment.offset).saturating_sub(self.position)
-    }
-
-    /// Bytes left of the segment that holds `position`.
-    fn segment_left(&self) -> u64 {
-        self.segments.get(self.next).map_or(0, |segment| segment.offset + segment.length - self.position)
-    }
-
-    fn advance(&mut self, count: u64) {
-        self.position += count;
-        self.stored -= count;
-        if self.segment_left() == 0 {
-            self.next += 1;
-        }
     }
 }
 
@@ -556,9 +555,10 @@ fn name(
     from_block: impl FnOnce(&mut Vec<u8>) -> Result<()>,
 ) -> Result<()> {
     match (gnu, pax) {
-        (Some(gnu), Some(pax)) if gnu != *pax => {
-            Err(Error::malformed("tar", format!("GNU's long name and the PAX record {key} disagree")))
-        }
+        (Some(gnu), Some(pax)) if gnu != *pax => Err(Error::malformed(
+            "tar",
+            format!("GNU's long name and the PAX record {key} disagree"),
+        )),
         (Some(gnu), _) => {
             *into = gnu;
             Ok(())
@@ -598,7 +598,10 @@ fn kind(flag: u8, path: &[u8]) -> Result<EntryKind> {
         b'6' => EntryKind::Fifo,
         other => {
             // Volume labels, multi-volume parts, dump directories, Solaris's own headers: nothing an image holds.
-            let what = format!("the entry has the type '{}', which is not a file of any kind", other.escape_ascii());
+            let what = format!(
+                "the entry has the type '{}', which is not a file of any kind",
+                other.escape_ascii()
+            );
             return Err(Error::unsupported("tar", what));
         }
     })
@@ -643,8 +646,17 @@ fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK as u64
 }
 
+fn failed_before() -> Error {
+    Error::malformed("tar", "an earlier error ended the reading of this archive")
+}
+
 fn over_metadata(limits: &Limits) -> Error {
-    Error::limit("tar", "metadata_bytes", limits.metadata_bytes, "the extension headers of an entry are too large")
+    Error::limit(
+        "tar",
+        "metadata_bytes",
+        limits.metadata_bytes,
+        "the extension headers of an entry are too large",
+    )
 }
 
 fn over_total(limits: &Limits) -> Error {

@@ -114,7 +114,11 @@ impl Records {
                 let mut numbers = value.split(|&byte| byte == b',').filter(|_| !value.is_empty());
                 while let Some(offset) = numbers.next() {
                     let length = numbers.next().ok_or_else(|| malformed("an offset has no length"))?;
-                    self.map.push(decimal(offset, "GNU.sparse.map")?, decimal(length, "GNU.sparse.map")?, limits)?;
+                    self.map.push(
+                        decimal(offset, "GNU.sparse.map")?,
+                        decimal(length, "GNU.sparse.map")?,
+                        limits,
+                    )?;
                 }
             }
             _ => return Err(Error::unsupported("tar", "an unknown GNU.sparse record")),
@@ -143,10 +147,7 @@ impl Records {
 
 /// Reads the decimal lines of a 1.0 map: their number, then offset and length of each segment, in whole blocks.
 /// Returns the map and the number of bytes read.
-pub(super) fn inline_map(
-    limits: &Limits,
-    mut next_block: impl FnMut() -> Result<[u8; BLOCK]>,
-) -> Result<(Map, u64)> {
+pub(super) fn inline_map(limits: &Limits, mut next_block: impl FnMut() -> Result<[u8; BLOCK]>) -> Result<(Map, u64)> {
     let (mut block, mut position, mut read) = ([0; BLOCK], BLOCK, 0);
     let mut line = || -> Result<u64> {
         // As long as the longest number that is accepted, so an endless line ends here.
@@ -193,7 +194,11 @@ pub(super) fn old_map(
 
 fn old_pairs(pairs: &[u8], map: &mut Map, limits: &Limits) -> Result<()> {
     for pair in pairs.chunks_exact(24).take_while(|pair| pair[0] != 0) {
-        let part = |bytes| field(bytes, "sparse")?.try_into().map_err(|_| malformed("a number is negative"));
+        let part = |bytes| {
+            field(bytes, "sparse")?
+                .try_into()
+                .map_err(|_| malformed("a number is negative"))
+        };
         map.push(part(&pair[..12])?, part(&pair[12..])?, limits)?;
     }
     Ok(())

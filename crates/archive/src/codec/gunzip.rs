@@ -1,0 +1,230 @@
+//! Gzip, member by member: header, deflated body, checksum and size (RFC 1952).
+//!
+//! The body goes through a raw inflater and the checksum is taken here, which is faster than the inflater's own wrapper.
+
+use std::io::Read;
+
+use crc32fast::Hasher;
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::Limits;
+use super::source::Source;
+use crate::{Error, Result};
+
+/// Flags of a header (RFC 1952, 2.3.1).
+const HAS_CRC: u8 = 1 << 1;
+const HAS_EXTRA: u8 = 1 << 2;
+const HAS_NAME: u8 = 1 << 3;
+const HAS_COMMENT: u8 = 1 << 4;
+const RESERVED: u8 = 0b1110_0000;
+
+pub(super) struct Gunzip {
+    inflate: Decompress,
+    crc: Hasher,
+    /// Of the member's output, modulo 2^32 as its trailer has it.
+    size: u32,
+    state: State,
+}
+
+enum State {
+    /// Before a member, of which there must be at least one.
+    Start {
+        first: bool,
+    },
+    Body,
+    Trailer,
+    Ended,
+}
+
+impl Default for Gunzip {
+    fn default() -> Self {
+        Gunzip {
+            inflate: Decompress::new(false),
+            crc: Hasher::new(),
+            size: 0,
+            state: State::Start { first: true },
+        }
+    }
+}
+
+impl Gunzip {
+    /// Decodes some bytes into a buffer that is not empty; 0 is the checked end of the stream.
+    pub(super) fn read<R: Read>(&mut self, source: &mut Source<R>, limits: &Limits, into: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.state {
+                State::Ended => return Ok(0),
+                State::Start { first: false } if source.peek(1)?.is_empty() => self.state = State::Ended,
+                State::Start { first } => {
+                    header(source, limits, first)?;
+                    self.inflate.reset(false);
+                    self.crc.reset();
+                    self.size = 0;
+                    self.state = State::Body;
+                }
+                State::Body => {
+                    let count = self.body(source, into)?;
+                    if count != 0 {
+                        return Ok(count);
+                    }
+                }
+                State::Trailer => {
+                    self.trailer(source)?;
+                    self.state = State::Start { first: false };
+                }
+            }
+        }
+    }
+
+    fn body<R: Read>(&mut self, source: &mut Source<R>, into: &mut [u8]) -> Result<usize> {
+        let input = source.peek(1)?;
+        let ended = input.is_empty();
+        let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
+        let status = self.inflate.decompress(input, into, FlushDecompress::None);
+        let read = (self.inflate.total_in() - read) as usize;
+        let written = (self.inflate.total_out() - written) as usize;
+        source.consume(read);
+        match status {
+            Ok(Status::StreamEnd) => self.state = State::Trailer,
+            Ok(_) if written == 0 && ended => {
+                return Err(Error::truncated("gzip", "the stream ends in the middle of its content"));
+            }
+            Ok(_) if written == 0 && read == 0 => {
+                return Err(Error::malformed("gzip", "the deflated content is stuck"));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                return Err(Error::malformed(
+                    "gzip",
+                    format!("the deflated content is broken: {error}"),
+                ));
+            }
+        }
+        let output = &into[..written];
+        self.crc.update(output);
+        self.size = self.size.wrapping_add(written as u32);
+        Ok(written)
+    }
+
+    fn trailer<R: Read>(&mut self, source: &mut Source<R>) -> Result<()> {
+        let Some(trailer) = source.peek(8)?.first_chunk::<8>() else {
+            return Err(Error::truncated(
+                "gzip",
+                "the stream ends before the checksum of its content",
+            ));
+        };
+        let [c0, c1, c2, c3, s0, s1, s2, s3] = *trailer;
+        let (crc, size) = (
+            u32::from_le_bytes([c0, c1, c2, c3]),
+            u32::from_le_bytes([s0, s1, s2, s3]),
+        );
+        let computed = self.crc.clone().finalize();
+        if crc != computed {
+            let what = format!("the content does not have its checksum (CRC-32 {computed:08x}, not {crc:08x})");
+            return Err(Error::malformed("gzip", what));
+        }
+        if size != self.size {
+            let what = format!(
+                "the content does not have its size ({} bytes modulo 2^32, not {size})",
+                self.size
+            );
+            return Err(Error::malformed("gzip", what));
+        }
+        source.consume(8);
+        Ok(())
+    }
+}
+
+/// Reads the header of a member. Its texts are passed over; they say nothing that an image needs.
+fn header<R: Read>(source: &mut Source<R>, limits: &Limits, first: bool) -> Result<()> {
+    let malformed = |what: &'static str| Err(Error::malformed("gzip", what));
+    let mut header = Header {
+        source,
+        crc: Hasher::new(),
+        left: limits.header_bytes,
+        limit: limits.header_bytes,
+    };
+    match header.source.peek(2)? {
+        [0x1f, 0x8b, ..] => {}
+        [] | [0x1f] => return Err(truncated()),
+        _ if first => return malformed("the stream does not begin as gzip does"),
+        _ => return malformed("bytes follow the end of the compressed content that are not compressed themselves"),
+    }
+    let fixed: [u8; 10] = header.take()?;
+    let flags = fixed[3];
+    if fixed[2] != 8 {
+        return malformed("the compression method is not deflate");
+    }
+    if flags & RESERVED != 0 {
+        return malformed("the header has flags that are not defined");
+    }
+    if flags & HAS_EXTRA != 0 {
+        let length = u16::from_le_bytes(header.take()?);
+        header.skip(length.into())?;
+    }
+    for text in [HAS_NAME, HAS_COMMENT] {
+        if flags & text != 0 {
+            header.skip_text()?;
+        }
+    }
+    if flags & HAS_CRC != 0 {
+        let computed = header.crc.clone().finalize() as u16;
+        if u16::from_le_bytes(header.take()?) != computed {
+            return malformed("the checksum of the header is wrong");
+        }
+    }
+    Ok(())
+}
+
+struct Header<'a, R> {
+    source: &'a mut Source<R>,
+    crc: Hasher,
+    left: u64,
+    limit: u64,
+}
+
+impl<R: Read> Header<'_, R> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let bytes = *self.source.peek(N)?.first_chunk::<N>().ok_or_else(truncated)?;
+        self.pass(N)?;
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, count: usize) -> Result<()> {
+        // At most 64 KiB, which the buffer holds.
+        if self.source.peek(count)?.len() < count {
+            return Err(truncated());
+        }
+        self.pass(count)
+    }
+
+    /// Passes over a text and the NUL behind it.
+    fn skip_text(&mut self) -> Result<()> {
+        loop {
+            let bytes = self.source.peek(1)?;
+            if bytes.is_empty() {
+                return Err(truncated());
+            }
+            match bytes.iter().position(|&byte| byte == 0) {
+                Some(end) => return self.pass(end + 1),
+                None => {
+                    let count = bytes.len();
+                    self.pass(count)?;
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, count: usize) -> Result<()> {
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or_else(|| Error::limit("gzip", "header_bytes", self.limit, "the header of a member is too long"))?;
+        self.crc.update(&self.source.peek(count)?[..count]);
+        self.source.consume(count);
+        Ok(())
+    }
+}
+
+fn truncated() -> Error {
+    Error::truncated("gzip", "the stream ends inside a header")
+}
