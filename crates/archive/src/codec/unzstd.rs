@@ -21,29 +21,31 @@ pub(super) struct Unzstd {
     state: State,
 }
 
-#[derive(Default)]
 enum State {
     /// Before a frame, of which there must be at least one.
-    #[default]
-    First,
-    Next,
-    Frame,
+    Start {
+        first: bool,
+    },
+    Frame {
+        /// Bytes of content, if the header says how many.
+        announced: Option<u64>,
+        written: u64,
+    },
     Skippable {
         left: u64,
-        then: Next,
     },
     Ended,
 }
 
-#[derive(Clone, Copy)]
-enum Next {
-    First,
-    Other,
+impl Default for State {
+    fn default() -> Self {
+        State::Start { first: true }
+    }
 }
 
 /// What the beginning of a frame says.
 enum Beginning {
-    Frame { window: u64 },
+    Frame { window: u64, content: Option<u64> },
     Skippable { length: u32 },
 }
 
@@ -53,35 +55,28 @@ impl Unzstd {
         loop {
             match self.state {
                 State::Ended => return Ok(0),
-                State::Next if source.peek(1)?.is_empty() => self.state = State::Ended,
-                State::First | State::Next => {
-                    let first = matches!(self.state, State::First);
+                State::Start { first: false } if source.peek(1)?.is_empty() => self.state = State::Ended,
+                State::Start { first } => {
                     self.state = match beginning(source.peek(HEADER)?, first)? {
                         Beginning::Skippable { length } => {
                             source.consume(8);
-                            let then = if first { Next::First } else { Next::Other };
-                            State::Skippable {
-                                left: length.into(),
-                                then,
-                            }
+                            State::Skippable { left: length.into() }
                         }
-                        Beginning::Frame { window } => {
+                        Beginning::Frame { window, content } => {
                             if window > limits.window_bytes {
                                 let what = format!("a frame needs a window of {window} bytes of memory");
                                 return Err(Error::limit("zstd", "window_bytes", limits.window_bytes, what));
                             }
                             self.start()?;
-                            State::Frame
+                            State::Frame {
+                                announced: content,
+                                written: 0,
+                            }
                         }
                     };
                 }
-                State::Skippable { left: 0, then } => {
-                    self.state = match then {
-                        Next::First => State::First,
-                        Next::Other => State::Next,
-                    }
-                }
-                State::Skippable { left, then } => {
+                State::Skippable { left: 0 } => self.state = State::Start { first: false },
+                State::Skippable { left } => {
                     let bytes = source.peek(1)?.len();
                     if bytes == 0 {
                         return Err(Error::truncated("zstd", "the stream ends inside a skippable frame"));
@@ -90,11 +85,20 @@ impl Unzstd {
                     source.consume(count);
                     self.state = State::Skippable {
                         left: left - count as u64,
-                        then,
                     };
                 }
-                State::Frame => {
-                    let count = self.frame(source, into)?;
+                State::Frame { announced, written } => {
+                    let (count, ended) = self.frame(source, into)?;
+                    let written = written + count as u64;
+                    self.state = match (ended, announced) {
+                        (false, _) => State::Frame { announced, written },
+                        // The library looks too, but not after a last block that is empty.
+                        (true, Some(announced)) if announced != written => {
+                            let what = format!("a frame announces {announced} bytes of content and has {written}");
+                            return Err(Error::malformed("zstd", what));
+                        }
+                        (true, _) => State::Start { first: false },
+                    };
                     if count != 0 {
                         return Ok(count);
                     }
@@ -115,24 +119,20 @@ impl Unzstd {
         Ok(())
     }
 
-    fn frame<R: Read>(&mut self, source: &mut Source<R>, into: &mut [u8]) -> Result<usize> {
+    /// Decodes some bytes; their number, and whether they are the frame's last ones.
+    fn frame<R: Read>(&mut self, source: &mut Source<R>, into: &mut [u8]) -> Result<(usize, bool)> {
         let context = self.context.as_mut().expect("a frame is begun with a context");
         let bytes = source.peek(1)?;
-        let ended = bytes.is_empty();
+        let empty = bytes.is_empty();
         let mut input = InBuffer::around(bytes);
         let mut output = OutBuffer::around(into);
-        let result = context.decompress_stream(&mut output, &mut input);
+        let left = context.decompress_stream(&mut output, &mut input).map_err(broken)?;
         let (read, written) = (input.pos(), output.pos());
         source.consume(read);
-        match result {
-            Ok(0) => self.state = State::Next,
-            Ok(_) if written == 0 && ended => {
-                return Err(Error::truncated("zstd", "the stream ends in the middle of a frame"));
-            }
-            Ok(_) => {}
-            Err(code) => return Err(broken(code)),
+        if left != 0 && written == 0 && empty {
+            return Err(Error::truncated("zstd", "the stream ends in the middle of a frame"));
         }
-        Ok(written)
+        Ok((written, left == 0))
     }
 }
 
@@ -178,15 +178,17 @@ fn beginning(bytes: &[u8], first: bool) -> Result<Beginning> {
         let what = format!("a frame needs the dictionary {dictionary}, which nobody can have given here");
         return Err(Error::unsupported("zstd", what));
     }
-    let window = match (window, descriptor >> 6) {
-        (Some(window), _) => window,
-        // The whole content is the window. Two bytes count from 256.
-        (None, 0) => take(1)?,
-        (None, 1) => take(2)? + 256,
-        (None, 2) => take(4)?,
-        (None, _) => take(8)?,
+    // Two bytes count from 256.
+    let content = match descriptor >> 6 {
+        0 if !single_segment => None,
+        0 => Some(take(1)?),
+        1 => Some(take(2)? + 256),
+        2 => Some(take(4)?),
+        _ => Some(take(8)?),
     };
-    Ok(Beginning::Frame { window })
+    // Without a window of its own a frame refers back to all of its content.
+    let window = window.or(content).unwrap_or_default();
+    Ok(Beginning::Frame { window, content })
 }
 
 fn broken(code: usize) -> Error {

@@ -77,12 +77,13 @@ impl Index {
             end: End::NoMarker,
         };
         let mut memory = 0u64;
-        while let Some(mut entry) = reader.next_entry()? {
+        while let Some(entry) = reader.next_entry()? {
             let member = Member {
                 header_offset: entry.header_offset(),
                 data_offset: entry.data_offset(),
                 segments: entry.segments().to_vec(),
-                header: entry.take_header(),
+                // Not taken: the reader names the entry where its content turns out to be cut off.
+                header: entry.header().clone(),
                 target: None,
             };
             memory = memory.saturating_add(member.memory());

@@ -450,7 +450,8 @@ impl<R: Read> Entry<'_, R> {
         &self.reader.header
     }
 
-    /// Moves the header out, leaving an empty one; reading on is not affected.
+    /// Moves the header out, leaving an empty one; reading on is not affected, but an error in the content does not have the
+    /// entry's name then.
     pub fn take_header(&mut self) -> Header {
         std::mem::take(&mut self.reader.header)
     }

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Makes the seeds of the archive targets anew: usage: fuzz/seeds.py"""
+import gzip
+import io
+import pathlib
+import subprocess
+import tarfile
+import tempfile
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+
+def put(target, name, content):
+    (CORPUS / target).mkdir(parents=True, exist_ok=True)
+    (CORPUS / target / f"{name}.seed").write_bytes(content)
+
+
+def entry(name, kind=tarfile.REGTYPE, content=b"", **fields):
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(content)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, io.BytesIO(content)
+
+
+def archive(form, *entries, **options):
+    out = io.BytesIO()
+    # No padding to 20 blocks: a fuzzer learns nothing from zeros.
+    with tarfile.open(fileobj=out, mode="w", format=form, **options) as tar:
+        for info, content in entries:
+            tar.addfile(info, content)
+        size = tar.offset
+    return out.getvalue()[: size + 1024]
+
+
+def gnu(*options, name="f", content=b"x", holes=False):
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / name
+        with open(path, "wb") as file:
+            if holes:
+                file.seek(1 << 16)
+            file.write(content)
+            if holes:
+                file.truncate(1 << 18)
+        fixed = ["--mtime=@0", "--owner=0", "--group=0", "--blocking-factor=1"]
+        command = ["tar", "--create", "--file=-", *fixed, *options, "-C", directory, name]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+links = [
+    entry("d/", tarfile.DIRTYPE, mode=0o755),
+    entry("d/f", content=b"content\n", mtime=1),
+    entry("d/h", tarfile.LNKTYPE, linkname="d/f"),
+    entry("d/s", tarfile.SYMTYPE, linkname="../d/f"),
+]
+pax = {"SCHILY.xattr.user.a": "b", "comment": "one\ntwo"}
+put("tar_reader", "ustar", archive(tarfile.USTAR_FORMAT, *links))
+put("tar_reader", "pax", archive(tarfile.PAX_FORMAT, entry("é" * 60, mtime=-1.5, uid=1 << 22, pax_headers=pax)))
+put("tar_reader", "global", archive(tarfile.PAX_FORMAT, entry("a"), pax_headers={"uname": "root"}))
+put("tar_reader", "gnu-long", archive(tarfile.GNU_FORMAT, entry("n" * 150, tarfile.SYMTYPE, linkname="t" * 120)))
+put("tar_reader", "sparse-old", gnu("--format=oldgnu", "--sparse", holes=True))
+for version in ["0.0", "0.1", "1.0"]:
+    put("tar_reader", f"sparse-{version}", gnu("--format=posix", "--sparse", f"--sparse-version={version}", holes=True))
+
+text = b"The same words, the same words, the same bytes. " * 8
+for member, count in [("one", 1), ("two", 2)]:
+    put("gzip_decoder", member, b"".join(gzip.compress(text, mtime=0) for _ in range(count)))
+header = b"\x1f\x8b\x08\x1c\0\0\0\0\0\xff" + b"\x03\0xyz" + b"name\0" + b"comment\0"
+put("gzip_decoder", "header", header + gzip.compress(text, mtime=0)[10:])
+
+zstd = [subprocess.run(["zstd", "-q", *level], input=text, capture_output=True, check=True).stdout for level in (["-1"], ["-19"])]
+put("zstd_decoder", "one", zstd[0])
+put("zstd_decoder", "two", b"".join(zstd))
+put("zstd_decoder", "skippable", b"\x50\x2a\x4d\x18\x03\0\0\0abc" + zstd[0])
+sized = subprocess.run(["zstd", "-q", "--stream-size=384"], input=text, capture_output=True, check=True).stdout
+put("zstd_decoder", "sized", sized)
