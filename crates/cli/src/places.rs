@@ -6,7 +6,7 @@ use teu_spec::{Pick, Reference};
 use teu_store::{Error, ErrorKind, Events, Source, Store, Target};
 use teu_transport::{
     locate::{Locator, Options},
-    remote::{Access, Client, Credential, PlainHttp, Repository},
+    remote::{Client, Credential, Given, Repository},
 };
 
 use crate::{arguments::ImageOptions, failure::Failure, settings::Settings};
@@ -70,32 +70,19 @@ impl Places {
             let message = format!("{reference} is in no registry");
             return Err(Error::new(ErrorKind::Unsupported, message).into());
         };
-        Ok(self.locator.repository(image, self.options(reference, options)?)?)
+        Ok(self.locator.repository(image, &self.options(reference, options)?)?)
     }
 
     fn options(&self, reference: &Reference, options: &ImageOptions) -> Result<Options, Failure> {
-        let access = match reference {
-            Reference::Registry(_) => self.access(options)?,
-            _ => Access::default(),
+        let registry = match reference {
+            Reference::Registry(_) => given(options)?,
+            _ => Given::default(),
         };
         Ok(Options {
-            access,
+            registry,
             shared_blobs: options.shared_blob_dir.clone(),
             ..Options::default()
         })
-    }
-
-    /// What holds for a registry by flags and files.
-    fn access(&self, options: &ImageOptions) -> Result<Access, Failure> {
-        let mut access = Access::default();
-        if options.tls_verify == Some(false) {
-            access.tls.skip_verify = true;
-            access.plain_http = PlainHttp::Fallback;
-        }
-        if let Some(credential) = given(options)? {
-            access.credentials = Some(Arc::new(credential));
-        }
-        Ok(access)
     }
 
     /// The settings of the run.
@@ -104,8 +91,20 @@ impl Places {
     }
 }
 
+/// What the flags say of a registry.
+fn given(options: &ImageOptions) -> Result<Given, Failure> {
+    Ok(Given {
+        tls_verify: options.tls_verify,
+        credential: credential(options)?,
+        anonymous: options.no_creds,
+        auth_file: options.authfile.clone(),
+        certificates: options.cert_dir.clone(),
+        ..Given::default()
+    })
+}
+
 /// The credential that the flags give.
-fn given(options: &ImageOptions) -> Result<Option<Credential>, Failure> {
+fn credential(options: &ImageOptions) -> Result<Option<Credential>, Failure> {
     if let Some(token) = &options.registry_token {
         return Ok(Some(Credential::Bearer(token.clone())));
     }

@@ -1,4 +1,40 @@
 //! Which place does a reference mean? A string becomes a store.
+//!
+//! A program reads the environment, says by [`Files`] where the files are that tell of registries, and by [`Options`] what a person said of
+//! each end. The rest happens here: short names, mirrors, blocked and insecure registries, certificates and credentials.
+//!
+//! ```no_run
+//! use teu_spec::Reference;
+//! use teu_transport::{
+//!     locate::{Locator, Options},
+//!     remote::{Client, Files, Given, Settings, credentials::AuthPaths, registries::RegistriesPaths},
+//! };
+//!
+//! # fn example() -> teu_store::Result<()> {
+//! let files = Files {
+//!     registries: RegistriesPaths {
+//!         system: Some("/etc/containers/registries.conf".into()),
+//!         ..RegistriesPaths::default()
+//!     },
+//!     auth: AuthPaths {
+//!         home: Some("/home/user".into()),
+//!         ..AuthPaths::default()
+//!     },
+//!     certificates: vec!["/etc/containers/certs.d".into(), "/etc/docker/certs.d".into()],
+//!     ..Files::default()
+//! };
+//! let locator = Locator::with_files(Client::new(Settings::default()), files);
+//! let options = Options {
+//!     registry: Given {
+//!         tls_verify: Some(false),
+//!         ..Given::default()
+//!     },
+//!     ..Options::default()
+//! };
+//! let (source, pick) = locator.source(&Reference::parse("docker://registry.example/app:1")?, options)?;
+//! # Ok(())
+//! # }
+//! ```
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -8,14 +44,14 @@ use teu_store::{Error, ErrorKind, Result, Source, Store, Target};
 use crate::{
     directory::Directory,
     layout::Layout,
-    remote::{Access, Client, Repository},
+    remote::{Client, Files, Given, Reach, Repository},
 };
 
 /// What holds for one end of a copy.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// What holds for its registry.
-    pub access: Access,
+    /// What a person said of its registry.
+    pub registry: Given,
     /// Where a layout's blobs are, if not within it.
     pub shared_blobs: Option<PathBuf>,
     /// Names beside the reference's own, for the places that can give several: whole names for Docker's archive, as podman and docker
@@ -26,23 +62,37 @@ pub struct Options {
 /// Finds places. Clones share their connections.
 #[derive(Clone)]
 pub struct Locator {
-    client: Client,
+    reach: Reach,
 }
 
 impl Locator {
-    /// A locator whose registries are reached by `client`.
+    /// A locator whose registries are reached by `client`, whatever files say of them.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self::with_files(client, Files::default())
     }
 
-    /// Where to read, and what.
+    /// The same with what `files` say of registries, which are read when the first of them is asked for.
+    #[must_use]
+    pub fn with_files(client: Client, files: Files) -> Self {
+        Self {
+            reach: Reach::new(client, files),
+        }
+    }
+
+    /// How registries are reached: for what is no place, such as a login.
+    #[must_use]
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Where to read, and what. A registry's mirrors are tried before it.
     ///
     /// # Errors
-    /// `NotFound` where there is no such file or directory; `Unsupported` for a transport that is not built in.
+    /// `NotFound` where there is no such file or directory; `Unsupported` for a transport that is not built in; as of [`Reach::source`].
     pub fn source(&self, reference: &Reference, options: Options) -> Result<(Arc<dyn Source>, Pick)> {
         Ok(match reference {
-            Reference::Registry(image) => (Arc::new(self.repository(image, options)?), pick(image)),
+            Reference::Registry(image) => (self.reach.source(image, &options.registry)?, pick(image)),
             Reference::Layout { path, pick } => (Arc::new(Layout::open(path, options.shared_blobs)?), pick.clone()),
             Reference::Directory { path } => (Arc::new(Directory::open(path)?), Pick::Only),
             other => return Err(unsupported(other, "read")),
@@ -57,7 +107,7 @@ impl Locator {
         Ok(match reference {
             Reference::Registry(image) => {
                 let names = image.tag_or_latest().map(|tag| tag.as_str().to_owned());
-                (Arc::new(self.repository(image, options)?), names.into_iter().collect())
+                (Arc::new(self.repository(image, &options)?), names.into_iter().collect())
             }
             Reference::Layout { path, pick } => {
                 let names = names(reference, pick)?;
@@ -74,7 +124,7 @@ impl Locator {
     /// As of [`source`](Self::source); `Unsupported` for what cannot be changed, such as an archive.
     pub fn store(&self, reference: &Reference, options: Options) -> Result<(Arc<dyn Store>, Pick)> {
         Ok(match reference {
-            Reference::Registry(image) => (Arc::new(self.repository(image, options)?), pick(image)),
+            Reference::Registry(image) => (Arc::new(self.repository(image, &options)?), pick(image)),
             Reference::Layout { path, pick } => (Arc::new(Layout::open(path, options.shared_blobs)?), pick.clone()),
             Reference::Directory { path } => (Arc::new(Directory::open(path)?), Pick::Only),
             other => return Err(unsupported(other, "changed in place")),
@@ -84,10 +134,9 @@ impl Locator {
     /// A repository of a registry.
     ///
     /// # Errors
-    /// `Invalid` for a name that no registry has.
-    pub fn repository(&self, image: &RegistryReference, options: Options) -> Result<Repository> {
-        let registry = self.client.registry(image.repository.registry(), options.access)?;
-        registry.repository(image.repository.path())
+    /// As of [`Reach::repository`].
+    pub fn repository(&self, image: &RegistryReference, options: &Options) -> Result<Repository> {
+        self.reach.repository(image, &options.registry)
     }
 }
 

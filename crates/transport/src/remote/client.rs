@@ -11,7 +11,7 @@ use std::{
 
 use reqwest::{Method, StatusCode, header::HeaderValue};
 use teu_spec::Digest;
-use teu_store::{Error, ErrorKind, Event, Result};
+use teu_store::{Error, ErrorKind, Event, Events, Result};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -49,7 +49,16 @@ impl Client {
     /// # Errors
     /// `Invalid` where it is no name of a host.
     pub fn registry(&self, name: &str, access: Access) -> Result<Registry> {
-        Registry::new(self, name, access)
+        Registry::new(self, name, access, true)
+    }
+
+    /// The same of a mirror: where it cannot be reached, another place is asked instead of it again.
+    pub(super) fn mirror(&self, name: &str, access: Access) -> Result<Registry> {
+        Registry::new(self, name, access, false)
+    }
+
+    pub(super) fn events(&self) -> Events {
+        self.settings.events.clone()
     }
 }
 
@@ -81,7 +90,7 @@ mod scheme {
 }
 
 impl Registry {
-    fn new(client: &Client, name: &str, access: Access) -> Result<Self> {
+    fn new(client: &Client, name: &str, access: Access, insists: bool) -> Result<Self> {
         // Any path would do: it is the host that is checked.
         let checked = teu_spec::Repository::new(name, "check")?;
         let name = checked.registry().to_owned();
@@ -102,7 +111,13 @@ impl Registry {
         };
         Ok(Self {
             inner: Arc::new(Inner {
-                http: Http::new(settings.clone(), access.tls.clone(), client.roots.clone(), &https),
+                http: Http::new(
+                    settings.clone(),
+                    access.tls.clone(),
+                    client.roots.clone(),
+                    &https,
+                    insists,
+                ),
                 downloads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
                 uploads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
                 https,

@@ -42,6 +42,8 @@ pub(super) struct Http {
     own: OnceCell<reqwest::Client>,
     foreign: OnceCell<reqwest::Client>,
     held_until: Mutex<Option<Instant>>,
+    /// Whether a connection that does not come about is tried again.
+    insists: bool,
 }
 
 /// A request, before it is known where redirects lead it.
@@ -123,13 +125,14 @@ impl From<Failure> for Error {
 
 impl Http {
     /// For the registry that is at `https` where it speaks TLS: only there the client certificate is shown.
-    pub(super) fn new(settings: Arc<Settings>, tls: Tls, roots: SharedRoots, https: &Url) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, tls: Tls, roots: SharedRoots, https: &Url, insists: bool) -> Self {
         Self {
             settings,
             tls,
             roots,
             shows_certificate_to: Origin::of(https),
             held_until: Mutex::new(None),
+            insists,
             own: OnceCell::new(),
             foreign: OnceCell::new(),
         }
@@ -207,7 +210,7 @@ impl Http {
                         retry::asked(answer),
                     )
                 }
-                Err(Failure::Connect(error)) => (error.to_string(), None),
+                Err(Failure::Connect(error)) if self.insists => (error.to_string(), None),
                 Err(Failure::Broken(error)) if call.repeat => (error.to_string(), None),
                 _ => return outcome,
             };

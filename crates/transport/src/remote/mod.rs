@@ -2,7 +2,7 @@
 //!
 //! A [`Client`] holds what is common to all registries ([`Settings`]); a [`Registry`] is one of them, by name and with what holds for it
 //! alone ([`Access`]: TLS, plain HTTP, credentials); a [`Repository`] is the store: a `Source` and a `Target`, with the powers to browse,
-//! mount and delete.
+//! mount and delete. [`Reach`] makes them of what files say (`registries.conf`, `auth.json`, `certs.d`) and of what a person gave by hand.
 //!
 //! ```no_run
 //! use teu_spec::Pick;
@@ -40,9 +40,11 @@ mod download;
 mod failure;
 mod http;
 mod link;
+mod mirrors;
 mod origin;
 mod pull;
 mod push;
+mod reach;
 mod referrers;
 pub mod registries;
 mod registries_file;
@@ -55,6 +57,7 @@ mod upload;
 pub use rustls::pki_types;
 
 pub use client::{Client, Registry, Repository};
+pub use reach::{Files, Given, Reach};
 pub use settings::{
     Access, ClientCertificate, Credential, CredentialSource, Partials, PlainHttp, Proxies, Resolver, Retry, Roots,
     Settings, Timeouts, Tls,

@@ -1,0 +1,159 @@
+//! Which of several places has the image? [`Mirrored`] is a source that tries them in order: mirrors, and the image's own place last.
+//!
+//! A mirror that cannot be reached, or that lacks what is asked, is passed over. Where an image was found, its content is asked for first;
+//! what is missing there may be had at another place, as content is what its digest says wherever it comes from.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use teu_spec::{Descriptor, Digest, Pick};
+use teu_store::{
+    BoxFuture, Browse, Error, ErrorKind, Event, Events, FetchOptions, Fetched, Intent, Local, Named, Origin, Page,
+    Result, Role, Source,
+};
+
+use super::client::Repository;
+
+/// One place to try.
+pub(super) struct Site {
+    /// The image as it is called there.
+    pub(super) name: String,
+    pub(super) repository: Repository,
+}
+
+/// Several places that should have the same images.
+pub(super) struct Mirrored {
+    sites: Vec<Site>,
+    /// Where the image was found.
+    found: AtomicUsize,
+    events: Events,
+}
+
+impl Mirrored {
+    /// Of at least one place.
+    pub(super) fn new(sites: Vec<Site>, events: Events) -> Self {
+        Self {
+            sites,
+            found: AtomicUsize::new(0),
+            events,
+        }
+    }
+
+    /// The places, the one where the image was found first.
+    fn in_order(&self) -> impl Iterator<Item = (usize, &Site)> {
+        let found = self.found.load(Ordering::Relaxed);
+        let first = self.sites.iter().enumerate().skip(found).take(1);
+        first.chain(
+            self.sites
+                .iter()
+                .enumerate()
+                .filter(move |(number, _)| *number != found),
+        )
+    }
+
+    /// What the first place says that does not fail, and which it was.
+    async fn first<'a, T>(&'a self, ask: impl Fn(&'a Repository) -> BoxFuture<'a, Result<T>>) -> Result<(usize, T)> {
+        let mut failures: Vec<(&Site, Error)> = Vec::new();
+        for (number, site) in self.in_order() {
+            match ask(&site.repository).await {
+                Ok(answer) => {
+                    for (site, error) in failures {
+                        // That a mirror lacks something is why there are several places.
+                        if *error.kind() != ErrorKind::NotFound {
+                            let message = format!("{} is passed over: {error}", site.name);
+                            (self.events)(Event::Warning { message });
+                        }
+                    }
+                    return Ok((number, answer));
+                }
+                Err(error) => failures.push((site, error)),
+            }
+        }
+        Err(all(failures))
+    }
+}
+
+/// One error of all; the image's own place, which comes last, says of which kind it is.
+fn all(mut failures: Vec<(&Site, Error)>) -> Error {
+    match (failures.pop(), failures.is_empty()) {
+        (None, _) => Error::new(ErrorKind::NotFound, "there is no place to ask"),
+        (Some((_, error)), true) => error,
+        (Some((_, last)), false) => {
+            let mut message = last.to_string();
+            for (_, error) in failures {
+                message.push_str(&format!("; {error}"));
+            }
+            Error::new(last.kind().clone(), message)
+        }
+    }
+}
+
+impl Source for Mirrored {
+    fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>> {
+        Box::pin(async move {
+            let (number, descriptor) = self.first(|site| site.resolve(pick)).await?;
+            self.found.store(number, Ordering::Relaxed);
+            Ok(descriptor)
+        })
+    }
+
+    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        Box::pin(async move {
+            let found = self.first(|site| {
+                Box::pin(async move {
+                    let found = site.stat(role, digest, intent).await?;
+                    found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no {digest}")))
+                })
+            });
+            match found.await {
+                Ok((_, descriptor)) => Ok(Some(descriptor)),
+                Err(error) if *error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
+        Box::pin(async move {
+            let fetched = self.first(|site| site.fetch(role, digest, options.clone())).await?;
+            Ok(fetched.1)
+        })
+    }
+
+    fn browse(&self) -> Option<&dyn Browse> {
+        Some(self)
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        None
+    }
+
+    fn is_closed(&self) -> bool {
+        self.sites.iter().all(|site| site.repository.is_closed())
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        self.sites.get(self.found.load(Ordering::Relaxed))?.repository.origin()
+    }
+}
+
+/// Names are those of the image's own place: what a mirror has of them is what was asked for there. Referrers are those of where the image
+/// was found.
+impl Browse for Mirrored {
+    fn names<'a>(&'a self, from: Option<&'a str>) -> BoxFuture<'a, Result<Page<Named>>> {
+        match self.sites.last() {
+            Some(own) => own.repository.names(from),
+            None => Box::pin(std::future::ready(Err(all(Vec::new())))),
+        }
+    }
+
+    fn referrers<'a>(
+        &'a self,
+        subject: &'a Digest,
+        artifact_type: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        Box::pin(async move {
+            let found = self.first(|site| site.referrers(subject, artifact_type)).await?;
+            Ok(found.1)
+        })
+    }
+}
