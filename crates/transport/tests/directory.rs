@@ -1,6 +1,5 @@
 //! `dir:` shows every behaviour of a store that holds one image, is what skopeo reads and writes, and is safe to read and to replace.
 #![cfg(all(feature = "archives", feature = "remote"))]
-#![expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 
 mod support;
 
@@ -251,13 +250,7 @@ async fn a_hostile_directory_is_refused() {
         let error = fetched.err().expect(how);
         assert_eq!(error.kind(), &ErrorKind::Invalid, "{how}: {error}");
         assert_eq!(
-            source
-                .local()
-                .expect("local")
-                .open_file(&config)
-                .err()
-                .expect(how)
-                .kind(),
+            source.local().expect("local").open_file(&config).expect_err(how).kind(),
             &ErrorKind::Invalid
         );
     }

@@ -205,13 +205,15 @@ fn invalid(reason: String) -> Error {
 mod tests {
     use super::*;
 
-    fn read(header: &str) -> std::result::Result<Vec<(String, Vec<(String, String)>)>, String> {
+    type One = (String, Vec<(String, String)>);
+
+    fn read(header: &str) -> std::result::Result<Vec<One>, String> {
         parse(header.as_bytes())
             .map(|all| all.into_iter().map(|one| (one.scheme, one.parameters)).collect())
             .map_err(|error| error.to_string())
     }
 
-    fn one(scheme: &str, parameters: &[(&str, &str)]) -> (String, Vec<(String, String)>) {
+    fn one(scheme: &str, parameters: &[(&str, &str)]) -> One {
         let owned = parameters
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

@@ -1,6 +1,7 @@
 //! What the tests of registries stand on.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::print_stderr, reason = "a test that is passed over says so")]
 
 pub(crate) mod fake;
 pub(crate) mod peer;
