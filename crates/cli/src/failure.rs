@@ -17,19 +17,24 @@ pub(crate) enum Failure {
     BrokenPipe,
     /// What was looked at is not as it should be, and that was said already.
     Found,
-    /// The user stopped it.
-    Interrupted,
+    /// The user or the system stopped it, by this signal.
+    Stopped {
+        /// Its number.
+        signal: u8,
+    },
     /// It took longer than `--command-timeout` allows.
     TimedOut,
 }
 
 impl Failure {
-    /// Says it on standard error, and gives the exit code: 1, or as skopeo does 2 for an image that is not there; 130 when interrupted.
+    /// Says it on standard error, and gives the exit code: 1, or as skopeo does 2 for an image that is not there; 130 or 143 when a
+    /// signal stopped it.
     pub(crate) fn report(&self, settings: &Settings) -> ExitCode {
         let code = match self {
             Self::BrokenPipe => return ExitCode::SUCCESS,
             Self::Found => return ExitCode::from(1),
-            Self::Interrupted => 130,
+            // As a shell gives it for what a signal ended.
+            Self::Stopped { signal } => 128 + signal,
             Self::Store(error) if *error.kind() == ErrorKind::NotFound => 2,
             Self::Store(_) | Self::TimedOut => 1,
             Self::Usage(_) => {
@@ -56,8 +61,12 @@ impl fmt::Display for Failure {
                 }
             }
             Self::Usage(message) => formatter.write_str(message),
-            Self::Interrupted => formatter.write_str("interrupted; the next run goes on where this one stopped"),
-            Self::TimedOut => formatter.write_str("it took longer than --command-timeout allows"),
+            Self::Stopped { .. } => formatter.write_str(
+                "stopped; no name points at what is not whole, and what was stored already serves the next run",
+            ),
+            Self::TimedOut => formatter.write_str(
+                "stopped, as it took longer than --command-timeout allows; what was stored already serves the next run",
+            ),
             Self::BrokenPipe | Self::Found => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ mod verbs;
 
 use std::{process::ExitCode, sync::Arc};
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
 
 use arguments::Teu;
 use failure::Failure;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             .file_name()
             .is_some_and(|name| name == "skopeo")
     });
-    let mut command = Teu::command();
+    let mut command = arguments::command();
     if as_skopeo {
         command = command.name("skopeo").bin_name("skopeo");
     }
@@ -59,13 +59,29 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
         let work = verbs::run(teu.verb, Arc::clone(settings));
         tokio::select! {
             outcome = work => outcome,
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            signal = stopped() => Err(Failure::Stopped { signal }),
             () = expired(limit) => Err(Failure::TimedOut),
         }
     });
     // What is still being written is broken off: its temporary files go when their threads end.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     outcome
+}
+
+/// Waits until the user or the system wants an end; the number of the signal.
+async fn stopped() -> u8 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = async |kind: SignalKind| match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        // It cannot be waited for, and does what it does by itself.
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => 2,
+        () = wait(SignalKind::terminate()) => 15,
+    }
 }
 
 async fn expired(limit: Option<arguments::Time>) {

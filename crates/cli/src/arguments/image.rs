@@ -95,6 +95,7 @@ image_options!(
 
 /// What holds for every image of a command line.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Registries")]
 pub(crate) struct Common {
     /// Take credentials from this file alone
     #[arg(long, value_name = "FILE", env = "REGISTRY_AUTH_FILE", hide_env_values = true)]

@@ -1,7 +1,10 @@
 //! What can be asked for? The command line, from which help, manual pages and completions are made too.
 
+mod help;
 mod image;
 mod raw;
+#[cfg(test)]
+mod tests;
 mod time;
 mod verbs;
 mod verify;
@@ -10,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use help::command;
 pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, SourceOptions};
 pub(crate) use raw::*;
 pub(crate) use time::Time;
@@ -53,11 +57,18 @@ pub(crate) struct Global {
     /// Say more about what is done, on standard error
     #[arg(long, global = true)]
     pub(crate) debug: bool,
-    /// Show progress on standard error: on a terminal `tty`, in logs `plain`, for programs `json`
-    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "KIND")]
+    /// Show progress on standard error: auto is tty on a terminal, a line drawn anew for each blob under way, and plain elsewhere, a
+    /// line for each blob that is done; json is one event a line
+    #[arg(
+        long, global = true, value_enum, default_value_t = Progress::Auto,
+        value_name = "auto|tty|plain|json|none", hide_possible_values = true, hide_default_value = true
+    )]
     pub(crate) progress: Progress,
-    /// Print the result as text or as JSON
-    #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t = Output::Text, value_name = "KIND")]
+    /// Print the result as text for people or as JSON for programs
+    #[arg(
+        short = 'o', long = "output", global = true, value_enum, default_value_t = Output::Text,
+        value_name = "text|json", hide_possible_values = true, hide_default_value = true
+    )]
     pub(crate) output: Output,
     /// Use this policy file instead of containers' policy.json
     #[arg(long, global = true, value_name = "FILE")]
@@ -91,27 +102,29 @@ pub(crate) struct Global {
     pub(crate) user_agent_prefix: Option<String>,
 }
 
+// Documentation of values would make of every help a page twice as long, so they are explained where they are used.
+
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Progress {
-    /// `tty` on a terminal, `plain` elsewhere
+    // `tty` on a terminal, `plain` elsewhere
     Auto,
-    /// A line for each blob that is under way, drawn anew
+    // A line for each blob that is under way, drawn anew
     Tty,
-    /// A line for each blob that is done
+    // A line for each blob that is done
     Plain,
-    /// One event a line, as JSON
+    // One event a line, as JSON
     Json,
-    /// Nothing
+    // Nothing
     None,
 }
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people
+    // For people
     Text,
-    /// For programs
+    // For programs
     Json,
 }
 

@@ -30,11 +30,14 @@ pub(crate) struct ManifestGet {
     pub(crate) one: One,
 }
 
-/// Put a manifest or an index from a file, whose content must be there already, and print its digest
+/// Put a manifest or an index from a file, and print its digest
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  teu manifest put oci:images:app manifest.json")]
+What it names must be there already: put blobs first (teu blob put), then what names them.
+
+Examples:
+  teu manifest put oci:images:app manifest.json
+  teu manifest get oci:images:app | teu manifest put docker://registry.example/app:1 -")]
 pub(crate) struct ManifestPut {
     /// Under which name
     pub(crate) image: String,

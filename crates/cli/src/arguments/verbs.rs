@@ -22,8 +22,10 @@ pub(crate) struct Copy {
     /// Copy all images of an index, and the index
     #[arg(short = 'a', long)]
     pub(crate) all: bool,
-    /// Of an index copy one machine's image, all, or the index alone
-    #[arg(long, value_enum, value_name = "WHAT", conflicts_with = "all")]
+    /// Of an index copy this system's image, all images, or the index alone: skopeo's way to say it
+    #[arg(
+        long, value_enum, value_name = "system|all|index-only", hide_possible_values = true, conflicts_with = "all"
+    )]
     pub(crate) multi_arch: Option<MultiArch>,
     /// Copy the images for these platforms with an index of them; may be given several times
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with_all = ["all", "multi_arch"])]
@@ -34,8 +36,8 @@ pub(crate) struct Copy {
     /// Copy what is about the image too: signatures, inventories, attestations
     #[arg(long)]
     pub(crate) referrers: bool,
-    /// Write manifests in this form
-    #[arg(short = 'f', long, value_name = "FORM", value_parser = ["oci", "v2s2", "v2s1"])]
+    /// Write manifests in OCI's form or Docker's
+    #[arg(short = 'f', long, value_name = "oci|v2s2", value_parser = ["oci", "v2s2", "v2s1"], hide_possible_values = true)]
     pub(crate) format: Option<String>,
     /// Fail where a manifest would have to change
     #[arg(long)]
@@ -72,15 +74,12 @@ pub(crate) struct Copy {
 /// What of an index is copied, in skopeo's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MultiArch {
-    /// The image for this machine
     System,
-    /// All
     All,
-    /// The index alone
     IndexOnly,
 }
 
-/// Say what an image is: its digest, tags, platform, layers and environment
+/// Say what an image is: digest, tags, platform, layers
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -107,7 +106,7 @@ pub(crate) struct Inspect {
     pub(crate) one: One,
 }
 
-/// List the tags of a repository, or the images of a Docker archive
+/// List the tags of a repository or a Docker archive
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -130,7 +129,7 @@ pub(crate) struct ManifestDigest {
     pub(crate) file: PathBuf,
 }
 
-/// Delete an image by its digest, with all tags that point at it
+/// Delete an image by its digest, with all its tags
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -145,7 +144,7 @@ pub(crate) struct Delete {
     pub(crate) one: One,
 }
 
-/// List what a place holds: names, digests, sizes
+/// List the images of a place: names and digests
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -261,7 +260,7 @@ pub(crate) struct Tree {
     pub(crate) one: One,
 }
 
-/// List what is about an image: signatures, inventories, attestations
+/// List what is about an image, such as signatures
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

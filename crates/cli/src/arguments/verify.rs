@@ -4,9 +4,10 @@ use clap::Args;
 
 use super::One;
 
-/// Read all of an image and check it: digests, sizes, media types, and what the specification demands
+/// Read all of an image and check it
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Checked are digests, sizes, media types, that config and manifest agree, and what the specification demands.
 Nothing is copied. What was checked is counted, what is wrong is listed, and the exit code is 1 where something is.
 
 Examples:

@@ -2,18 +2,17 @@
 
 use std::fs;
 
-use clap::CommandFactory as _;
 use teu_store::Error;
 
 use crate::{
-    arguments::{Completion, Man, Teu},
+    arguments::{self, Completion, Man},
     failure::Failure,
     output,
 };
 
 pub(super) fn completion(arguments: &Completion) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Teu::command(), "teu", &mut script);
+    clap_complete::generate(arguments.shell, &mut arguments::command(), "teu", &mut script);
     output::bytes(&script)
 }
 
@@ -21,6 +20,6 @@ pub(super) fn pages(arguments: &Man) -> Result<(), Failure> {
     let directory = &arguments.directory;
     let failed = |error: std::io::Error| Error::from(error).within(format!("writing to {}", directory.display()));
     fs::create_dir_all(directory).map_err(failed)?;
-    clap_mangen::generate_to(Teu::command(), directory).map_err(failed)?;
+    clap_mangen::generate_to(arguments::command(), directory).map_err(failed)?;
     Ok(())
 }

@@ -1,0 +1,116 @@
+//! How does `teu` show its verbs? In groups, by what a person is about to do, which clap does not do by itself.
+
+use clap::{Command, CommandFactory as _};
+
+use super::Teu;
+
+/// The verbs in the order in which they are shown.
+const GROUPS: [(&str, &[&str]); 7] = [
+    (
+        "Copy and inspect, as skopeo does",
+        &[
+            "copy",
+            "inspect",
+            "list-tags",
+            "delete",
+            "manifest-digest",
+            "login",
+            "logout",
+        ],
+    ),
+    ("Names", &["ls", "catalog", "tag", "untag", "digest"]),
+    ("Look inside", &["config", "history", "tree", "referrers", "verify"]),
+    ("Indexes: images for several platforms", &["index"]),
+    ("Content as it is", &["manifest", "blob"]),
+    ("Layouts", &["init", "gc"]),
+    ("teu itself", &["completion", "man", "help"]),
+];
+
+/// Where what a verb does begins, in columns.
+const COLUMN: usize = 30;
+
+/// The whole command line, whose help shows the verbs in groups.
+pub(crate) fn command() -> Command {
+    let command = Teu::command();
+    let mut template = String::from("{about-with-newline}\n{usage-heading} {usage}\n");
+    for (group, verbs) in GROUPS {
+        let lines: String = verbs.iter().filter_map(|verb| line(&command, verb)).collect();
+        if !lines.is_empty() {
+            template.push_str(&format!("\n\u{1b}[1m\u{1b}[4m{group}:\u{1b}[0m\n{lines}"));
+        }
+    }
+    template.push_str("\n\u{1b}[1m\u{1b}[4mEverywhere:\u{1b}[0m\n{options}{after-help}");
+    command.help_template(template)
+}
+
+/// A verb with those below it, and what it does.
+fn line(command: &Command, verb: &str) -> Option<String> {
+    let (shown, about) = if verb == "help" {
+        ("help VERB".to_owned(), "Show a verb by example".to_owned())
+    } else {
+        let found = command.find_subcommand(verb)?;
+        let below: Vec<&str> = found.get_subcommands().map(Command::get_name).collect();
+        let shown = if below.is_empty() {
+            verb.to_owned()
+        } else {
+            format!("{verb} {}", below.join("|"))
+        };
+        (shown, found.get_about()?.to_string())
+    };
+    let indent = " ".repeat(COLUMN);
+    let gap = match shown.len() + 4 > COLUMN {
+        true => format!("\n{indent}"),
+        false => " ".repeat(COLUMN - 2 - shown.len()),
+    };
+    Some(format!("  \u{1b}[1m{shown}\u{1b}[0m{gap}{about}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::tests::{examples, leaves, parses};
+
+    #[test]
+    fn every_verb_stands_in_one_group() {
+        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+        for verb in Teu::command().get_subcommands() {
+            let name = verb.get_name();
+            let times = grouped.iter().filter(|grouped| **grouped == name).count();
+            assert_eq!(times, 1, "{name} must stand in one of GROUPS");
+        }
+    }
+
+    #[test]
+    fn the_list_of_verbs_fits_a_terminal_of_80_columns() {
+        let mut command = command();
+        let text = command.render_help().to_string();
+        for line in text.lines().take_while(|line| !line.starts_with("Everywhere")) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_verb_has_an_example_and_every_example_is_right() {
+        for (path, verb) in leaves() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let found = examples(&help);
+            assert!(
+                found
+                    .iter()
+                    .any(|words| words.join(" ").starts_with(&format!("teu {path}"))),
+                "{path} has no example of itself"
+            );
+            found.iter().for_each(|example| parses(example));
+        }
+        let overview = Teu::command().get_after_help().expect("there is one").to_string();
+        examples(&overview).iter().for_each(|example| parses(example));
+    }
+
+    #[test]
+    fn every_example_of_the_readme_is_right() {
+        let readme = include_str!("../../../../README.md");
+        let found = examples(readme);
+        assert!(found.len() > 5, "{found:?}");
+        found.iter().for_each(|example| parses(example));
+    }
+}

@@ -1,0 +1,94 @@
+//! What tests of the command line's definitions share: all verbs, and the examples of a text, read as a shell reads them.
+
+use clap::{Command, CommandFactory as _, error::ErrorKind};
+use teu_spec::Reference;
+
+use super::Teu;
+
+/// Every verb that can be called, with its path from `teu` down.
+pub(crate) fn leaves() -> Vec<(String, Command)> {
+    let mut found = Vec::new();
+    for verb in Teu::command().get_subcommands() {
+        collect(verb, verb.get_name().to_owned(), &mut found);
+    }
+    found
+}
+
+fn collect(verb: &Command, path: String, found: &mut Vec<(String, Command)>) {
+    if !verb.has_subcommands() {
+        found.push((path, verb.clone()));
+        return;
+    }
+    for below in verb.get_subcommands() {
+        collect(below, format!("{path} {}", below.get_name()), found);
+    }
+}
+
+/// The calls of `teu` in a text, word by word: the lines that begin with it, and what follows a pipe in those.
+pub(crate) fn examples(text: &str) -> Vec<Vec<String>> {
+    let lines = text.lines().map(str::trim).filter(|line| line.starts_with("teu "));
+    lines.flat_map(calls).filter(|words| words[0] == "teu").collect()
+}
+
+/// The simple commands of a line, without redirections and comments.
+fn calls(line: &str) -> Vec<Vec<String>> {
+    let mut calls = vec![Vec::new()];
+    let mut word = String::new();
+    let mut quoted = None;
+    for c in line.chars().chain([' ']) {
+        match (quoted, c) {
+            (Some(quote), c) if c == quote => quoted = None,
+            (None, '\'' | '"') => quoted = Some(c),
+            (None, ' ') if word == "|" || word == "&&" => {
+                word.clear();
+                calls.push(Vec::new());
+            }
+            (None, ' ') if word.is_empty() => {}
+            (None, ' ') => {
+                if let Some(call) = calls.last_mut() {
+                    call.push(std::mem::take(&mut word));
+                }
+            }
+            (None, '#') if word.is_empty() => break,
+            (_, c) => word.push(c),
+        }
+    }
+    for call in &mut calls {
+        if let Some(place) = call.iter().position(|word| word == ">" || word == "<") {
+            call.truncate(place);
+        }
+    }
+    calls
+}
+
+/// Fails unless the command line takes this call, and its references are references.
+#[track_caller]
+pub(crate) fn parses(words: &[String]) {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let words: Vec<String> = words.iter().map(|word| word.replace("sha256:…", &digest)).collect();
+    match Teu::command().try_get_matches_from(&words) {
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {}
+        // `teu help VERB` stands for any verb.
+        Err(_) if words[1..] == ["help", "VERB"] => {}
+        Err(error) => panic!("{words:?}: {error}"),
+    }
+    let transports = ["docker://", "oci:", "oci-archive:", "docker-archive:", "dir:"];
+    for word in &words {
+        if transports.iter().any(|transport| word.starts_with(transport)) {
+            Reference::parse(word).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn the_definitions_hold_together() {
+    super::command().debug_assert();
+}
+
+#[test]
+fn examples_are_read_as_a_shell_reads_them() {
+    let text = "words\n  teu a 'b c' > d   # teu e\n  teu f | g && teu h -\nteux";
+    let expected = [vec!["teu", "a", "b c"], vec!["teu", "f"], vec!["teu", "h", "-"]];
+    assert_eq!(examples(text), expected);
+}
