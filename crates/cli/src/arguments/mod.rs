@@ -2,6 +2,7 @@
 
 mod help;
 mod image;
+mod index;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use help::command;
 pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, SourceOptions};
+pub(crate) use index::*;
 pub(crate) use raw::*;
 pub(crate) use time::Time;
 pub(crate) use verbs::*;
@@ -57,17 +59,16 @@ pub(crate) struct Global {
     /// Say more about what is done, on standard error
     #[arg(long, global = true)]
     pub(crate) debug: bool,
-    /// Show progress on standard error: auto is tty on a terminal, a line drawn anew for each blob under way, and plain elsewhere, a
-    /// line for each blob that is done; json is one event a line
+    /// Show progress on standard error: tty (bars), plain, json or none; auto is tty on a terminal, else plain
     #[arg(
         long, global = true, value_enum, default_value_t = Progress::Auto,
-        value_name = "auto|tty|plain|json|none", hide_possible_values = true, hide_default_value = true
+        value_name = "HOW", hide_possible_values = true, hide_default_value = true
     )]
     pub(crate) progress: Progress,
-    /// Print the result as text for people or as JSON for programs
+    /// Print the result as text or as json
     #[arg(
         short = 'o', long = "output", global = true, value_enum, default_value_t = Output::Text,
-        value_name = "text|json", hide_possible_values = true, hide_default_value = true
+        value_name = "FORM", hide_possible_values = true, hide_default_value = true
     )]
     pub(crate) output: Output,
     /// Use this policy file instead of containers' policy.json
@@ -148,6 +149,8 @@ pub(crate) enum Verb {
     Tree(Tree),
     Referrers(Referrers),
     Verify(Verify),
+    #[command(subcommand)]
+    Index(Index),
     #[command(subcommand)]
     Blob(Blob),
     Init(Init),

@@ -24,7 +24,11 @@ pub(crate) struct Copy {
     pub(crate) all: bool,
     /// Of an index copy this system's image, all images, or the index alone: skopeo's way to say it
     #[arg(
-        long, value_enum, value_name = "system|all|index-only", hide_possible_values = true, conflicts_with = "all"
+        long,
+        value_enum,
+        value_name = "system|all|index-only",
+        hide_possible_values = true,
+        conflicts_with = "all"
     )]
     pub(crate) multi_arch: Option<MultiArch>,
     /// Copy the images for these platforms with an index of them; may be given several times
@@ -79,7 +83,7 @@ pub(crate) enum MultiArch {
     IndexOnly,
 }
 
-/// Say what an image is: digest, tags, platform, layers
+/// Say what an image is: digest, tags, layers, …
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -76,19 +76,9 @@ fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failu
             sparse: arguments.sparse,
         },
     };
-    let format = match arguments.format.as_deref() {
-        None => None,
-        Some("oci") => Some(Format::Oci),
-        Some("v2s2") => Some(Format::Docker),
-        Some(other) => {
-            return Err(Failure::Usage(format!(
-                "--format {other}: schema 1 was retired in 2020; use v2s2 for clients of Docker's, or oci"
-            )));
-        }
-    };
     Ok(copy::Options {
         which,
-        format,
+        format: manifest_format(arguments.format.as_deref())?,
         referrers: arguments.referrers,
         preserve_digests: arguments.preserve_digests,
         foreign: arguments.include_foreign_layers,
@@ -96,6 +86,18 @@ fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failu
         jobs: usize::from(arguments.jobs),
         ..copy::Options::default()
     })
+}
+
+/// The form that `--format` names.
+pub(super) fn manifest_format(name: Option<&str>) -> Result<Option<Format>, Failure> {
+    match name {
+        None => Ok(None),
+        Some("oci") => Ok(Some(Format::Oci)),
+        Some("v2s2") => Ok(Some(Format::Docker)),
+        Some(other) => Err(Failure::Usage(format!(
+            "--format {other}: schema 1 was retired in 2020; use v2s2 for clients of Docker's, or oci"
+        ))),
+    }
 }
 
 /// The names that `--additional-tag` adds: tags in a registry, names in a layout. What Docker's archive adds it was told when it was opened.

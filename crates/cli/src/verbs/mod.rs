@@ -3,6 +3,7 @@
 mod blob;
 mod change;
 mod copy;
+mod index;
 mod inspect;
 mod layout;
 mod list;
@@ -33,6 +34,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Config(arguments) => look::config(&arguments, settings).await,
         Verb::History(arguments) => look::history(&arguments, settings).await,
         Verb::Tree(arguments) => look::tree(&arguments, settings).await,
+        Verb::Index(arguments) => index::run(arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Delete(arguments) => change::delete(&arguments.image, &arguments.one, settings).await,
         Verb::Manifest(Manifest::Rm(arguments)) => change::delete(&arguments.image, &arguments.one, settings).await,

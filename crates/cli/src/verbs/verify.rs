@@ -107,13 +107,14 @@ fn as_text(root: &Descriptor, report: &Report) -> String {
     .filter(|(count, ..)| *count > 0)
     .map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }))
     .collect::<Vec<_>>();
-    let counted = if counted.is_empty() {
-        "nothing".to_owned()
-    } else {
-        format!("{}, {}", counted.join(", "), output::size(report.bytes))
-    };
     let verdict = if report.is_good() { "good" } else { "WRONG" };
-    let covers = "were read whole: digests, sizes, media types and the specification's demands";
-    text.push_str(&format!("{verdict}: {}\n{counted} {covers}\n", root.digest));
+    text.push_str(&format!("{verdict}: {}\n", root.digest));
+    if !counted.is_empty() {
+        text.push_str(&format!(
+            "checked: {}, {}: digests, sizes, media types, and what the specification demands\n",
+            counted.join(", "),
+            output::size(report.bytes)
+        ));
+    }
     text
 }
