@@ -1,10 +1,11 @@
 //! How does a result reach standard output? Whole, as text or JSON, and without a fuss where nobody reads on.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
+use teu_spec::MediaType;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, settings::Settings};
 
 /// Writes bytes as they are.
 pub(crate) fn bytes(content: &[u8]) -> Result<(), Failure> {
@@ -12,6 +13,15 @@ pub(crate) fn bytes(content: &[u8]) -> Result<(), Failure> {
     out.write_all(content)?;
     out.flush()?;
     Ok(())
+}
+
+/// Writes a document as it is; on a terminal with a newline behind it, so that the prompt stands where it should.
+pub(crate) fn document(raw: &[u8]) -> Result<(), Failure> {
+    bytes(raw)?;
+    match io::stdout().is_terminal() && !raw.ends_with(b"\n") {
+        true => bytes(b"\n"),
+        false => Ok(()),
+    }
 }
 
 /// Writes text with a newline behind it.
@@ -22,6 +32,14 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 /// Writes JSON as skopeo does: indented by four spaces, with Go's escapes.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
     line(&teu_spec::go_json::indented(value, "    ")?)
+}
+
+/// Says what was done to programs that ask for it; people see that nothing failed.
+pub(crate) fn done(settings: &Settings, report: impl FnOnce() -> serde_json::Value) -> Result<(), Failure> {
+    match settings.json {
+        true => json(&report()),
+        false => Ok(()),
+    }
 }
 
 /// Writes a table: columns as wide as they must be, two spaces between them.
@@ -61,6 +79,14 @@ pub(crate) fn size(bytes: u64) -> String {
         0 => format!("{bytes} B"),
         _ => format!("{value:.1} {}", UNITS[unit]),
     }
+}
+
+/// A media type for people: its end, which is what differs.
+pub(crate) fn kind(media_type: &MediaType) -> String {
+    let text = plain(&media_type.to_string());
+    let short = text.rsplit_once('/').map_or(text.as_str(), |(_, short)| short);
+    let short = short.strip_prefix("vnd.oci.image.").unwrap_or(short);
+    short.strip_prefix("vnd.").unwrap_or(short).to_owned()
 }
 
 /// Text that came from elsewhere, safe on a terminal: control characters are escaped.

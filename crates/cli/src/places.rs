@@ -131,7 +131,31 @@ fn credential(options: &ImageOptions) -> Result<Option<Credential>, Failure> {
 
 /// Reads a reference of the command line.
 pub(crate) fn reference(input: &str) -> Result<Reference, Failure> {
-    Ok(Reference::parse(input)?)
+    let read = Reference::parse(input);
+    if read.is_err()
+        && let Some(meant) = local(input)
+    {
+        return Err(Failure::Usage(meant));
+    }
+    Ok(read?)
+}
+
+/// What to write for what is here under the name that was given, in place of a reference.
+fn local(input: &str) -> Option<String> {
+    let path = std::path::Path::new(input);
+    let (what, transport) = if path.is_file() {
+        ("a file", "oci-archive:FILE or docker-archive:FILE")
+    } else if path.join("manifest.json").is_file() {
+        ("a directory", "dir:DIRECTORY")
+    } else if path.is_dir() {
+        ("a directory", "oci:DIRECTORY")
+    } else {
+        return None;
+    };
+    let transport = transport.replace("FILE", input).replace("DIRECTORY", input);
+    Some(format!(
+        "{input} is {what}; say what is in it by a transport: {transport}"
+    ))
 }
 
 /// Reads a file, or standard input for `-`, of which no more than `limit` bytes are expected.

@@ -119,7 +119,8 @@ pub(super) async fn mount(arguments: &BlobMount, settings: Arc<Settings>) -> Res
 pub(super) async fn remove(arguments: &BlobRm, settings: Arc<Settings>) -> Result<(), Failure> {
     let digest = digest(&arguments.digest)?;
     let options = arguments.one.options();
-    let (store, _) = Places::new(settings, &options, silent()).store(&reference(&arguments.place)?, &options)?;
+    let (store, _) =
+        Places::new(Arc::clone(&settings), &options, silent()).store(&reference(&arguments.place)?, &options)?;
     let refused = || {
         Error::new(
             ErrorKind::Unsupported,
@@ -128,5 +129,6 @@ pub(super) async fn remove(arguments: &BlobRm, settings: Arc<Settings>) -> Resul
     };
     let delete = store.delete().ok_or_else(refused)?;
     delete.delete(Role::Blob, &digest).await?;
-    Ok(store.finish().await?)
+    store.finish().await?;
+    output::done(&settings, || serde_json::json!({"digest": digest}))
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use teu_spec::{Document, Pick, json};
+use serde_json::json;
+use teu_spec::{Document, Pick, json::MAX_DOCUMENT};
 use teu_store::{Delete, Error, ErrorKind, Expect, Role, SourceExt, Store, silent};
 
 use crate::{
@@ -20,36 +21,42 @@ fn deletes<'a>(store: &'a dyn Store, image: &str) -> Result<&'a dyn Delete, Fail
 
 pub(super) async fn delete(image: &str, one: &One, settings: Arc<Settings>) -> Result<(), Failure> {
     let options = one.options();
-    let (store, pick) = Places::new(settings, &options, silent()).store(&reference(image)?, &options)?;
+    let (store, pick) = Places::new(Arc::clone(&settings), &options, silent()).store(&reference(image)?, &options)?;
     let found = store.resolve(&pick).await?;
     deletes(&*store, image)?.delete(Role::Manifest, &found.digest).await?;
-    Ok(store.finish().await?)
+    store.finish().await?;
+    output::done(&settings, || json!({"digest": found.digest}))
 }
 
 pub(super) async fn untag(arguments: &Untag, settings: Arc<Settings>) -> Result<(), Failure> {
     let options = arguments.one.options();
-    let (store, pick) = Places::new(settings, &options, silent()).store(&reference(&arguments.image)?, &options)?;
+    let (store, pick) =
+        Places::new(Arc::clone(&settings), &options, silent()).store(&reference(&arguments.image)?, &options)?;
     let Pick::Name(name) = &pick else {
         return Err(Failure::Usage(format!("{} has no name to take away", arguments.image)));
     };
     deletes(&*store, &arguments.image)?.untag(name).await?;
-    Ok(store.finish().await?)
+    store.finish().await?;
+    output::done(&settings, || json!({"name": name}))
 }
 
 pub(super) async fn tag(arguments: &Tag, settings: Arc<Settings>) -> Result<(), Failure> {
     let options = arguments.one.options();
-    let (store, pick) = Places::new(settings, &options, silent()).store(&reference(&arguments.image)?, &options)?;
+    let (store, pick) =
+        Places::new(Arc::clone(&settings), &options, silent()).store(&reference(&arguments.image)?, &options)?;
     let found = store.resolve(&pick).await?;
     let document = store.as_source().document(&found).await?;
     store
         .put_manifest(&document, &found.digest, &arguments.names, Expect::Any)
         .await?;
-    Ok(store.finish().await?)
+    store.finish().await?;
+    output::done(&settings, || json!({"digest": found.digest, "names": arguments.names}))
 }
 
 pub(super) async fn put(arguments: &ManifestPut, settings: Arc<Settings>) -> Result<(), Failure> {
-    let raw = read_file(&arguments.file, json::MAX_DOCUMENT)?;
-    let document = Document::parse(raw.into(), None)?;
+    let raw = read_file(&arguments.file, MAX_DOCUMENT)?;
+    let document = Document::parse(raw.into(), None)
+        .map_err(|error| Error::from(error).within(format!("reading {}", arguments.file.display())))?;
     let place = reference(&arguments.image)?;
     let options = arguments.one.options();
     let (target, names) =

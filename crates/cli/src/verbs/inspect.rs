@@ -94,12 +94,12 @@ pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<
     let (source, pick) = places.source(&place, &options)?;
     if arguments.raw && !arguments.config {
         let top = source.resolve(&pick).await?;
-        return output::bytes(source.document(&top).await?.raw());
+        return output::document(source.document(&top).await?.raw());
     }
     let found = find(&*source, &pick, Some(&settings.platform())).await?;
     let config = config(&*source, &found).await?;
     if arguments.raw {
-        return output::bytes(config.raw());
+        return output::document(config.raw());
     }
     let format = arguments.format.as_deref().filter(|format| *format != "json");
     if arguments.config {

@@ -22,9 +22,10 @@ fn directory(input: &str) -> Result<std::path::PathBuf, Failure> {
     }
 }
 
-pub(super) fn init(arguments: &Init) -> Result<(), Failure> {
-    Layout::create(directory(&arguments.layout)?, None)?;
-    Ok(())
+pub(super) fn init(arguments: &Init, settings: &Settings) -> Result<(), Failure> {
+    let path = directory(&arguments.layout)?;
+    Layout::create(path.clone(), None)?;
+    output::done(settings, || json!({"path": path}))
 }
 
 pub(super) async fn gc(arguments: &Gc, settings: &Arc<Settings>) -> Result<(), Failure> {
@@ -57,16 +58,29 @@ pub(super) async fn gc(arguments: &Gc, settings: &Arc<Settings>) -> Result<(), F
         .iter()
         .map(|kept| vec![kept.digest.to_string(), output::size(kept.size)]);
     output::table(&rows.collect::<Vec<_>>())?;
-    let verb = if arguments.dry_run {
-        "would be removed"
-    } else {
-        "removed"
+    output::line(&summary(&report, arguments))
+}
+
+fn summary(report: &gc::Report, arguments: &Gc) -> String {
+    let size = output::size(report.freed());
+    let mut text = match (report.removed.len(), arguments.dry_run) {
+        (0, _) => "nothing to free".to_owned(),
+        (1, true) => format!("would free {size}: 1 blob"),
+        (count, true) => format!("would free {size}: {count} blobs"),
+        (1, false) => format!("freed {size}: 1 blob"),
+        (count, false) => format!("freed {size}: {count} blobs"),
     };
-    output::line(&format!(
-        "{} {verb} ({}), {} needed, {} too young to judge",
-        report.removed.len(),
-        output::size(report.freed()),
+    text.push_str(&format!(
+        "; {} needed, {}",
         report.reached.items,
-        report.young.items
-    ))
+        output::size(report.reached.bytes)
+    ));
+    if report.young.items > 0 {
+        text.push_str(&format!(
+            "; {} left, {}, as another tool may be about to name what is so new (--grace 0 takes it too)",
+            report.young.items,
+            output::size(report.young.bytes)
+        ));
+    }
+    text
 }

@@ -109,7 +109,7 @@ pub(super) async fn images(arguments: &Ls, settings: Arc<Settings>) -> Result<()
             Some(descriptor) => vec![
                 name,
                 descriptor.digest.to_string(),
-                output::plain(&descriptor.media_type.to_string()),
+                output::kind(&descriptor.media_type),
             ],
             None => vec![name],
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use teu_spec::{Digest, Document, MediaType, Platform, json};
+use teu_spec::{Digest, Document, Platform, json};
 use teu_store::{graph, silent, tree};
 
 use super::inspect;
@@ -69,15 +69,19 @@ pub(super) async fn digest(arguments: &arguments::Digest, settings: Arc<Settings
     }
 }
 
-pub(super) fn manifest_digest(arguments: &ManifestDigest) -> Result<(), Failure> {
+pub(super) fn manifest_digest(arguments: &ManifestDigest, settings: &Settings) -> Result<(), Failure> {
     let raw = read_file(&arguments.file, json::MAX_DOCUMENT)?;
-    output::line(&Digest::of(&raw).to_string())
+    let digest = Digest::of(&raw);
+    match settings.json {
+        true => output::json(&serde_json::json!({"digest": digest})),
+        false => output::line(&digest.to_string()),
+    }
 }
 
 pub(super) async fn manifest(arguments: &ManifestGet, settings: Arc<Settings>) -> Result<(), Failure> {
     let platform = platform(arguments.platform.as_deref())?;
     let found = find(&arguments.image, &arguments.one, platform.as_ref(), settings).await?;
-    output::bytes(found.document.raw())
+    output::document(found.document.raw())
 }
 
 pub(super) async fn config(arguments: &Config, settings: Arc<Settings>) -> Result<(), Failure> {
@@ -88,7 +92,7 @@ pub(super) async fn config(arguments: &Config, settings: Arc<Settings>) -> Resul
         settings,
     )
     .await?;
-    output::bytes(config.raw())
+    output::document(config.raw())
 }
 
 #[derive(Serialize)]
@@ -197,7 +201,7 @@ fn draw(tree: &tree::Tree, branch: &str, indent: &str, relation: &str, rows: &mu
     let descriptor = &tree.descriptor;
     let mut about = match &descriptor.platform {
         Some(platform) => platform.to_string(),
-        None => kind(&descriptor.media_type),
+        None => output::kind(&descriptor.media_type),
     };
     if let Some(artifact_type) = &descriptor.artifact_type {
         about = artifact_type.clone();
@@ -232,14 +236,4 @@ fn draw(tree: &tree::Tree, branch: &str, indent: &str, relation: &str, rows: &mu
             rows,
         );
     }
-}
-
-/// The end of a media type, which is what differs.
-fn kind(media_type: &MediaType) -> String {
-    let text = media_type.to_string();
-    let short = text.rsplit_once('/').map_or(text.as_str(), |(_, short)| short);
-    short
-        .trim_start_matches("vnd.oci.image.")
-        .trim_start_matches("vnd.docker.")
-        .to_owned()
 }

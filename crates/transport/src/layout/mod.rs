@@ -72,6 +72,11 @@ impl Layout {
                     root.display(),
                     layout::INDEX_FILE
                 )
+            } else if root.is_file() {
+                format!(
+                    "{0} is a file, and a layout is a directory; try oci-archive:{0} or docker-archive:{0}",
+                    root.display()
+                )
             } else {
                 format!("there is no directory {}", root.display())
             };
