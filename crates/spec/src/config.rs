@@ -9,7 +9,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use crate::{
-    Annotations, Digest, Error, Platform, Timestamp, go_json,
+    Annotations, Digest, Error, Platform, Timestamp,
+    error::shown,
+    go_json,
     json::{self, Shape, null_is_default},
 };
 
@@ -271,11 +273,21 @@ impl ImageConfig {
     }
 
     /// Checks that there is one DiffID for each of a manifest's `layers` (threat 54): with fewer or more, readers that count differently
-    /// see different images.
+    /// see different images. And that they are layers: image-spec (config.md, `rootfs`) has every reader refuse another type.
     ///
     /// # Errors
-    /// [`Error::Document`] with both numbers.
+    /// [`Error::Document`] with both numbers, or the type.
     pub fn check_layers(&self, layers: usize) -> Result<(), Error> {
+        let kind = self.fields.rootfs.kind.as_str();
+        if kind != "layers" {
+            return Err(Error::document(
+                "image config",
+                format!(
+                    "its rootfs is of type \"{}\" and must be of type \"layers\"",
+                    shown(kind)
+                ),
+            ));
+        }
         let diff_ids = self.diff_ids().len();
         if diff_ids != layers {
             return Err(Error::document(

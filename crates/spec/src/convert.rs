@@ -6,7 +6,9 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Annotations, Descriptor, Digest, Document, Error, Index, MediaType, rewrite::put_media_type};
+use crate::{
+    Annotations, Descriptor, Digest, Document, Error, Index, MediaType, error::shown, rewrite::put_media_type,
+};
 
 /// In whose form a document is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -318,7 +320,10 @@ fn blob_type(format: Format, place: usize, child: &Descriptor) -> Result<MediaTy
     if format == Format::Docker && place == 0 && !media_type.is_image_config() {
         return Err(refused(
             format,
-            format!("its config is of type {media_type}, so it is an artifact and no image; copy it as oci"),
+            format!(
+                "its config is of type {}, so it is an artifact and no image; copy it as oci",
+                shown(media_type.as_str())
+            ),
         ));
     }
     let converted = media_type.in_format(format);
@@ -332,9 +337,10 @@ fn blob_type(format: Format, place: usize, child: &Descriptor) -> Result<MediaTy
             refused(
                 format,
                 format!(
-                    "layer {} ({}) is of type {media_type}; {advice}",
+                    "layer {} ({}) is of type {}; {advice}",
                     place.saturating_sub(1),
-                    child.digest
+                    child.digest,
+                    shown(media_type.as_str())
                 ),
             )
         })
@@ -351,7 +357,12 @@ fn check_list_child(place: usize, child: &Descriptor) -> Result<(), Error> {
     match &child.media_type {
         MediaType::DockerManifest => {}
         kind if kind.is_index() => return refuse("is an index, which a manifest list cannot hold; copy it as oci"),
-        kind => return refuse(&format!("is of type {kind} and was not converted; copy it as oci")),
+        kind => {
+            return refuse(&format!(
+                "is of type {} and was not converted; copy it as oci",
+                shown(kind.as_str())
+            ));
+        }
     }
     if child.platform.is_none() {
         return refuse("has no platform, which a manifest list must give; copy it as oci, or annotate it first");

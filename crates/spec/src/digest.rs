@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize, de};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// The longest digest of the algorithms that we know, in bytes.
@@ -228,8 +228,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let input = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        input.parse().map_err(de::Error::custom)
+        crate::json::parsed(deserializer, "a digest", str::parse)
     }
 }
 

@@ -52,6 +52,15 @@ pub enum Error {
 /// The most characters of an input that an error repeats: what arrived may be an enemy's, and long.
 const SHOWN: usize = 300;
 
+/// As much of `text`, which arrived, as an error repeats, with what is no visible character escaped.
+pub(crate) fn shown(text: &str) -> String {
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().collect(),
+        false => String::from(c),
+    };
+    text.chars().take(SHOWN).map(escaped).collect()
+}
+
 impl Error {
     pub(crate) fn reference(input: &str, reason: impl Into<String>) -> Self {
         Self::Reference {

@@ -4,9 +4,9 @@
 //! `convert`.
 
 use bytes::Bytes;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use crate::{Annotations, Descriptor, Digest, Error, Format, MediaType, json};
+use crate::{Annotations, Descriptor, Digest, Error, Format, MediaType, error::shown, json};
 
 /// The most manifests that an index may list, and the most layers that a manifest may have.
 pub const MAX_CHILDREN: usize = 10_000;
@@ -101,6 +101,7 @@ struct ManifestFields {
     #[serde(default, deserialize_with = "json::null_is_default")]
     layers: Vec<Descriptor>,
     subject: Option<Descriptor>,
+    #[serde(default, deserialize_with = "json::empty_is_absent")]
     artifact_type: Option<String>,
     #[serde(default, deserialize_with = "json::null_is_default")]
     annotations: Annotations,
@@ -112,6 +113,7 @@ struct IndexFields {
     #[serde(default, deserialize_with = "json::null_is_default")]
     manifests: Vec<Descriptor>,
     subject: Option<Descriptor>,
+    #[serde(default, deserialize_with = "json::empty_is_absent")]
     artifact_type: Option<String>,
     #[serde(default, deserialize_with = "json::null_is_default")]
     annotations: Annotations,
@@ -123,9 +125,16 @@ struct IndexFields {
 struct Head {
     schema_version: Option<u64>,
     media_type: Option<MediaType>,
-    manifests: Option<IgnoredAny>,
+    /// Whether there is something, where the key is at all: an empty list is `null` to Go's writers.
+    #[serde(default, deserialize_with = "stated")]
+    manifests: Option<Option<IgnoredAny>>,
     layers: Option<IgnoredAny>,
     config: Option<IgnoredAny>,
+}
+
+/// Tells a key whose value is `null` from one that is absent.
+fn stated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<IgnoredAny>>, D::Error> {
+    Option::<IgnoredAny>::deserialize(deserializer).map(Some)
 }
 
 impl Document {
@@ -258,7 +267,8 @@ impl Head {
     /// What the document is, if all that tells it agrees.
     fn kind(&self, expected: Option<&MediaType>) -> Result<MediaType, Error> {
         let invalid = |reason: String| Err(Error::document("manifest", reason));
-        let stated = self.media_type.as_ref();
+        // Empty is absent, as Go's readers have it.
+        let stated = self.media_type.as_ref().filter(|stated| !stated.as_str().is_empty());
         if self.schema_version == Some(1) || stated.or(expected).is_some_and(MediaType::is_schema1) {
             return Err(Error::Unsupported {
                 what: "Docker's schema 1".to_owned(),
@@ -269,7 +279,7 @@ impl Head {
             && !stated.is_document()
         {
             return Err(Error::Unsupported {
-                what: format!("a manifest of type {stated}"),
+                what: format!("a manifest of type {}", shown(stated.as_str())),
                 advice: "OCI manifests and indexes and Docker's schema 2 are".to_owned(),
             });
         }
@@ -288,17 +298,18 @@ impl Head {
             ));
         }
         let image = self.layers.is_some() || self.config.is_some();
-        if self.manifests.is_some() && image {
+        let manifests = matches!(self.manifests, Some(Some(_)));
+        if manifests && image {
             return invalid(
                 "it has both manifests and config or layers, so different readers would see different images"
                     .to_owned(),
             );
         }
         match stated.or(expected) {
-            Some(kind) if kind.is_index() && image => invalid(format!("it is a {kind}, but has config or layers")),
-            Some(kind) if !kind.is_index() && self.manifests.is_some() => {
-                invalid(format!("it is a {kind}, but has manifests"))
+            Some(kind) if kind.is_index() && image => {
+                invalid(format!("it is of type {kind}, but has config or layers"))
             }
+            Some(kind) if !kind.is_index() && manifests => invalid(format!("it is of type {kind}, but has manifests")),
             Some(kind) => Ok(kind.clone()),
             None if image => Ok(MediaType::OciManifest),
             None if self.manifests.is_some() => Ok(MediaType::OciIndex),

@@ -128,7 +128,6 @@ impl Serialize for MediaType {
 
 impl<'de> Deserialize<'de> for MediaType {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Ok(text.as_ref().into())
+        crate::json::parsed(deserializer, "a media type", str::parse)
     }
 }

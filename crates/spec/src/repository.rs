@@ -6,7 +6,7 @@
 
 use std::{borrow::Borrow, fmt, net::Ipv6Addr, str::FromStr};
 
-use serde::{Deserialize, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Error};
 
@@ -178,8 +178,7 @@ impl Serialize for Tag {
 
 impl<'de> Deserialize<'de> for Tag {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        crate::json::parsed(deserializer, "a tag", str::parse)
     }
 }
 

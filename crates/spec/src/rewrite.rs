@@ -123,11 +123,7 @@ impl Document {
             if self.list_len() == 0 {
                 return editor.set_after(&[list.into()], before(&DOCUMENT_ORDER, list), added);
             }
-            // From the last to the first, so that each stands before the one put in ahead of it.
-            added
-                .iter()
-                .rev()
-                .try_for_each(|child| editor.insert(&[list.into(), place.into()], child))
+            editor.insert(&[list.into(), place.into()], added)
         })
     }
 

@@ -60,6 +60,7 @@ fn threat_53_what_readers_would_see_differently_is_refused() {
         ),
         ("{\"layer\u{17f}\":[]}".into(), "differs from \"layers\" in case alone"),
         ("{\"s\u{212a}y\":[]}".into(), "differs from \"sky\" in case alone"),
+        (b"{\"layers\":[[1]]}".into(), "an array stands where an object must"),
         (deep(MAX_DEPTH).into(), "nested deeper than the limit of 64 levels"),
         (deep(1_000_000).into(), "nested deeper than the limit of 64 levels"),
         (
@@ -230,7 +231,7 @@ fn a_new_key_finds_its_place() {
 #[test]
 fn elements_are_inserted_and_appended() {
     let raw = "{\"l\":[\n  1,\n  2\n]}";
-    let insert = |place: usize| edit(raw, |editor| editor.insert(&["l".into(), place.into()], &0).unwrap());
+    let insert = |place: usize| edit(raw, |editor| editor.insert(&["l".into(), place.into()], &[0]).unwrap());
     assert_eq!(insert(0), "{\"l\":[\n  0,\n  1,\n  2\n]}");
     assert_eq!(insert(1), "{\"l\":[\n  1,\n  0,\n  2\n]}");
     assert_eq!(insert(2), "{\"l\":[\n  1,\n  2,\n  0\n]}");
@@ -276,8 +277,8 @@ fn a_path_that_leads_nowhere_is_an_error() {
         assert!(editor.set(path, &0).is_err(), "{path:?}");
     }
     assert!(editor.remove(&["a".into(), "b".into()]).is_err());
-    assert!(editor.insert(&["l".into(), 2.into()], &0).is_err());
-    assert!(editor.insert(&["a".into()], &0).is_err());
+    assert!(editor.insert(&["l".into(), 2.into()], &[0]).is_err());
+    assert!(editor.insert(&["a".into()], &[0]).is_err());
     let error = editor.set(&["l".into(), 2.into()], &0).unwrap_err().to_string();
     assert_eq!(error, "not a valid JSON document: there is no place [\"l\", 2] in it");
     assert_eq!(editor.finish(), "{\"a\":1,\"l\":[0]}");

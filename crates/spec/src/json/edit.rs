@@ -97,11 +97,11 @@ impl Editor {
         })
     }
 
-    /// Puts `value` into an array before the element that `path` names, or at the end where it names the place behind the last.
+    /// Puts `values` into an array before the element that `path` names, or at the end where it names the place behind the last.
     ///
     /// # Errors
     /// [`Error::Json`] where the path leads to no place of an array.
-    pub fn insert<T: Serialize + ?Sized>(&mut self, path: &[Step<'_>], value: &T) -> Result<(), Error> {
+    pub fn insert<T: Serialize>(&mut self, path: &[Step<'_>], values: &[T]) -> Result<(), Error> {
         let Some((Step::At(place), parent)) = path.split_last() else {
             return Err(no_such(path));
         };
@@ -109,7 +109,7 @@ impl Editor {
         let style = self.style.clone();
         match self.container(parent, true)? {
             Some(container) if !container.object && *place <= container.entries.len() => {
-                container.insert(*place, None, value, &style, depth)
+                container.insert_all(*place, values, &style, depth)
             }
             _ => Err(no_such(path)),
         }
@@ -393,6 +393,40 @@ impl Container {
             trail,
         };
         self.entries.insert(place, entry);
+        Ok(())
+    }
+
+    /// Inserts elements into an array. The first and the last find their white space by [`Self::insert`]; the others stand between two,
+    /// and go in at once, for each insertion moves all that is behind it.
+    fn insert_all<T: Serialize>(
+        &mut self,
+        place: usize,
+        values: &[T],
+        style: &Style,
+        depth: usize,
+    ) -> Result<(), Error> {
+        let (first, others) = match values {
+            [] => return Ok(()),
+            [only] => return self.insert(place, None, only, style, depth),
+            [first, others @ .., last] => {
+                self.insert(place, None, last, style, depth)?;
+                (first, others)
+            }
+        };
+        self.insert(place, None, first, style, depth)?;
+        let lead = self.entries[place + 1].lead.clone();
+        let entry = |value| {
+            Ok(Entry {
+                value: Node::Text(style.render(value, &lead, depth + 1)?),
+                lead: lead.clone(),
+                key: Bytes::new(),
+                name: String::new(),
+                colon: Bytes::new(),
+                trail: Bytes::new(),
+            })
+        };
+        let entries: Vec<Entry> = others.iter().map(entry).collect::<Result<_, Error>>()?;
+        self.entries.splice(place + 1..place + 1, entries);
         Ok(())
     }
 

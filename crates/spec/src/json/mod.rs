@@ -28,7 +28,7 @@ pub const MAX_KEYS: usize = 1 << 16;
 pub enum Shape {
     /// Anything, such as a map whose keys are a user's: annotations, labels, ports.
     Any,
-    /// An object whose listed keys have a meaning. Others may stand there too.
+    /// An object whose listed keys have a meaning. Others may stand there too, but no array in its place.
     Object(&'static [(&'static str, Shape)]),
     /// An array of things of one shape.
     Array(&'static Shape),
@@ -61,7 +61,8 @@ fn folds_to(key: &str, name: &str) -> bool {
 }
 
 /// Checks that `raw` is one JSON object, not larger than [`MAX_DOCUMENT`], UTF-8 throughout, not nested deeper than [`MAX_DEPTH`], with
-/// no more than [`MAX_KEYS`] keys in an object and none of them twice, and without a key that differs from one of `shape` in case alone.
+/// no more than [`MAX_KEYS`] keys in an object and none of them twice, and of the `shape`: no array where it has an object,
+/// and no key that differs from one of its own in case alone.
 ///
 /// It takes time and memory proportional to the size.
 ///
@@ -146,7 +147,9 @@ impl<'de> Visitor<'de> for Strict {
         let depth = self.deeper()?;
         let shape = match self.shape {
             Shape::Array(shape) => *shape,
-            Shape::Any | Shape::Object(_) => Shape::Any,
+            Shape::Any => Shape::Any,
+            // A derived reader would take its elements for the fields in their order; Go's refuses it.
+            Shape::Object(_) => return Err(de::Error::custom("an array stands where an object must")),
         };
         while sequence.next_element_seed(Strict { shape, depth })?.is_some() {}
         Ok(())
@@ -201,6 +204,41 @@ impl<'de> Deserialize<'de> for Key<'de> {
 
         deserializer.deserialize_str(KeyVisitor)
     }
+}
+
+/// Reads a string by `parse`, which sees it where it stands: an index has tens of thousands of digests and media types.
+pub(crate) fn parsed<'de, D, T, E>(
+    deserializer: D,
+    expected: &str,
+    parse: fn(&str) -> Result<T, E>,
+) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    E: fmt::Display,
+{
+    struct Parsed<'a, T, E> {
+        expected: &'a str,
+        parse: fn(&str) -> Result<T, E>,
+    }
+
+    impl<T, E: fmt::Display> Visitor<'_> for Parsed<'_, T, E> {
+        type Value = T;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str(self.expected)
+        }
+
+        fn visit_str<F: de::Error>(self, text: &str) -> Result<T, F> {
+            (self.parse)(text).map_err(F::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Parsed { expected, parse })
+}
+
+/// Reads `""` as absent, as Go's `omitempty` has it.
+pub(crate) fn empty_is_absent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
 }
 
 /// Reads what [`check`] let pass into a type; `what` names the document in the error.
