@@ -12,7 +12,7 @@ use crate::{
     output,
     places::{Places, reference},
     settings::Settings,
-    template,
+    template::{self, value::Value},
 };
 
 /// What skopeo prints, in its order.
@@ -23,7 +23,7 @@ struct Inspected {
     name: String,
     digest: String,
     repo_tags: Vec<String>,
-    created: Option<String>,
+    created: Option<Created>,
     docker_version: String,
     labels: Option<Annotations>,
     architecture: String,
@@ -31,6 +31,16 @@ struct Inspected {
     layers: Vec<String>,
     layers_data: Vec<Layer>,
     env: Option<Vec<String>>,
+}
+
+/// A moment, which JSON has as text.
+#[derive(Clone, Copy)]
+struct Created(Timestamp);
+
+impl Serialize for Created {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 #[derive(Serialize)]
@@ -41,6 +51,41 @@ struct Layer {
     digest: String,
     size: u64,
     annotations: Option<Annotations>,
+}
+
+impl Inspected {
+    /// The same for a template: Go's names, which are those of the JSON here.
+    fn value(&self) -> Result<Value, Failure> {
+        let layer = |layer: &Layer| {
+            let fields = vec![
+                ("MIMEType", Value::text(layer.media_type.to_string())),
+                ("Digest", Value::digest(&layer.digest)),
+                ("Size", Value::Int(i64::try_from(layer.size).unwrap_or(i64::MAX))),
+                ("Annotations", Value::map(layer.annotations.as_ref())),
+            ];
+            Ok(Value::structure("types.ImageInspectLayer", fields, as_json(layer)?))
+        };
+        let layers: Result<Vec<Value>, Failure> = self.layers_data.iter().map(layer).collect();
+        let fields = vec![
+            ("Name", Value::text(&self.name)),
+            ("Tag", Value::text("")),
+            ("Digest", Value::digest(&self.digest)),
+            ("RepoTags", Value::texts(Some(&self.repo_tags))),
+            ("Created", Value::time(self.created.map(|created| created.0))),
+            ("DockerVersion", Value::text(&self.docker_version)),
+            ("Labels", Value::map(self.labels.as_ref())),
+            ("Architecture", Value::text(&self.architecture)),
+            ("Os", Value::text(&self.os)),
+            ("Layers", Value::texts(Some(&self.layers))),
+            ("LayersData", Value::list(layers?)),
+            ("Env", Value::texts(self.env.as_deref())),
+        ];
+        Ok(Value::structure("inspect.Output", fields, as_json(self)?))
+    }
+}
+
+fn as_json<T: Serialize>(value: &T) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// An image that was found: what its name points at, and the one image of that for a machine.
@@ -101,16 +146,19 @@ pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<
     if arguments.raw {
         return output::document(config.raw());
     }
-    let format = arguments.format.as_deref().filter(|format| *format != "json");
+    let format = arguments
+        .format
+        .as_deref()
+        .filter(|format| !format.is_empty() && !template::is_json(format));
     if arguments.config {
         return match format {
-            Some(format) => template::config(format, &config),
+            Some(format) => template::print(format, Value::config(&config)?),
             None => output::line(&config.to_go_json("    ")?),
         };
     }
     let inspected = inspect(&*source, &place, arguments.no_tags, &found, &config).await?;
     match format {
-        Some(format) => template::print(format, &inspected),
+        Some(format) => template::print(format, inspected.value()?),
         None => output::json(&inspected),
     }
 }
@@ -151,7 +199,7 @@ async fn inspect(
         name,
         digest: found.top.digest.to_string(),
         repo_tags,
-        created: created.map(|created| created.to_string()),
+        created: created.map(Created),
         docker_version: fields.docker_version.clone(),
         labels: fields.config.labels.clone(),
         architecture: fields.architecture.clone(),
