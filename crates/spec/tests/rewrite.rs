@@ -122,7 +122,7 @@ fn what_cannot_be_rewritten_is_refused() {
     let error = index.insert(3, &index.children()).unwrap_err().to_string();
     assert_eq!(error, "not a valid edit: there is no place 3 among 2 manifests");
     let blob = Descriptor::of(MediaType::OciConfig, b"{}");
-    let manifest = teu_spec::Manifest::build(Format::Oci, &blob, &[blob.clone()]).unwrap();
+    let manifest = teu_spec::Manifest::build(Format::Oci, &blob, std::slice::from_ref(&blob)).unwrap();
     let error = manifest.rewrite(&[None, Some(blob.clone())]).unwrap_err().to_string();
     assert_eq!(error, "not a valid edit: a manifest's config cannot be dropped");
     let docker = teu_spec::Manifest::build(Format::Docker, &blob, &[]).unwrap();
@@ -212,7 +212,7 @@ fn annotations_are_set_and_removed() {
 #[test]
 fn subject_and_artifact_type_find_their_places() {
     let blob = Descriptor::of(MediaType::OciEmpty, b"{}");
-    let plain = teu_spec::Manifest::build(Format::Oci, &blob, &[blob.clone()]).unwrap();
+    let plain = teu_spec::Manifest::build(Format::Oci, &blob, std::slice::from_ref(&blob)).unwrap();
     let typed = plain.with_artifact_type(Some("a/b")).unwrap();
     let about = typed.with_subject(Some(&blob)).unwrap();
     let about = annotate(&about, &[("k", Some("v"))]).unwrap();
