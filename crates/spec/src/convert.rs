@@ -66,6 +66,44 @@ pub enum LayerCompression {
     Zstd,
 }
 
+impl LayerCompression {
+    /// The name that skopeo's `--dest-compress-format` has for it; `none` where it is not compressed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl fmt::Display for LayerCompression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for LayerCompression {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "none" => Ok(Self::None),
+            "gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            "zstd:chunked" => Err(Error::Unsupported {
+                what: "writing zstd:chunked".to_owned(),
+                advice: "use zstd, which every reader of zstd:chunked takes".to_owned(),
+            }),
+            _ => Err(Error::Unsupported {
+                what: format!("the compression {name:?}"),
+                advice: "gzip, zstd and none are".to_owned(),
+            }),
+        }
+    }
+}
+
 struct LayerType {
     oci: MediaType,
     docker: Option<MediaType>,

@@ -164,6 +164,19 @@ impl From<std::io::Error> for Error {
     }
 }
 
+impl From<teu_archive::Error> for Error {
+    fn from(error: teu_archive::Error) -> Self {
+        use teu_archive::ErrorKind as Archive;
+        let kind = match error.kind() {
+            Archive::Malformed | Archive::Truncated => ErrorKind::Invalid,
+            Archive::Limit { .. } => ErrorKind::TooLarge,
+            Archive::Unsupported => ErrorKind::Unsupported,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
 impl From<teu_spec::Error> for Error {
     fn from(error: teu_spec::Error) -> Self {
         let kind = match error {

@@ -93,6 +93,8 @@ pub struct Node<'a> {
     pub position: Position,
     /// How many documents it stands in; the root in none.
     pub depth: usize,
+    /// Whether it is a blob of an image, which has an image's config, and not of an artifact, whose blobs can be anything.
+    pub in_image: bool,
 }
 
 /// What stands for content when it was visited: the part of a descriptor that is not its parent's to say.
@@ -200,8 +202,12 @@ pub struct Fold<'a> {
     manifest_bytes: AtomicU64,
 }
 
-/// One content in one role. What it is said to be is part of it: a layer may come to another end than the same bytes as a config.
-type Key = (Position, Digest, MediaType);
+/// One content in one role. What it is said to be is part of it: a layer may come to another end than the same bytes as a config, or in
+/// an artifact.
+type Key = (Place, Digest, MediaType);
+
+/// A position, and whether it is in an image.
+type Place = (Position, bool);
 
 /// One content's visit, which all that come to it wait for.
 struct Flight {
@@ -237,24 +243,25 @@ impl<'a> Fold<'a> {
     /// # Errors
     /// As [`fold`].
     pub async fn visit(&self, root: &Descriptor) -> Result<Option<Descriptor>> {
-        self.come_to(root, Position::Manifest, 0, None).await
+        self.come_to(root, (Position::Manifest, false), 0, None).await
     }
 
     fn come_to<'b>(
         &'b self,
         descriptor: &'b Descriptor,
-        position: Position,
+        (position, in_image): Place,
         depth: usize,
         path: Option<&'b Path<'b>>,
     ) -> BoxFuture<'b, Result<Option<Descriptor>>> {
         async move {
-            let flight = self.flight(descriptor, position)?;
+            let flight = self.flight(descriptor, (position, in_image))?;
             // Whoever comes first does the work. A waiter holds nothing that the work needs: no permit, and no document but its ancestors'.
             let outcome = flight.outcome.get_or_try_init(|| async {
                 let node = Node {
                     descriptor,
                     position,
                     depth,
+                    in_image,
                 };
                 match position {
                     Position::Manifest => self.manifest(node, path).await,
@@ -322,13 +329,14 @@ impl<'a> Fold<'a> {
         here: &Path<'_>,
     ) -> Result<Vec<Option<Descriptor>>> {
         let children = document.children();
+        let in_image = matches!(document, Document::Manifest(manifest) if manifest.config.media_type.is_image_config());
         let mut outcomes = Vec::with_capacity(children.len());
         let mut visits = Vec::new();
         for (place, (child, step)) in children.iter().zip(steps).enumerate() {
             outcomes.push((*step != Step::Drop).then(|| child.clone()));
             if *step == Step::Walk {
-                let position = Position::of_child(document, place);
-                let visit = self.come_to(child, position, node.depth + 1, Some(here));
+                let place_there = (Position::of_child(document, place), in_image);
+                let visit = self.come_to(child, place_there, node.depth + 1, Some(here));
                 visits.push(visit.map(move |outcome| (place, outcome)));
             }
         }
@@ -345,7 +353,7 @@ impl<'a> Fold<'a> {
         Ok(outcomes)
     }
 
-    fn flight(&self, descriptor: &Descriptor, position: Position) -> Result<Arc<Flight>> {
+    fn flight(&self, descriptor: &Descriptor, place: Place) -> Result<Arc<Flight>> {
         let limit = self.limits.nodes;
         let edges = limit.saturating_mul(EDGES_PER_NODE);
         if self.edges.fetch_add(1, Ordering::Relaxed) >= edges {
@@ -353,7 +361,7 @@ impl<'a> Fold<'a> {
         }
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         let count = flights.len();
-        match flights.entry((position, descriptor.digest, descriptor.media_type.clone())) {
+        match flights.entry((place, descriptor.digest, descriptor.media_type.clone())) {
             Entry::Vacant(_) if count >= limit => {
                 Err(too_large("nodes", limit, "manifests and blobs", &descriptor.digest))
             }

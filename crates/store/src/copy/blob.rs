@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
-use teu_spec::Descriptor;
+use teu_spec::{Descriptor, Digest};
 
+use super::recompress::Threads;
 use crate::{
-    Error, ErrorKind, Event, Events, Expected, FetchOptions, How, Intent, Origin, Reader, Result, Role, Side, Source,
-    SourceExt, Target, task::Tasks,
+    Committed, Error, ErrorKind, Event, Events, Expected, FetchOptions, How, Intent, Origin, Reader, Result, Role,
+    Side, Source, SourceExt, Target, task::Tasks,
 };
 
 /// Bytes between two reports of progress.
@@ -26,12 +28,20 @@ pub(super) struct Ends {
     pub(super) mount_from: Option<String>,
     pub(super) trust: bool,
     pub(super) events: Events,
+    /// The threads that layers are compressed on.
+    pub(super) threads: Threads,
     /// The blobs that are copied in tasks of their own.
     pub(super) tasks: Tasks,
 }
 
 impl Ends {
-    pub(super) fn new(source: Arc<dyn Source>, target: Arc<dyn Target>, trust: bool, events: Events) -> Self {
+    pub(super) fn new(
+        source: Arc<dyn Source>,
+        target: Arc<dyn Target>,
+        trust: bool,
+        threads: Threads,
+        events: Events,
+    ) -> Self {
         let mount_from = mount_from(source.origin(), &*target);
         // Only what lies here can be trusted, and only because a person said so.
         let trust = trust && source.local().is_some();
@@ -41,6 +51,7 @@ impl Ends {
             mount_from,
             trust,
             events,
+            threads,
             tasks: Tasks::default(),
         }
     }
@@ -70,13 +81,18 @@ impl Ends {
     }
 
     /// Whether the target has a blob. What it has of another size is broken, and is written again.
-    async fn has(&self, blob: &Descriptor) -> Result<bool> {
+    pub(super) async fn has(&self, blob: &Descriptor) -> Result<bool> {
+        Ok(self.size_of(&blob.digest).await? == Some(blob.size))
+    }
+
+    /// The size of a blob that the target has.
+    pub(super) async fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
         let Some(readable) = self.target.readable() else {
-            return Ok(false);
+            return Ok(None);
         };
-        let found = readable.stat(Role::Blob, &blob.digest, Intent::Write).await;
+        let found = readable.stat(Role::Blob, digest, Intent::Write).await;
         let found = found.map_err(|error| error.on(Side::Destination))?;
-        Ok(found.is_some_and(|found| found.size == blob.size))
+        Ok(found.map(|found| found.size))
     }
 
     /// Whether the target took over the source's file.
@@ -99,10 +115,23 @@ impl Ends {
     }
 
     async fn stream(&self, blob: &Descriptor) -> Result<()> {
-        let mut reader = self.open(blob).await.map_err(|error| error.on(Side::Source))?;
-        let ingest = self.target.ingest(Expected::verified(blob)).await;
-        let mut ingest = ingest.map_err(|error| error.on(Side::Destination))?;
+        let reader = self.open(blob).await.map_err(|error| error.on(Side::Source))?;
         let mut progress = Progress::new(&self.events, blob);
+        self.pour(reader, Expected::verified(blob), |count| progress.add(count))
+            .await?;
+        Ok(())
+    }
+
+    /// Writes all that a reader gives, and tells how much as it goes.
+    pub(super) async fn pour(
+        &self,
+        mut reader: Reader,
+        expected: Expected,
+        mut progress: impl FnMut(usize) + Send,
+    ) -> Result<Committed> {
+        let digest = expected.digest;
+        let ingest = self.target.ingest(expected).await;
+        let mut ingest = ingest.map_err(|error| error.on(Side::Destination))?;
         while let Some(bytes) = reader.next().await {
             let bytes = match bytes {
                 Ok(bytes) => bytes,
@@ -113,12 +142,23 @@ impl Ends {
                     return Err(error);
                 }
             };
-            progress.add(bytes.len());
+            progress(bytes.len());
             ingest.write(bytes).await.map_err(|error| error.on(Side::Destination))?;
         }
-        let committed = ingest.commit(Some(blob.digest)).await;
-        committed.map_err(|error| error.on(Side::Destination))?;
-        Ok(())
+        let committed = ingest.commit(digest).await;
+        committed.map_err(|error| error.on(Side::Destination))
+    }
+
+    /// A small blob, from here if it is here, so that a registry need not be asked.
+    pub(super) async fn small_blob(&self, blob: &Descriptor) -> Result<Bytes> {
+        if let Some(here) = self.target.readable()
+            && here.origin().is_none()
+            && self.source.origin().is_some()
+            && let Ok(content) = here.small_blob(blob).await
+        {
+            return Ok(content);
+        }
+        self.source.small_blob(blob).await
     }
 
     /// The content of a blob: checked, unless the source is trusted.
@@ -141,18 +181,20 @@ fn mount_from(source: Option<Origin>, target: &dyn Target) -> Option<String> {
 }
 
 /// Reports how far a blob is, now and then.
-pub(super) struct Progress<'a> {
-    events: &'a Events,
-    blob: &'a Descriptor,
+pub(super) struct Progress {
+    events: Events,
+    digest: Digest,
+    size: u64,
     done: u64,
     reported: u64,
 }
 
-impl<'a> Progress<'a> {
-    pub(super) fn new(events: &'a Events, blob: &'a Descriptor) -> Self {
+impl Progress {
+    pub(super) fn new(events: &Events, blob: &Descriptor) -> Self {
         Self {
-            events,
-            blob,
+            events: Arc::clone(events),
+            digest: blob.digest,
+            size: blob.size,
             done: 0,
             reported: 0,
         }
@@ -160,10 +202,10 @@ impl<'a> Progress<'a> {
 
     pub(super) fn add(&mut self, bytes: usize) {
         self.done += bytes as u64;
-        if self.done - self.reported >= REPORT || self.done == self.blob.size {
+        if self.done - self.reported >= REPORT || self.done == self.size {
             self.reported = self.done;
             (self.events)(Event::BlobProgress {
-                digest: self.blob.digest,
+                digest: self.digest,
                 done: self.done,
             });
         }

@@ -2,27 +2,48 @@
 //!
 //! Children come before parents and names last, so that an interruption, such as dropping the future, leaves at most content that nothing
 //! names. Nothing is copied that is there already, and no byte changes unless that was asked for or the target takes no other form.
+//!
+//! # Recompression
+//!
+//! [`Options::recompress`] says which compression layers get, and a target that keeps [only uncompressed layers](crate::Takes) gets those
+//! whatever it says. A layer that changes is decoded, and its content must be the DiffID in the image's config, one for each layer: what is
+//! not is an error, and nothing of it stays. Its media type and its digest change, and with them the manifests above it; the config stays.
+//! Of the layer's annotations those go that are about its old bytes, with a warning: the tables of contents of `zstd:chunked` and eStargz.
+//! So does an index's word that an image has zstd layers, where it has not. What buildkit attests of an image follows it to its new digest,
+//! with a warning, as the attestation itself still names the old one.
+//!
+//! Docker's form has no zstd, so manifests become OCI's for it; where they must be Docker's it is an error.
+//!
+//! The same copy again finds out by questions alone that nothing is to be done where layers were decompressed, as the config knows what
+//! comes of that, or where the copies share [`Recompress::known`], in one process or, if the program keeps it, over several. Otherwise
+//! the layers are compressed again, to the same bytes. A manifest at the target is no answer: it says which layers it has, but not that
+//! these hold what the source's do.
 
 mod blob;
 mod choose;
+mod recompress;
 mod referrers;
 mod visit;
 
 use std::{
     collections::HashMap,
+    num::NonZeroUsize,
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use teu_spec::{Descriptor, Digest, Document, Format, Pick};
+use teu_spec::{Descriptor, Digest, Document, Format, LayerCompression, Pick};
 
 pub use choose::{Which, choose_image};
 pub(crate) use choose::{descend, selected};
+pub(crate) use recompress::follow;
+pub use recompress::{Layers, Recompress, Recompressed};
 
 use crate::{
-    ErrorKind, Event, Events, Expect, Intent, Result, Role, Side, Source, Target,
+    Error, ErrorKind, Event, Events, Expect, Intent, Result, Role, Side, Source, Takes, Target,
     graph::{Fold, Limits},
 };
 use blob::Ends;
+use recompress::Threads;
 use visit::{Copier, Known, Tally};
 
 /// How a copy is done.
@@ -36,6 +57,8 @@ pub struct Options {
     pub preserve_digests: bool,
     /// The form of the manifests; none keeps theirs where the target takes it.
     pub format: Option<Format>,
+    /// The compression of layers; none keeps theirs.
+    pub recompress: Option<Recompress>,
     /// Whether non-distributable layers are copied, instead of being named by their `urls` alone.
     pub foreign: bool,
     /// Whether content that lies in a local source is taken without checking it.
@@ -55,6 +78,7 @@ impl Default for Options {
             referrers: false,
             preserve_digests: false,
             format: None,
+            recompress: None,
             foreign: false,
             trust_source: false,
             expect: Expect::Any,
@@ -120,20 +144,24 @@ pub async fn copy_descriptor(
         Which::One(platform) => choose::descend(&*source, top, platform, options.limits).await?,
         _ => (top.clone(), Vec::new()),
     };
+    let recompress = wanted(options, target.takes(), events)?;
     let ends = Ends::new(
         Arc::clone(&source),
         Arc::clone(&target),
         options.trust_source,
+        Threads::new(recompress.as_ref().map_or(NonZeroUsize::MIN, |how| how.threads)),
         Arc::clone(events),
     );
     let tally = Tally::default();
     let mut copier = Copier {
         ends,
         options,
+        recompress: recompress.as_ref(),
         which: &options.which,
         names,
         known: Known::default(),
         read: Mutex::new(read.into_iter().collect::<HashMap<Digest, Document>>()),
+        diff_ids: Mutex::default(),
         tally: &tally,
     };
     if copier.is_identity() && !matches!(options.which, Which::Several { sparse: false, .. }) {
@@ -155,6 +183,35 @@ pub async fn copy_descriptor(
     })
 }
 
+/// The compression that layers get: what is asked for, or what the target takes.
+fn wanted(options: &Options, takes: Takes, events: &Events) -> Result<Option<Recompress>> {
+    let asked = options.recompress.as_ref();
+    if takes.uncompressed_only {
+        if let Some(asked) = asked
+            && asked.compression != LayerCompression::None
+        {
+            events(Event::Warning {
+                message: format!(
+                    "this destination keeps layers uncompressed, so they are not compressed with {}",
+                    asked.compression
+                ),
+            });
+        }
+        let plain = Recompress::to(LayerCompression::None);
+        return Ok(Some(Recompress {
+            limits: asked.map_or(plain.limits, |asked| asked.limits.clone()),
+            ..plain
+        }));
+    }
+    let Some(asked) = asked else { return Ok(None) };
+    asked.check()?;
+    if asked.compression == LayerCompression::Zstd && (options.format == Some(Format::Docker) || !takes.oci) {
+        let message = "Docker's form of an image (v2s2) has no zstd layers; use gzip, or copy it as oci";
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    Ok(Some(asked.clone()))
+}
+
 /// Copies what is below `root`, and what is about it: what the target's names point at then, and the referrers.
 async fn walk(source: &dyn Source, root: Descriptor, copier: &Copier<'_>) -> Result<(Descriptor, Vec<Descriptor>)> {
     let Copier { ends, options, .. } = copier;
@@ -170,7 +227,7 @@ async fn walk(source: &dyn Source, root: Descriptor, copier: &Copier<'_>) -> Res
         fold.visit(&root).await?.unwrap_or(root)
     };
     let referrers = if options.referrers {
-        referrers::copy(source, ends, options, copier.tally).await?
+        referrers::copy(source, copier).await?
     } else {
         Vec::new()
     };
@@ -182,31 +239,48 @@ async fn known(target: &dyn Target, root: &Descriptor, names: &[String]) -> Resu
     let Some(readable) = target.readable() else {
         return Ok(Known::default());
     };
-    let mut named = true;
-    let mut present = false;
-    for name in names {
-        let found = readable.resolve(&Pick::Name(name.clone())).await;
-        let here = match found {
-            Ok(found) => found.digest == root.digest,
-            // Whoever may write here and not read finds out by writing.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => false,
-            Err(error) => return Err(error.on(Side::Destination)),
-        };
-        named &= here;
-        present |= here;
-    }
+    let Named { all, any } = named(target, &root.digest, names).await?;
+    let mut present = any;
     if !present && readable.is_closed() {
         let found = readable.stat(Role::Manifest, &root.digest, Intent::Write).await;
         present = found.map_err(|error| error.on(Side::Destination))?.is_some();
     }
-    // Without a name only a registry has an image by having its manifest; others list it.
-    if names.is_empty() {
-        named = present && readable.origin().is_some();
-    }
     Ok(Known {
         complete: present && readable.is_closed(),
-        named,
+        // Without a name only a registry has an image by having its manifest; others list it.
+        named: match names {
+            [] => present && readable.origin().is_some(),
+            _ => all,
+        },
     })
+}
+
+/// How many of some names point at a manifest.
+struct Named {
+    all: bool,
+    any: bool,
+}
+
+async fn named(target: &dyn Target, digest: &Digest, names: &[String]) -> Result<Named> {
+    let mut named = Named {
+        all: !names.is_empty(),
+        any: false,
+    };
+    let Some(readable) = target.readable() else {
+        return Ok(Named { all: false, any: false });
+    };
+    for name in names {
+        let found = readable.resolve(&Pick::Name(name.clone())).await;
+        let here = match found {
+            Ok(found) => found.digest == *digest,
+            // Whoever may write here and not read finds out by writing.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => false,
+            Err(error) => return Err(error.on(Side::Destination)),
+        };
+        named.all &= here;
+        named.any |= here;
+    }
+    Ok(named)
 }
 
 #[cfg(test)]

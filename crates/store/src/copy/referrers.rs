@@ -1,38 +1,27 @@
 //! What is about an image comes along: signatures, inventories, attestations, and what is about those.
 
-use std::{collections::HashSet, sync::Mutex};
+use std::collections::HashSet;
 
 use teu_spec::{Descriptor, Digest};
 
 use super::{
-    Options, Which,
-    blob::Ends,
-    visit::{Copier, Fate, Known, Tally},
+    Which,
+    visit::{Copier, Fate},
 };
 use crate::{Browse, Error, ErrorKind, Event, Result, Side, Source, graph::Fold};
 
-/// Copies what refers to the manifests that were copied, subjects before their referrers, and gives what the target has of it.
-pub(super) async fn copy(
-    source: &dyn Source,
-    ends: &Ends,
-    options: &Options,
-    tally: &Tally,
-) -> Result<Vec<Descriptor>> {
+/// Copies what refers to the manifests that `images` copied, subjects before their referrers, and gives what the target has of it.
+pub(super) async fn copy(source: &dyn Source, images: &Copier<'_>) -> Result<Vec<Descriptor>> {
+    let Copier {
+        ends, options, tally, ..
+    } = images;
     let Some(browse) = source.browse() else {
         (ends.events)(Event::Warning {
             message: "the source cannot say what refers to an image, so nothing of that is copied".to_owned(),
         });
         return Ok(Vec::new());
     };
-    let copier = Copier {
-        ends: ends.clone(),
-        options,
-        which: &Which::All,
-        names: &[],
-        known: Known::default(),
-        read: Mutex::default(),
-        tally,
-    };
+    let copier = images.another(&Which::All);
     let fold = Fold::new(source, &copier, options.limits, options.jobs);
     let mut seen = HashSet::new();
     let mut copied = Vec::new();

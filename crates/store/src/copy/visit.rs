@@ -9,11 +9,12 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use teu_spec::{Descriptor, Digest, Document, Format};
+use teu_spec::{Descriptor, Digest, Document, Format, ImageConfig, LayerCompression, Manifest, MediaType, annotation};
 
 use super::{
-    Options, Which,
+    Options, Recompress, Which,
     blob::{Ends, of_blob},
+    recompress,
 };
 use crate::{
     BoxFuture, Error, ErrorKind, Event, How, Intent, Result, Role, Side, Source, SourceExt,
@@ -24,6 +25,8 @@ use crate::{
 pub(super) struct Copier<'a> {
     pub(super) ends: Ends,
     pub(super) options: &'a Options,
+    /// The compression that layers get.
+    pub(super) recompress: Option<&'a Recompress>,
     /// What of an index is copied.
     pub(super) which: &'a Which,
     /// The names of the root.
@@ -32,6 +35,8 @@ pub(super) struct Copier<'a> {
     pub(super) known: Known,
     /// Manifests that were read before the walk.
     pub(super) read: Mutex<HashMap<Digest, Document>>,
+    /// What layers that are recompressed must be, by what configs say.
+    pub(super) diff_ids: Mutex<HashMap<Digest, Digest>>,
     /// What was done.
     pub(super) tally: &'a Tally,
 }
@@ -76,16 +81,50 @@ impl Tally {
 }
 
 impl Copier<'_> {
+    /// A visitor of other manifests of the same copy, which get no names.
+    pub(super) fn another<'b>(&'b self, which: &'b Which) -> Copier<'b> {
+        Copier {
+            ends: self.ends.clone(),
+            options: self.options,
+            recompress: self.recompress,
+            which,
+            names: &[],
+            known: Known::default(),
+            read: Mutex::default(),
+            diff_ids: Mutex::default(),
+            tally: self.tally,
+        }
+    }
+
     /// Whether nothing that is asked for can change a manifest.
     pub(super) fn is_identity(&self) -> bool {
         let takes = self.ends.target.takes();
-        self.options.format.is_none() && takes.oci && takes.docker && !takes.uncompressed_only
+        self.options.format.is_none() && self.recompress.is_none() && takes.oci && takes.docker
     }
 
-    /// The form that a document gets.
-    fn form(&self, document: &Document) -> Result<Format> {
+    /// How an image's layer is recompressed, if it is.
+    fn recompressed(&self, layer: &Descriptor) -> Option<&Recompress> {
+        let how = self.recompress?;
+        let stays = layer.media_type.is_foreign() && !self.ends.target.takes().uncompressed_only;
+        let now = layer.media_type.layer_compression()?;
+        (!stays && how.changes(now)).then_some(how)
+    }
+
+    /// The layers of a document that are recompressed.
+    fn recompressed_of<'b>(&self, document: &'b Document) -> Vec<(usize, &'b Descriptor)> {
+        match document {
+            Document::Manifest(manifest) if manifest.config.media_type.is_image_config() => {
+                let layers = manifest.layers.iter().enumerate();
+                layers.filter(|(_, layer)| self.recompressed(layer).is_some()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The form that a document gets, which names these children.
+    fn form(&self, document: &Document, children: &[Option<Descriptor>]) -> Result<Format> {
         let takes = self.ends.target.takes();
-        let wanted = self.options.format.unwrap_or(document.format());
+        let wanted = self.options.format.unwrap_or_else(|| self.own_form(document, children));
         let taken = |format| match format {
             Format::Oci => takes.oci,
             Format::Docker => takes.docker,
@@ -105,6 +144,23 @@ impl Copier<'_> {
         }
     }
 
+    /// The form that a document has, or must have because of what it names: Docker's has no zstd.
+    fn own_form(&self, document: &Document, children: &[Option<Descriptor>]) -> Format {
+        let is_oci = match document {
+            Document::Manifest(_) => {
+                let zstd = self
+                    .recompress
+                    .is_some_and(|how| how.compression == LayerCompression::Zstd);
+                zstd && !self.recompressed_of(document).is_empty()
+            }
+            Document::Index(_) => {
+                let mut children = children.iter().flatten();
+                children.any(|child| matches!(child.media_type, MediaType::OciManifest | MediaType::OciIndex))
+            }
+        };
+        if is_oci { Format::Oci } else { document.format() }
+    }
+
     /// Refuses before any blob is copied what would be refused at the end.
     fn check(&self, node: Node<'_>, document: &Document, steps: &[Step]) -> Result<()> {
         let digest = node.descriptor.digest;
@@ -112,11 +168,14 @@ impl Copier<'_> {
             let message = format!("this destination holds single images, and {digest} is an index; choose a platform");
             return Err(Error::new(ErrorKind::Unsupported, message).on(Side::Destination));
         }
-        let format = self.form(document)?;
+        let children: Vec<_> = document.children().into_iter().map(Some).collect();
+        let format = self.form(document, &children)?;
         if !self.options.preserve_digests {
             return Ok(());
         }
-        let reason = if format != document.format() {
+        let reason = if let [(_, layer), ..] = self.recompressed_of(document)[..] {
+            format!("layer {} would have to be recompressed", layer.digest)
+        } else if format != document.format() {
             format!("it would have to be converted to {format}")
         } else if steps.contains(&Step::Drop) {
             "images would have to be dropped from it; a sparse index keeps its digest".to_owned()
@@ -148,6 +207,70 @@ impl Copier<'_> {
             .map_err(|error| error.on(Side::Source))
     }
 
+    /// Learns from an image's config what its layers must be uncompressed, where they are recompressed (threat 54).
+    async fn learn_diff_ids(&self, manifest: &Manifest, layers: &[(usize, &Descriptor)]) -> Result<()> {
+        if layers.is_empty() {
+            return Ok(());
+        }
+        let config = &manifest.config;
+        let of_config = |error: Error| {
+            error
+                .on(Side::Source)
+                .within(format!("reading config {}", config.digest))
+        };
+        let raw = self.ends.small_blob(config).await.map_err(of_config)?;
+        let read = ImageConfig::parse(raw).map_err(|error| of_config(error.into()))?;
+        read.check_layers(manifest.layers.len())
+            .map_err(|error| of_config(error.into()))?;
+        let mut known = self.diff_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, layer) in layers {
+            let diff_id = read.diff_ids()[*place];
+            let said = *known.entry(layer.digest).or_insert(diff_id);
+            if said != diff_id {
+                let message = format!(
+                    "layer {} is said to be {said} uncompressed in one place and {diff_id} in another",
+                    layer.digest
+                );
+                return Err(of_config(Error::new(ErrorKind::Mismatch, message)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the children of a document say nothing of the content that they were, where they are other content now.
+    fn follow(&self, node: Node<'_>, document: &Document, children: &mut [Option<Descriptor>]) {
+        let old = document.children();
+        let mut moved = HashMap::new();
+        for (old, new) in old.iter().zip(children.iter_mut()) {
+            let Some(new) = new.as_mut().filter(|new| new.digest != old.digest) else {
+                continue;
+            };
+            moved.insert(old.digest.to_string(), new.digest);
+            let mut dropped = recompress::drop_old(&mut new.annotations);
+            let zstd = self
+                .recompress
+                .is_none_or(|how| how.compression == LayerCompression::Zstd);
+            if !zstd && new.annotations.remove(annotation::COMPRESSION_ZSTD).is_some() {
+                dropped.push(annotation::COMPRESSION_ZSTD.to_owned());
+            }
+            if !dropped.is_empty() {
+                let (digest, dropped) = (old.digest, dropped.join(", "));
+                self.warn(format!(
+                    "{digest} is recompressed, so what was said of its bytes is left out: {dropped}"
+                ));
+            }
+        }
+        let attested = children.iter_mut().flatten();
+        let attested = attested.filter_map(|child| recompress::follow(&mut child.annotations, &moved).then_some(()));
+        let attested = attested.count();
+        if attested > 0 {
+            self.warn(format!(
+                "index {}: images change their digests, and {attested} attestations name the old ones within",
+                node.descriptor.digest
+            ));
+        }
+    }
+
     async fn manifest_exists(&self, digest: &Digest) -> Result<bool> {
         let Some(readable) = self.ends.target.readable() else {
             return Ok(false);
@@ -164,8 +287,18 @@ impl Copier<'_> {
         children: &[Option<Descriptor>],
     ) -> Result<(Document, Digest)> {
         let digest = node.descriptor.digest;
+        let form = self.form(document, children)?;
+        if form == Format::Oci
+            && document.format() == Format::Docker
+            && self.options.format.is_none()
+            && self.ends.target.takes().docker
+        {
+            self.warn(format!(
+                "manifest {digest} is converted to OCI's form, as Docker's has no zstd"
+            ));
+        }
         let (new, losses) = document
-            .convert(self.form(document)?, children)
+            .convert(form, children)
             .map_err(|error| Error::from(error).within(format!("manifest {digest}")))?;
         for loss in losses {
             self.warn(format!(
@@ -196,8 +329,11 @@ impl Copier<'_> {
             });
         };
         let is_here = self.ends.target.readable().is_some_and(|here| here.origin().is_none());
-        let skip = if is_root {
-            same && self.known.named
+        let skip = if is_root && same && self.is_identity() {
+            self.known.named
+        } else if is_root {
+            // What comes of the image is known only now, and what it names is there.
+            super::named(&*self.ends.target, &digest, names).await?.all
         } else {
             // To ask a registry costs as much as to put.
             is_here && self.manifest_exists(&digest).await?
@@ -235,10 +371,23 @@ impl Copier<'_> {
             && !blob.urls.is_empty()
             && !self.options.foreign
             && !self.ends.target.takes().uncompressed_only;
-        let how = if left_out {
-            How::LeftOut
-        } else {
-            self.ends.copy(blob).await.map_err(of_blob(blob))?
+        let recompress = match node.position {
+            Position::Layer if node.in_image => self.recompressed(blob),
+            _ => None,
+        };
+        let (how, content) = match recompress {
+            _ if left_out => (How::LeftOut, blob.into()),
+            Some(recompress) => {
+                let diff_id = {
+                    let diff_ids = self.diff_ids.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Its manifest was entered before, and the config read.
+                    diff_ids.get(&blob.digest).copied()
+                };
+                let diff_id = diff_id.expect("each layer that is recompressed has a DiffID");
+                let recompressed = self.ends.recompress(blob, recompress, &diff_id).await;
+                recompressed.map_err(of_blob(blob))?
+            }
+            None => (self.ends.copy(blob).await.map_err(of_blob(blob))?, blob.into()),
         };
         if matches!(how, How::Copied | How::Linked | How::Recompressed) {
             self.tally.blobs.fetch_add(1, Ordering::Relaxed);
@@ -248,7 +397,7 @@ impl Copier<'_> {
             digest: blob.digest,
             how,
         });
-        Ok(blob.into())
+        Ok(content)
     }
 }
 
@@ -290,6 +439,9 @@ impl Visit for Copier<'_> {
                 Document::Index(index) => self.which.steps(&node.descriptor.digest, index)?,
             };
             self.check(node, document, &steps)?;
+            if let Document::Manifest(manifest) = document {
+                self.learn_diff_ids(manifest, &self.recompressed_of(document)).await?;
+            }
             Ok(steps)
         }
         .boxed()
@@ -303,12 +455,13 @@ impl Visit for Copier<'_> {
         &'a self,
         node: Node<'a>,
         document: &'a Document,
-        children: Vec<Option<Descriptor>>,
+        mut children: Vec<Option<Descriptor>>,
     ) -> BoxFuture<'a, Result<Option<Content>>> {
         async move {
             if node.depth > 0 && !children.is_empty() && children.iter().all(Option::is_none) {
                 return Ok(None);
             }
+            self.follow(node, document, &mut children);
             let (new, digest) = self.converted(node, document, &children)?;
             self.put(node, &new, digest).await?;
             let fate = if digest == node.descriptor.digest {

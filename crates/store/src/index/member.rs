@@ -1,13 +1,13 @@
 //! What does an index list of its members? Each is copied to where the index is going to be, and described as it is there.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use teu_spec::{Annotations, Descriptor, Document, Format, ImageConfig, Platform, annotation};
 
 use super::Member;
 use crate::{
-    Error, ErrorKind, Events, Result, Side, Source, SourceExt, Target,
-    copy::{Copied, Options, Which, copy_descriptor, descend},
+    Error, ErrorKind, Event, Events, Result, Side, Source, SourceExt, Target,
+    copy::{Copied, Options, Which, copy_descriptor, descend, follow},
     graph::Step,
 };
 
@@ -80,7 +80,8 @@ impl<'a> Members<'a> {
             );
             return Err(Error::new(ErrorKind::Invalid, message).on(Side::Source));
         }
-        let mut entries = Vec::new();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut moved = HashMap::new();
         for (mut descriptor, step) in listed {
             if step == Step::Walk {
                 describe(source, &mut descriptor)
@@ -92,6 +93,9 @@ impl<'a> Members<'a> {
                     options.which = Which::All;
                 }
                 let copied = copy_descriptor(from, &descriptor, to, &[], &options, self.events).await?;
+                if copied.descriptor.digest != descriptor.digest {
+                    moved.insert(descriptor.digest.to_string(), copied.descriptor.digest);
+                }
                 descriptor.media_type = copied.descriptor.media_type.clone();
                 descriptor.digest = copied.descriptor.digest;
                 descriptor.size = copied.descriptor.size;
@@ -112,6 +116,16 @@ impl<'a> Members<'a> {
                 stated: (member.platform.clone(), stated),
                 beside: member.beside,
             });
+        }
+        for entry in &mut entries {
+            if follow(&mut entry.descriptor.annotations, &moved) {
+                let digest = entry.descriptor.digest;
+                (self.events)(Event::Warning {
+                    message: format!(
+                        "what {digest} attests is of an image that has changed, and names the old one within"
+                    ),
+                });
+            }
         }
         Ok(entries)
     }

@@ -1,6 +1,7 @@
 //! What a copy promises, between stores in memory.
 
 mod hostile;
+mod recompress;
 mod rigged;
 mod ways;
 
