@@ -181,7 +181,8 @@ fn embedded_data_goes_with_the_content_that_it_is() {
 fn annotations_are_set_and_removed() {
     let raw = r#"{"schemaVersion":2,"manifests":[],"annotations":{"b":"1","a":"2"},"x":1}"#;
     let document = parse(raw);
-    let cases: &[(&[(&str, Option<&str>)], &str)] = &[
+    type Changes = &'static [(&'static str, Option<&'static str>)];
+    let cases: [(Changes, &str); 4] = [
         (&[("a", Some("3"))], r#""annotations":{"b":"1","a":"3"},"x":1}"#),
         (&[("b", None)], r#""annotations":{"a":"2"},"x":1}"#),
         (
