@@ -80,3 +80,87 @@ fn a_truncated_stream_is_an_error_wherever_it_ends() {
         }
     }
 }
+
+#[test]
+fn levels() {
+    for (compression, good, bad) in [
+        (Compression::Gzip, &[0, 1, 6, 9][..], &[-1, 10][..]),
+        (Compression::Zstd, &[-7, 1, 3, 12], &[-8, 23]),
+    ] {
+        let content = content((1 << 20) + 5);
+        for &level in good {
+            let bytes = encode(&content, compression, Some(level), 2, 1 << 16);
+            assert!(decode(&bytes, compression).unwrap() == content, "{compression} {level}");
+        }
+        for &level in bad {
+            let error = Encoder::new(Vec::new(), compression, Some(level)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{compression} {level}");
+        }
+    }
+    assert!(Encoder::new(Vec::new(), Compression::None, Some(1)).is_err());
+}
+
+#[test]
+fn a_gzip_header_tells_nothing() {
+    assert_eq!(
+        encode(b"", Compression::Gzip, None, 1, 1)[..10],
+        *b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    );
+}
+
+#[test]
+fn what_is_detected() {
+    for (bytes, compression) in [
+        (&b""[..], Compression::None),
+        (b"\x1f", Compression::None),
+        (b"plain", Compression::None),
+        (b"\x1f\x8b\x08", Compression::Gzip),
+        (b"\x28\xb5\x2f\xfd", Compression::Zstd),
+        (b"\x5a\x2a\x4d\x18", Compression::Zstd),
+    ] {
+        assert_eq!(Compression::of(bytes), compression);
+        assert_eq!(
+            Decoder::detect(bytes, Limits::default()).unwrap().compression(),
+            compression
+        );
+    }
+    for bytes in [&b"\xfd7zXZ\0...."[..], b"BZh91AY&SY...."] {
+        let error = Decoder::detect(bytes, Limits::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    }
+}
+
+#[test]
+fn a_sink_that_fails_ends_the_encoding() {
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let content = content(6 << 20);
+    for compression in BOTH {
+        for threads in [1, 2] {
+            let threads = NonZeroUsize::new(threads).unwrap();
+            let mut encoder = Encoder::with_threads(Full(10_000), compression, None, threads).unwrap();
+            let mut failed = encoder.write_all(&content).err();
+            if failed.is_none() {
+                failed = encoder.write_all(&content).err();
+            }
+            assert_eq!(failed.map(|error| error.kind()), Some(std::io::ErrorKind::StorageFull));
+            assert!(encoder.write_all(b"more").is_err());
+            assert!(encoder.finish().is_err());
+        }
+    }
+}
+
+#[test]
+fn codecs_move_between_threads() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Decoder<std::fs::File>>();
+    moves::<Encoder<std::fs::File>>();
+}

@@ -300,3 +300,131 @@ fn pop(key: &mut Vec<u8>) -> Option<()> {
     key.truncate(key.iter().rposition(|&byte| byte == b'/').unwrap_or(0));
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::ErrorKind;
+    use crate::tar::Writer;
+
+    fn index(entries: &[(Header, &[u8])]) -> (Index, Cursor<Vec<u8>>) {
+        let mut writer = Writer::new(Vec::new());
+        for (header, content) in entries {
+            writer.append_data(header, content).unwrap();
+        }
+        let mut archive = Cursor::new(writer.finish().unwrap());
+        (Index::read(&mut archive, Limits::default()).unwrap(), archive)
+    }
+
+    fn content(index: &Index, archive: &mut Cursor<Vec<u8>>, name: &str) -> Vec<u8> {
+        let mut content = Vec::new();
+        let member = index.file(name.as_bytes()).unwrap().unwrap();
+        member.open(archive).unwrap().read_to_end(&mut content).unwrap();
+        content
+    }
+
+    #[test]
+    fn names_are_paths_and_the_last_one_counts() {
+        let (index, mut archive) = index(&[
+            (Header::directory("./"), b""),
+            (Header::file("./a", 3), b"old"),
+            (Header::directory("d/"), b""),
+            (Header::file("/d//x", 1), b"x"),
+            (Header::file("a", 3), b"new"),
+            (Header::file("../a", 4), b"evil"),
+            (Header::file("d/../a", 4), b"evil"),
+        ]);
+        for name in ["a", "./a", "/a", "a/", ".//a/."] {
+            assert_eq!(content(&index, &mut archive, name), b"new", "{name}");
+        }
+        assert_eq!(content(&index, &mut archive, "d/x"), b"x");
+        assert_eq!(index.members().len(), 7);
+        assert_eq!(index.get(b"").unwrap().header.path, b"./");
+        for name in [&b"../a"[..], b"d/../a", b"b", b"d/x/y"] {
+            assert_eq!(index.get(name), None);
+            assert_eq!(index.file(name).unwrap(), None);
+        }
+        assert_eq!(index.end(), End::Marker);
+    }
+
+    #[test]
+    fn links_lead_to_files() {
+        let (index, mut archive) = index(&[
+            (Header::file("1/layer.tar", 3), b"one"),
+            (Header::symlink("2/layer.tar", "../1/layer.tar"), b""),
+            (Header::hard_link("3/layer.tar", "./2/layer.tar"), b""),
+            (Header::symlink("absolute", "/1/layer.tar"), b""),
+            (Header::hard_link("before", "1/layer.tar"), b""),
+            (Header::file("1/layer.tar", 3), b"two"),
+        ]);
+        for name in ["1/layer.tar", "2/layer.tar", "3/layer.tar", "absolute"] {
+            assert_eq!(content(&index, &mut archive, name), b"two", "{name}");
+        }
+        // A hard link is to the file that had the name when the link was made.
+        assert_eq!(content(&index, &mut archive, "before"), b"one");
+        assert_eq!(index.get(b"2/layer.tar").unwrap().header.kind, EntryKind::Symlink);
+    }
+
+    #[test]
+    fn links_that_lead_nowhere() {
+        let (index, _) = index(&[
+            (Header::symlink("out", "../a"), b""),
+            (Header::symlink("d/out", "../../a"), b""),
+            (Header::symlink("dangling", "b"), b""),
+            (Header::hard_link("forward", "a"), b""),
+            (Header::hard_link("self", "self"), b""),
+            (Header::symlink("loop", "loop"), b""),
+            (Header::symlink("l1", "l2"), b""),
+            (Header::symlink("l2", "l1"), b""),
+            (Header::directory("directory"), b""),
+            (Header::symlink("to-directory", "directory"), b""),
+            (Header::file("a", 1), b"a"),
+        ]);
+        for (name, kind, words) in [
+            ("out", ErrorKind::Malformed, "leads out of the archive"),
+            ("d/out", ErrorKind::Malformed, "leads out of the archive"),
+            (
+                "dangling",
+                ErrorKind::Malformed,
+                "a name that the archive does not have",
+            ),
+            ("forward", ErrorKind::Malformed, "a name that the archive does not have"),
+            ("self", ErrorKind::Malformed, "a name that the archive does not have"),
+            ("loop", ErrorKind::Malformed, "more than 8 links"),
+            ("l1", ErrorKind::Malformed, "more than 8 links"),
+            ("to-directory", ErrorKind::Unsupported, "not a Directory"),
+            ("directory", ErrorKind::Unsupported, "not a Directory"),
+        ] {
+            let error = index.file(name.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(error.entry(), Some(name.as_bytes()));
+        }
+        assert!(index.get(b"directory").unwrap().range().is_err());
+    }
+
+    #[test]
+    fn a_range_is_the_content() {
+        let (index, archive) = index(&[(Header::file("a", 700), &[b'x'; 700]), (Header::file("e", 0), b"")]);
+        let range = |name: &[u8]| index.get(name).unwrap().range().unwrap();
+        let slice = |range: Range<u64>| &archive.get_ref()[range.start as usize..range.end as usize];
+        assert_eq!(slice(range(b"a")), [b'x'; 700]);
+        assert_eq!(slice(range(b"e")), b"");
+    }
+
+    #[test]
+    fn an_archive_that_became_shorter() {
+        let (index, archive) = index(&[(Header::file("a", 700), &[b'x'; 700])]);
+        let cut = Cursor::new(&archive.get_ref()[..1000]);
+        let error = index
+            .get(b"a")
+            .unwrap()
+            .open(cut)
+            .unwrap()
+            .read_to_end(&mut Vec::new())
+            .unwrap_err();
+        assert_eq!(Error::from(error).kind(), ErrorKind::Truncated);
+    }
+}

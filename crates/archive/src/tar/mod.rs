@@ -7,18 +7,21 @@
 
 mod block;
 mod content;
+mod entry;
 mod header;
 mod index;
 mod input;
+mod meaning;
 mod number;
 mod pax;
 mod reader;
 mod sparse;
 mod writer;
 
+pub use entry::{Chunk, Entry};
 pub use header::{EntryKind, Header, Time};
 pub use index::{Index, Member, MemberReader};
-pub use reader::{Chunk, End, Entry, Reader};
+pub use reader::{End, Reader};
 pub use sparse::Segment;
 pub use writer::{EntryWriter, Writer};
 

@@ -232,13 +232,10 @@ pub(super) fn is_extra(key: &[u8]) -> bool {
 
 /// Checks the name of an extended attribute for the writer, and makes its key.
 pub(super) fn xattr_key(name: &[u8]) -> Result<Vec<u8>> {
-    xattr_name(name)?;
     // The key ends at the first '=', so a name with one would be read as another name.
-    if name.contains(&0) || name.contains(&b'=') {
-        return Err(Error::unsupported(
-            "tar",
-            "the name of an extended attribute contains a NUL or '='",
-        ));
+    if xattr_name(name).is_err() || name.contains(&0) || name.contains(&b'=') {
+        let what = format!("the name of an extended attribute is empty, longer than {XATTR_NAME}, or has a NUL or '='");
+        return Err(Error::unsupported("tar", what));
     }
     Ok([XATTR, name].concat())
 }

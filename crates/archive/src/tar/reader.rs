@@ -3,14 +3,16 @@
 //! What readers are known to disagree about is an error rather than a choice (two names that differ, data after a
 //! link, a global size), since a scanner and an extractor that see different files are an attack (threats 8, 27, 43, 44).
 
-use std::io::{self, Read, Seek};
+use std::io::{Read, Seek};
 
 use super::block::{self, Block, Dialect};
 use super::content::Content;
+use super::entry::Entry;
 use super::input::Input;
+use super::meaning::{self, Names};
 use super::pax::Records;
 use super::sparse::{self, Plan, Segment};
-use super::{BLOCK, EntryKind, Header, Limits, Time};
+use super::{BLOCK, EntryKind, Header, Limits};
 use crate::{Error, Result};
 
 /// Reads the entries of a tar stream in order.
@@ -37,18 +39,18 @@ use crate::{Error, Result};
 ///
 /// After an error the reader stays failed: it never goes on behind bytes that it did not understand.
 pub struct Reader<R> {
-    input: Input<R>,
+    pub(super) input: Input<R>,
     limits: Limits,
     globals: Records,
     globals_bytes: u64,
-    header: Header,
+    pub(super) header: Header,
     /// Of the first block that belongs to the current entry, extension headers included.
-    header_offset: u64,
-    data_offset: u64,
-    content: Content,
+    pub(super) header_offset: u64,
+    pub(super) data_offset: u64,
+    pub(super) content: Content,
     entries: u64,
     total: u64,
-    state: State,
+    pub(super) state: State,
 }
 
 /// How an archive ended.
@@ -63,7 +65,7 @@ pub enum End {
     NoMarker,
 }
 
-enum State {
+pub(super) enum State {
     Reading,
     Ended(End),
     Failed,
@@ -76,6 +78,13 @@ struct Pending {
     link: Option<Vec<u8>>,
     records: Option<Records>,
     bytes: u64,
+}
+
+impl Pending {
+    /// Whether an entry must follow. A global header alone asks for none: `git archive` of an empty tree ends after it.
+    fn is_empty(&self) -> bool {
+        self.path.is_none() && self.link.is_none() && self.records.is_none()
+    }
 }
 
 impl<R: Read> Reader<R> {
@@ -165,7 +174,7 @@ impl<R: Read> Reader<R> {
         self.input.into_inner()
     }
 
-    fn fail(&mut self, error: Error) -> Error {
+    pub(super) fn fail(&mut self, error: Error) -> Error {
         self.state = State::Failed;
         error.at(self.header_offset).of(&self.header.path)
     }
@@ -180,14 +189,14 @@ impl<R: Read> Reader<R> {
         let mut pending = Pending::default();
         loop {
             let Some(block) = self.input.block()?.map(Block) else {
-                if pending.bytes != 0 {
+                if !pending.is_empty() {
                     return Err(self.input.ended("an entry of which only extension headers are there"));
                 }
                 self.state = State::Ended(End::NoMarker);
                 return Ok(false);
             };
             if block.0[0] == 0 && block.is_zero() {
-                if pending.bytes != 0 {
+                if !pending.is_empty() {
                     return Err(Error::malformed(
                         "tar",
                         "the archive ends after an extension header without its entry",
@@ -212,11 +221,11 @@ impl<R: Read> Reader<R> {
                     self.globals.merge_global(Records::parse(&bytes, &self.limits)?)?;
                 }
                 b'L' => {
-                    let name = long_name(self.metadata(&block, &mut pending)?)?;
+                    let name = meaning::long_name(self.metadata(&block, &mut pending)?)?;
                     once(&mut pending.path, name, "GNU long names")?;
                 }
                 b'K' => {
-                    let link = long_name(self.metadata(&block, &mut pending)?)?;
+                    let link = meaning::long_name(self.metadata(&block, &mut pending)?)?;
                     once(&mut pending.link, link, "GNU long links")?;
                 }
                 _ => {
@@ -265,79 +274,15 @@ impl<R: Read> Reader<R> {
         } = pending;
         let mut records = records.unwrap_or_default();
         let sparse_records = records.sparse.take();
-        let globals = &self.globals;
-        let header = &mut self.header;
-        let dialect = block.dialect();
-
-        let pax_path = records.path.or(&globals.path);
-        name(&mut header.path, path, pax_path, "path", |into| {
-            if dialect == Dialect::Posix && block.0[block::PREFIX.start] != 0 {
-                into.extend_from_slice(block.text(block::PREFIX, "prefix")?);
-                into.push(b'/');
-            }
-            into.extend_from_slice(block.text(block::NAME, "name")?);
-            Ok(())
-        })?;
-        // Under GNU's PAX formats `path` is a stand-in for readers that do not know sparse files.
-        if let Some(real) = sparse_records.as_ref().and_then(|sparse| sparse.name.as_ref()) {
-            header.path.clone_from(real);
-        }
-        check_name(&header.path, "the name", &self.limits)?;
-
-        let flag = block.0[block::TYPE];
-        header.kind = kind(flag, &header.path)?;
-        if matches!(header.kind, EntryKind::HardLink | EntryKind::Symlink) {
-            let pax_link = records.link.or(&globals.link);
-            name(&mut header.link, link, pax_link, "linkpath", |into| {
-                into.extend_from_slice(block.text(block::LINK, "linkname")?);
-                Ok(())
-            })?;
-            check_name(&header.link, "the target of the link", &self.limits)?;
-        }
-
-        header.mode = (block.size(block::MODE, "mode")? & 0o7777) as u32;
-        header.uid = id(records.uid.or(&globals.uid), block, block::UID, "uid")?;
-        header.gid = id(records.gid.or(&globals.gid), block, block::GID, "gid")?;
-        header.mtime = match records.mtime.or(&globals.mtime) {
-            Some(time) => *time,
-            None => Time {
-                seconds: block.number(block::MTIME, "mtime")?,
-                nanoseconds: 0,
-            },
+        let pax_size = records.size.or(&self.globals.size).copied();
+        let names = Names {
+            path,
+            link,
+            sparse: sparse_records.as_ref().and_then(|sparse| sparse.name.as_ref()),
         };
-        header.atime = records.atime.or(&globals.atime).copied();
-        header.ctime = records.ctime.or(&globals.ctime).copied();
-        if dialect != Dialect::V7 {
-            match records.uname.or(&globals.uname) {
-                Some(uname) => header.uname.extend_from_slice(uname),
-                None => header.uname.extend_from_slice(block.text(block::UNAME, "uname")?),
-            }
-            match records.gname.or(&globals.gname) {
-                Some(gname) => header.gname.extend_from_slice(gname),
-                None => header.gname.extend_from_slice(block.text(block::GNAME, "gname")?),
-            }
-            if matches!(header.kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
-                header.device_major = device(block, block::MAJOR, "devmajor")?;
-                header.device_minor = device(block, block::MINOR, "devminor")?;
-            }
-        }
-        if dialect == Dialect::Gnu {
-            // Only incremental dumps fill these.
-            let time = |range: std::ops::Range<usize>, name| -> Result<Option<Time>> {
-                if block.0[range.start] == 0 {
-                    return Ok(None);
-                }
-                Ok(Some(Time {
-                    seconds: block.number(range, name)?,
-                    nanoseconds: 0,
-                }))
-            };
-            header.atime = header.atime.or(time(block::ATIME, "atime")?);
-            header.ctime = header.ctime.or(time(block::CTIME, "ctime")?);
-        }
-        let pax_size = records.size.or(&globals.size).copied();
-        header.xattrs = records.xattrs;
-        header.extra = records.extra;
+        meaning::describe(&mut self.header, block, names, records, &self.globals, &self.limits)?;
+        let header = &mut self.header;
+        let (flag, dialect) = (block.0[block::TYPE], block.dialect());
 
         let mut stored = match pax_size {
             Some(size) => size,
@@ -428,213 +373,6 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// One entry, from which its content can be read, once.
-///
-/// It borrows the reader; dropping it early is fine, the rest is passed over.
-pub struct Entry<'a, R> {
-    reader: &'a mut Reader<R>,
-}
-
-/// Bytes of a file and where they belong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chunk<'a> {
-    /// In the file, holes counted.
-    pub offset: u64,
-    /// Not empty.
-    pub data: &'a [u8],
-}
-
-impl<R: Read> Entry<'_, R> {
-    /// What the entry says of itself.
-    pub fn header(&self) -> &Header {
-        &self.reader.header
-    }
-
-    /// Moves the header out, leaving an empty one; reading on is not affected, but an error in the content does not have the
-    /// entry's name then.
-    pub fn take_header(&mut self) -> Header {
-        std::mem::take(&mut self.reader.header)
-    }
-
-    /// The offset in the stream of the first header of this entry, in bytes.
-    pub fn header_offset(&self) -> u64 {
-        self.reader.header_offset
-    }
-
-    /// The offset in the stream of the first stored byte of the content.
-    pub fn data_offset(&self) -> u64 {
-        self.reader.data_offset
-    }
-
-    /// The stretches that hold data, in order; all else reads as zeros. A file that is not sparse has one, an empty one
-    /// none.
-    pub fn segments(&self) -> &[Segment] {
-        &self.reader.content.segments
-    }
-
-    /// The next bytes of content without copying them, holes passed over; `None` at the end of the data. For a writer that
-    /// makes sparse files: what lies between chunks, and from the last one to [`Header::size`], is zeros.
-    ///
-    /// # Errors
-    /// [`Truncated`](crate::ErrorKind::Truncated) if the stream ends in the content.
-    pub fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>> {
-        self.reader.chunk(u64::MAX)
-    }
-
-    fn read_content(&mut self, into: &mut [u8]) -> Result<usize> {
-        let reader = &mut *self.reader;
-        if matches!(reader.state, State::Failed) {
-            return Err(failed_before());
-        }
-        let content = &mut reader.content;
-        if into.is_empty() {
-            return Ok(0);
-        }
-        let zeros = content.fill_hole(into);
-        if zeros != 0 || content.position == content.size {
-            return Ok(zeros);
-        }
-        let most = usize::try_from(content.segment_left())
-            .unwrap_or(usize::MAX)
-            .min(into.len());
-        let count = match reader.input.read(&mut into[..most]) {
-            Ok(0) => return Err(reader.content_ended()),
-            Ok(count) => count,
-            Err(error) => return Err(reader.fail(error)),
-        };
-        reader.content.advance(count as u64);
-        Ok(count)
-    }
-}
-
-/// The content with the holes of sparse files as zeros. It ends after [`Header::size`] bytes and never short of them.
-impl<R: Read> Read for Entry<'_, R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        Ok(self.read_content(into)?)
-    }
-}
-
-impl<R: Read> Reader<R> {
-    fn chunk(&mut self, most: u64) -> Result<Option<Chunk<'_>>> {
-        if matches!(self.state, State::Failed) {
-            return Err(failed_before());
-        }
-        let content = &mut self.content;
-        if content.stored == 0 {
-            content.position = content.size;
-            return Ok(None);
-        }
-        content.position += content.hole();
-        let (offset, left) = (content.position, content.segment_left().min(most));
-        // Taken in two steps, because the slice borrows the reader to the end of this function.
-        match self.input.fill() {
-            Ok(0) => return Err(self.content_ended()),
-            Ok(_) => {}
-            Err(error) => return Err(self.fail(error)),
-        }
-        let data = self.input.take(left)?;
-        self.content.advance(data.len() as u64);
-        Ok(Some(Chunk { offset, data }))
-    }
-
-    fn content_ended(&mut self) -> Error {
-        let missing = self.content.stored;
-        let error = self
-            .input
-            .ended(format!("the content of an entry, of which {missing} bytes are missing"));
-        self.fail(error)
-    }
-}
-
-/// Fills `into` with the entry's name: from GNU's long name or the PAX record, which must agree where both are there, or
-/// from the header block.
-fn name(
-    into: &mut Vec<u8>,
-    gnu: Option<Vec<u8>>,
-    pax: Option<&Vec<u8>>,
-    key: &str,
-    from_block: impl FnOnce(&mut Vec<u8>) -> Result<()>,
-) -> Result<()> {
-    match (gnu, pax) {
-        (Some(gnu), Some(pax)) if gnu != *pax => Err(Error::malformed(
-            "tar",
-            format!("GNU's long name and the PAX record {key} disagree"),
-        )),
-        (Some(gnu), _) => {
-            *into = gnu;
-            Ok(())
-        }
-        (None, Some(pax)) => {
-            into.extend_from_slice(pax);
-            Ok(())
-        }
-        (None, None) => from_block(into),
-    }
-}
-
-fn check_name(name: &[u8], what: &str, limits: &Limits) -> Result<()> {
-    if name.is_empty() {
-        return Err(Error::malformed("tar", format!("{what} is empty")));
-    }
-    if name.len() as u64 > limits.name_bytes {
-        let what = format!("{what} has {} bytes", name.len());
-        return Err(Error::limit("tar", "name_bytes", limits.name_bytes, what));
-    }
-    if name.contains(&0) {
-        return Err(Error::malformed("tar", format!("{what} contains a NUL")));
-    }
-    Ok(())
-}
-
-fn kind(flag: u8, path: &[u8]) -> Result<EntryKind> {
-    Ok(match flag {
-        // Before POSIX a directory was a file whose name ends in a slash; GNU tar and libarchive still read it so.
-        b'0' | 0 | b'7' if path.ends_with(b"/") => EntryKind::Directory,
-        b'0' | 0 | b'7' | b'S' => EntryKind::Regular,
-        b'1' => EntryKind::HardLink,
-        b'2' => EntryKind::Symlink,
-        b'3' => EntryKind::CharDevice,
-        b'4' => EntryKind::BlockDevice,
-        b'5' => EntryKind::Directory,
-        b'6' => EntryKind::Fifo,
-        other => {
-            // Volume labels, multi-volume parts, dump directories, Solaris's own headers: nothing an image holds.
-            let what = format!(
-                "the entry has the type '{}', which is not a file of any kind",
-                other.escape_ascii()
-            );
-            return Err(Error::unsupported("tar", what));
-        }
-    })
-}
-
-/// A user's or group's number as Linux has them. The last one means "leave unchanged" to chown(2): threat 39.
-fn id(pax: Option<&u64>, block: &Block, range: std::ops::Range<usize>, name: &'static str) -> Result<u32> {
-    let value = match pax {
-        Some(value) => *value,
-        None => block.size(range, name)?,
-    };
-    let id = u32::try_from(value).ok().filter(|&id| id != u32::MAX);
-    id.ok_or_else(|| Error::malformed("tar", format!("{name} {value} is beyond 4294967294")))
-}
-
-/// A device number, which no system makes larger than ustar's field holds.
-fn device(block: &Block, range: std::ops::Range<usize>, name: &'static str) -> Result<u32> {
-    let value = block.size(range, name)?;
-    let number = u32::try_from(value).ok().filter(|&number| number < 1 << 21);
-    number.ok_or_else(|| Error::malformed("tar", format!("{name} {value} is beyond 2097151")))
-}
-
-/// The text of a GNU long name: everything before the NULs at its end.
-fn long_name(mut bytes: Vec<u8>) -> Result<Vec<u8>> {
-    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    bytes.truncate(end);
-    if bytes.contains(&0) {
-        return Err(Error::malformed("tar", "GNU's long name contains a NUL"));
-    }
-    Ok(bytes)
-}
-
 /// Readers differ in which of two extension headers they take, so one entry has one of each.
 fn once<T>(slot: &mut Option<T>, value: T, what: &str) -> Result<()> {
     match slot.replace(value) {
@@ -647,7 +385,7 @@ fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK as u64
 }
 
-fn failed_before() -> Error {
+pub(super) fn failed_before() -> Error {
     Error::malformed("tar", "an earlier error ended the reading of this archive")
 }
 

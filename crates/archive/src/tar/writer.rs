@@ -326,9 +326,8 @@ fn name(path: &[u8], block: &mut Block, records: &mut Vec<u8>) {
         return;
     }
     let (prefix, rest) = split(path);
-    if is_plain(path) && prefix.len() <= block::PREFIX.len() && rest.len() <= block::NAME.len() && !rest.is_empty() {
+    if !prefix.is_empty() && is_plain(prefix) && put_text(block, block::NAME, rest) {
         put_text(block, block::PREFIX, prefix);
-        put_text(block, block::NAME, rest);
         return;
     }
     pax::put(records, b"path", path);
@@ -346,10 +345,11 @@ fn name(path: &[u8], block: &mut Block, records: &mut Vec<u8>) {
 
 /// Splits a long name at the last slash that leaves a prefix which fits.
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    let most = path.len().min(block::PREFIX.len() + 1);
+    // A slash at the very end stays with the name.
+    let most = (path.len() - 1).min(block::PREFIX.len() + 1);
     match path[..most].iter().rposition(|&byte| byte == b'/') {
-        // An empty prefix would be no prefix, and its slash lost; a slash at the end must stay with a name.
-        Some(at) if at != 0 && at + 1 != path.len() => (&path[..at], &path[at + 1..]),
+        // An empty prefix would be no prefix, and its slash lost.
+        Some(at) if at != 0 => (&path[..at], &path[at + 1..]),
         _ => (&[], path),
     }
 }
@@ -417,4 +417,184 @@ fn put_block(mut block: Block, into: &mut Vec<u8>) {
 
 fn padding(size: u64) -> usize {
     (size.wrapping_neg() % BLOCK as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn archive(header: &Header, content: &[u8]) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new());
+        writer.append_data(header, content).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn a_header_that_ustar_can_hold() {
+        let mut header = Header::file("etc/passwd", 5);
+        (header.uid, header.gid, header.mode) = (1000, 100, 0o4755);
+        (header.uname, header.gname) = (b"root".to_vec(), b"users".to_vec());
+        header.mtime.seconds = 1_700_000_000;
+        let bytes = archive(&header, b"root\n");
+        assert_eq!(bytes.len(), 4 * 512);
+        for (range, text) in [
+            (block::NAME, &b"etc/passwd"[..]),
+            (block::MODE, b"0004755"),
+            (block::UID, b"0001750"),
+            (block::GID, b"0000144"),
+            (block::SIZE, b"00000000005"),
+            (block::MTIME, b"14524770400"),
+            (148..156, b"013264\0 "),
+            (156..157, b"0"),
+            (block::MAGIC, b"ustar\x0000"),
+            (block::UNAME, b"root"),
+            (block::GNAME, b"users"),
+            (block::MAJOR, b"0000000"),
+            (block::PREFIX, b""),
+        ] {
+            let mut field = text.to_vec();
+            field.resize(range.len(), 0);
+            assert_eq!(
+                bytes[range.clone()].escape_ascii().to_string(),
+                field.escape_ascii().to_string(),
+                "{range:?}"
+            );
+        }
+        assert_eq!(bytes[512..1024][..6], *b"root\n\0");
+        assert_eq!(bytes[1024..], [0; 1024]);
+    }
+
+    #[test]
+    fn pax_is_written_only_where_it_must_be() {
+        let name = |length: usize| Header::file(vec![b'n'; length], 0);
+        let split =
+            |prefix: usize, name: usize| Header::file([&vec![b'p'; prefix][..], b"/", &vec![b'n'; name]].concat(), 0);
+        let with = |change: fn(&mut Header)| {
+            let mut header = name(1);
+            change(&mut header);
+            header
+        };
+        for (header, pax) in [
+            (name(100), false),
+            (name(101), true),
+            (split(155, 100), false),
+            (split(156, 99), true),
+            (split(100, 101), true),
+            (Header::file([&b"/"[..], &[b'n'; 100]].concat(), 0), true),
+            (Header::directory([&[b'n'; 100][..], b"/"].concat()), true),
+            (
+                Header::directory([&[b'p'; 50][..], b"/", &[b'n'; 60], b"/"].concat()),
+                false,
+            ),
+            (Header::file("é", 0), true),
+            (Header::file(b"\xff", 0), false),
+            (
+                Header::file([&[b'p'; 90][..], "é/".as_bytes(), &[0xff; 90]].concat(), 0),
+                true,
+            ),
+            (Header::file([&[0xff; 90][..], b"/", &[0xff; 90]].concat(), 0), false),
+            (Header::symlink("a", vec![b't'; 100]), false),
+            (Header::symlink("a", vec![b't'; 101]), true),
+            (with(|header| header.uid = 0o7777777), false),
+            (with(|header| header.uid = 0o10000000), true),
+            (with(|header| header.uname = vec![b'u'; 31]), false),
+            (with(|header| header.uname = vec![b'u'; 32]), true),
+            (with(|header| header.mtime.seconds = 0o77777777777), false),
+            (with(|header| header.mtime.seconds = 0o100000000000), true),
+            (with(|header| header.mtime.seconds = -1), true),
+            (with(|header| header.mtime.nanoseconds = 1), true),
+            (with(|header| header.atime = Some(Time::default())), true),
+            (
+                with(|header| drop(header.xattrs.insert(b"user.a".to_vec(), b"".to_vec()))),
+                true,
+            ),
+        ] {
+            let bytes = archive(&header, b"");
+            assert_eq!(bytes[block::TYPE] == b'x', pax, "{header:?}");
+            assert_eq!(bytes.len(), if pax { 5 * 512 } else { 3 * 512 }, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn eight_gib_need_pax() {
+        for (size, blocks) in [((8u64 << 30) - 1, 1), (8 << 30, 3)] {
+            let mut writer = Writer::new(Vec::new());
+            writer.entry(&Header::file("a", size)).unwrap();
+            assert_eq!(writer.offset(), blocks * 512);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_refused_before_a_byte_is_written() {
+        let with = |change: fn(&mut Header)| {
+            let mut header = Header::file("a", 0);
+            change(&mut header);
+            header
+        };
+        let mut writer = Writer::new(Vec::new());
+        for header in [
+            Header::file("", 0),
+            Header::file("a\0b", 0),
+            Header::file("a/", 0),
+            Header::file("a", u64::MAX),
+            Header::symlink("a", ""),
+            Header::hard_link("a", "b\0"),
+            with(|header| header.link = b"b".to_vec()),
+            with(|header| header.mode = 0o100644),
+            with(|header| header.uid = u32::MAX),
+            with(|header| header.device_major = 1),
+            with(|header| header.mtime.nanoseconds = 1_000_000_000),
+            with(|header| header.kind = EntryKind::Directory).clone_with_size(1),
+            with(|header| drop(header.xattrs.insert(b"".to_vec(), b"".to_vec()))),
+            with(|header| drop(header.xattrs.insert(b"a=b".to_vec(), b"".to_vec()))),
+            with(|header| drop(header.extra.insert(b"path".to_vec(), b"b".to_vec()))),
+            with(|header| drop(header.extra.insert(b"GNU.sparse.size".to_vec(), b"1".to_vec()))),
+            with(|header| drop(header.extra.insert(b"a=b".to_vec(), b"".to_vec()))),
+        ] {
+            let error = writer.entry(&header).map(|entry| entry.missing()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{header:?}");
+            assert_eq!(writer.offset(), 0);
+        }
+        assert_eq!(writer.finish().unwrap(), [0; 1024]);
+    }
+
+    impl Header {
+        fn clone_with_size(&self, size: u64) -> Header {
+            Header { size, ..self.clone() }
+        }
+    }
+
+    #[test]
+    fn content_that_is_not_as_announced() {
+        let header = Header::file("a", 4);
+        let mut writer = Writer::new(Vec::new());
+        assert!(writer.append_data(&header, b"abc").is_err());
+        assert!(
+            writer.append_data(&header, b"abcd").is_ok(),
+            "nothing had been written yet"
+        );
+        assert_eq!(
+            writer.append_from(&header, &b"abc"[..]).unwrap_err().kind(),
+            ErrorKind::Truncated
+        );
+        assert!(writer.append_data(&header, b"abcd").is_err());
+        assert!(writer.finish().is_err());
+
+        let mut writer = Writer::new(Vec::new());
+        assert_eq!(
+            writer.append_from(&header, &b"abcde"[..]).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
+        assert!(writer.finish().is_err());
+
+        let mut writer = Writer::new(Vec::new());
+        let mut entry = writer.entry(&header).unwrap();
+        entry.write_all(b"ab").unwrap();
+        assert_eq!((entry.offset(), entry.missing()), (514, 2));
+        // Dropped, not finished.
+        let error = writer.append(&Header::directory("d")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated);
+        assert!(writer.finish().is_err());
+    }
 }
