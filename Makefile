@@ -17,26 +17,27 @@ lab: ## the first exercise, step by step on real content: make lab [IMAGE=docker
 	@scripts/setup.sh build lab
 	@scripts/lab.sh $(IMAGE)
 
-test: ## every test and every check
-	@scripts/setup.sh build peers lint
+test: ## every test and every check, as CI runs them
+	@scripts/setup.sh build peers lint fuzz
 	@scripts/test.sh
 
 lint: ## format, clippy, documentation, dependencies
 	@scripts/setup.sh build lint
 	@scripts/lint.sh
 
-bench: ## teu beside its peers: make bench [ROWS=…]
-	@scripts/setup.sh build peers
-	@scripts/bench.py $(ROWS)
+bench: ## teu beside its peers, into bench/RESULTS.md; make bench ROWS="pull push" only shows those
+	@scripts/setup.sh build bench
+	cargo build --release --package teu
+	@scripts/peers.sh target/peers
+	@scripts/bench.py $(or $(ROWS),--write)
 
 fuzz: ## a short run of every fuzz target: make fuzz [SECONDS_EACH=20]
 	@scripts/setup.sh build fuzz
 	@scripts/fuzz.sh $(or $(SECONDS_EACH),20)
 
-soak: ## long tests, and an hour of each fuzz target
-	@scripts/setup.sh build peers fuzz
-	cargo test --workspace --release -- --ignored
-	@scripts/fuzz.sh $(or $(SECONDS_EACH),3600)
+soak: ## what is long: hours; docs/soak.md keeps what came of it
+	@scripts/setup.sh build peers bench fuzz
+	@scripts/soak.sh $(SECONDS_EACH)
 
 dist: ## a static binary, run in an empty root, its size guarded
 	@scripts/setup.sh build

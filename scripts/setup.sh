@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Installs what teu's make targets need and this machine lacks. Says one line for each thing it installs, and nothing where all is there.
 #
-# usage: scripts/setup.sh GROUP…     groups: build, lab, peers, lint, fuzz
+# usage: scripts/setup.sh GROUP…     groups: build, lab, peers, bench, lint, fuzz
 set -euo pipefail
 
 # command:package of Debian 12, by group
 build=(cc:gcc make:make pkg-config:pkg-config git:git curl:curl)
-lab=(docker-registry:docker-registry mmdebstrap:mmdebstrap jq:jq umoci:umoci skopeo:skopeo python3:python3)
+lab=(docker-registry:docker-registry mmdebstrap:mmdebstrap jq:jq skopeo:skopeo python3:python3)
 peers=(skopeo:skopeo umoci:umoci docker-registry:docker-registry buildah:buildah podman:podman conmon:conmon runc:runc crun:crun
   mmdebstrap:mmdebstrap zstd:zstd jq:jq python3:python3 openssl:openssl htpasswd:apache2-utils)
+bench=(skopeo:skopeo docker-registry:docker-registry mmdebstrap:mmdebstrap python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs)
 
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -75,6 +76,7 @@ for group in "$@"; do
     build) debian "${build[@]}"; rust ;;
     lab) debian "${lab[@]}" ;;
     peers) debian "${peers[@]}" ;;
+    bench) debian "${bench[@]}" ;;
     lint) cargo_tool cargo-deny ;;
     fuzz) cargo_tool cargo-fuzz ;;
     *) say "no such group: $group"; exit 2 ;;

@@ -1,17 +1,64 @@
 #!/usr/bin/env bash
-# Every test and every check; at the end, what was skipped and why.
+# Every test and every check; at the end, what was skipped and why, and how many passed.
+#
+# All parts run even where one fails, and the exit code says whether any did. What they build they share in target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-# The whole output is shown as it comes. Tests print a line `SKIPPED name: reason` for what a machine cannot do.
-status=0
-cargo test --workspace --all-features -- --nocapture 2>&1 | tee "$log" || status=$?
-scripts/lint.sh 2>&1 | tee -a "$log" || status=$?
+lab=$(mktemp -d)
+trap 'rm -rf "$log" "$lab"' EXIT
+failed=()
+binary=$PWD/target/dist/teu-$(uname -m)-linux
+
+# part NAME COMMAND…: its whole output is shown as it comes. What a machine cannot do prints a line `SKIPPED name: reason`.
+part() {
+  local name=$1 begin=$SECONDS
+  shift
+  printf '\n== %s\n' "$name"
+  if "$@" 2>&1 | tee -a "$log"; then
+    printf '== %s: good, %s s\n' "$name" $((SECONDS - begin))
+  else
+    printf '== %s: FAILED, %s s\n' "$name" $((SECONDS - begin))
+    failed+=("$name")
+  fi
+}
+
+fuzz() {
+  if [ ! -f fuzz/Cargo.toml ]; then
+    echo "SKIPPED fuzz: there are no targets"
+  elif ! command -v cargo-fuzz >/dev/null; then
+    echo "SKIPPED fuzz: cargo-fuzz is missing"
+  else
+    scripts/fuzz.sh "${FUZZ_SECONDS:-3}"
+  fi
+}
+
+part "tests" cargo test --workspace --all-features -- --nocapture
+part "lint" scripts/lint.sh
+rm -f "$binary" # what a failed build left is not what is tested
+part "dist" scripts/dist.sh
+if [ -x "$binary" ]; then
+  # The binary that is given to users does the rest.
+  if command -v docker-registry >/dev/null && command -v jq >/dev/null; then
+    part "lab" env TEU="$binary" LAB="$lab" NO_COLOR=1 scripts/lab.sh
+  else
+    echo "SKIPPED lab: docker-registry or jq is missing" | tee -a "$log"
+  fi
+  part "bench, once, on a tiny image" env TEU="$binary" scripts/bench.py --smoke
+else
+  echo "SKIPPED lab and bench: there is no binary to try" | tee -a "$log"
+fi
+part "fuzz" fuzz
+
+count() { grep -ohE "^test result: .* [0-9]+ $1" "$log" | grep -oE "[0-9]+ $1" | awk '{n += $1} END {print n + 0}'; }
 echo
-if grep -ohE 'SKIPPED .*' "$log" | sort -u | grep .; then echo "(the above was skipped)"; else echo "nothing was skipped"; fi
-passed=$(grep -ohE '[0-9]+ passed' "$log" | awk '{n += $1} END {print n + 0}')
-failed=$(grep -ohE '[0-9]+ failed' "$log" | awk '{n += $1} END {print n + 0}')
-echo "$passed passed, $failed failed"
-exit "$status"
+echo "Skipped:"
+grep -ohE 'SKIPPED .*' "$log" | sort -u | sed 's/^SKIPPED /  /' | grep . || echo "  nothing"
+ignored=$(count ignored)
+[ "$ignored" = 0 ] || echo "  $ignored long tests (make soak)"
+echo "$(count passed) tests passed, $(count failed) failed, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+[ ${#failed[@]} = 0 ] || {
+  printf 'FAILED: %s\n' "${failed[@]}"
+  exit 1
+}
