@@ -7,6 +7,7 @@ mod places;
 mod progress;
 mod settings;
 mod template;
+mod terminal;
 mod verbs;
 
 use std::{process::ExitCode, sync::Arc};

@@ -6,7 +6,7 @@ use teu_spec::{Pick, Reference};
 use teu_store::{Error, ErrorKind, Events, Source, Store, Target};
 use teu_transport::{
     locate::{Locator, Options},
-    remote::{Client, Credential, Given, Repository},
+    remote::{Client, Credential, Given, Reach, Repository},
 };
 
 use crate::{arguments::ImageOptions, failure::Failure, settings::Settings};
@@ -28,7 +28,7 @@ impl Places {
         if let Some(delay) = options.retry_delay {
             remote.retry.delay = delay.0;
         }
-        let locator = Locator::new(Client::new(remote));
+        let locator = Locator::with_files(Client::new(remote), settings.files());
         Self { settings, locator }
     }
 
@@ -75,7 +75,7 @@ impl Places {
 
     fn options(&self, reference: &Reference, options: &ImageOptions) -> Result<Options, Failure> {
         let registry = match reference {
-            Reference::Registry(_) => given(options)?,
+            Reference::Registry(_) => self.given(options)?,
             _ => Given::default(),
         };
         Ok(Options {
@@ -85,22 +85,24 @@ impl Places {
         })
     }
 
-    /// The settings of the run.
-    pub(crate) fn settings(&self) -> &Arc<Settings> {
-        &self.settings
+    /// What the flags say of a registry.
+    pub(crate) fn given(&self, options: &ImageOptions) -> Result<Given, Failure> {
+        Ok(Given {
+            tls_verify: options.tls_verify.or(self.settings.tls_verify),
+            credential: credential(options)?,
+            anonymous: options.no_creds,
+            auth_file: options.authfile.clone(),
+            certificates: options.cert_dir.clone(),
+            // skopeo takes every short name for Docker's.
+            short_names: !self.settings.as_skopeo,
+            ..Given::default()
+        })
     }
-}
 
-/// What the flags say of a registry.
-fn given(options: &ImageOptions) -> Result<Given, Failure> {
-    Ok(Given {
-        tls_verify: options.tls_verify,
-        credential: credential(options)?,
-        anonymous: options.no_creds,
-        auth_file: options.authfile.clone(),
-        certificates: options.cert_dir.clone(),
-        ..Given::default()
-    })
+    /// How registries are reached, for what is no place.
+    pub(crate) fn reach(&self) -> &Reach {
+        self.locator.reach()
+    }
 }
 
 /// The credential that the flags give.
@@ -137,7 +139,14 @@ pub(crate) fn reference(input: &str) -> Result<Reference, Failure> {
     {
         return Err(Failure::Usage(meant));
     }
-    Ok(read?)
+    let mut read = read?;
+    if let Reference::Registry(image) = &mut read
+        && input.starts_with("docker://")
+    {
+        // As skopeo has it, what has a transport is no short name: Docker's own registry is meant.
+        image.short = None;
+    }
+    Ok(read)
 }
 
 /// What to write for what is here under the name that was given, in place of a reference.

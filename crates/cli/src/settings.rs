@@ -9,7 +9,10 @@ use std::{
 
 use teu_spec::{Platform, Reference, Timestamp};
 use teu_store::{Error, ErrorKind, Result};
-use teu_transport::{policy::Policy, remote};
+use teu_transport::{
+    policy::Policy,
+    remote::{self, credential_helper::HelperSettings, credentials::AuthPaths, registries::RegistriesPaths},
+};
 
 use crate::arguments::{Global, Output, Progress};
 
@@ -26,10 +29,12 @@ pub(crate) struct Settings {
     override_os: Option<String>,
     override_variant: Option<String>,
     user_agent_prefix: Option<String>,
+    registries_conf: Option<PathBuf>,
+    /// What was said of TLS before the verb, for images of which nothing is said behind it.
+    pub(crate) tls_verify: Option<bool>,
     pub(crate) temporary: PathBuf,
-    pub(crate) home: Option<PathBuf>,
-    pub(crate) config_home: Option<PathBuf>,
-    pub(crate) runtime: Option<PathBuf>,
+    home: Option<PathBuf>,
+    config_home: Option<PathBuf>,
     cache: Option<PathBuf>,
 }
 
@@ -66,13 +71,17 @@ impl Settings {
             override_os: global.override_os.clone(),
             override_variant: global.override_variant.clone(),
             user_agent_prefix: global.user_agent_prefix.clone(),
+            registries_conf: global
+                .registries_conf
+                .clone()
+                .or_else(|| path("CONTAINERS_REGISTRIES_CONF")),
+            tls_verify: global.tls_verify,
             temporary: global
                 .tmpdir
                 .clone()
                 .or_else(|| path("TMPDIR"))
                 .unwrap_or_else(|| "/var/tmp".into()),
             config_home: path("XDG_CONFIG_HOME").or_else(|| under_home(".config")),
-            runtime: path("XDG_RUNTIME_DIR"),
             cache: path("XDG_CACHE_HOME").or_else(|| under_home(".cache")),
             home,
         }
@@ -146,6 +155,45 @@ impl Settings {
             .as_ref()
             .map(|cache| remote::Partials::new(cache.join("teu/partials")));
         settings
+    }
+
+    /// Where files say something of registries, in skopeo's places.
+    pub(crate) fn files(&self) -> remote::Files {
+        let containers = |name: &str| self.config_home.as_ref().map(|home| home.join("containers").join(name));
+        let system = |name: &str| PathBuf::from("/etc/containers").join(name);
+        let own_certificates = self.home.as_ref().map(|home| home.join(".config/containers/certs.d"));
+        remote::Files {
+            registries: RegistriesPaths {
+                given: self.registries_conf.clone(),
+                user: containers("registries.conf"),
+                system: Some(system("registries.conf")),
+                directories: [system("registries.conf.d")]
+                    .into_iter()
+                    .chain(containers("registries.conf.d"))
+                    .collect(),
+                aliases: self
+                    .cache
+                    .as_ref()
+                    .map(|cache| cache.join("containers/short-name-aliases.conf")),
+            },
+            auth: AuthPaths {
+                // --authfile and REGISTRY_AUTH_FILE come with the verb.
+                given: None,
+                runtime: path("XDG_RUNTIME_DIR"),
+                user: Some(rustix::process::getuid().as_raw()),
+                config: self.config_home.clone(),
+                docker: path("DOCKER_CONFIG"),
+                home: self.home.clone(),
+            },
+            helpers: HelperSettings {
+                directories: env::var_os("PATH").map_or_else(Vec::new, |path| env::split_paths(&path).collect()),
+                ..HelperSettings::default()
+            },
+            certificates: own_certificates
+                .into_iter()
+                .chain([system("certs.d"), "/etc/docker/certs.d".into()])
+                .collect(),
+        }
     }
 
     /// Says a message of failure on standard error, as whoever we were called as does.

@@ -3,6 +3,7 @@
 mod help;
 mod image;
 mod index;
+mod login;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use help::command;
 pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, SourceOptions};
 pub(crate) use index::*;
+pub(crate) use login::{At, Login, Logout};
 pub(crate) use raw::*;
 pub(crate) use time::Time;
 pub(crate) use verbs::*;
@@ -83,6 +85,12 @@ pub(crate) struct Global {
     /// Use this file instead of containers' registries.conf
     #[arg(long = "registries-conf", global = true, value_name = "FILE")]
     pub(crate) registries_conf: Option<PathBuf>,
+    /// As behind the verb, for images of which nothing is said there
+    #[arg(
+        id = "every-tls-verify", long = "tls-verify", hide = true,
+        value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    pub(crate) tls_verify: Option<bool>,
     /// Choose images for this architecture instead of this machine's
     #[arg(long, global = true, value_name = "ARCH")]
     pub(crate) override_arch: Option<String>,
@@ -137,6 +145,8 @@ pub(crate) enum Verb {
     ListTags(ListTags),
     ManifestDigest(ManifestDigest),
     Delete(Delete),
+    Login(Login),
+    Logout(Logout),
     Ls(Ls),
     Catalog(Catalog),
     Tag(Tag),

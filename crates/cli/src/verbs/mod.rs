@@ -7,6 +7,7 @@ mod index;
 mod inspect;
 mod layout;
 mod list;
+mod login;
 mod look;
 mod manual;
 mod verify;
@@ -37,6 +38,8 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Index(arguments) => index::run(arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Delete(arguments) => change::delete(&arguments.image, &arguments.one, settings).await,
+        Verb::Login(arguments) => login::login(&arguments, settings).await,
+        Verb::Logout(arguments) => login::logout(&arguments, settings).await,
         Verb::Manifest(Manifest::Rm(arguments)) => change::delete(&arguments.image, &arguments.one, settings).await,
         Verb::Manifest(Manifest::Put(arguments)) => change::put(&arguments, settings).await,
         Verb::Tag(arguments) => change::tag(&arguments, settings).await,

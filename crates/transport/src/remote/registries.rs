@@ -171,6 +171,12 @@ impl Registries {
         &self.ignored
     }
 
+    /// The registries that short names are looked for in: `unqualified-search-registries`.
+    #[must_use]
+    pub fn search(&self) -> &[String] {
+        &self.search
+    }
+
     /// What is asked for credentials, in order: a helper, or, where it is none, the files. `None` where nothing says, and the files are.
     #[must_use]
     pub fn credential_helpers(&self) -> Option<&[Option<HelperName>]> {

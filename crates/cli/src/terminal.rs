@@ -1,0 +1,71 @@
+//! How is a person asked? On the terminal, where a password is not shown.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use crate::failure::Failure;
+
+/// Asks for a line, which is taken from standard input whether or not somebody sits there.
+pub(crate) async fn line(question: &str) -> Result<String, Failure> {
+    ask(question)?;
+    read().await
+}
+
+/// Asks for a line that is not shown while it is typed.
+pub(crate) async fn secret(question: &str) -> Result<String, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Usage(
+            "standard input is no terminal to ask for a password on; give it by --password-stdin".to_owned(),
+        ));
+    }
+    ask(question)?;
+    // It lives here, and not with the thread that reads, so that an interruption brings back what was.
+    let quiet = Quiet::begin().map_err(io::Error::from)?;
+    let line = read().await;
+    drop(quiet);
+    ask("\n")?;
+    line
+}
+
+fn ask(question: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(question.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+async fn read() -> Result<String, Failure> {
+    let read = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line).map(|length| (length, line))
+    });
+    let (length, line) = read.await.map_err(io::Error::other)??;
+    match length {
+        0 => Err(Failure::Usage(
+            "standard input ended where an answer was expected".to_owned(),
+        )),
+        _ => Ok(line.trim_end_matches(['\n', '\r']).to_owned()),
+    }
+}
+
+/// A terminal that does not show what is typed, for as long as this lives.
+struct Quiet(Termios);
+
+impl Quiet {
+    fn begin() -> rustix::io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        quiet.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &quiet)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing back.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
