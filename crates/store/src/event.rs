@@ -8,6 +8,11 @@ use teu_spec::{Descriptor, Digest};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// A manifest was read, whose blobs are dealt with next: what there is to do in all becomes known by these.
+    Planned {
+        /// Its blobs; one that several manifests name is in each, and dealt with once.
+        blobs: Vec<Descriptor>,
+    },
     /// A blob is about to be copied.
     BlobStarted {
         /// Which.

@@ -439,6 +439,11 @@ impl Visit for Copier<'_> {
                 Document::Index(index) => self.which.steps(&node.descriptor.digest, index)?,
             };
             self.check(node, document, &steps)?;
+            if let (Document::Manifest(_), Some(Step::Walk)) = (document, steps.first()) {
+                (self.ends.events)(Event::Planned {
+                    blobs: document.children(),
+                });
+            }
             if let Document::Manifest(manifest) = document {
                 self.learn_diff_ids(manifest, &self.recompressed_of(document)).await?;
             }

@@ -1,14 +1,14 @@
 //! How is progress shown? Typed events of the libraries become bars on a terminal, lines in a log, or JSON for programs.
 
+mod bars;
+
 use std::{
-    collections::HashMap,
-    io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
+    io::{self, IsTerminal, Write},
+    sync::Arc,
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use teu_spec::{Descriptor, Digest};
-use teu_store::{Event, Events, How, silent};
+use bars::Bars;
+use teu_store::{Event, Events, How};
 
 use crate::{arguments::Progress, output, settings::Settings};
 
@@ -20,7 +20,7 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// Begins to show, as the settings say.
+    /// Begins to show, as the settings say. Without a terminal no bars can be drawn, and lines are written instead.
     pub(crate) fn start(settings: &Settings, quiet: bool) -> Self {
         let skopeo = settings.as_skopeo && !quiet;
         let mut bars = None;
@@ -30,8 +30,8 @@ impl Shown {
                 Arc::new(as_skopeo)
             }
             _ if quiet => Arc::new(warnings_only),
-            Progress::Tty => {
-                let drawn = Arc::new(Bars::default());
+            Progress::Tty if io::stderr().is_terminal() => {
+                let drawn = Arc::new(Bars::new());
                 bars = Some(Arc::clone(&drawn));
                 Arc::new(move |event| drawn.show(event))
             }
@@ -40,12 +40,12 @@ impl Shown {
                     say(&line.to_string());
                 }
             }),
-            Progress::Plain | Progress::Auto => Arc::new(|event| {
+            Progress::Tty | Progress::Plain | Progress::Auto => Arc::new(|event| {
                 if let Some(line) = as_text(&event) {
                     say(&line);
                 }
             }),
-            Progress::None => silent(),
+            Progress::None => Arc::new(warnings_only),
         };
         Self { events, bars, skopeo }
     }
@@ -55,13 +55,19 @@ impl Shown {
         Arc::clone(&self.events)
     }
 
-    /// All is done.
+    /// All went well.
     pub(crate) fn finish(&self) {
-        if let Some(bars) = &self.bars {
-            let _ = bars.all.clear();
-        }
         if self.skopeo {
             say_as_skopeo("Writing manifest to image destination");
+        }
+    }
+}
+
+/// However it ends, what is said next stands on lines of its own.
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if let Some(bars) = &self.bars {
+            bars.clear();
         }
     }
 }
@@ -133,6 +139,12 @@ fn as_text(event: &Event) -> Option<String> {
 fn as_json(event: &Event) -> Option<serde_json::Value> {
     use serde_json::json;
     Some(match event {
+        Event::Planned { blobs } => {
+            let blobs = blobs
+                .iter()
+                .map(|blob| json!({"digest": blob.digest, "size": blob.size}));
+            json!({"event": "planned", "blobs": blobs.collect::<Vec<_>>()})
+        }
         Event::BlobStarted { descriptor, config } => {
             json!({"event": "blob-started", "digest": descriptor.digest, "size": descriptor.size, "config": config})
         }
@@ -148,51 +160,4 @@ fn as_json(event: &Event) -> Option<serde_json::Value> {
         Event::Warning { message } => json!({"event": "warning", "message": message}),
         _ => return None,
     })
-}
-
-/// A line for each blob that is under way, drawn anew on a terminal.
-#[derive(Default)]
-struct Bars {
-    all: MultiProgress,
-    running: Mutex<HashMap<Digest, ProgressBar>>,
-}
-
-impl Bars {
-    fn show(&self, event: Event) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::BlobStarted { descriptor, config } => {
-                running.insert(descriptor.digest, self.bar(&descriptor, config));
-            }
-            Event::BlobProgress { digest, done } => {
-                if let Some(bar) = running.get(&digest) {
-                    bar.set_position(done);
-                }
-            }
-            Event::BlobDone { digest, how: way } => {
-                if let Some(bar) = running.remove(&digest) {
-                    bar.finish_and_clear();
-                    let size = bar.length().map_or_else(String::new, output::size);
-                    let _ = self.all.println(format!("{}  {size:>9}  {}", digest.short(), how(way)));
-                }
-            }
-            other => {
-                if let Some(line) = as_text(&other) {
-                    let _ = self.all.println(line);
-                }
-            }
-        }
-    }
-
-    fn bar(&self, descriptor: &Descriptor, config: bool) -> ProgressBar {
-        let bar = ProgressBar::with_draw_target(Some(descriptor.size), ProgressDrawTarget::hidden());
-        let template = "{prefix}  {bytes:>10} of {total_bytes:<10} [{bar:24}] {bytes_per_sec:>12}  {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        let bar = self.all.add(bar);
-        let what = if config { " config" } else { "" };
-        bar.set_prefix(format!("{}{what}", descriptor.digest.short()));
-        bar
-    }
 }
