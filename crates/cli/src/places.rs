@@ -81,6 +81,7 @@ impl Places {
         Ok(Options {
             registry,
             shared_blobs: options.shared_blob_dir.clone(),
+            temporary: Some(self.settings.temporary.clone()),
             ..Options::default()
         })
     }

@@ -15,3 +15,5 @@ pub mod oci_archive;
 pub mod policy;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "archives")]
+mod tar_file;

@@ -43,7 +43,9 @@ use teu_store::{Error, ErrorKind, Result, Source, Store, Target};
 
 use crate::{
     directory::Directory,
+    docker_archive::{DockerArchive, DockerArchiveWriter},
     layout::Layout,
+    oci_archive::{OciArchive, OciArchiveWriter},
     remote::{Client, Files, Given, Reach, Repository},
 };
 
@@ -57,6 +59,8 @@ pub struct Options {
     /// Names beside the reference's own, for the places that can give several: whole names for Docker's archive, as podman and docker
     /// have them.
     pub additional_names: Vec<String>,
+    /// Where files without names may be, such as a compressed archive while it is read. Without it such an archive is refused.
+    pub temporary: Option<PathBuf>,
 }
 
 /// Finds places. Clones share their connections.
@@ -95,6 +99,12 @@ impl Locator {
             Reference::Registry(image) => (self.reach.source(image, &options.registry)?, pick(image)),
             Reference::Layout { path, pick } => (Arc::new(Layout::open(path, options.shared_blobs)?), pick.clone()),
             Reference::Directory { path } => (Arc::new(Directory::open(path)?), Pick::Only),
+            Reference::OciArchive { path, pick } => {
+                (Arc::new(OciArchive::open(path, options.temporary)?), pick.clone())
+            }
+            Reference::DockerArchive { path, pick } => {
+                (Arc::new(DockerArchive::open(path, options.temporary)?), pick.clone())
+            }
             other => return Err(unsupported(other, "read")),
         })
     }
@@ -114,6 +124,15 @@ impl Locator {
                 (Arc::new(Layout::create(path, options.shared_blobs)?), names)
             }
             Reference::Directory { path } => (Arc::new(Directory::create(path)?), Vec::new()),
+            Reference::OciArchive { path, pick } => {
+                let names = names(reference, pick)?;
+                (Arc::new(OciArchiveWriter::create(path, options.temporary)?), names)
+            }
+            Reference::DockerArchive { path, pick } => {
+                let mut names = names(reference, pick)?;
+                names.extend(options.additional_names);
+                (Arc::new(DockerArchiveWriter::create(path, options.temporary)?), names)
+            }
             other => return Err(unsupported(other, "written")),
         })
     }
@@ -127,7 +146,10 @@ impl Locator {
             Reference::Registry(image) => (Arc::new(self.repository(image, &options)?), pick(image)),
             Reference::Layout { path, pick } => (Arc::new(Layout::open(path, options.shared_blobs)?), pick.clone()),
             Reference::Directory { path } => (Arc::new(Directory::open(path)?), Pick::Only),
-            other => return Err(unsupported(other, "changed in place")),
+            other => {
+                let how = "changed in place; copy the image to a layout (oci:), and change that";
+                return Err(unsupported(other, how));
+            }
         })
     }
 

@@ -43,6 +43,11 @@ pub trait Place: Send + Sync {
         false
     }
 
+    /// What a name is listed as that an image was put under: Docker's archive completes it.
+    fn listed(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
     /// What lies in the place and belongs to nothing, such as temporary files. None where the place cannot tell.
     fn litter(&self) -> Vec<String> {
         Vec::new()

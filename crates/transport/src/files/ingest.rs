@@ -130,7 +130,8 @@ impl Written {
     }
 }
 
-fn digest_of(file: &mut File, algorithm: Algorithm) -> io::Result<Digest> {
+/// The digest of a whole file.
+pub(crate) fn digest_of(file: &mut File, algorithm: Algorithm) -> io::Result<Digest> {
     let mut hasher = algorithm.hasher();
     file.seek(SeekFrom::Start(0))?;
     copy(file, |piece| {

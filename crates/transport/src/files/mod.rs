@@ -19,7 +19,7 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 
-pub(crate) use ingest::{FileIngest, adopt};
+pub(crate) use ingest::{FileIngest, adopt, digest_of};
 
 /// How the names of our temporary files begin.
 pub(crate) const TEMPORARY: &str = ".teu-";
@@ -166,6 +166,14 @@ impl Drop for Temporary {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// A file without a name, on the file system of `directory`: it is gone when it is closed.
+pub(crate) fn unnamed(directory: &Path) -> Result<File> {
+    let temporary = Temporary::new(directory)?;
+    // What is dropped takes its name away, and leaves the open file.
+    let file = temporary.file.try_clone();
+    file.map_err(|error| temporary.failed(error))
 }
 
 /// Removes what killed writers left in `directory`. The caller knows that nobody is writing there.

@@ -10,7 +10,8 @@
 //!
 //! What is neither a blob nor one of the two files is left alone.
 
-mod index;
+pub(crate) mod index;
+pub(crate) mod resolve;
 mod sweep;
 mod write;
 
@@ -21,14 +22,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use futures_util::FutureExt;
-use teu_spec::{Descriptor, Digest, Document, Pick, json, layout};
+use teu_spec::{Descriptor, Digest, Pick, json, layout};
 use teu_store::{
     BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
-    Source, blocking, octet_stream, referrer,
+    Source, blocking, octet_stream,
 };
 
 use crate::files;
+use resolve::Content;
 
 /// An image layout, to read and to write.
 #[derive(Clone)]
@@ -146,34 +149,6 @@ impl Inner {
         files::open(&self.blob(digest))
     }
 
-    /// A manifest that is here, raw, as small as a manifest must be; none where there is no such content.
-    fn document(&self, digest: &Digest, expected: Option<&Descriptor>) -> Result<Option<Document>> {
-        let Some(raw) = files::read_small(&self.blob(digest), json::MAX_DOCUMENT)? else {
-            return Ok(None);
-        };
-        let document = Document::parse(raw, expected.map(|descriptor| &descriptor.media_type));
-        document
-            .map(Some)
-            .map_err(|error| Error::from(error).within(format!("manifest {digest}")))
-    }
-
-    /// What `digest` is, if it is a manifest. Its bytes are not hashed: whoever reads them does that.
-    fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
-        match self.document(digest, None) {
-            Ok(document) => Ok(document.map(|document| describe(&document, *digest))),
-            // Content that is no manifest is a blob.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported
-                ) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     fn stat(&self, role: Role, digest: &Digest) -> Result<Option<Descriptor>> {
         if role == Role::Manifest {
             return self.manifest(digest);
@@ -196,49 +171,26 @@ impl Inner {
         };
         files::fetch(file, options.range.as_ref())
     }
-
-    /// All manifests that the index names, and those that the indexes below it name.
-    fn all_manifests(&self) -> Result<Vec<Descriptor>> {
-        let mut found = self.index()?.manifests;
-        let mut seen: HashSet<Digest> = found.iter().map(|descriptor| descriptor.digest).collect();
-        let mut next = 0;
-        while let Some(descriptor) = found.get(next) {
-            next += 1;
-            // What cannot be read is no index, and what is missing is missing: a sparse index is no error.
-            let Ok(Some(Document::Index(index))) = self.document(&descriptor.digest, Some(descriptor)) else {
-                continue;
-            };
-            found.extend(index.manifests.into_iter().filter(|child| seen.insert(child.digest)));
-        }
-        Ok(found)
-    }
-
-    fn referrers(&self, subject: &Digest, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
-        let mut found = Vec::new();
-        for descriptor in self.all_manifests()? {
-            let Ok(Some(document)) = self.document(&descriptor.digest, Some(&descriptor)) else {
-                continue;
-            };
-            if document.subject().is_none_or(|about| about.digest != *subject) {
-                continue;
-            }
-            let referrer = referrer(&document, descriptor.digest);
-            if artifact_type.is_none_or(|wanted| referrer.artifact_type.as_deref() == Some(wanted)) {
-                found.push(referrer);
-            }
-        }
-        Ok(found)
-    }
 }
 
-fn describe(document: &Document, digest: Digest) -> Descriptor {
-    Descriptor::new(document.media_type().clone(), digest, document.raw().len() as u64)
+impl Content for Inner {
+    fn place(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn small(&self, digest: &Digest) -> Result<Option<Bytes>> {
+        files::read_small(&self.blob(digest), json::MAX_DOCUMENT)
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.open_blob(digest)?.is_some())
+    }
 }
 
 impl Source for Layout {
     fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>> {
         let (inner, pick) = (Arc::clone(&self.0), pick.clone());
-        blocking::run(move || inner.resolve(&pick)).boxed()
+        blocking::run(move || inner.resolve(&inner.index()?.manifests, &pick)).boxed()
     }
 
     fn stat<'a>(&'a self, role: Role, digest: &'a Digest, _: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
@@ -275,13 +227,8 @@ impl Browse for Layout {
         // An index is small, by the limit of what is read: one page holds it.
         let inner = Arc::clone(&self.0);
         let names = move || {
-            let manifests = inner.index()?.manifests;
-            let items = manifests.into_iter().map(|descriptor| Named {
-                name: index::name(&descriptor).map(str::to_owned),
-                descriptor: Some(descriptor),
-            });
             Ok(Page {
-                items: items.collect(),
+                items: resolve::names(inner.index()?.manifests),
                 next: None,
             })
         };
@@ -294,7 +241,7 @@ impl Browse for Layout {
         artifact_type: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         let (inner, subject, artifact_type) = (Arc::clone(&self.0), *subject, artifact_type.map(str::to_owned));
-        blocking::run(move || inner.referrers(&subject, artifact_type.as_deref())).boxed()
+        blocking::run(move || Ok(inner.referrers(inner.index()?.manifests, &subject, artifact_type.as_deref()))).boxed()
     }
 }
 

@@ -12,10 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Algorithm, Descriptor, Digest};
 use teu_store::{BoxFuture, Delete, Error, ErrorKind, Kept, Result, Role, Sweep, SweepSession, blocking};
 
-use super::{
-    Inner, Layout,
-    index::{Change, name},
-};
+use super::{Inner, Layout, index::Change, resolve::name};
 use crate::files;
 
 impl Inner {

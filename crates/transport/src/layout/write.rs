@@ -10,7 +10,7 @@ use teu_store::{
     Takes, Target, blocking,
 };
 
-use super::{Inner, Layout, describe};
+use super::{Inner, Layout, index::Change, resolve::describe};
 use crate::files::{self, FileIngest, Temporary};
 
 impl Inner {
@@ -65,7 +65,7 @@ impl Inner {
         temporary.put(&path)?;
         let descriptor = describe(document, *digest);
         if !names.is_empty() {
-            self.set_names(&descriptor, names, expect)?;
+            self.change_index(|index| Change::set_names(index, &descriptor, names, expect))?;
         }
         let mut writing = self.writing();
         writing
@@ -93,7 +93,7 @@ impl Inner {
             .filter(|descriptor| !children.contains(&descriptor.digest))
             .collect();
         if !unnamed.is_empty() {
-            self.list_unnamed(&unnamed)?;
+            self.change_index(|index| Ok(Change::list_unnamed(index, &unnamed)))?;
         }
         self.writing().lock = None;
         Ok(())

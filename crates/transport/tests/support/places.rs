@@ -96,3 +96,46 @@ pub(crate) fn skopeo(arguments: &[&str]) -> String {
 pub(crate) fn skopeo_digest(reference: &str) -> Digest {
     Digest::of(skopeo(&["inspect", "--raw", reference]).as_bytes())
 }
+
+/// Podman's and buildah's storage, in a directory of its own.
+pub(crate) struct Storage {
+    root: String,
+    configuration: String,
+}
+
+impl Storage {
+    pub(crate) fn new(directory: &Path) -> Self {
+        std::fs::create_dir_all(directory).expect("a directory");
+        let configuration = directory.join("containers.conf");
+        let text = "[containers]\ndefault_ulimits=[\"nofile=20000:20000\",\"nproc=32768:32768\"]\n\
+                    [engine]\nruntime=\"runc\"\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\n";
+        std::fs::write(&configuration, text).expect("written");
+        Self {
+            root: directory.display().to_string(),
+            configuration: configuration.display().to_string(),
+        }
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(program);
+        command
+            .env("CONTAINERS_CONF", &self.configuration)
+            .args([
+                "--root",
+                &format!("{}/root", self.root),
+                "--runroot",
+                &format!("{}/run", self.root),
+            ])
+            .args(["--storage-driver", "vfs"])
+            .args(arguments);
+        String::from_utf8(output(&mut command)).expect("text")
+    }
+
+    pub(crate) fn podman(&self, arguments: &[&str]) -> String {
+        self.run("podman", arguments)
+    }
+
+    pub(crate) fn buildah(&self, arguments: &[&str]) -> String {
+        self.run("buildah", arguments)
+    }
+}

@@ -1,1 +1,0 @@
-//! `docker-archive:`: what `docker save` writes and `docker load` reads.

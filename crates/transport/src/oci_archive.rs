@@ -1,1 +1,0 @@
-//! `oci-archive:`: an OCI layout in a tar file.
