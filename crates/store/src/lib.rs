@@ -35,6 +35,7 @@
 //! The example `copy` shows an image from its making to the collection of its remains.
 
 pub mod blocking;
+mod children;
 pub mod copy;
 mod error;
 mod event;
@@ -51,6 +52,7 @@ pub mod tree;
 mod verified;
 pub mod verify;
 
+pub use children::missing_children;
 pub use error::{Error, ErrorKind, Result, Side};
 pub use event::{Event, Events, How, silent};
 pub use memory::Memory;

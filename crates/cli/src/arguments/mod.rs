@@ -1,5 +1,6 @@
 //! What can be asked for? The command line, from which help, manual pages and completions are made too.
 
+mod compression;
 mod help;
 mod image;
 mod index;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use compression::CompressionOptions;
 pub(crate) use help::command;
 pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, SourceOptions};
 pub(crate) use index::*;

@@ -43,6 +43,9 @@ pub(crate) struct ManifestPut {
     pub(crate) image: String,
     /// The file; - is standard input
     pub(crate) file: PathBuf,
+    /// Put it although what it names is not there
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
     #[command(flatten)]
     pub(crate) one: One,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Common, DestinationOptions, One, SourceOptions, Time};
+use super::{Common, CompressionOptions, DestinationOptions, One, SourceOptions, Time};
 
 /// Copy an image from one place to another
 #[derive(Debug, Args)]
@@ -13,6 +13,7 @@ Examples:
   teu copy docker://docker.io/library/alpine:3.19 oci:alpine:3.19
   teu copy --all oci:alpine:3.19 docker://registry.example/alpine:3.19
   teu copy --platform linux/amd64 --platform linux/arm64 docker://debian oci:debian
+  teu copy --dest-compress-format zstd --dest-force-compress-format oci:app:1 oci:smaller:1
   teu copy --dest-tls-verify=false oci:app:1 docker://localhost:5000/app:1")]
 pub(crate) struct Copy {
     /// Where the image is
@@ -67,6 +68,8 @@ pub(crate) struct Copy {
     /// Leave signatures behind: there are none to copy yet
     #[arg(long, hide = true)]
     pub(crate) remove_signatures: bool,
+    #[command(flatten)]
+    pub(crate) compression: CompressionOptions,
     #[command(flatten)]
     pub(crate) from: SourceOptions,
     #[command(flatten)]

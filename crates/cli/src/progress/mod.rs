@@ -56,7 +56,7 @@ impl Shown {
     }
 
     /// All went well.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(self) {
         if self.skopeo {
             say_as_skopeo("Writing manifest to image destination");
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use teu_spec::{Document, Pick, json::MAX_DOCUMENT};
-use teu_store::{Delete, Error, ErrorKind, Expect, Role, SourceExt, Store, silent};
+use teu_spec::{Descriptor, Document, Pick, json::MAX_DOCUMENT};
+use teu_store::{Delete, Error, ErrorKind, Expect, Role, SourceExt, Store, missing_children, silent};
 
 use crate::{
     arguments::{ManifestPut, One, Tag, Untag},
@@ -61,6 +61,13 @@ pub(super) async fn put(arguments: &ManifestPut, settings: Arc<Settings>) -> Res
     let options = arguments.one.options();
     let (target, names) =
         Places::new(Arc::clone(&settings), &options, silent()).target(&place, &options, Vec::new())?;
+    if let Some(readable) = target.readable().filter(|_| !arguments.allow_missing) {
+        let missing = missing_children(readable, &document).await?;
+        if !missing.is_empty() {
+            let digests = missing.iter().map(|child| child.digest).collect();
+            return Err(Error::new(ErrorKind::MissingChildren(digests), not_there(&missing, arguments)).into());
+        }
+    }
     let descriptor = document.descriptor();
     let put = target
         .put_manifest(&document, &descriptor.digest, &names, Expect::Any)
@@ -70,4 +77,17 @@ pub(super) async fn put(arguments: &ManifestPut, settings: Arc<Settings>) -> Res
         true => output::json(&put),
         false => output::line(&put.digest.to_string()),
     }
+}
+
+fn not_there(missing: &[Descriptor], arguments: &ManifestPut) -> String {
+    let names: Vec<String> = missing.iter().map(|child| child.digest.to_string()).collect();
+    let how = match missing.iter().all(|child| child.media_type.is_document()) {
+        true => "put those manifests first (teu manifest put, or teu copy), or say --allow-missing",
+        false => "put them first (teu blob put), or say --allow-missing",
+    };
+    format!(
+        "{} does not hold what the manifest names: {}; {how}",
+        arguments.image,
+        names.join(", ")
+    )
 }

@@ -79,6 +79,7 @@ fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failu
     Ok(copy::Options {
         which,
         format: manifest_format(arguments.format.as_deref())?,
+        recompress: arguments.compression.recompress()?,
         referrers: arguments.referrers,
         preserve_digests: arguments.preserve_digests,
         foreign: arguments.include_foreign_layers,
