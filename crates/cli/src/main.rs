@@ -1,6 +1,7 @@
 //! What did the user mean? `teu` reads the command line and the environment, and has the libraries do the rest.
 
 mod arguments;
+mod called;
 mod failure;
 mod output;
 mod places;
@@ -10,7 +11,7 @@ mod template;
 mod terminal;
 mod verbs;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
 use clap::FromArgMatches as _;
 
@@ -19,29 +20,19 @@ use failure::Failure;
 use settings::Settings;
 
 fn main() -> ExitCode {
-    let called_as = std::env::args_os().next();
-    let as_skopeo = called_as.is_some_and(|name| {
-        std::path::Path::new(&name)
-            .file_name()
-            .is_some_and(|name| name == "skopeo")
-    });
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let as_skopeo = called::as_skopeo(arguments.first().map(OsString::as_os_str));
     let mut command = arguments::command();
     if as_skopeo {
-        command = command.name("skopeo").bin_name("skopeo");
+        command = called::renamed(command);
     }
+    arguments = called::plain(&command, arguments);
     let parsed = command
-        .try_get_matches()
+        .try_get_matches_from(arguments)
         .and_then(|matches| Teu::from_arg_matches(&matches));
     let teu = match parsed {
         Ok(teu) => teu,
-        Err(error) => {
-            // Help and version go to standard output, and are no failure.
-            let _ = error.print();
-            return match error.use_stderr() {
-                true => ExitCode::from(if as_skopeo { 1 } else { 2 }),
-                false => ExitCode::SUCCESS,
-            };
-        }
+        Err(error) => return called::answer(&error, as_skopeo),
     };
     let settings = Arc::new(Settings::read(&teu.global, as_skopeo));
     match run(teu, &settings) {
@@ -51,6 +42,9 @@ fn main() -> ExitCode {
 }
 
 fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
+    if settings.as_skopeo {
+        called::check_names(&teu.verb)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -14,7 +14,10 @@ use teu_transport::{
     remote::{self, credential_helper::HelperSettings, credentials::AuthPaths, registries::RegistriesPaths},
 };
 
-use crate::arguments::{Global, Output, Progress};
+use crate::{
+    arguments::{Global, Output, Progress},
+    called,
+};
 
 /// What holds for the whole run.
 #[derive(Debug)]
@@ -198,19 +201,30 @@ impl Settings {
 
     /// Says a message of failure on standard error, as whoever we were called as does.
     pub(crate) fn complain(&self, message: &str) {
-        let line = match self.as_skopeo {
-            false => format!("teu: {message}\n"),
-            true if io::stderr().is_terminal() => format!("FATA[0000] {message}\n"),
-            true => format!("time=\"{}\" level=fatal msg={}\n", now(), quoted(message)),
-        };
-        // Where even that cannot be said, the exit code is all there is.
-        let _ = io::stderr().write_all(line.as_bytes());
+        complain(self.as_skopeo, message);
     }
 
     /// Says something that stops nothing.
     pub(crate) fn warn(&self, message: &str) {
-        let _ = io::stderr().write_all(format!("teu: warning: {message}\n").as_bytes());
+        match self.as_skopeo {
+            true => called::log("warning", &now(), message),
+            // Where it cannot be said, that stops nothing either.
+            false => {
+                let _ = io::stderr().write_all(format!("teu: warning: {message}\n").as_bytes());
+            }
+        }
     }
+}
+
+/// The same, before there are settings.
+pub(crate) fn complain(as_skopeo: bool, message: &str) {
+    let line = match as_skopeo {
+        false => format!("teu: {message}\n"),
+        true if io::stderr().is_terminal() => format!("FATA[0000] {message}\n"),
+        true => return called::log("fatal", &now(), message),
+    };
+    // Where even that cannot be said, the exit code is all there is.
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 fn unreadable(error: io::Error, path: &Path) -> Error {
@@ -229,9 +243,4 @@ fn now() -> String {
     Timestamp::from_unix(seconds, 0)
         .map(|now| now.to_string())
         .unwrap_or_default()
-}
-
-/// As Go's `%q` has it, for the messages that we write.
-fn quoted(message: &str) -> String {
-    serde_json::to_string(message).unwrap_or_default()
 }

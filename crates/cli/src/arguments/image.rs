@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 
 use super::Time;
 
@@ -23,11 +23,16 @@ pub(crate) struct ImageOptions {
 }
 
 macro_rules! image_options {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal, $heading:literal, $alias:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $heading:literal, $alias:literal $(, $authfile:literal)?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Args)]
         #[command(next_help_heading = $heading)]
         pub(crate) struct $name {
+            $(
+                /// Take credentials for this side from this file alone
+                #[arg(id = $authfile, long = $authfile, value_name = "FILE")]
+                own_authfile: Option<PathBuf>,
+            )?
             /// Log in with this USER[:PASSWORD]
             #[arg(id = concat!($prefix, "creds"), long = concat!($prefix, "creds"), alias = $alias, value_name = "USER[:PASSWORD]")]
             creds: Option<String>,
@@ -49,7 +54,8 @@ macro_rules! image_options {
             /// With =false, take any certificate, and plain HTTP where there is no HTTPS
             #[arg(
                 id = concat!($prefix, "tls-verify"), long = concat!($prefix, "tls-verify"),
-                value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"
+                value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+                value_parser = BoolishValueParser::new()
             )]
             tls_verify: Option<bool>,
             /// Keep the blobs of an oci: layout in this directory
@@ -63,7 +69,10 @@ macro_rules! image_options {
             /// The same, whatever the flags were called.
             pub(crate) fn options(&self, common: &Common) -> ImageOptions {
                 ImageOptions {
-                    authfile: common.authfile.clone(),
+                    authfile: None$(.or_else(|| {
+                        let _ = $authfile;
+                        self.own_authfile.clone()
+                    }))?.or_else(|| common.authfile.clone()),
                     creds: self.creds.clone(),
                     username: self.username.clone(),
                     password: self.password.clone(),
@@ -86,11 +95,11 @@ image_options!(
 );
 image_options!(
     /// How the source of a copy is reached.
-    SourceOptions, "src-", "Source", "screds"
+    SourceOptions, "src-", "Source", "screds", "src-authfile"
 );
 image_options!(
     /// How the destination of a copy is reached.
-    DestinationOptions, "dest-", "Destination", "dcreds"
+    DestinationOptions, "dest-", "Destination", "dcreds", "dest-authfile"
 );
 
 /// What holds for every image of a command line.

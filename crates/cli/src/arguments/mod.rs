@@ -162,7 +162,7 @@ pub(crate) enum Verb {
     Referrers(Referrers),
     Verify(Verify),
     #[command(subcommand)]
-    Index(Index),
+    Index(Box<Index>),
     #[command(subcommand)]
     Blob(Blob),
     Init(Init),

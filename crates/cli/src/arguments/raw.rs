@@ -68,7 +68,7 @@ pub(crate) enum Blob {
     Get(BlobGet),
     Put(BlobPut),
     Head(BlobHead),
-    Mount(BlobMount),
+    Mount(Box<BlobMount>),
     Rm(BlobRm),
 }
 

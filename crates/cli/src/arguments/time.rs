@@ -22,6 +22,8 @@ impl FromStr for Time {
             let unit = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
             let (unit, behind) = behind.split_at(unit);
             let seconds = match unit {
+                "ns" => 1e-9,
+                "us" | "µs" | "μs" => 1e-6,
                 "ms" => 0.001,
                 "s" => 1.0,
                 "m" => 60.0,
@@ -51,6 +53,8 @@ mod tests {
             ("1h30m", 5_400_000),
             ("250ms", 250),
             ("1.5s", 1500),
+            ("500000us", 500),
+            ("1s2000000ns", 1002),
             ("0", 0),
         ] {
             assert_eq!(input.parse(), Ok(Time(Duration::from_millis(milliseconds))), "{input}");

@@ -60,7 +60,7 @@ pub(crate) struct Copy {
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
     /// Give the image these names too
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) additional_tag: Vec<String>,
     /// Copy so many blobs side by side
     #[arg(long, visible_alias = "image-parallel-copies", value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -109,6 +109,9 @@ pub(crate) struct Inspect {
     /// Do not list the tags of the repository
     #[arg(short = 'n', long)]
     pub(crate) no_tags: bool,
+    /// State the digest by this algorithm: sha256, sha384 or sha512; else by that of the configuration's digest
+    #[arg(long, value_name = "ALGORITHM")]
+    pub(crate) manifest_digest: Option<String>,
     #[command(flatten)]
     pub(crate) one: One,
 }

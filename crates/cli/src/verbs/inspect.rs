@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use teu_spec::{Annotations, Descriptor, Document, ImageConfig, MediaType, Pick, Platform, Reference, Timestamp};
+use teu_spec::{
+    Algorithm, Annotations, Descriptor, Document, ImageConfig, MediaType, Pick, Platform, Reference, Timestamp,
+};
 use teu_store::{Browse, Error, ErrorKind, Source, SourceExt, copy::choose_image, silent};
 
 use crate::{
@@ -156,30 +158,43 @@ pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<
             None => output::line(&config.to_go_json("    ")?),
         };
     }
-    let inspected = inspect(&*source, &place, arguments.no_tags, &found, &config).await?;
+    let algorithm = arguments.manifest_digest.as_deref().map(str::parse).transpose();
+    let algorithm = algorithm.map_err(|error: teu_spec::DigestError| Failure::Usage(error.to_string()))?;
+    let mut inspected = inspect(&*source, &found, &config, algorithm).await?;
+    if let Reference::Registry(image) = &place {
+        inspected.name = image.repository.to_string();
+        if !arguments.no_tags {
+            inspected.repo_tags = tags(&*source, &settings).await?;
+        }
+    }
     match format {
         Some(format) => template::print(format, inspected.value()?),
         None => output::json(&inspected),
     }
 }
 
+/// The tags of the repository, where the registry lists them.
+async fn tags(source: &dyn Source, settings: &Settings) -> Result<Vec<String>, Failure> {
+    let Some(browse) = source.browse() else {
+        return Ok(Vec::new());
+    };
+    match all_names(browse).await {
+        // Some registries let nobody list, and public.ecr.aws does not know how to.
+        Err(Failure::Store(error)) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::NotFound) => {
+            settings.warn("Registry disallows tag list retrieval; skipping");
+            Ok(Vec::new())
+        }
+        other => other,
+    }
+}
+
+/// What skopeo says of an image, wherever it is.
 async fn inspect(
     source: &dyn Source,
-    place: &Reference,
-    no_tags: bool,
     found: &Found,
     config: &ImageConfig,
+    algorithm: Option<Algorithm>,
 ) -> Result<Inspected, Failure> {
-    let (name, repo_tags) = match place {
-        Reference::Registry(image) => {
-            let tags = match source.browse() {
-                Some(browse) if !no_tags => all_names(browse).await?,
-                _ => Vec::new(),
-            };
-            (image.repository.to_string(), tags)
-        }
-        _ => (String::new(), Vec::new()),
-    };
     let Document::Manifest(manifest) = &found.document else {
         return Err(Error::new(ErrorKind::Invalid, "an index was chosen as an image").into());
     };
@@ -195,10 +210,16 @@ async fn inspect(
         size: layer.size,
         annotations: Some(layer.annotations.clone()).filter(|annotations| !annotations.is_empty()),
     };
+    // What the name points at is stated by the algorithm that the image uses.
+    let algorithm = algorithm.unwrap_or_else(|| manifest.config.digest.algorithm());
+    let digest = match found.top.digest.algorithm() == algorithm {
+        true => found.top.digest,
+        false => algorithm.digest(source.document(&found.top).await?.raw()),
+    };
     Ok(Inspected {
-        name,
-        digest: found.top.digest.to_string(),
-        repo_tags,
+        name: String::new(),
+        digest: digest.to_string(),
+        repo_tags: Vec::new(),
         created: created.map(Created),
         docker_version: fields.docker_version.clone(),
         labels: fields.config.labels.clone(),

@@ -1,0 +1,279 @@
+//! By which name are we called, and what does that change of the command line? As `skopeo`, its words for what is wrong, on its streams.
+//! By either name, what skopeo's command lines may hold is understood, or refused by name.
+
+use std::{
+    collections::BTreeSet,
+    ffi::{OsStr, OsString},
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::{
+    ArgAction, Command,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+use crate::{arguments::Verb, failure::Failure, settings};
+
+/// What scripts that ask are told: the newest skopeo that we follow, and what we are.
+const VERSION: &str = concat!("version 1.22.0 (teu ", env!("CARGO_PKG_VERSION"), ")");
+
+/// What skopeo has and we do not, and what to do.
+const NOT_YET: [(&str, &str); 19] = [
+    (
+        "sync",
+        "is not built yet; copy each image, or each tag that list-tags names, with copy --all",
+    ),
+    ("standalone-sign", SIGNATURES),
+    ("standalone-verify", SIGNATURES),
+    ("generate-sigstore-key", SIGNATURES),
+    ("layers", "was retired; copy the image to dir:DIRECTORY"),
+    (
+        "experimental-image-proxy",
+        "is not built; programs that speak with it need skopeo itself",
+    ),
+    ("--require-signed", SIGNATURES),
+    ("--sign-by", SIGNATURES),
+    ("--sign-by-sq-fingerprint", SIGNATURES),
+    ("--sign-by-sigstore", SIGNATURES),
+    ("--sign-by-sigstore-private-key", SIGNATURES),
+    ("--sign-passphrase-file", SIGNATURES),
+    ("--sign-identity", SIGNATURES),
+    ("--encryption-key", ENCRYPTION),
+    ("--encrypt-layer", ENCRYPTION),
+    ("--decryption-key", ENCRYPTION),
+    (
+        "--tls-details",
+        "is not built; TLS 1.2 and 1.3 are spoken, with the suites that rustls holds for safe",
+    ),
+    ("--src-decompress", "changes nothing; use --dest-decompress"),
+    ("--src-compress", "changes nothing; use --dest-compress"),
+];
+const SIGNATURES: &str = "is not built yet: signatures are neither made nor checked; cosign or skopeo itself can sign";
+const ENCRYPTION: &str = "is not built: layers are neither encrypted nor decrypted; skopeo itself can";
+
+/// Whether the program was called as skopeo, by a link of that name.
+pub(crate) fn as_skopeo(called: Option<&OsStr>) -> bool {
+    called.is_some_and(|name| Path::new(name).file_name().is_some_and(|name| name == "skopeo"))
+}
+
+/// The command line under skopeo's name.
+pub(crate) fn renamed(command: Command) -> Command {
+    command.name("skopeo").bin_name("skopeo").version(VERSION)
+}
+
+/// The arguments with Go's form of flags that are or are not, `--all=true`, in ours.
+pub(crate) fn plain(command: &Command, arguments: Vec<OsString>) -> Vec<OsString> {
+    let (mut flags, mut valued) = (BTreeSet::new(), BTreeSet::new());
+    let mut commands = vec![command];
+    while let Some(command) = commands.pop() {
+        for argument in command.get_arguments() {
+            let names = argument.get_long_and_visible_aliases().into_iter().flatten();
+            let names = names.chain(argument.get_all_aliases().into_iter().flatten());
+            match argument.get_action() {
+                ArgAction::SetTrue => flags.extend(names.map(str::to_owned)),
+                _ => valued.extend(names.map(str::to_owned)),
+            }
+        }
+        commands.extend(command.get_subcommands());
+    }
+    let mut behind = false;
+    let plain = arguments.into_iter().filter_map(|argument| {
+        behind |= argument == "--";
+        let said = argument
+            .to_str()
+            .filter(|_| !behind)
+            .and_then(|text| text.strip_prefix("--")?.split_once('='));
+        match said {
+            Some((name, value)) if flags.contains(name) && !valued.contains(name) => match value {
+                "true" | "TRUE" | "True" | "t" | "T" | "1" => Some(format!("--{name}").into()),
+                "false" | "FALSE" | "False" | "f" | "F" | "0" => None,
+                _ => Some(argument),
+            },
+            _ => Some(argument),
+        }
+    });
+    plain.collect()
+}
+
+/// Says what is wrong with a command line, or the help that it asks for.
+pub(crate) fn answer(error: &clap::Error, as_skopeo: bool) -> ExitCode {
+    if !error.use_stderr() {
+        // Help and version go to standard output, and are no failure.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let unknown = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand]
+        .into_iter()
+        .find_map(|kind| match error.get(kind) {
+            Some(ContextValue::String(name)) => Some(name.as_str()),
+            _ => None,
+        });
+    let is_unknown = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand);
+    let name = unknown.filter(|_| is_unknown).unwrap_or_default();
+    let bare = name.split('=').next().unwrap_or_default();
+    let refused = NOT_YET.iter().find(|(known, _)| *known == bare);
+    if let Some((name, why)) = refused {
+        settings::complain(as_skopeo, &format!("{name} {why}"));
+    } else if as_skopeo {
+        settings::complain(true, &in_its_words(error, name));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(if as_skopeo { 1 } else { 2 })
+}
+
+/// As skopeo says it.
+fn in_its_words(error: &clap::Error, name: &str) -> String {
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            format!("Unrecognized command `skopeo {name}`\nTry 'skopeo --help' for more information")
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "Missing command 'skopeo COMMAND'\nTry 'skopeo --help' for more information".to_owned()
+        }
+        ErrorKind::UnknownArgument if name.starts_with("--") => {
+            format!("unknown flag: {}", name.split('=').next().unwrap_or(name))
+        }
+        ErrorKind::UnknownArgument if name.len() > 1 && name.starts_with('-') => format!(
+            "unknown shorthand flag: {:?} in {name}",
+            name.chars().nth(1).unwrap_or('-')
+        )
+        .replace('"', "'"),
+        ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument => arguments_expected(error),
+        _ => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            line.trim_start_matches("error: ").to_owned()
+        }
+    }
+}
+
+fn arguments_expected(error: &clap::Error) -> String {
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    match usage.contains("<DESTINATION>") {
+        true => "Exactly two arguments expected".to_owned(),
+        false => "Exactly one argument expected".to_owned(),
+    }
+}
+
+/// Refuses, where we are called as skopeo, what is no reference for it: it has no transport that is meant without being named.
+pub(crate) fn check_names(verb: &Verb) -> Result<(), Failure> {
+    let named: Vec<(&str, &str)> = match verb {
+        Verb::Copy(copy) => vec![
+            ("Invalid source name ", &copy.source),
+            ("Invalid destination name ", &copy.destination),
+        ],
+        Verb::Inspect(inspect) => vec![("Error parsing image name ", &inspect.image)],
+        Verb::ListTags(list) => vec![("", &list.repository)],
+        Verb::Delete(delete) => vec![("Invalid source name ", &delete.image)],
+        _ => Vec::new(),
+    };
+    for (what, name) in named {
+        let wrong = match name.split_once(':') {
+            None => format!("Invalid image name {name:?}, expected colon-separated transport:reference"),
+            Some((transport, _)) if !is_transport(transport) => {
+                format!("Invalid image name {name:?}, unknown transport {transport:?}")
+            }
+            Some(_) => continue,
+        };
+        let wrong = match what {
+            "" => wrong,
+            what if what.ends_with("image name ") => format!("{what}{name:?}: {wrong}"),
+            what => format!("{what}{name}: {wrong}"),
+        };
+        return Err(Failure::Usage(wrong));
+    }
+    Ok(())
+}
+
+fn is_transport(name: &str) -> bool {
+    // What is retired, or not built, is refused by its name where it is opened.
+    [
+        "docker",
+        "oci",
+        "oci-archive",
+        "docker-archive",
+        "dir",
+        "docker-daemon",
+        "containers-storage",
+        "ostree",
+        "sif",
+        "atomic",
+        "tarball",
+    ]
+    .contains(&name)
+}
+
+/// Says a line as logrus does, as skopeo's other programs read it.
+pub(crate) fn log(level: &str, now: &str, message: &str) {
+    let line = format!("time=\"{now}\" level={level} msg={}\n", quoted(message));
+    // Where even that cannot be said, the exit code is all there is.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// As Go's `%q` has it, where a message is more than one word.
+fn quoted(message: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._/@^+".contains(c);
+    if !message.is_empty() && message.chars().all(plain) {
+        return message.to_owned();
+    }
+    let mut out = String::from("\"");
+    for c in message.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if u32::from(c) < 0x80 && c.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => out.push(c),
+        }
+    }
+    out + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments;
+
+    #[test]
+    fn messages_are_quoted_as_logrus_does() {
+        for (message, said) in [
+            ("word", "word"),
+            ("a-b._/@^+", "a-b._/@^+"),
+            ("", "\"\""),
+            ("two words", "\"two words\""),
+            ("a:b", "\"a:b\""),
+            ("\"q\"\\\n\t\u{1b}é\u{2028}", "\"\\\"q\\\"\\\\\\n\\t\\x1bé\\u2028\""),
+        ] {
+            assert_eq!(quoted(message), said);
+        }
+    }
+
+    #[test]
+    fn flags_may_be_written_as_go_has_them() {
+        let command = arguments::command();
+        let plain = |line: &str| {
+            let plain = plain(&command, line.split(' ').map(Into::into).collect());
+            plain.join(OsStr::new(" ")).into_string().expect("UTF-8")
+        };
+        assert_eq!(
+            plain(
+                "skopeo --insecure-policy=true copy --all=false -q=x --src-no-creds=1 --src-tls-verify=false a -- --all=true"
+            ),
+            "skopeo --insecure-policy copy -q=x --src-no-creds --src-tls-verify=false a -- --all=true"
+        );
+        assert_eq!(
+            plain("skopeo copy --format=true --all=maybe"),
+            "skopeo copy --format=true --all=maybe"
+        );
+    }
+}
