@@ -163,7 +163,7 @@ pub(super) async fn write(target: &dyn Target, descriptor: &Descriptor, content:
 }
 
 /// Puts a manifest under its own digest.
-pub(super) async fn put(
+pub(crate) async fn put(
     target: &dyn Target,
     document: &Document,
     names: &[&str],

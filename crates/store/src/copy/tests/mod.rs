@@ -1,5 +1,6 @@
 //! What a copy promises, between stores in memory.
 
+mod forms;
 mod hostile;
 mod recompress;
 mod rigged;
