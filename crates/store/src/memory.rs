@@ -13,8 +13,8 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
     BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest, Intent,
-    Kept, Local, Mount, Named, Origin, Page, Result, Role, Source, Sweep, SweepSession, Takes, Target, octet_stream,
-    referrer, traits::Adopt,
+    Kept, Local, Mount, Named, Origin, Page, Result, Resume, Role, Source, Sweep, SweepSession, Takes, Target,
+    octet_stream, referrer, traits::Adopt,
 };
 
 /// How many items a page holds: few, so that small tests turn pages too.
@@ -395,6 +395,10 @@ impl Target for Memory {
     }
 
     fn adopt(&self) -> Option<&dyn Adopt> {
+        None
+    }
+
+    fn resume(&self) -> Option<&dyn Resume> {
         None
     }
 

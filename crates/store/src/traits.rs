@@ -229,6 +229,9 @@ pub trait Target: Send + Sync {
     /// The power to take over an open file.
     fn adopt(&self) -> Option<&dyn Adopt>;
 
+    /// The power to go on with a blob where an earlier writer was cut off.
+    fn resume(&self) -> Option<&dyn Resume>;
+
     /// The power to delete.
     fn delete(&self) -> Option<&dyn Delete>;
 
@@ -267,6 +270,22 @@ pub trait Ingest: Send {
 
     /// Drops what was written.
     fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
+}
+
+/// A blob that is being written, and that another writer may go on with: dropped or [parked](Self::park) it stays as far as it is, aborted
+/// it is gone.
+pub trait Park: Ingest {
+    /// Leaves what was written to whoever comes next. As with dropping this, but it is there when the future is done.
+    fn park(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// A blob that is written on, from where an earlier writer was cut off.
+pub struct Resumed {
+    /// Takes the bytes from [`Self::done`] on. It checks the digest of the whole when it is committed, as nobody else sees the whole; where
+    /// that fails, nothing is left behind.
+    pub ingest: Box<dyn Park>,
+    /// How many bytes are here already; nobody checked them. It is at most the blob's size.
+    pub done: u64,
 }
 
 /// A blob that was written.
@@ -334,6 +353,13 @@ pub trait Mount: Send + Sync {
 
     /// Tries to mount from the repository `from`; false where the registry declines, which is no error.
     fn mount<'a>(&'a self, from: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<bool>>;
+}
+
+/// The power to go on with a blob where an earlier writer was cut off, in this process or in one that was killed.
+pub trait Resume: Send + Sync {
+    /// Begins to write a blob of this digest and size, or goes on with it; none where it is not worth keeping a part of, or where another
+    /// writer is at it: then it is written as any other.
+    fn resume<'a>(&'a self, blob: &'a Descriptor) -> BoxFuture<'a, Result<Option<Resumed>>>;
 }
 
 /// The power to delete.

@@ -14,6 +14,7 @@
     reason = "each test uses a part of it, and says what it passes over"
 )]
 
+pub(crate) mod counting;
 mod layout;
 // The registry that the client's own tests talk to.
 #[path = "../../../transport/tests/support/peer.rs"]

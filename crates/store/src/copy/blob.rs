@@ -115,6 +115,9 @@ impl Ends {
     }
 
     async fn stream(&self, blob: &Descriptor) -> Result<()> {
+        if self.resumed(blob).await? {
+            return Ok(());
+        }
         let reader = self.open(blob).await.map_err(|error| error.on(Side::Source))?;
         let mut progress = Progress::new(&self.events, blob);
         self.pour(reader, Expected::verified(blob), |count| progress.add(count))

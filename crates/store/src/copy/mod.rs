@@ -23,6 +23,7 @@ mod blob;
 mod choose;
 mod recompress;
 mod referrers;
+mod resume;
 mod visit;
 
 use std::{

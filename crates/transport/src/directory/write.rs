@@ -13,8 +13,8 @@ use futures_util::FutureExt;
 use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Algorithm, Descriptor, Digest, Document, json};
 use teu_store::{
-    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Source, Sweep,
-    Takes, Target, blocking,
+    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Source,
+    Sweep, Takes, Target, blocking,
 };
 
 use super::{Directory, INSTANCE, Inner, MANIFEST, MARK, VERSION, describe};
@@ -111,7 +111,7 @@ impl Inner {
             }
             Err(error) => return Err(failed(error.into())),
         }
-        files::remove_litter(&self.root);
+        files::remove_litter(&self.root, |_, _| true);
         writing.before = self.names()?.into_iter().filter(|name| is_ours(name)).collect();
         let lock = Arc::new(file);
         writing.lock = Some(Arc::clone(&lock));
@@ -277,6 +277,10 @@ impl Target for Directory {
 
     fn adopt(&self) -> Option<&dyn Adopt> {
         Some(self)
+    }
+
+    fn resume(&self) -> Option<&dyn Resume> {
+        None
     }
 
     fn delete(&self) -> Option<&dyn Delete> {

@@ -12,8 +12,8 @@ use teu_spec::{
     Annotations, Descriptor, Digest, Document, Format, ImageConfig, Index, Manifest, MediaType, annotation, layout,
 };
 use teu_store::{
-    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Source, Sweep,
-    Takes, Target,
+    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Source,
+    Sweep, Takes, Target,
 };
 
 use super::{
@@ -268,6 +268,10 @@ impl Target for DockerArchiveWriter {
 
     fn adopt(&self) -> Option<&dyn Adopt> {
         Some(self)
+    }
+
+    fn resume(&self) -> Option<&dyn Resume> {
+        None
     }
 
     fn delete(&self) -> Option<&dyn Delete> {

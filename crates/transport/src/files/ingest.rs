@@ -10,15 +10,17 @@ use std::{
 use bytes::Bytes;
 use teu_spec::{Algorithm, Descriptor, Digest, Hasher};
 use teu_store::{
-    BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Result,
+    BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Park, Result,
     blocking::{self, Chunks, Sink},
 };
 
-use super::{PIECE, Temporary};
+use super::{PIECE, Temporary, part::Keeper};
 
 /// A blob that is being written to a temporary file beside its place.
 pub(crate) struct FileIngest<P, G> {
     sink: Sink<Written>,
+    /// Of a part that may stay.
+    keeper: Option<Keeper>,
     expected: Expected,
     place: P,
     guard: G,
@@ -40,7 +42,20 @@ where
         let hashed =
             (!expected.verified).then(|| expected.digest.map_or(expected.algorithm, |digest| digest.algorithm()));
         Self {
-            sink: Sink::spawn(move |chunks| write(&directory, chunks, hashed)),
+            sink: Sink::spawn(move |chunks| write(Temporary::new(&directory)?, 0, chunks, hashed)),
+            keeper: None,
+            expected,
+            place,
+            guard,
+        }
+    }
+
+    /// Goes on with a part that has `done` bytes. It stays where this is dropped or parked.
+    pub(crate) fn resumed(part: Temporary, done: u64, expected: Expected, place: P, guard: G) -> Self {
+        let hashed = expected.digest.map_or(expected.algorithm, |digest| digest.algorithm());
+        Self {
+            keeper: Some(part.keeper()),
+            sink: Sink::spawn(move |chunks| write(part, done, chunks, Some(hashed))),
             expected,
             place,
             guard,
@@ -48,18 +63,31 @@ where
     }
 }
 
-fn write(directory: &Path, chunks: Chunks, hashed: Option<Algorithm>) -> Result<Written> {
-    let mut temporary = Temporary::new(directory)?;
+/// Writes what comes behind the `done` bytes that are there.
+fn write(mut temporary: Temporary, done: u64, chunks: Chunks, hashed: Option<Algorithm>) -> Result<Written> {
     let mut hasher = hashed.map(|algorithm| (algorithm, algorithm.hasher()));
     let mut size = 0;
+    if done > 0 {
+        // Reading to the end leaves the file where it goes on.
+        let read = copy(temporary.file(), |piece| {
+            if let Some((_, hasher)) = &mut hasher {
+                hasher.update(piece);
+            }
+            Ok(())
+        });
+        size = read.map_err(|error| temporary.failed(error))?;
+    }
     for chunk in chunks {
         let chunk = chunk?;
         if let Some((_, hasher)) = &mut hasher {
             hasher.update(&chunk);
         }
         size += chunk.len() as u64;
-        let written = temporary.file().write_all(&chunk);
-        written.map_err(|error| temporary.failed(error))?;
+        if let Err(error) = temporary.file().write_all(&chunk) {
+            // A disk that is full is not to stay full.
+            temporary.keeper().forget();
+            return Err(temporary.failed(error));
+        }
     }
     Ok(Written {
         temporary,
@@ -81,6 +109,7 @@ where
         Box::pin(async move {
             let Self {
                 sink,
+                keeper: _,
                 expected,
                 place,
                 guard,
@@ -96,9 +125,22 @@ where
 
     fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
+            if let Some(keeper) = &self.keeper {
+                keeper.forget();
+            }
             self.sink.abort().await;
             Ok(())
         })
+    }
+}
+
+impl<P, G> Park for FileIngest<P, G>
+where
+    P: FnOnce(&Digest) -> Result<PathBuf> + Send + 'static,
+    G: Any + Send,
+{
+    fn park(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(self.sink.abort())
     }
 }
 
@@ -114,6 +156,8 @@ impl Written {
             size,
             mut hasher,
         } = self;
+        // What is whole and not what it should be is of no use to anybody.
+        temporary.keeper().forget();
         let mut reread = Ok(());
         let digest = expected.check(digest, size, |algorithm| match hasher.take() {
             Some((hashed, hasher)) if hashed == algorithm => hasher.finish(),

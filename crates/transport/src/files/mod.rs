@@ -4,15 +4,14 @@
 //! elsewhere, no FIFO blocks, no device answers. What is written appears under its name only when it is whole.
 
 mod ingest;
+mod part;
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     ops::Range,
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    path::Path,
 };
 
 use bytes::Bytes;
@@ -20,9 +19,7 @@ use rustix::fs::OFlags;
 use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 
 pub(crate) use ingest::{FileIngest, adopt, digest_of};
-
-/// How the names of our temporary files begin.
-pub(crate) const TEMPORARY: &str = ".teu-";
+pub(crate) use part::{TEMPORARY, Temporary, is_older, remove_litter, unnamed};
 
 /// How much is read and written at once where a file is copied: 1 MiB.
 const PIECE: usize = 1 << 20;
@@ -112,88 +109,14 @@ pub(crate) fn failed(error: io::Error, doing: &str, path: &Path) -> Error {
     Error::from(error).within(format!("{doing} {}", path.display()))
 }
 
-/// A file that is being written, under a name that nobody asks for. It is removed where it is dropped before it [is put](Self::put).
-pub(crate) struct Temporary {
-    file: File,
-    path: PathBuf,
-    put: bool,
-}
-
-impl Temporary {
-    /// A new, empty file in `directory`.
-    pub(crate) fn new(directory: &Path) -> Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        loop {
-            // Two processes may be at work, and one that was killed may have left its files: the name says who and when, and is then tried.
-            let time = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_nanos();
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let path = directory.join(format!("{TEMPORARY}{:x}-{time:x}-{count:x}", std::process::id()));
-            match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    return Ok(Self { file, path, put: false });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed(error, "making a file in", directory)),
-            }
-        }
-    }
-
-    /// The file itself.
-    pub(crate) fn file(&mut self) -> &mut File {
-        &mut self.file
-    }
-
-    /// Gives the file its name, in place of what has it now.
-    pub(crate) fn put(mut self, path: &Path) -> Result<()> {
-        fs::rename(&self.path, path).map_err(|error| failed(error, "writing", path))?;
-        self.put = true;
-        Ok(())
-    }
-
-    /// An error in writing it, told of the file that it was to become.
-    pub(crate) fn failed(&self, error: io::Error) -> Error {
-        failed(error, "writing", &self.path)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if !self.put {
-            // Nothing more can be done; what stays is found by the next writer, or gc.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// A file without a name, on the file system of `directory`: it is gone when it is closed.
-pub(crate) fn unnamed(directory: &Path) -> Result<File> {
-    let temporary = Temporary::new(directory)?;
-    // What is dropped takes its name away, and leaves the open file.
-    let file = temporary.file.try_clone();
-    file.map_err(|error| temporary.failed(error))
-}
-
-/// Removes what killed writers left in `directory`. The caller knows that nobody is writing there.
-pub(crate) fn remove_litter(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
 /// Puts `content` at `path`, whole or not at all, and lasting: when this returns it survives a power cut.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut temporary = Temporary::new(directory)?;
     let written = temporary
-        .file
+        .file()
         .write_all(content)
-        .and_then(|()| temporary.file.sync_all());
+        .and_then(|()| temporary.file().sync_all());
     written.map_err(|error| temporary.failed(error))?;
     temporary.put(path)?;
     sync_directory(directory)

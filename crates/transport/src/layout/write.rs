@@ -1,17 +1,22 @@
 //! How does an image come into a layout? Blobs and manifests as files, then their names.
 
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Descriptor, Digest, Document, layout};
 use teu_store::{
-    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Source, Sweep,
-    Takes, Target, blocking,
+    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Resumed,
+    Source, Sweep, Takes, Target, blocking,
 };
 
 use super::{Inner, Layout, index::Change, resolve::describe};
 use crate::files::{self, FileIngest, Temporary};
+
+/// How long a part waits.
+const LONGEST_PART: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A blob that is smaller, in bytes, is begun anew where it was cut off.
+const SMALLEST_PART: u64 = 1 << 20;
 
 impl Inner {
     /// Says that we are writing, until we have finished; waits while a garbage collection is at work.
@@ -22,9 +27,11 @@ impl Inner {
         files::make_directory(&self.blobs)?;
         let failed = |error: std::io::Error| files::failed(error, "locking", &self.root);
         let file = File::open(&self.root).map_err(failed)?;
-        // Who can have it alone finds no other writer at work: what lies there half-written is a dead one's.
+        // Who can have it alone finds no other writer at work: what lies there half-written is a dead one's. A part waits to be gone on with.
         if !self.shared && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            files::remove_litter(&self.blobs);
+            files::remove_litter(&self.blobs, |path, digest| {
+                self.blob(digest).exists() || files::is_older(path, LONGEST_PART)
+            });
         }
         flock(&file, FlockOperation::LockShared).map_err(|error| failed(error.into()))?;
         let lock = Arc::new(file);
@@ -149,6 +156,10 @@ impl Target for Layout {
         Some(self)
     }
 
+    fn resume(&self) -> Option<&dyn Resume> {
+        Some(self)
+    }
+
     fn delete(&self) -> Option<&dyn Delete> {
         Some(self)
     }
@@ -156,6 +167,33 @@ impl Target for Layout {
     /// None where the blobs are shared: which of them the other layouts need is not known here.
     fn sweep(&self) -> Option<&dyn Sweep> {
         (!self.0.shared).then_some(self)
+    }
+}
+
+impl Resume for Layout {
+    /// The part of a blob is its temporary file, with the digest in its name: no byte is written twice.
+    fn resume<'a>(&'a self, blob: &'a Descriptor) -> BoxFuture<'a, Result<Option<Resumed>>> {
+        let (inner, blob) = (Arc::clone(&self.0), blob.clone());
+        let begin = move || {
+            if blob.size < SMALLEST_PART {
+                return Ok(None);
+            }
+            let lock = inner.lock()?;
+            let Some((part, done)) = Temporary::part(&inner.blobs, &blob.digest, blob.size)? else {
+                return Ok(None);
+            };
+            let expected = Expected {
+                verified: false,
+                ..Expected::verified(&blob)
+            };
+            let place = move |digest: &Digest| inner.place(digest);
+            let ingest = FileIngest::resumed(part, done, expected, place, lock);
+            Ok(Some(Resumed {
+                ingest: Box::new(ingest),
+                done,
+            }))
+        };
+        blocking::run(begin).boxed()
     }
 }
 

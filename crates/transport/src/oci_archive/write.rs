@@ -10,8 +10,8 @@ use std::{
 use futures_util::FutureExt;
 use teu_spec::{Descriptor, Digest, Document, Format, Index, layout};
 use teu_store::{
-    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Source, Sweep,
-    Takes, Target,
+    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Source,
+    Sweep, Takes, Target,
 };
 
 use crate::{
@@ -148,6 +148,10 @@ impl Target for OciArchiveWriter {
 
     fn adopt(&self) -> Option<&dyn Adopt> {
         Some(self)
+    }
+
+    fn resume(&self) -> Option<&dyn Resume> {
+        None
     }
 
     fn delete(&self) -> Option<&dyn Delete> {

@@ -7,8 +7,8 @@ use reqwest::{
 };
 use teu_spec::{Algorithm, Descriptor, Digest, Document, Tag};
 use teu_store::{
-    Adopt, BoxFuture, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Origin, Result, Role, Source, Sweep,
-    Takes, Target,
+    Adopt, BoxFuture, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Origin, Result, Resume, Role, Source,
+    Sweep, Takes, Target,
 };
 
 use super::{
@@ -78,6 +78,10 @@ impl Target for Repository {
     }
 
     fn adopt(&self) -> Option<&dyn Adopt> {
+        None
+    }
+
+    fn resume(&self) -> Option<&dyn Resume> {
         None
     }
 

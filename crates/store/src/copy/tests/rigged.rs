@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Adopt, BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest,
-    Intent, Local, Memory, Mount, Origin, Result, Role, Source, Sweep, Takes, Target,
+    Intent, Local, Memory, Mount, Origin, Result, Resume, Role, Source, Sweep, Takes, Target,
 };
 
 /// What is wrong with content when it is fetched.
@@ -247,6 +247,10 @@ impl Target for Rigged {
 
     fn adopt(&self) -> Option<&dyn Adopt> {
         self.adopts.then_some(self)
+    }
+
+    fn resume(&self) -> Option<&dyn Resume> {
+        self.inner.resume()
     }
 
     fn delete(&self) -> Option<&dyn Delete> {
