@@ -9,6 +9,9 @@ use super::{Common, CompressionOptions, DestinationOptions, One, SourceOptions, 
 /// Copy an image from one place to another
 #[derive(Debug, Args)]
 #[command(after_help = "\
+A copy keeps its digest unless a flag asks for a change. Images in Docker's form stay in it too; where skopeo or
+podman are to read them from a layout, --format oci converts them.
+
 Examples:
   teu copy docker://docker.io/library/alpine:3.19 oci:alpine:3.19
   teu copy --all oci:alpine:3.19 docker://registry.example/alpine:3.19

@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc};
 
 use serde::Serialize;
-use teu_spec::{Format, Platform};
+use teu_spec::{Format, Platform, Reference};
 use teu_store::{Error, Side, copy};
 
 use crate::{
@@ -32,7 +32,7 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     let source_reference = reference(&arguments.source)?;
     let target_reference = reference(&arguments.destination)?;
     settings.check_policy(&source_reference)?;
-    let options = options(&arguments, &settings)?;
+    let mut options = options(&arguments, &settings)?;
 
     let shown = Shown::start(&settings, arguments.quiet);
     let places = Places::new(Arc::clone(&settings), &from, shown.events());
@@ -40,6 +40,18 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     let (target, mut names) = places.target(&target_reference, &to, arguments.additional_tag.clone())?;
     names.extend(additional_names(&target_reference, &arguments.additional_tag)?);
 
+    if options.format.is_none()
+        && !options.preserve_digests
+        && is_oci_meant(&source_reference, &target_reference, &settings)
+    {
+        options.format = Some(Format::Oci);
+    }
+    // One image is what a place for single images is given, even by the flag that makes an index elsewhere.
+    if let (copy::Which::Several { platforms, .. }, false) = (&options.which, target.takes().indexes)
+        && let [platform] = platforms.as_slice()
+    {
+        options.which = copy::Which::One(platform.clone());
+    }
     let copied = copy::copy(source, &pick, Arc::clone(&target), &names, &options, &shown.events()).await?;
     target.finish().await.map_err(|error| error.on(Side::Destination))?;
     shown.finish();
@@ -89,6 +101,13 @@ fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failu
     })
 }
 
+/// Whether a layout gets OCI's form although nobody asked for it: where the manifest of an archive of Docker's is made up on reading
+/// anyway, as other tools' readers of layouts take no other form; and where skopeo would do it.
+fn is_oci_meant(source: &Reference, target: &Reference, settings: &Settings) -> bool {
+    let made_up = matches!(source, Reference::DockerArchive { .. });
+    matches!(target, Reference::Layout { .. } | Reference::OciArchive { .. }) && (made_up || settings.as_skopeo)
+}
+
 /// The form that `--format` names.
 pub(super) fn manifest_format(name: Option<&str>) -> Result<Option<Format>, Failure> {
     match name {
@@ -102,9 +121,9 @@ pub(super) fn manifest_format(name: Option<&str>) -> Result<Option<Format>, Fail
 }
 
 /// The names that `--additional-tag` adds: tags in a registry, names in a layout. What Docker's archive adds it was told when it was opened.
-fn additional_names(target: &teu_spec::Reference, additional: &[String]) -> Result<Vec<String>, Failure> {
+fn additional_names(target: &Reference, additional: &[String]) -> Result<Vec<String>, Failure> {
     match target {
-        teu_spec::Reference::Registry(_) => {
+        Reference::Registry(_) => {
             let tags = additional.iter().map(|name| {
                 // Skopeo takes whole names here, of which a registry's repository uses the tag.
                 let tag = name.rsplit_once(':').map_or(name.as_str(), |(_, tag)| tag);
@@ -112,7 +131,7 @@ fn additional_names(target: &teu_spec::Reference, additional: &[String]) -> Resu
             });
             Ok(tags.collect::<Result<_, _>>()?)
         }
-        teu_spec::Reference::Layout { .. } | teu_spec::Reference::OciArchive { .. } => Ok(additional.to_vec()),
+        Reference::Layout { .. } | Reference::OciArchive { .. } => Ok(additional.to_vec()),
         _ => Ok(Vec::new()),
     }
 }
