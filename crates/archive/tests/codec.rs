@@ -97,6 +97,11 @@ fn levels() {
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{compression} {level}");
         }
     }
+    let small = content(70_000);
+    for level in 16..=22 {
+        let bytes = encode(&small, Compression::Zstd, Some(level), 2, 70_000);
+        assert!(decode(&bytes, Compression::Zstd).unwrap() == small, "{level}");
+    }
     assert!(Encoder::new(Vec::new(), Compression::None, Some(1)).is_err());
 }
 

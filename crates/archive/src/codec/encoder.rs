@@ -57,7 +57,8 @@ impl<W: Write> Encoder<W> {
         Encoder::with_threads(sink, compression, level, NonZeroUsize::MIN)
     }
 
-    /// Compresses on so many threads, which hold up to 4 MiB each, to the same bytes as [`Encoder::new`].
+    /// Compresses on so many threads, which hold up to 8 MiB each (zstd above level 9 more), to the same bytes as
+    /// [`Encoder::new`].
     ///
     /// # Errors
     /// As [`Encoder::new`]; [`Io`](crate::ErrorKind::Io) if a thread cannot be started.
@@ -217,9 +218,13 @@ fn zstd_context(level: i32, threads: NonZeroUsize) -> Result<CCtx<'static>> {
     // One worker at least, always: without any, the library splits the content in another way, and the bytes differ.
     let workers = threads.get().min(256) as u32;
     context.set_parameter(CParameter::NbWorkers(workers)).map_err(refused)?;
-    if level <= 9 {
-        // Up to this level windows are small against 2 MiB; the library's own choice, four windows, takes more memory.
-        context.set_parameter(CParameter::JobSize(2 << 20)).map_err(refused)?;
-    }
+    // The window of these levels, or about. The library's own choice, four windows, takes several times the memory; above,
+    // windows are so large that smaller jobs would mostly go over what was gone over before.
+    let job = match level {
+        ..=9 => 2 << 20,
+        10..=15 => 4 << 20,
+        _ => 0,
+    };
+    context.set_parameter(CParameter::JobSize(job)).map_err(refused)?;
     Ok(context)
 }
