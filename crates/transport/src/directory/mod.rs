@@ -182,9 +182,16 @@ impl Source for Directory {
         blocking::run(move || inner.resolve(&pick)).boxed()
     }
 
-    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, _: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         let (inner, digest) = (Arc::clone(&self.0), *digest);
-        blocking::run(move || inner.stat(role, &digest)).boxed()
+        let stat = move || {
+            // What a writer finds here it will not write again, so another must not take it away.
+            if intent == Intent::Write {
+                inner.lock()?;
+            }
+            inner.stat(role, &digest)
+        };
+        blocking::run(stat).boxed()
     }
 
     fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {

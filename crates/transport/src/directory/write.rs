@@ -91,7 +91,7 @@ impl Inner {
     }
 
     /// Says that we are writing, until we have finished.
-    fn lock(&self) -> Result<Arc<File>> {
+    pub(super) fn lock(&self) -> Result<Arc<File>> {
         let mut writing = self.writing();
         if let Some(lock) = &writing.lock {
             return Ok(Arc::clone(lock));

@@ -98,6 +98,8 @@ impl Layout {
         let layout = Self::at(root.into(), shared_blobs);
         let root = &layout.0.root;
         files::make_directory(root)?;
+        // As every writer, so that what is half-written here is known for a living one's.
+        let _lock = layout.0.share()?;
         if !layout.check_marker()? {
             files::replace(&root.join(layout::MARKER_FILE), layout::MARKER)?;
         }
@@ -193,10 +195,16 @@ impl Source for Layout {
         blocking::run(move || inner.resolve(&inner.index()?.manifests, &pick)).boxed()
     }
 
-    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, _: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        // The lock that a writer holds keeps gc away, whatever the intent.
+    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         let (inner, digest) = (Arc::clone(&self.0), *digest);
-        blocking::run(move || inner.stat(role, &digest)).boxed()
+        let stat = move || {
+            // What a writer finds here it will name without writing it again, so gc is kept away from now on.
+            if intent == Intent::Write {
+                inner.lock()?;
+            }
+            inner.stat(role, &digest)
+        };
+        blocking::run(stat).boxed()
     }
 
     fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {

@@ -30,19 +30,17 @@ pub(crate) trait Content {
 
     /// What `digest` is, if it is a manifest. Its bytes are not hashed: whoever reads them does that.
     fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
-        match self.document(digest, None) {
-            Ok(document) => Ok(document.map(|document| describe(&document, *digest))),
-            // Content that is no manifest is a blob.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported
-                ) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        let raw = match self.small(digest) {
+            Ok(Some(raw)) => raw,
+            Ok(None) => return Ok(None),
+            // What is larger than a manifest may be is a blob.
+            Err(error) if *error.kind() == ErrorKind::TooLarge => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // And so is what is no manifest.
+        Ok(Document::parse(raw, None)
+            .ok()
+            .map(|document| describe(&document, *digest)))
     }
 
     /// The manifest that is picked, of those that the index lists.

@@ -133,7 +133,7 @@ impl Sweep for Layout {
         async move {
             let session = blocking::run(move || {
                 let lock = inner.lock_alone()?;
-                files::remove_litter(&inner.blobs, |_, _| true);
+                inner.remove_litter(|_, _| true);
                 Ok(Session { inner, _lock: lock })
             });
             Ok(Box::new(session.await?) as Box<dyn SweepSession>)

@@ -1,6 +1,11 @@
 //! How does an image come into a layout? Blobs and manifests as files, then their names.
 
-use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use rustix::fs::{FlockOperation, flock};
@@ -25,18 +30,30 @@ impl Inner {
             return Ok(Arc::clone(lock));
         }
         files::make_directory(&self.blobs)?;
+        let lock = Arc::new(self.share()?);
+        // Two tasks may have come here at once; one lock is enough.
+        Ok(Arc::clone(self.writing().lock.get_or_insert(lock)))
+    }
+
+    /// A share of the lock, as long as the file is open.
+    pub(super) fn share(&self) -> Result<File> {
         let failed = |error: std::io::Error| files::failed(error, "locking", &self.root);
         let file = File::open(&self.root).map_err(failed)?;
         // Who can have it alone finds no other writer at work: what lies there half-written is a dead one's. A part waits to be gone on with.
-        if !self.shared && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            files::remove_litter(&self.blobs, |path, digest| {
-                self.blob(digest).exists() || files::is_older(path, LONGEST_PART)
-            });
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            self.remove_litter(|path, digest| self.blob(digest).exists() || files::is_older(path, LONGEST_PART));
         }
         flock(&file, FlockOperation::LockShared).map_err(|error| failed(error.into()))?;
-        let lock = Arc::new(file);
-        // Two tasks may have come here at once; one lock is enough.
-        Ok(Arc::clone(self.writing().lock.get_or_insert(lock)))
+        Ok(file)
+    }
+
+    /// Removes what killed writers left, and those parts of blobs that are of no use. The caller has the lock alone.
+    pub(super) fn remove_litter(&self, is_useless: impl Fn(&Path, &Digest) -> bool) {
+        files::remove_litter(&self.root, |_, _| true);
+        // Where blobs are shared, writers to other layouts may be at work.
+        if !self.shared {
+            files::remove_litter(&self.blobs, is_useless);
+        }
     }
 
     /// Where a blob goes, its directory made.
