@@ -4,11 +4,12 @@ use std::{
     env, fs,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use teu_spec::{Platform, Reference, Timestamp};
-use teu_store::{Error, ErrorKind, Result};
+use teu_store::{Error, ErrorKind, Partials, Result};
 use teu_transport::{
     policy::Policy,
     remote::{self, credential_helper::HelperSettings, credentials::AuthPaths, registries::RegistriesPaths},
@@ -153,10 +154,6 @@ impl Settings {
             https: either("HTTPS_PROXY"),
             none_for: either("NO_PROXY").unwrap_or_default(),
         };
-        settings.partials = self
-            .cache
-            .as_ref()
-            .map(|cache| remote::Partials::new(cache.join("teu/partials")));
         settings
     }
 
@@ -197,6 +194,12 @@ impl Settings {
                 .chain([system("certs.d"), "/etc/docker/certs.d".into()])
                 .collect(),
         }
+    }
+
+    /// Where the beginnings of blobs are kept that their destination cannot keep.
+    pub(crate) fn partials(&self) -> Option<Arc<dyn Partials>> {
+        let directory = self.cache.as_ref()?.join("teu/partials");
+        Some(Arc::new(teu_transport::partials::Partials::new(directory)))
     }
 
     /// Says a message of failure on standard error, as whoever we were called as does.

@@ -3,7 +3,7 @@
 //! A store is bound to one repository, so its names are tags (of a registry) or whatever a layout or an archive calls its images, and
 //! nothing else. All traits are object-safe; conveniences live in [`SourceExt`](crate::SourceExt).
 
-use std::{fs::File, future::Future, ops::Range, pin::Pin, time::Duration};
+use std::{fmt, fs::File, future::Future, ops::Range, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -360,6 +360,32 @@ pub trait Resume: Send + Sync {
     /// Begins to write a blob of this digest and size, or goes on with it; none where it is not worth keeping a part of, or where another
     /// writer is at it: then it is written as any other.
     fn resume<'a>(&'a self, blob: &'a Descriptor) -> BoxFuture<'a, Result<Option<Resumed>>>;
+}
+
+/// Keeps the beginnings of blobs on their way into a place that has not the power to [`Resume`], so that a copy that is cut off is not all
+/// lost. What cannot be kept is no error: the copy goes on without.
+pub trait Partials: fmt::Debug + Send + Sync {
+    /// What an earlier copy left of a blob, and room for the rest; none where it is not worth it, or where another process is at it.
+    fn open<'a>(&'a self, blob: &'a Descriptor) -> BoxFuture<'a, Result<Option<Partial>>>;
+}
+
+/// The beginning of a blob.
+pub struct Partial {
+    /// How many bytes are there; nobody checked them. It is at most the blob's size.
+    pub done: u64,
+    /// Those bytes.
+    pub reader: Reader,
+    /// Takes the bytes from [`Self::done`] on.
+    pub rest: Box<dyn KeepRest>,
+}
+
+/// Keeps what follows the beginning of a blob. Dropped, it leaves all that it has to the next copy.
+pub trait KeepRest: Send {
+    /// Keeps the next bytes, as well as it can.
+    fn keep(&mut self, bytes: Bytes) -> BoxFuture<'_, ()>;
+
+    /// Removes all that was kept: it is wrong, or not needed any more.
+    fn forget(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
 /// The power to delete.

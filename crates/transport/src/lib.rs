@@ -12,6 +12,8 @@ pub mod layout;
 pub mod locate;
 #[cfg(feature = "archives")]
 pub mod oci_archive;
+#[cfg(feature = "layout")]
+pub mod partials;
 pub mod policy;
 #[cfg(feature = "remote")]
 pub mod remote;

@@ -96,6 +96,7 @@ fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failu
         preserve_digests: arguments.preserve_digests,
         foreign: arguments.include_foreign_layers,
         trust_source: arguments.trust_source,
+        partials: settings.partials(),
         jobs: usize::from(arguments.jobs),
         ..copy::Options::default()
     })

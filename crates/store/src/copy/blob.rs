@@ -7,10 +7,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use teu_spec::{Descriptor, Digest};
 
-use super::recompress::Threads;
+use super::{partial, recompress::Threads};
 use crate::{
-    Committed, Error, ErrorKind, Event, Events, Expected, FetchOptions, How, Intent, Origin, Reader, Result, Role,
-    Side, Source, SourceExt, Target, task::Tasks,
+    Committed, Error, ErrorKind, Event, Events, Expected, FetchOptions, How, Intent, Origin, Partials, Reader, Result,
+    Role, Side, Source, SourceExt, Target, task::Tasks,
 };
 
 /// Bytes between two reports of progress.
@@ -27,6 +27,8 @@ pub(super) struct Ends {
     /// The repository that can be mounted from, where both ends are of one registry.
     pub(super) mount_from: Option<String>,
     pub(super) trust: bool,
+    /// Where the beginnings of blobs are kept that the target cannot keep.
+    pub(super) partials: Option<Arc<dyn Partials>>,
     pub(super) events: Events,
     /// The threads that layers are compressed on.
     pub(super) threads: Threads,
@@ -39,6 +41,7 @@ impl Ends {
         source: Arc<dyn Source>,
         target: Arc<dyn Target>,
         trust: bool,
+        partials: Option<Arc<dyn Partials>>,
         threads: Threads,
         events: Events,
     ) -> Self {
@@ -50,6 +53,7 @@ impl Ends {
             target,
             mount_from,
             trust,
+            partials,
             events,
             threads,
             tasks: Tasks::default(),
@@ -118,11 +122,17 @@ impl Ends {
         if self.resumed(blob).await? {
             return Ok(());
         }
-        let reader = self.open(blob).await.map_err(|error| error.on(Side::Source))?;
-        let mut progress = Progress::new(&self.events, blob);
-        self.pour(reader, Expected::verified(blob), |count| progress.add(count))
-            .await?;
-        Ok(())
+        let mut again = true;
+        loop {
+            let (reader, resumed) = self.open_kept(blob).await.map_err(|error| error.on(Side::Source))?;
+            let mut progress = Progress::new(&self.events, blob);
+            let poured = self.pour(reader, Expected::verified(blob), |count| progress.add(count));
+            match poured.await {
+                // What was kept was something else, and is kept no more: the blob is begun anew, once.
+                Err(error) if resumed && again && *error.kind() == ErrorKind::Mismatch => again = false,
+                outcome => return outcome.map(drop),
+            }
+        }
     }
 
     /// Writes all that a reader gives, and tells how much as it goes.
@@ -166,14 +176,22 @@ impl Ends {
 
     /// The content of a blob: checked, unless the source is trusted.
     pub(super) async fn open(&self, blob: &Descriptor) -> Result<Reader> {
+        Ok(self.open_kept(blob).await?.0)
+    }
+
+    /// The same, and whether its beginning was kept from an earlier copy.
+    async fn open_kept(&self, blob: &Descriptor) -> Result<(Reader, bool)> {
         if !self.trust {
-            return Ok(self.source.open(Role::Blob, blob).await?.boxed());
+            if let Some(kept) = partial::open(self, blob).await? {
+                return Ok(kept);
+            }
+            return Ok((self.source.open(Role::Blob, blob).await?.boxed(), false));
         }
         let fetched = self
             .source
             .fetch(Role::Blob, &blob.digest, FetchOptions::default())
             .await?;
-        Ok(fetched.reader)
+        Ok((fetched.reader, false))
     }
 }
 

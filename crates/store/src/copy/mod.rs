@@ -21,6 +21,7 @@
 
 mod blob;
 mod choose;
+mod partial;
 mod recompress;
 mod referrers;
 mod resume;
@@ -40,7 +41,7 @@ pub(crate) use recompress::follow;
 pub use recompress::{Layers, Recompress, Recompressed};
 
 use crate::{
-    Error, ErrorKind, Event, Events, Expect, Intent, Result, Role, Side, Source, Takes, Target,
+    Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Role, Side, Source, Takes, Target,
     graph::{Fold, Limits},
 };
 use blob::Ends;
@@ -64,6 +65,8 @@ pub struct Options {
     pub foreign: bool,
     /// Whether content that lies in a local source is taken without checking it.
     pub trust_source: bool,
+    /// Where the beginnings of blobs are kept that come from afar and that the target cannot keep; nowhere by default.
+    pub partials: Option<Arc<dyn Partials>>,
     /// What the names of the image are believed to be.
     pub expect: Expect,
     /// How many blobs and manifests are copied side by side.
@@ -82,6 +85,7 @@ impl Default for Options {
             recompress: None,
             foreign: false,
             trust_source: false,
+            partials: None,
             expect: Expect::Any,
             jobs: 6,
             limits: Limits::default(),
@@ -150,6 +154,7 @@ pub async fn copy_descriptor(
         Arc::clone(&source),
         Arc::clone(&target),
         options.trust_source,
+        options.partials.clone(),
         Threads::new(recompress.as_ref().map_or(NonZeroUsize::MIN, |how| how.threads)),
         Arc::clone(events),
     );

@@ -19,7 +19,7 @@ use rustix::fs::OFlags;
 use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 
 pub(crate) use ingest::{FileIngest, adopt, digest_of};
-pub(crate) use part::{TEMPORARY, Temporary, is_older, remove_litter, unnamed};
+pub(crate) use part::{Keeper, TEMPORARY, Temporary, has_part, is_older, is_temporary, remove_litter, unnamed};
 
 /// How much is read and written at once where a file is copied: 1 MiB.
 const PIECE: usize = 1 << 20;

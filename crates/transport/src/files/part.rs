@@ -5,6 +5,7 @@
 //! nobody's word: they are hashed with what follows.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -67,7 +68,9 @@ impl Temporary {
 
     /// The part of content of this digest, new or as an earlier writer left it, and how many bytes it has: at most `size`. It is kept where
     /// it is dropped. None where another writer has it, or where what has its name is not a file of ours alone.
-    pub(crate) fn part(directory: &Path, digest: &Digest, size: u64) -> Result<Option<(Self, u64)>> {
+    ///
+    /// A new one gets `mode`, as far as the process lets it.
+    pub(crate) fn part(directory: &Path, digest: &Digest, size: u64, mode: u32) -> Result<Option<(Self, u64)>> {
         let path = part_path(directory, digest);
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         for _ in 0..ATTEMPTS {
@@ -76,6 +79,7 @@ impl Temporary {
                 .write(true)
                 .create(true)
                 .truncate(false)
+                .mode(mode)
                 .custom_flags(flags.bits() as i32)
                 .open(&path);
             let file = match opened {
@@ -161,6 +165,16 @@ pub(crate) fn unnamed(directory: &Path) -> Result<File> {
     // What is dropped takes its name away, and leaves the open file.
     let file = temporary.file.try_clone();
     file.map_err(|error| temporary.failed(error))
+}
+
+/// Whether there is a part of content of this digest, or something in its place.
+pub(crate) fn has_part(directory: &Path, digest: &Digest) -> bool {
+    fs::symlink_metadata(part_path(directory, digest)).is_ok()
+}
+
+/// Whether a file is called as ours are that are not whole.
+pub(crate) fn is_temporary(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
 }
 
 fn part_path(directory: &Path, digest: &Digest) -> PathBuf {

@@ -18,6 +18,8 @@ use teu_store::{
 use super::{Inner, Layout, index::Change, resolve::describe};
 use crate::files::{self, FileIngest, Temporary};
 
+/// What any new file is made with; the process's umask takes off what it takes off everywhere.
+const MODE: u32 = 0o666;
 /// How long a part waits.
 const LONGEST_PART: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A blob that is smaller, in bytes, is begun anew where it was cut off.
@@ -196,7 +198,7 @@ impl Resume for Layout {
                 return Ok(None);
             }
             let lock = inner.lock()?;
-            let Some((part, done)) = Temporary::part(&inner.blobs, &blob.digest, blob.size)? else {
+            let Some((part, done)) = Temporary::part(&inner.blobs, &blob.digest, blob.size, MODE)? else {
                 return Ok(None);
             };
             let expected = Expected {

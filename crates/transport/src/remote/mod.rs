@@ -59,6 +59,6 @@ pub use rustls::pki_types;
 pub use client::{Client, Registry, Repository};
 pub use reach::{Files, Given, Reach};
 pub use settings::{
-    Access, ClientCertificate, Credential, CredentialSource, Partials, PlainHttp, Proxies, Resolver, Retry, Roots,
-    Settings, Timeouts, Tls,
+    Access, ClientCertificate, Credential, CredentialSource, PlainHttp, Proxies, Resolver, Retry, Roots, Settings,
+    Timeouts, Tls,
 };

@@ -23,11 +23,9 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How many blobs are downloaded from one registry at a time, and how many are uploaded to it.
     pub transfers_per_registry: usize,
-    /// Where parts of blobs are kept, so that an interrupted download goes on in the next run; nowhere by default.
-    pub partials: Option<Partials>,
     /// How names of hosts become addresses.
     pub resolver: Resolver,
-    /// Is told of retries, warnings of registries, and the progress of a download that goes on where an earlier run left off.
+    /// Is told of retries and of warnings of registries.
     pub events: Events,
 }
 
@@ -40,7 +38,6 @@ impl Default for Settings {
             retry: Retry::default(),
             timeouts: Timeouts::default(),
             transfers_per_registry: 16,
-            partials: None,
             resolver: Resolver::default(),
             events: silent(),
         }
@@ -114,32 +111,6 @@ impl Default for Timeouts {
             connect: Duration::from_secs(30),
             answer: Duration::from_secs(300),
             idle: Duration::from_secs(60),
-        }
-    }
-}
-
-/// Where parts of blobs are kept, so that an interrupted download goes on in the next run.
-///
-/// The directory may be shared between processes. A part is used by one of them at a time; the others download without it.
-#[derive(Clone, Debug)]
-pub struct Partials {
-    /// The directory; it is made where it is absent, for its owner alone.
-    pub directory: PathBuf,
-    /// The most bytes that all parts may have together; the oldest make room.
-    pub bound: u64,
-    /// A blob is kept only where losing it would cost at least so long, by the speed at which its beginning came: writing every byte twice
-    /// is no help on a fast network.
-    pub worth: Duration,
-}
-
-impl Partials {
-    /// Parts in `directory`: 8 GiB at most, of blobs that take longer than three seconds.
-    #[must_use]
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self {
-            directory: directory.into(),
-            bound: 8 << 30,
-            worth: Duration::from_secs(3),
         }
     }
 }
