@@ -6,6 +6,7 @@ mod failure;
 mod output;
 mod places;
 mod progress;
+mod recompressed;
 mod settings;
 mod template;
 mod terminal;

@@ -157,6 +157,11 @@ impl Settings {
         settings
     }
 
+    /// Where it is remembered what layers became when they were compressed anew.
+    pub(crate) fn recompressed(&self) -> Option<PathBuf> {
+        self.cache.as_ref().map(|cache| cache.join("teu/recompressed"))
+    }
+
     /// Where files say something of registries, in skopeo's places.
     pub(crate) fn files(&self) -> remote::Files {
         let containers = |name: &str| self.config_home.as_ref().map(|home| home.join("containers").join(name));

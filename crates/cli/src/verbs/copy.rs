@@ -12,6 +12,7 @@ use crate::{
     output,
     places::{Places, reference},
     progress::Shown,
+    recompressed::Remembered,
     settings::Settings,
 };
 
@@ -52,7 +53,12 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     {
         options.which = copy::Which::One(platform.clone());
     }
-    let copied = copy::copy(source, &pick, Arc::clone(&target), &names, &options, &shown.events()).await?;
+    let remembered = Remembered::read(&options, &settings);
+    let copied = copy::copy(source, &pick, Arc::clone(&target), &names, &options, &shown.events()).await;
+    if let Some(remembered) = remembered {
+        remembered.write();
+    }
+    let copied = copied?;
     target.finish().await.map_err(|error| error.on(Side::Destination))?;
     shown.finish();
 

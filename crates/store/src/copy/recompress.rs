@@ -5,7 +5,7 @@
 //! of the compressors is the same.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     io::{Read, Write},
     num::NonZeroUsize,
@@ -100,12 +100,19 @@ impl Recompress {
     }
 }
 
-/// What became of layers that were recompressed, so that it need not be done again. Clones share it.
+/// What became of layers that were recompressed, so that it need not be done again: of the last [`MOST`](Self::MOST). Clones share it.
 ///
 /// It is written, one line for each, by its `Display`, and read by [`read`](Self::read): a program can keep it in a file of its own. What
 /// is in it is believed, as far as that a layer's new content is what the old one was.
 #[derive(Clone, Debug, Default)]
-pub struct Recompressed(Arc<Mutex<HashMap<Key, Made>>>);
+pub struct Recompressed(Arc<Mutex<Memory>>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    made: HashMap<Key, Made>,
+    /// The same, the oldest first.
+    order: VecDeque<Key>,
+}
 
 type Key = (Digest, LayerCompression, Option<i32>);
 
@@ -119,21 +126,42 @@ struct Made {
 }
 
 impl Recompressed {
+    /// How many layers are remembered.
+    pub const MOST: usize = 10_000;
+
     /// Takes in what [`Display`](fmt::Display) wrote. Lines that are not understood are passed over: they cost only work.
     pub fn read(&self, text: &str) {
-        self.map().extend(text.lines().filter_map(read_line));
+        for (key, made) in text.lines().filter_map(read_line) {
+            self.keep(key, made);
+        }
     }
 
-    fn map(&self) -> MutexGuard<'_, HashMap<Key, Made>> {
+    fn find(&self, key: &Key) -> Option<Made> {
+        self.memory().made.get(key).copied()
+    }
+
+    fn keep(&self, key: Key, made: Made) {
+        let mut memory = self.memory();
+        if memory.made.insert(key, made).is_none() {
+            memory.order.push_back(key);
+        }
+        if memory.order.len() > Self::MOST
+            && let Some(oldest) = memory.order.pop_front()
+        {
+            memory.made.remove(&oldest);
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Display for Recompressed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines: Vec<String> = self.map().iter().map(|(key, made)| line(key, made)).collect();
-        lines.sort();
-        lines.iter().try_for_each(|line| writeln!(formatter, "{line}"))
+        let memory = self.memory();
+        let mut all = memory.order.iter().filter_map(|key| Some((key, memory.made.get(key)?)));
+        all.try_for_each(|(key, made)| writeln!(formatter, "{}", line(key, made)))
     }
 }
 
@@ -255,7 +283,7 @@ impl Ends {
                 diff_id: *diff_id,
             }));
         }
-        let known = how.known.map().get(&how.key(&layer.digest)).copied();
+        let known = how.known.find(&how.key(&layer.digest));
         match known.filter(|known| known.diff_id == *diff_id) {
             Some(known) if self.size_of(&known.digest).await? == Some(known.size) => Ok(Some(known)),
             _ => Ok(None),
@@ -286,7 +314,7 @@ impl Ends {
             size: committed.size,
             diff_id: *diff_id,
         };
-        how.known.map().insert(how.key(&layer.digest), made);
+        how.known.keep(how.key(&layer.digest), made);
         Ok(made)
     }
 

@@ -625,6 +625,17 @@ async fn the_same_copy_again_does_no_work_where_that_is_known() {
     again.read(&known.to_string());
     assert_eq!(again.to_string(), known.to_string());
     assert_eq!(known.to_string().lines().count(), 2);
+    let many = Recompressed::default();
+    for n in 0..Recompressed::MOST {
+        let (old, new) = (Digest::of(&n.to_le_bytes()), Digest::of(&n.to_be_bytes()));
+        many.read(&format!("{old} gzip -1 {new} {n} {new}"));
+    }
+    many.read(&known.to_string());
+    assert_eq!(many.to_string().lines().count(), Recompressed::MOST);
+    assert!(
+        many.to_string().ends_with(&known.to_string()),
+        "the oldest are forgotten"
+    );
     let target = Memory::new();
     let (first, ..) = goes(&source, &target, &to(ZSTD)).await.expect("copied");
     let with_known = with(Recompress {
