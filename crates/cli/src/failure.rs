@@ -2,7 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use teu_store::{Error, ErrorKind};
+use teu_store::{Error, ErrorKind, Side};
 
 use crate::settings::Settings;
 
@@ -27,6 +27,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The same, known to be about one end of a copy.
+    pub(crate) fn on(self, side: Side) -> Self {
+        match self {
+            Self::Store(error) => Self::Store(error.on(side)),
+            other => other,
+        }
+    }
+
     /// Says it on standard error, and gives the exit code: 1, or as skopeo does 2 for an image that is not there; 130 or 143 when a
     /// signal stopped it.
     pub(crate) fn report(&self, settings: &Settings) -> ExitCode {
@@ -35,7 +43,8 @@ impl Failure {
             Self::Found => return ExitCode::from(1),
             // As a shell gives it for what a signal ended.
             Self::Stopped { signal } => 128 + signal,
-            Self::Store(error) if *error.kind() == ErrorKind::NotFound => 2,
+            // A destination is no image that was looked for.
+            Self::Store(error) if *error.kind() == ErrorKind::NotFound && error.side() != Some(Side::Destination) => 2,
             Self::Store(_) | Self::TimedOut => 1,
             Self::Usage(_) => {
                 if settings.as_skopeo {

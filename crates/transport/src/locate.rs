@@ -183,6 +183,11 @@ fn names(reference: &Reference, pick: &Pick) -> Result<Vec<String>> {
 }
 
 fn unsupported(reference: &Reference, how: &str) -> Error {
+    if let Reference::DockerDaemon { .. } = reference {
+        let message = "docker-daemon: is not supported yet; `docker save NAME -o FILE` writes and `docker load -i FILE` reads what \
+                       docker-archive:FILE means";
+        return Error::new(ErrorKind::Unsupported, message);
+    }
     Error::new(
         ErrorKind::Unsupported,
         format!("{}: cannot be {how}", reference.transport()),

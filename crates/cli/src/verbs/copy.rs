@@ -32,13 +32,15 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     );
     let source_reference = reference(&arguments.source)?;
     let target_reference = reference(&arguments.destination)?;
-    settings.check_policy(&source_reference)?;
     let mut options = options(&arguments, &settings)?;
 
     let shown = Shown::start(&settings, arguments.quiet);
     let places = Places::new(Arc::clone(&settings), &from, shown.events());
-    let (source, pick) = places.source(&source_reference, &from)?;
-    let (target, mut names) = places.target(&target_reference, &to, arguments.additional_tag.clone())?;
+    let opened = places.source(&source_reference, &from);
+    let (source, pick) = opened.map_err(|failure| failure.on(Side::Source))?;
+    settings.check_policy(&source_reference)?;
+    let opened = places.target(&target_reference, &to, arguments.additional_tag.clone());
+    let (target, mut names) = opened.map_err(|failure| failure.on(Side::Destination))?;
     names.extend(additional_names(&target_reference, &arguments.additional_tag)?);
 
     if options.format.is_none()

@@ -41,7 +41,8 @@ async fn create(arguments: &IndexCreate, settings: Arc<Settings>) -> Result<(), 
         &settings,
         &shown,
     )?;
-    let (target, names) = Places::new(Arc::clone(&settings), &to, shown.events()).target(&place, &to, Vec::new())?;
+    let opened = Places::new(Arc::clone(&settings), &to, shown.events()).target(&place, &to, Vec::new());
+    let (target, names) = opened.map_err(|failure| failure.on(Side::Destination))?;
     let new = New {
         annotations: arguments.annotation.iter().cloned().collect(),
         artifact_type: arguments.artifact_type.clone(),
@@ -59,7 +60,8 @@ async fn add(arguments: &IndexAdd, settings: Arc<Settings>) -> Result<(), Failur
     let shown = Shown::start(&settings, arguments.members.quiet);
     let annotations = arguments.annotation.iter().cloned().collect();
     let members = members(&arguments.sources, &arguments.members, annotations, &settings, &shown)?;
-    let (store, pick) = Places::new(Arc::clone(&settings), &to, shown.events()).store(&place, &to)?;
+    let opened = Places::new(Arc::clone(&settings), &to, shown.events()).store(&place, &to);
+    let (store, pick) = opened.map_err(|failure| failure.on(Side::Destination))?;
     let options = options(&arguments.members)?;
     let change = Change::Add(members);
     let names = &arguments.names.name;
@@ -86,8 +88,9 @@ fn members(
     let places = Places::new(Arc::clone(settings), &from, shown.events());
     let members = sources.iter().map(|source| {
         let source = reference(source)?;
-        settings.check_policy(&source)?;
-        let (source, pick) = places.source(&source, &from)?;
+        let (place, opened) = (&source, places.source(&source, &from));
+        let (source, pick) = opened.map_err(|failure| failure.on(Side::Source))?;
+        settings.check_policy(place)?;
         Ok(Member {
             nested: arguments.nested,
             beside: arguments.beside,

@@ -136,5 +136,14 @@ pub(crate) fn sync_file_system(directory: &Path) -> Result<()> {
 
 /// Makes a directory with all that lead to it.
 pub(crate) fn make_directory(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory).map_err(|error| failed(error, "making", directory))
+    fs::create_dir_all(directory).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "{} cannot be a directory: there is a file of that name, or in its path",
+                directory.display()
+            ),
+        ),
+        _ => failed(error, "making", directory),
+    })
 }

@@ -185,7 +185,7 @@ impl Registry {
                     self.warn(&answer);
                     return Ok(answer);
                 }
-                Err(Failure::Connect(_)) => inner.scheme.store(scheme::PLAIN, Ordering::Relaxed),
+                Err(Failure::Connect(_) | Failure::Tls(_)) => inner.scheme.store(scheme::PLAIN, Ordering::Relaxed),
                 Ok(_) | Err(_) => inner.scheme.store(scheme::HTTPS, Ordering::Relaxed),
             }
         }

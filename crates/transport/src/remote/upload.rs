@@ -378,7 +378,7 @@ impl Upload {
                 self.give_up();
                 Err(error)
             }
-            Err(Failure::Connect(error) | Failure::Broken(error)) => Ok(error),
+            Err(Failure::Connect(error) | Failure::Tls(error) | Failure::Broken(error)) => Ok(error),
         }
     }
 
