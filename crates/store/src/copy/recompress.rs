@@ -25,7 +25,7 @@ use crate::{
     graph::Content,
 };
 
-/// The most threads that one layer is compressed on, each of which holds up to 4 MiB.
+/// The most threads that one layer is compressed on, each of which holds up to 8 MiB.
 const THREADS_PER_LAYER: usize = 8;
 
 /// Annotations that say where in a layer's compressed bytes its files are, by their beginnings: `zstd:chunked` of containers/storage, and
