@@ -414,6 +414,10 @@ fn build(settings: &Settings, tls: rustls::ClientConfig) -> Result<reqwest::Clie
 }
 
 fn proxies(proxies: &Proxies) -> reqwest::Result<Vec<Proxy>> {
+    // To reqwest this excepts names and no addresses.
+    if proxies.none_for.split(',').any(|host| host.trim() == "*") {
+        return Ok(Vec::new());
+    }
     // What is on this machine is reached directly, as Go's programs do it: a proxy would reach its own machine.
     let direct = format!("localhost,127.0.0.0/8,::1,{}", proxies.none_for);
     let direct = || NoProxy::from_string(&direct);

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test that is passed over says so")]
 
 pub(crate) mod fake;
+pub(crate) mod http2;
 pub(crate) mod peer;
 pub(crate) mod places;
 pub(crate) mod scripted;
