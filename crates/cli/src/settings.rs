@@ -18,6 +18,7 @@ use teu_transport::{
 use crate::{
     arguments::{Global, Output, Progress},
     called,
+    output::plain,
 };
 
 /// What holds for the whole run.
@@ -218,7 +219,7 @@ impl Settings {
             true => called::log("warning", &now(), message),
             // Where it cannot be said, that stops nothing either.
             false => {
-                let _ = io::stderr().write_all(format!("teu: warning: {message}\n").as_bytes());
+                let _ = io::stderr().write_all(format!("teu: warning: {}\n", plain(message)).as_bytes());
             }
         }
     }
@@ -226,9 +227,11 @@ impl Settings {
 
 /// The same, before there are settings.
 pub(crate) fn complain(as_skopeo: bool, message: &str) {
+    // What a registry or a document says may be in it, and is not to act on a terminal.
+    let shown = || message.lines().map(plain).collect::<Vec<_>>().join("\n");
     let line = match as_skopeo {
-        false => format!("teu: {message}\n"),
-        true if io::stderr().is_terminal() => format!("FATA[0000] {message}\n"),
+        false => format!("teu: {}\n", shown()),
+        true if io::stderr().is_terminal() => format!("FATA[0000] {}\n", shown()),
         true => return called::log("fatal", &now(), message),
     };
     // Where even that cannot be said, the exit code is all there is.

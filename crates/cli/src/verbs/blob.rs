@@ -4,7 +4,9 @@ use std::{fs, io::Write, path::Path, sync::Arc};
 
 use futures_util::StreamExt;
 use teu_spec::{Descriptor, Digest};
-use teu_store::{Error, ErrorKind, Expected, Intent, Reader, Role, Source, SourceExt, blocking, octet_stream, silent};
+use teu_store::{
+    Error, ErrorKind, Expected, Intent, Reader, Role, Source, SourceExt, Verified, blocking, octet_stream, silent,
+};
 
 use crate::{
     arguments::{BlobGet, BlobHead, BlobMount, BlobPut, BlobRm},
@@ -29,17 +31,27 @@ pub(super) async fn get(arguments: &BlobGet, settings: Arc<Settings>) -> Result<
     let options = arguments.one.options();
     let (source, _) = Places::new(settings, &options, silent()).source(&reference(&arguments.place)?, &options)?;
     let descriptor = stat(&*source, &arguments.place, &digest).await?;
-    let mut content = source.open(Role::Blob, &descriptor).await?;
+    let content = source.open(Role::Blob, &descriptor).await?;
     let mut out: Box<dyn Write + Send> = match &arguments.file {
         Some(path) => Box::new(create(path)?),
         None => Box::new(std::io::stdout()),
     };
-    while let Some(chunk) = content.next().await {
-        let chunk = chunk?;
-        out.write_all(&chunk)?;
+    let received = receive(content, &mut *out).await;
+    if received.is_err()
+        && let Some(path) = &arguments.file
+        && path.is_file()
+    {
+        // What is not whole, or not what was asked for, is not left for the next step of a script. The error says why it is gone.
+        let _ = fs::remove_file(path);
     }
-    out.flush()?;
-    Ok(())
+    received
+}
+
+async fn receive(mut content: Verified, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+    while let Some(chunk) = content.next().await {
+        out.write_all(&chunk?)?;
+    }
+    Ok(out.flush()?)
 }
 
 fn create(path: &Path) -> Result<fs::File, Failure> {

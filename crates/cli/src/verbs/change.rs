@@ -6,6 +6,7 @@ use serde_json::json;
 use teu_spec::{Descriptor, Document, Pick, json::MAX_DOCUMENT};
 use teu_store::{Delete, Error, ErrorKind, Expect, Role, SourceExt, Store, missing_children, silent};
 
+use super::copy::wanted_digest;
 use crate::{
     arguments::{ManifestPut, One, Tag, Untag},
     failure::Failure,
@@ -58,6 +59,13 @@ pub(super) async fn put(arguments: &ManifestPut, settings: Arc<Settings>) -> Res
     let document = Document::parse(raw.into(), None)
         .map_err(|error| Error::from(error).within(format!("reading {}", arguments.file.display())))?;
     let place = reference(&arguments.image)?;
+    let descriptor = document.descriptor();
+    if let Some(wanted) = wanted_digest(&place)
+        && wanted != descriptor.digest
+    {
+        let message = format!("the manifest is {}, and not {wanted}", descriptor.digest);
+        return Err(Error::new(ErrorKind::Mismatch, message).into());
+    }
     let options = arguments.one.options();
     let (target, names) =
         Places::new(Arc::clone(&settings), &options, silent()).target(&place, &options, Vec::new())?;
@@ -68,7 +76,6 @@ pub(super) async fn put(arguments: &ManifestPut, settings: Arc<Settings>) -> Res
             return Err(Error::new(ErrorKind::MissingChildren(digests), not_there(&missing, arguments)).into());
         }
     }
-    let descriptor = document.descriptor();
     let put = target
         .put_manifest(&document, &descriptor.digest, &names, Expect::Any)
         .await?;

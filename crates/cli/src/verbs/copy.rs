@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc};
 
 use serde::Serialize;
-use teu_spec::{Format, Platform, Reference};
+use teu_spec::{Digest, Format, Platform, Reference};
 use teu_store::{Error, Side, copy};
 
 use crate::{
@@ -33,6 +33,7 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     let source_reference = reference(&arguments.source)?;
     let target_reference = reference(&arguments.destination)?;
     let mut options = options(&arguments, &settings)?;
+    options.digest = wanted_digest(&target_reference);
 
     let shown = Shown::start(&settings, arguments.quiet);
     let places = Places::new(Arc::clone(&settings), &from, shown.events());
@@ -115,6 +116,14 @@ fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failu
 fn is_oci_meant(source: &Reference, target: &Reference, settings: &Settings) -> bool {
     let made_up = matches!(source, Reference::DockerArchive { .. });
     matches!(target, Reference::Layout { .. } | Reference::OciArchive { .. }) && (made_up || settings.as_skopeo)
+}
+
+/// The digest that a destination names, which no other image may be written to.
+pub(super) fn wanted_digest(target: &Reference) -> Option<Digest> {
+    match target {
+        Reference::Registry(image) => image.digest,
+        _ => None,
+    }
 }
 
 /// The form that `--format` names.

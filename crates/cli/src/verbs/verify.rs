@@ -35,13 +35,15 @@ pub(super) async fn run(arguments: &Verify, settings: Arc<Settings>) -> Result<(
         ..verify::Options::default()
     };
     let report = verify::verify(source, &root, &options).await?;
-    match settings.json {
-        true => output::json(&as_json(&root, &report))?,
-        false => output::bytes(as_text(&root, &report).as_bytes())?,
-    }
-    match report.is_good() {
-        true => Ok(()),
-        false => Err(Failure::Found),
+    let told = match settings.json {
+        true => output::json(&as_json(&root, &report)),
+        false => output::bytes(as_text(&root, &report).as_bytes()),
+    };
+    match (report.is_good(), told) {
+        (true, told) => told,
+        // Who reads no further still learns from the exit code that it is not good.
+        (false, Ok(()) | Err(Failure::BrokenPipe)) => Err(Failure::Found),
+        (false, Err(failure)) => Err(failure),
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Options {
     pub partials: Option<Arc<dyn Partials>>,
     /// What the names of the image are believed to be.
     pub expect: Expect,
+    /// The digest that the image must have at the target, where that was asked for by one.
+    pub digest: Option<Digest>,
     /// How many blobs and manifests are copied side by side.
     pub jobs: usize,
     /// How large an image may be.
@@ -87,6 +89,7 @@ impl Default for Options {
             trust_source: false,
             partials: None,
             expect: Expect::Any,
+            digest: None,
             jobs: 6,
             limits: Limits::default(),
         }
@@ -171,6 +174,7 @@ pub async fn copy_descriptor(
         tally: &tally,
     };
     if copier.is_identity() && !matches!(options.which, Which::Several { sparse: false, .. }) {
+        copier.check_digest(&root.digest)?;
         copier.known = known(&*target, &root, names).await?;
     }
     let outcome = walk(&*source, root, &copier).await;

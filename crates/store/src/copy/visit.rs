@@ -315,8 +315,23 @@ impl Copier<'_> {
         Ok((new, digest))
     }
 
+    /// Refuses an image that would not be the one that the target was asked for by its digest.
+    pub(super) fn check_digest(&self, found: &Digest) -> Result<()> {
+        match self.options.digest {
+            Some(wanted) if wanted != *found => Err(Error::new(
+                ErrorKind::Mismatch,
+                format!("the image is {found}, and the destination asks for {wanted}; write a tag, or that digest"),
+            )
+            .on(Side::Destination)),
+            _ => Ok(()),
+        }
+    }
+
     async fn put(&self, node: Node<'_>, document: &Document, digest: Digest) -> Result<()> {
         let is_root = node.depth == 0;
+        if is_root {
+            self.check_digest(&digest)?;
+        }
         let mut descriptor = Descriptor::new(document.media_type().clone(), digest, document.raw().len() as u64);
         descriptor.platform.clone_from(&node.descriptor.platform);
         let names = if is_root { self.names } else { &[] };

@@ -112,14 +112,25 @@ pub(crate) fn failed(error: io::Error, doing: &str, path: &Path) -> Error {
 /// Puts `content` at `path`, whole or not at all, and lasting: when this returns it survives a power cut.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
+    written(directory, content)?.put(path)?;
+    sync_directory(directory)
+}
+
+/// As [`replace`], but what is there stays, also where someone else puts it there at the same moment.
+pub(crate) fn put_new(path: &Path, content: &[u8]) -> Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    written(directory, content)?.put_new(path)?;
+    sync_directory(directory)
+}
+
+fn written(directory: &Path, content: &[u8]) -> Result<Temporary> {
     let mut temporary = Temporary::new(directory)?;
     let written = temporary
         .file()
         .write_all(content)
         .and_then(|()| temporary.file().sync_all());
     written.map_err(|error| temporary.failed(error))?;
-    temporary.put(path)?;
-    sync_directory(directory)
+    Ok(temporary)
 }
 
 /// Makes the names in a directory last.

@@ -127,6 +127,16 @@ impl Temporary {
         Keeper(Arc::clone(&self.kept))
     }
 
+    /// Gives the file its name, unless something has it.
+    pub(crate) fn put_new(self, path: &Path) -> Result<()> {
+        match fs::hard_link(&self.path, path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            // A file system without links; most of those know no locks either.
+            Err(_) => self.put(path),
+        }
+    }
+
     /// Gives the file its name, in place of what has it now.
     pub(crate) fn put(mut self, path: &Path) -> Result<()> {
         fs::rename(&self.path, path).map_err(|error| failed(error, "writing", path))?;

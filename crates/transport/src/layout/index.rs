@@ -40,7 +40,7 @@ impl Change {
                 // The place of the old one is the new one's; what was said of another image does not hold of this one.
                 let wanted = missing.remove(place);
                 return Some(if entry.digest == manifest.digest {
-                    entry.clone()
+                    corrected(entry, manifest)
                 } else {
                     named(manifest, wanted)
                 });
@@ -50,7 +50,7 @@ impl Change {
             }
             if entry_name.is_none() && entry.digest == manifest.digest && !missing.is_empty() {
                 // What had no name has one now, and is otherwise what it was.
-                let mut entry = entry.clone();
+                let mut entry = corrected(entry, manifest);
                 entry
                     .annotations
                     .insert(annotation::REF_NAME.to_owned(), missing.remove(0).clone());
@@ -139,8 +139,15 @@ impl Inner {
         if document.raw() == old.raw() {
             return Ok(());
         }
-        files::sync_file_system(&self.blobs)?;
+        self.sync()?;
         files::replace(&self.root.join(layout::INDEX_FILE), document.raw())
+    }
+
+    /// Makes all that was put last.
+    pub(super) fn sync(&self) -> Result<()> {
+        // What is put from now on sets it again.
+        self.writing().unsynced = false;
+        files::sync_file_system(&self.blobs)
     }
 
     /// The lock is the marker's, as that is never replaced. It is held until the file is closed.
@@ -158,6 +165,15 @@ fn named(manifest: &Descriptor, name: &str) -> Descriptor {
     let mut descriptor = manifest.clone();
     descriptor.annotations = Annotations::from([(annotation::REF_NAME.to_owned(), name.to_owned())]);
     descriptor
+}
+
+/// What is said of a manifest, with the size and the type that it has.
+fn corrected(entry: &Descriptor, manifest: &Descriptor) -> Descriptor {
+    Descriptor {
+        media_type: manifest.media_type.clone(),
+        size: manifest.size,
+        ..entry.clone()
+    }
 }
 
 fn check_expected(index: &Index, wanted: &str, expect: Expect) -> Result<()> {

@@ -54,6 +54,8 @@ struct Writing {
     unnamed: Vec<Descriptor>,
     /// What the manifests that were put name.
     children: HashSet<Digest>,
+    /// Whether a file was put since all was made to last.
+    unsynced: bool,
 }
 
 impl Layout {
@@ -101,7 +103,8 @@ impl Layout {
         // As every writer, so that what is half-written here is known for a living one's.
         let _lock = layout.0.share()?;
         if !layout.check_marker()? {
-            files::replace(&root.join(layout::MARKER_FILE), layout::MARKER)?;
+            // It is what is locked, so the first one there stays.
+            files::put_new(&root.join(layout::MARKER_FILE), layout::MARKER)?;
         }
         files::make_directory(&layout.0.blobs)?;
         layout.0.begin_index()?;

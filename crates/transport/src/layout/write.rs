@@ -89,6 +89,7 @@ impl Inner {
         let written = std::io::Write::write_all(temporary.file(), document.raw());
         written.map_err(|error| temporary.failed(error))?;
         temporary.put(&path)?;
+        self.writing().unsynced = true;
         let descriptor = describe(document, *digest);
         if !names.is_empty() {
             self.change_index(|index| Change::set_names(index, &descriptor, names, expect))?;
@@ -121,8 +122,33 @@ impl Inner {
         if !unnamed.is_empty() {
             self.change_index(|index| Ok(Change::list_unnamed(index, &unnamed)))?;
         }
+        // Blobs may have come back that were missing below a name which stands as it did.
+        if self.writing().unsynced {
+            self.sync()?;
+        }
         self.writing().lock = None;
         Ok(())
+    }
+}
+
+/// One who puts a blob: keeps gc out, and leaves word when the file is in its place.
+struct Putting {
+    inner: Arc<Inner>,
+    _lock: Arc<File>,
+}
+
+impl Putting {
+    fn begin(inner: &Arc<Inner>) -> Result<Self> {
+        Ok(Self {
+            _lock: inner.lock()?,
+            inner: Arc::clone(inner),
+        })
+    }
+}
+
+impl Drop for Putting {
+    fn drop(&mut self) {
+        self.inner.writing().unsynced = true;
     }
 }
 
@@ -130,14 +156,14 @@ impl Target for Layout {
     fn ingest(&self, expected: Expected) -> BoxFuture<'_, Result<Box<dyn Ingest>>> {
         let inner = Arc::clone(&self.0);
         let begin = move || {
-            let lock = inner.lock()?;
+            let putting = Putting::begin(&inner)?;
             let directory = inner.blobs.clone();
             let place = move |digest: &Digest| inner.place(digest);
-            Ok((directory, place, lock))
+            Ok((directory, place, putting))
         };
         async move {
-            let (directory, place, lock) = blocking::run(begin).await?;
-            Ok(Box::new(FileIngest::new(directory, expected, place, lock)) as Box<dyn Ingest>)
+            let (directory, place, putting) = blocking::run(begin).await?;
+            Ok(Box::new(FileIngest::new(directory, expected, place, putting)) as Box<dyn Ingest>)
         }
         .boxed()
     }
@@ -197,7 +223,7 @@ impl Resume for Layout {
             if blob.size < SMALLEST_PART {
                 return Ok(None);
             }
-            let lock = inner.lock()?;
+            let putting = Putting::begin(&inner)?;
             let Some((part, done)) = Temporary::part(&inner.blobs, &blob.digest, blob.size, MODE)? else {
                 return Ok(None);
             };
@@ -206,7 +232,7 @@ impl Resume for Layout {
                 ..Expected::verified(&blob)
             };
             let place = move |digest: &Digest| inner.place(digest);
-            let ingest = FileIngest::resumed(part, done, expected, place, lock);
+            let ingest = FileIngest::resumed(part, done, expected, place, putting);
             Ok(Some(Resumed {
                 ingest: Box::new(ingest),
                 done,
@@ -220,7 +246,7 @@ impl Adopt for Layout {
     fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<Committed>> {
         let (inner, descriptor) = (Arc::clone(&self.0), descriptor.clone());
         let adopt = move || {
-            let _lock = inner.lock()?;
+            let _putting = Putting::begin(&inner)?;
             files::adopt(&inner.blobs, file, &descriptor, trust, |digest| inner.place(digest))
         };
         blocking::run(adopt).boxed()

@@ -435,3 +435,41 @@ async fn expectations_reach_the_target() {
     );
     assert_eq!(resolved(&target, "all").await.expect("resolved").digest, other.digest);
 }
+
+#[tokio::test]
+async fn a_destination_that_names_a_digest_takes_that_image_alone() {
+    let (source, _, top) = two_images().await;
+    let wanted = |digest: Digest, which: Which| Options {
+        digest: Some(digest),
+        which,
+        ..Options::default()
+    };
+    let platform = || Which::Several {
+        platforms: vec![Platform::new("linux", "amd64")],
+        sparse: false,
+    };
+    let target = Memory::new();
+    copied(&source, "all", &target, &wanted(top.digest, Which::All))
+        .await
+        .expect("copied");
+
+    let other = Digest::of(b"another");
+    for which in [Which::All, platform()] {
+        let target = Memory::new();
+        let error = copied(&source, "all", &target, &wanted(other, which))
+            .await
+            .expect_err("refused");
+        assert_eq!(
+            (error.kind(), error.side()),
+            (&ErrorKind::Mismatch, Some(Side::Destination))
+        );
+        assert!(
+            error.to_string().contains(&format!("the destination asks for {other}")),
+            "{error}"
+        );
+        assert_eq!(
+            resolved(&target, "copy").await.expect_err("no name").kind(),
+            &ErrorKind::NotFound
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! What enemies, accidents and impatient readers must not get from a command.
+
+mod support;
+
+use std::process::{Command, Stdio};
+
+use support::{Room, image};
+use teu_spec::Digest;
+
+#[test]
+fn what_is_wrong_is_told_by_the_exit_code_even_where_nobody_reads() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let image = image();
+    layout.image("app", &image);
+    for expected in [0, 1] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let status = Command::new(env!("CARGO_BIN_EXE_teu"))
+            .args(["verify", "oci:images:app"])
+            .current_dir(room.path(""))
+            .stdout(Stdio::from(writer))
+            .status()
+            .expect("teu runs");
+        assert_eq!(status.code(), Some(expected));
+        std::fs::write(layout.blob_path(&Digest::of(&image.layers[0].1)), "spoiled").expect("written");
+    }
+}
+
+#[test]
+fn names_that_were_found_do_not_act_on_a_terminal() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let (digest, _) = layout.manifest(&image());
+    for name in ["a\u{1b}[2J", "b\u{9b}31m"] {
+        layout.name(name, &digest, None);
+    }
+    let ran = room.teu(["digest", "oci:images:absent"]).ran();
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr.contains("a\\u{1b}[2J (@0), b\\u{9b}31m (@1)"),
+        "{:?}",
+        ran.stderr
+    );
+    assert!(!ran.stderr.trim_end().contains(char::is_control), "{:?}", ran.stderr);
+}
+
+#[test]
+fn a_blob_that_is_not_what_was_asked_for_is_not_left_behind() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let image = image();
+    layout.image("app", &image);
+    let digest = Digest::of(&image.layers[0].1);
+    let get = ["blob", "get", "oci:images", &digest.to_string(), "--file", "layer"];
+    room.teu(get).succeeds();
+    assert_eq!(std::fs::read(room.path("layer")).expect("a file"), image.layers[0].1);
+    std::fs::write(layout.blob_path(&digest), "spoiled").expect("written");
+    let ran = room.teu(get).ran();
+    assert_eq!(ran.code, 1);
+    assert!(!room.path("layer").exists());
+}
+
+/// No registry is asked: what would be written is known before.
+#[test]
+fn a_destination_that_names_a_digest_takes_nothing_else() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let digest = layout.image("app", &image());
+    let other = Digest::of(b"another");
+    let place = format!("docker://127.0.0.1:1/app@{other}");
+    let ran = room.teu(["copy", "--all", "oci:images:app", &place]).ran();
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr
+            .contains(&format!("the image is {digest}, and the destination asks for {other}")),
+        "{}",
+        ran.stderr
+    );
+    std::fs::copy(layout.blob_path(&digest), room.path("manifest")).expect("copied");
+    let ran = room.teu(["manifest", "put", &place, "manifest"]).ran();
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr
+            .contains(&format!("the manifest is {digest}, and not {other}")),
+        "{}",
+        ran.stderr
+    );
+}
