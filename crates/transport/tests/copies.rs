@@ -24,6 +24,7 @@ use teu_spec::{
 use teu_store::{
     Error, ErrorKind, Event, Events, How, Result, Side, Source, SourceExt, Target,
     copy::{self, Copied, Options, Recompress, Which},
+    index::{Change, Member},
     silent,
 };
 use teu_transport::layout::Layout;
@@ -431,6 +432,52 @@ async fn copies_into_one_layout_at_once_lose_nothing() {
         assert_eq!(found.iter().filter(|(found, _)| *found == name).count(), 1);
         fs::remove_dir_all(&to).expect("removed");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn changes_of_one_index_at_once_are_all_made() {
+    let room = tempfile::tempdir().expect("a directory");
+    let to = room.path().join("to");
+    index(&to, "all").await;
+    let mut wanted: Vec<Digest> = document(&to, "all")
+        .await
+        .children()
+        .iter()
+        .map(|child| child.digest)
+        .collect();
+    let mut changes = tokio::task::JoinSet::new();
+    for machine in [
+        "386", "s390x", "riscv64", "ppc64le", "loong64", "mips64le", "arm", "mips",
+    ] {
+        let from = room.path().join(machine);
+        wanted.push(image(&from, machine, &[machine]).await.digest);
+        let to = to.clone();
+        changes.spawn(async move {
+            let store = Arc::new(Layout::open(&to, None)?);
+            let source = Arc::new(Layout::open(&from, None)?);
+            let mut member = Member::new(source, Pick::Name(machine.to_owned()));
+            member.platform = Some(Platform::new("linux", machine));
+            let (pick, change) = (Pick::Name("all".to_owned()), Change::Add(vec![member]));
+            teu_store::index::change(store.clone(), &pick, &change, &[], &all(), &silent()).await?;
+            store.finish().await
+        });
+    }
+    while let Some(done) = changes.join_next().await {
+        done.expect("no panic").expect("changed");
+    }
+    let mut found: Vec<Digest> = document(&to, "all")
+        .await
+        .children()
+        .iter()
+        .map(|child| child.digest)
+        .collect();
+    found.sort();
+    wanted.sort();
+    assert_eq!(found, wanted);
+    // The index is all that is listed: its images are not, and what it was before is garbage.
+    let digest = Digest::of(document(&to, "all").await.raw());
+    assert_eq!(named(&to), [(Some("all".to_owned()), digest)]);
+    assert_eq!(wrong_blobs(&to), Vec::<String>::new());
 }
 
 /// A copy whose source has other content in one layer, of the same size or not, under `trust`.

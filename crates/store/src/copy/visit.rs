@@ -153,9 +153,16 @@ impl Copier<'_> {
                     .is_some_and(|how| how.compression == LayerCompression::Zstd);
                 zstd && !self.recompressed_of(document).is_empty()
             }
-            Document::Index(_) => {
-                let mut children = children.iter().flatten();
-                children.any(|child| matches!(child.media_type, MediaType::OciManifest | MediaType::OciIndex))
+            // What had become OCI's elsewhere is no reason to change the list that names it.
+            Document::Index(index) => {
+                let mut both = index.manifests.iter().zip(children);
+                both.any(|(old, new)| {
+                    let became = |new: &Descriptor| {
+                        new.media_type != old.media_type
+                            && matches!(new.media_type, MediaType::OciManifest | MediaType::OciIndex)
+                    };
+                    new.as_ref().is_some_and(became)
+                })
             }
         };
         if is_oci { Format::Oci } else { document.format() }

@@ -496,6 +496,24 @@ async fn a_list_of_dockers_form_takes_what_it_can_hold() {
     assert_eq!(digests, [image.digest, oci.digest], "images keep their bytes");
 }
 
+#[tokio::test]
+async fn a_list_of_mixed_forms_can_be_changed() {
+    let (store, [one, two]) = app().await;
+    let mut children = index_of(&[&one, &two]).children();
+    children[1].annotations = Annotations::from([("a".to_owned(), "1".to_owned())]);
+    let mixed = Index::build(Format::Docker, &children).expect("a list");
+    let digest = Digest::of(mixed.raw());
+    let names = ["app".to_owned()];
+    store
+        .put_manifest(&mixed, &digest, &names, Expect::Any)
+        .await
+        .expect("put");
+    let remove = Change::Remove(vec![Selector::Digest(one.digest)]);
+    let done = changed(&store, &remove).await.expect("removed");
+    assert_eq!(done.descriptor.media_type, MediaType::DockerManifestList);
+    assert_eq!(listed(&store, "app").await, children[1..]);
+}
+
 /// Events during which, just before the index `app` is written, another writer makes it list `other` alone; so many times.
 fn interfering(store: &Arc<Memory>, other: &Image, times: usize) -> Events {
     let (store, other, left) = (store.clone(), other.clone(), AtomicUsize::new(times));

@@ -231,3 +231,19 @@ async fn what_is_about_an_image_that_changes_is_left_out_and_told() {
     let told = |warning: &String| warning.contains(&image.digest.to_string()) && warning.contains("(1 manifests)");
     assert!(warnings.iter().any(told), "{warnings:?}");
 }
+
+#[tokio::test]
+async fn a_list_of_mixed_forms_stays_what_it_is() {
+    let store = of(|image, _| {
+        let mut child = image.descriptor();
+        child.platform = Some(Platform::new("linux", "amd64"));
+        // Some tools name OCI's manifests in Docker's lists.
+        Index::build(Format::Docker, &[child]).expect("a list")
+    })
+    .await;
+    let (copied, _, warnings) = goes(&store, &all()).await;
+    let copied = copied.expect("copied");
+    assert_eq!(copied.descriptor, copied.source);
+    assert_eq!(copied.descriptor.media_type, MediaType::DockerManifestList);
+    assert_eq!(warnings, Vec::<String>::new());
+}
