@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use teu_spec::{Descriptor, Digest, Format, Manifest, MediaType, Reference};
-use teu_store::{Expected, Source, SourceExt, Target, copy, silent};
+use teu_store::{Expected, SourceExt, Target, copy, silent};
 use teu_transport::{
     layout::Layout,
     locate::{Locator, Options},

@@ -1,6 +1,6 @@
 //! `teu copy`.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use serde::Serialize;
 use teu_spec::{Digest, Format, Platform, Reference};
@@ -78,10 +78,20 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
             blobs: copied.blobs,
             bytes: copied.bytes,
         })?;
-    } else if !settings.as_skopeo && !arguments.quiet {
+    } else if !settings.as_skopeo && !arguments.quiet && !is_standard_output(&target_reference) {
         output::line(&digest)?;
     }
     Ok(())
+}
+
+/// Whether the image itself goes there, so that nothing else may.
+fn is_standard_output(target: &Reference) -> bool {
+    let (Reference::OciArchive { path, .. } | Reference::DockerArchive { path, .. }) = target else {
+        return false;
+    };
+    ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]
+        .iter()
+        .any(|output| path == Path::new(output))
 }
 
 fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failure> {

@@ -7,6 +7,7 @@ use teu_spec::{
     Algorithm, Annotations, Descriptor, Document, ImageConfig, MediaType, Pick, Platform, Reference, Timestamp,
 };
 use teu_store::{Browse, Error, ErrorKind, Source, SourceExt, copy::choose_image, silent};
+use teu_transport::docker_archive;
 
 use crate::{
     arguments::Inspect,
@@ -141,9 +142,9 @@ pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<
     let (source, pick) = places.source(&place, &options)?;
     if arguments.raw && !arguments.config {
         let top = source.resolve(&pick).await?;
-        return output::document(source.document(&top).await?.raw());
+        return output::document(shown(&place, source.document(&top).await?)?.raw());
     }
-    let found = find(&*source, &pick, Some(&settings.platform())).await?;
+    let mut found = find(&*source, &pick, Some(&settings.platform())).await?;
     let config = config(&*source, &found).await?;
     if arguments.raw {
         return output::document(config.raw());
@@ -160,6 +161,10 @@ pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<
     }
     let algorithm = arguments.manifest_digest.as_deref().map(str::parse).transpose();
     let algorithm = algorithm.map_err(|error: teu_spec::DigestError| Failure::Usage(error.to_string()))?;
+    if let Reference::DockerArchive { .. } = &place {
+        found.document = shown(&place, found.document)?;
+        found.top = found.document.descriptor();
+    }
     let mut inspected = inspect(&*source, &found, &config, algorithm).await?;
     if let Reference::Registry(image) = &place {
         inspected.name = image.repository.to_string();
@@ -171,6 +176,14 @@ pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<
         Some(format) => template::print(format, inspected.value()?),
         None => output::json(&inspected),
     }
+}
+
+/// A manifest as it is shown: an archive of Docker's has none, and what is made up for it is skopeo's own here.
+fn shown(place: &Reference, document: Document) -> Result<Document, Failure> {
+    Ok(match place {
+        Reference::DockerArchive { .. } => docker_archive::skopeo_manifest(&document)?,
+        _ => document,
+    })
 }
 
 /// The tags of the repository, where the registry lists them.

@@ -111,6 +111,36 @@ impl DockerArchive {
     }
 }
 
+/// The manifest that skopeo makes up for the same image, byte for byte: what `skopeo inspect` shows of it, and takes the digest of.
+///
+/// It calls the layers compressed, which they are not, so it is for showing only.
+///
+/// # Errors
+/// `Invalid` where the document is no manifest.
+pub fn skopeo_manifest(document: &Document) -> Result<Document> {
+    let Document::Manifest(manifest) = document else {
+        return Err(Error::new(ErrorKind::Invalid, "an index is in no archive of Docker's"));
+    };
+    let named = |media_type: MediaType, descriptor: &Descriptor| {
+        format!(
+            r#"{{"mediaType":"{media_type}","size":{},"digest":"{}"}}"#,
+            descriptor.size, descriptor.digest
+        )
+    };
+    let layers: Vec<String> = manifest
+        .layers
+        .iter()
+        .map(|layer| named(MediaType::DockerLayerGzip, layer))
+        .collect();
+    let raw = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}}"#,
+        MediaType::DockerManifest,
+        named(MediaType::DockerConfig, &manifest.config),
+        layers.join(",")
+    );
+    Ok(Document::parse(raw.into(), None)?)
+}
+
 impl Inner {
     fn known(&self) -> MutexGuard<'_, HashMap<usize, Arc<Image>>> {
         // No one leaves it half changed, so what a panic elsewhere left is whole.
