@@ -324,7 +324,7 @@ fn a_full_disk() {
         let mut left = Vec::new();
         files(&small.0, &mut left);
         left.retain(|file| std::fs::metadata(file).is_ok_and(|file| file.len() > 4096));
-        assert_eq!(left, [std::path::PathBuf::new(); 0], "{target}");
+        assert!(left.is_empty(), "{target}: {left:?}");
     }
 }
 

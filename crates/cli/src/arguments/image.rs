@@ -54,7 +54,7 @@ macro_rules! image_options {
             /// With =false, take any certificate, and plain HTTP where there is no HTTPS
             #[arg(
                 id = concat!($prefix, "tls-verify"), long = concat!($prefix, "tls-verify"),
-                value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+                value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true",
                 value_parser = BoolishValueParser::new()
             )]
             tls_verify: Option<bool>,

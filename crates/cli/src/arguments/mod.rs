@@ -7,7 +7,7 @@ mod index;
 mod login;
 mod raw;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time;
 mod verbs;
 mod verify;

@@ -1,0 +1,118 @@
+//! Does what is broken off leave nothing behind and say so, and is a reader who has seen enough no failure?
+
+mod support;
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use support::{Layout, Room, image};
+
+fn files(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.path().is_dir() {
+            true => found.extend(files(&entry.path()).into_iter().map(|below| format!("{name}/{below}"))),
+            false => found.push(name),
+        }
+    }
+    found.sort();
+    found
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_signal_leaves_no_temporary_files_and_the_exit_code_names_it() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let room = Room::new();
+        room.teu(["init", "oci:images"]).succeeds();
+        let before = files(&room.path("images"));
+        assert_eq!(before, ["index.json", "oci-layout"]);
+        let mut run = room.teu(["blob", "put", "oci:images", "-"]);
+        let pipes = run
+            .0
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = pipes.spawn().expect("it runs");
+        // Its input stays open: it waits for more when the signal comes.
+        let mut input = child.stdin.take().expect("its input");
+        input.write_all(&[0; 1 << 20]).expect("told");
+        wait_until("a temporary file", || files(&room.path("images")).len() > before.len());
+        let killed = Command::new("kill")
+            .args(["-s", signal, &child.id().to_string()])
+            .status();
+        assert!(killed.is_ok_and(|killed| killed.success()));
+        let output = child.wait_with_output().expect("it ends");
+        drop(input);
+        assert_eq!(output.status.code(), Some(code), "{signal}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            said.starts_with("teu: stopped; ") && said.lines().count() == 1,
+            "{said}"
+        );
+        assert_eq!(output.stdout, b"");
+        assert_eq!(files(&room.path("images")), before, "{signal}");
+    }
+}
+
+#[test]
+fn a_time_limit_stops_it() {
+    let room = Room::new();
+    room.teu(["init", "oci:images"]).succeeds();
+    let mut run = room.teu(["blob", "put", "--command-timeout", "100ms", "oci:images", "-"]);
+    let pipes = run
+        .0
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = pipes.spawn().expect("it runs");
+    let input = child.stdin.take().expect("its input");
+    let output = child.wait_with_output().expect("it ends");
+    drop(input);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--command-timeout"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let room = Room::new();
+    let layout: Layout = room.layout("images");
+    let mut large = image();
+    large.layers[0].1.resize(4 << 20, 0);
+    layout.image("app", &large);
+    let layer = teu_spec::Digest::of(&large.layers[0].1).to_string();
+    for arguments in [
+        &["blob", "get", "oci:images", &layer][..],
+        &["ls", "oci:images"],
+        &["help"],
+        &["completion", "bash"],
+    ] {
+        let mut run = room.teu(arguments);
+        let mut child = run
+            .0
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(
+            (output.status.code(), output.stderr),
+            (Some(0), Vec::new()),
+            "{arguments:?}"
+        );
+    }
+}
