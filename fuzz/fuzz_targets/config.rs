@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     assert_eq!(config.raw(), bytes);
     let _ = config.platform().normalized();
-    assert_eq!(config.check_layers(config.diff_ids().len() + 1).is_err(), true);
+    assert!(config.check_layers(config.diff_ids().len() + 1).is_err());
     let Ok(printed) = config.to_go_json("    ") else {
         return;
     };
