@@ -9,7 +9,7 @@ use teu_transport::{
     remote::{Client, Credential, Given, Reach, Repository},
 };
 
-use crate::{arguments::ImageOptions, failure::Failure, settings::Settings};
+use crate::{arguments::ImageOptions, failure::Failure, progress, settings::Settings};
 
 /// Opens places.
 pub(crate) struct Places {
@@ -21,7 +21,10 @@ impl Places {
     /// For a verb whose images are reached with `options`; all of a run share what they know of registries.
     pub(crate) fn new(settings: Arc<Settings>, options: &ImageOptions, events: Events) -> Self {
         let mut remote = settings.remote();
-        remote.events = events;
+        remote.events = match settings.debug {
+            true => progress::with_details(&settings, events),
+            false => events,
+        };
         if let Some(times) = options.retry_times {
             remote.retry.times = times;
         }

@@ -225,7 +225,17 @@ impl Settings {
     }
 }
 
-/// The same, before there are settings.
+/// Says what only who looks for a fault wants to know.
+pub(crate) fn detail(as_skopeo: bool, message: &str) {
+    match as_skopeo {
+        true => called::log("debug", &now(), message),
+        false => {
+            let _ = io::stderr().write_all(format!("teu: {message}\n").as_bytes());
+        }
+    }
+}
+
+/// Says a message of failure, also before there are settings.
 pub(crate) fn complain(as_skopeo: bool, message: &str) {
     // What a registry or a document says may be in it, and is not to act on a terminal.
     let shown = || message.lines().map(plain).collect::<Vec<_>>().join("\n");

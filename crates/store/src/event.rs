@@ -60,6 +60,11 @@ pub enum Event {
         /// What.
         message: String,
     },
+    /// Something that only who looks for a fault wants to know, such as a request and its answer. It holds no secret.
+    Detail {
+        /// What.
+        message: String,
+    },
 }
 
 /// How a blob got to its destination.

@@ -27,7 +27,7 @@ pub(crate) struct CompressionOptions {
     /// Compress all layers like this, also those that the destination has in another form
     #[arg(long, requires = "dest_compress_format")]
     dest_force_compress_format: bool,
-    // Layers are never compressed unasked, and no digest is uploaded that is there: what these ask for is always so.
+    // teu never compresses layers unasked, unless it is called as skopeo; no digest is uploaded that is there, which the second asks for.
     #[arg(long, hide = true)]
     dest_oci_accept_uncompressed_layers: bool,
     #[arg(long, hide = true)]
@@ -35,6 +35,11 @@ pub(crate) struct CompressionOptions {
 }
 
 impl CompressionOptions {
+    /// Whether a layout is to have layers without compression as they are, even where we are called as skopeo.
+    pub(crate) fn accepts_plain_layers(&self) -> bool {
+        self.dest_oci_accept_uncompressed_layers
+    }
+
     /// What becomes of layers; none where they stay as they are.
     pub(crate) fn recompress(&self) -> Result<Option<Recompress>, Failure> {
         if self.dest_decompress {

@@ -3,20 +3,26 @@
 mod bars;
 
 use std::{
+    collections::HashSet,
     io::{self, IsTerminal, Write},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bars::Bars;
+use teu_spec::{Descriptor, Digest};
 use teu_store::{Event, Events, How};
 
-use crate::{arguments::Progress, output, settings::Settings};
+use crate::{
+    arguments::Progress,
+    output,
+    settings::{self, Settings},
+};
 
 /// Progress that is being shown.
 pub(crate) struct Shown {
     events: Events,
     bars: Option<Arc<Bars>>,
-    skopeo: bool,
+    as_skopeo: Option<Arc<Spoken>>,
 }
 
 impl Shown {
@@ -24,10 +30,12 @@ impl Shown {
     pub(crate) fn start(settings: &Settings, quiet: bool) -> Self {
         let skopeo = settings.as_skopeo && !quiet;
         let mut bars = None;
+        let mut as_skopeo = None;
         let events: Events = match settings.progress {
             _ if skopeo => {
-                say_as_skopeo("Getting image source signatures");
-                Arc::new(as_skopeo)
+                let spoken = Arc::new(Spoken::default());
+                as_skopeo = Some(Arc::clone(&spoken));
+                Arc::new(move |event| spoken.show(event))
             }
             _ if quiet => Arc::new(warnings_only),
             Progress::Tty if io::stderr().is_terminal() => {
@@ -47,7 +55,11 @@ impl Shown {
             }),
             Progress::None => Arc::new(warnings_only),
         };
-        Self { events, bars, skopeo }
+        Self {
+            events,
+            bars,
+            as_skopeo,
+        }
     }
 
     /// Where events go.
@@ -57,8 +69,8 @@ impl Shown {
 
     /// All went well.
     pub(crate) fn finish(self) {
-        if self.skopeo {
-            say_as_skopeo("Writing manifest to image destination");
+        if let Some(spoken) = &self.as_skopeo {
+            spoken.finish();
         }
     }
 }
@@ -77,18 +89,83 @@ fn say(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-fn say_as_skopeo(line: &str) {
-    let _ = io::stdout().write_all(format!("{line}\n").as_bytes());
+/// The same events with details of what is done said on standard error.
+pub(crate) fn with_details(settings: &Settings, events: Events) -> Events {
+    let as_skopeo = settings.as_skopeo;
+    Arc::new(move |event| {
+        if let Event::Detail { message } = &event {
+            settings::detail(as_skopeo, &output::plain(message));
+        }
+        events(event);
+    })
 }
 
-fn as_skopeo(event: Event) {
-    match event {
-        Event::BlobStarted { descriptor, config } => {
-            let what = if config { "config" } else { "blob" };
-            say_as_skopeo(&format!("Copying {what} {}", descriptor.digest));
+/// skopeo's words, on standard output: scripts wait for them. A blob is said when it is begun, or found to be there; a configuration, which
+/// skopeo copies last, when its image's manifest is next.
+#[derive(Default)]
+struct Spoken(Mutex<Said>);
+
+#[derive(Default)]
+struct Said {
+    begun: bool,
+    blobs: HashSet<Digest>,
+    configs: Vec<Digest>,
+}
+
+impl Spoken {
+    fn show(&self, event: Event) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::BlobStarted {
+                descriptor,
+                config: true,
+            } => {
+                if said.blobs.insert(descriptor.digest) {
+                    said.configs.push(descriptor.digest);
+                }
+            }
+            Event::BlobStarted {
+                descriptor: Descriptor { digest, .. },
+                ..
+            }
+            | Event::BlobDone { digest, .. } => {
+                said.begin();
+                if said.blobs.insert(digest) {
+                    say_on_stdout(&format!("Copying blob {digest}"));
+                }
+            }
+            Event::ManifestStarted { .. } | Event::ManifestDone { .. } => said.configs(),
+            other => warnings_only(other),
         }
-        other => warnings_only(other),
     }
+
+    fn finish(&self) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.configs();
+        say_on_stdout("Writing manifest to image destination");
+    }
+}
+
+impl Said {
+    /// Before anything else is said, and not before there is something to say: an image that is not there has no signatures.
+    fn begin(&mut self) {
+        if !self.begun {
+            say_on_stdout("Getting image source signatures");
+            self.begun = true;
+        }
+    }
+
+    fn configs(&mut self) {
+        self.begin();
+        for digest in self.configs.drain(..) {
+            say_on_stdout(&format!("Copying config {digest}"));
+        }
+    }
+}
+
+fn say_on_stdout(line: &str) {
+    // Whoever does not read it wants the copy nevertheless.
+    let _ = io::stdout().write_all(format!("{line}\n").as_bytes());
 }
 
 fn warnings_only(event: Event) {

@@ -3,8 +3,11 @@
 use std::{fs, path::Path, sync::Arc};
 
 use serde::Serialize;
-use teu_spec::{Digest, Format, Platform, Reference};
-use teu_store::{Error, Side, copy};
+use teu_spec::{Digest, Format, LayerCompression, Platform, Reference};
+use teu_store::{
+    Error, Side,
+    copy::{self, Layers, Recompress},
+};
 
 use crate::{
     arguments::{Copy, MultiArch},
@@ -32,7 +35,7 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     );
     let source_reference = reference(&arguments.source)?;
     let target_reference = reference(&arguments.destination)?;
-    let mut options = options(&arguments, &settings)?;
+    let mut options = options(&arguments, &target_reference, &settings)?;
     options.digest = wanted_digest(&target_reference);
 
     let shown = Shown::start(&settings, arguments.quiet);
@@ -94,7 +97,7 @@ fn is_standard_output(target: &Reference) -> bool {
         .any(|output| path == Path::new(output))
 }
 
-fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failure> {
+fn options(arguments: &Copy, target: &Reference, settings: &Settings) -> Result<copy::Options, Failure> {
     let which = match (arguments.all, arguments.multi_arch, arguments.platform.as_slice()) {
         (true, ..) | (_, Some(MultiArch::All), _) => copy::Which::All,
         (_, Some(MultiArch::IndexOnly), _) => copy::Which::IndexOnly,
@@ -110,7 +113,7 @@ fn options(arguments: &Copy, settings: &Settings) -> Result<copy::Options, Failu
     Ok(copy::Options {
         which,
         format: manifest_format(arguments.format.as_deref())?,
-        recompress: arguments.compression.recompress()?,
+        recompress: recompress(arguments, target, settings)?,
         referrers: arguments.referrers,
         preserve_digests: arguments.preserve_digests,
         foreign: arguments.include_foreign_layers,
@@ -134,6 +137,23 @@ pub(super) fn wanted_digest(target: &Reference) -> Option<Digest> {
         Reference::Registry(image) => image.digest,
         _ => None,
     }
+}
+
+/// What becomes of layers. skopeo compresses what is not, for registries and layouts; we do so unasked only where we are called that.
+fn recompress(arguments: &Copy, target: &Reference, settings: &Settings) -> Result<Option<Recompress>, Failure> {
+    let asked = arguments.compression.recompress()?;
+    let unasked = match target {
+        Reference::Registry(image) => image.digest.is_none(),
+        Reference::Layout { .. } | Reference::OciArchive { .. } => !arguments.compression.accepts_plain_layers(),
+        _ => false,
+    };
+    if asked.is_some() || !settings.as_skopeo || arguments.preserve_digests || !unasked {
+        return Ok(asked);
+    }
+    Ok(Some(Recompress {
+        layers: Layers::Plain,
+        ..Recompress::to(LayerCompression::Gzip)
+    }))
 }
 
 /// The form that `--format` names.

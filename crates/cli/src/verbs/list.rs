@@ -35,8 +35,13 @@ pub(super) async fn tags(arguments: &ListTags, settings: Arc<Settings>) -> Resul
         Reference::Registry(image) => Some(image.repository.to_string()),
         Reference::DockerArchive { .. } => None,
         _ => {
+            let more = if settings.as_skopeo {
+                ""
+            } else {
+                "; teu ls lists any place"
+            };
             return Err(Failure::Usage(format!(
-                "Unsupported transport '{}' for tag listing. Only supported: docker, docker-archive; teu ls lists any place",
+                "Unsupported transport '{}' for tag listing. Only supported: docker, docker-archive{more}",
                 place.transport()
             )));
         }

@@ -280,6 +280,7 @@ impl Http {
         let client = self.client(&url).await.map_err(Failure::Refused)?;
         // A connection whose answer was just read goes back to the pool by a task of its own: it may do so before another is opened.
         tokio::task::yield_now().await;
+        let (method, begun) = (request.method().clone(), Instant::now());
         let execution = client.execute(request);
         let response = match patience {
             None => execution.await,
@@ -289,6 +290,17 @@ impl Http {
                 Failure::Broken(Error::new(ErrorKind::Io, message))
             })?,
         };
+        let told = match &response {
+            Ok(response) => response.status().to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        let mut shown = url.clone();
+        // What is behind the path may be a signature that lets whoever has it in.
+        shown.set_query(url.query().map(|_| "…"));
+        let _ = (shown.set_username(""), shown.set_password(None));
+        (self.settings.events)(Event::Detail {
+            message: format!("{method} {shown}: {told} ({} ms)", begun.elapsed().as_millis()),
+        });
         let response = response.map_err(|error| failure(&url, error))?;
         let idle = self.settings.timeouts.idle;
         Ok(Answer {
