@@ -169,3 +169,17 @@ fn codecs_move_between_threads() {
     moves::<Decoder<std::fs::File>>();
     moves::<Encoder<std::fs::File>>();
 }
+
+#[test]
+fn a_block_of_gzip_refers_back_to_the_one_before() {
+    // 16 KiB that do not compress, over and over: only the first block need hold them.
+    let mut state = 1u64;
+    let random = (0..16 << 10).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    });
+    let content = random.collect::<Vec<u8>>().repeat(256);
+    let bytes = encode(&content, Compression::Gzip, None, 2, 1 << 20);
+    assert!(bytes.len() < 96 << 10, "{} bytes", bytes.len());
+    assert!(decode(&bytes, Compression::Gzip).unwrap() == content);
+}
