@@ -33,6 +33,8 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MANIFEST_TYPES = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
 
+MEMORY = 64 << 20  # what teu may take, whatever the image
+
 Sample = collections.namedtuple("Sample", "cpu wall rss requests")
 Tool = collections.namedtuple("Tool", "key title path version")
 
@@ -272,7 +274,11 @@ class Bench:
             for tool in running
             if samples[tool] and tool not in failed
         }
-        return Result(key, title, state, medians, turns, repeat)
+        result = Result(key, title, state, medians, turns, repeat)
+        ours = medians[self.tools[0]]
+        if ours.rss > MEMORY:
+            raise Failed("%s: teu failed: it took %.0f MiB, more than %d" % (key, ours.rss / 2**20, MEMORY >> 20))
+        return result
 
     # ------------------------------------------------------------ places
 
@@ -561,7 +567,7 @@ def describe(bench):
 def write(bench, results):
     path = os.path.join(ROOT, "bench/RESULTS.md")
     with open(path, "w") as f:
-        f.write("# teu beside its peers\n\nWritten by `make bench WRITE=1` (`scripts/bench.py --write`).\n")
+        f.write("# teu beside its peers\n\nWritten by `make bench` (`scripts/bench.py --write`); [docs/performance.md](../docs/performance.md) tells where the time goes.\n")
         f.write("\n".join("\n" + line for line in describe(bench)) + "\n\n")
         f.write(
             "Medians of %d turns (one of the memory rows) after a warm-up. CPU is user and system time of the whole process tree. A ratio above 1\n"
@@ -572,7 +578,47 @@ def write(bench, results):
         for result in results:
             for line in result.lines():
                 f.write("| " + " | ".join(line) + " |\n")
+        f.write("\n## Aims\n\nCPU against the best of the current peers (crane, skopeo now), unless another unit is named.\n\n")
+        f.write("| job | aim | reached |\n|---|---:|---:|\n")
+        for line in aims(results):
+            f.write("| " + " | ".join(line) + " |\n")
+        f.write(
+            "\ncrane hashes nothing when it pushes a layout: it sends what the layout calls by a digest, and leaves it to the registry to find out. teu and\n"
+            "skopeo read and check what they send. The row `push` is therefore also given against those that do the same work.\n"
+        )
     print("bench: written to bench/RESULTS.md")
+
+
+# What teu is to reach: how many times less CPU than the best current peer, or a limit.
+AIMS = {
+    "pull": 1.35,
+    "push": 1.35,
+    "local": 1.5,
+    "local-ext4": 1.5,
+    "local-reflink": 2.5,
+    "up-to-date": 10,
+    "up-to-date-push": 10,
+}
+
+
+def aims(results):
+    for result in results:
+        teu = next(iter(result.medians.values()))
+        current = {tool.key: sample for tool, sample in result.medians.items() if tool.key in ("crane", "current", "library")}
+        if result.key in AIMS and current:
+            best = min(sample.cpu for sample in current.values())
+            yield [result.title, "%.2f" % AIMS[result.key], ratio(best, teu.cpu)]
+            if result.key == "push" and len(current) > 1:
+                checked = [sample.cpu for key, sample in current.items() if key != "crane"]
+                yield [result.title + ", against who checks what is sent", "%.2f" % AIMS[result.key], ratio(min(checked), teu.cpu)]
+            if result.key.startswith("up-to-date"):
+                fewest = min(sample.requests for sample in current.values())
+                yield [result.title + ", requests", "fewer than %d" % fewest, "%d" % teu.requests]
+        if result.key.startswith("start-"):
+            limit = {"start-version": 5, "start-inspect": 10}[result.key]
+            yield [result.title + ", wall of each", "≤ %d ms" % limit, "%.1f ms" % (teu.wall / result.repeat * 1000)]
+        if result.key.startswith("memory"):
+            yield [result.title + ", memory", "≤ %d MiB" % (MEMORY >> 20), "%.0f MiB" % (teu.rss / 2**20)]
 
 
 # ---------------------------------------------------------------- starting

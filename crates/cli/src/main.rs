@@ -46,7 +46,10 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
     if settings.as_skopeo {
         called::check_names(&teu.verb)?;
     }
+    // A few threads keep up with any network, and are started in no time: what is long and blocks has threads of its own.
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .enable_all()
         .build()
         .map_err(|error| Failure::Store(error.into()))?;

@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     io::{self, Read, Write},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::{Buf, Bytes};
@@ -40,16 +41,25 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 's
 ///
 /// The stream ends in an error where `open` or the reader fails or panics.
 pub fn reader<R: Read + Send + 'static>(open: impl FnOnce() -> Result<R> + Send + 'static) -> Reader {
+    seen_reader(open, |_| Ok(()))
+}
+
+/// The same, where `see` is shown each chunk on the thread that read it, while it is at hand, and may refuse it: the stream ends in that error.
+/// The end is shown as a chunk of no bytes.
+pub(crate) fn seen_reader<R: Read + Send + 'static>(
+    open: impl FnOnce() -> Result<R> + Send + 'static,
+    see: impl FnMut(&[u8]) -> Result<()> + Send + 'static,
+) -> Reader {
     enum State<F> {
         New(F),
         Running(mpsc::Receiver<Bytes>, JoinHandle<Result<()>>),
         Ended,
     }
-    stream::unfold(State::New(open), |state| async move {
+    stream::unfold(State::New((open, see)), |state| async move {
         let (mut receiver, worker) = match state {
-            State::New(open) => {
+            State::New((open, see)) => {
                 let (sender, receiver) = mpsc::channel(WAITING);
-                (receiver, task::spawn_blocking(move || pump(open()?, &sender)))
+                (receiver, task::spawn_blocking(move || pump(open()?, see, &sender)))
             }
             State::Running(receiver, worker) => (receiver, worker),
             State::Ended => return None,
@@ -64,14 +74,68 @@ pub fn reader<R: Read + Send + 'static>(open: impl FnOnce() -> Result<R> + Send 
     .boxed()
 }
 
-fn pump(mut reader: impl Read, sender: &mpsc::Sender<Bytes>) -> Result<()> {
+fn pump(mut reader: impl Read, mut see: impl FnMut(&[u8]) -> Result<()>, sender: &mpsc::Sender<Bytes>) -> Result<()> {
+    let buffers = Buffers::default();
     loop {
-        // Reading to the end of a `Take` fills the buffer without setting it to zero first.
-        let mut buffer = Vec::with_capacity(BATCH);
-        let read = reader.by_ref().take(BATCH as u64).read_to_end(&mut buffer)?;
-        if read == 0 || sender.blocking_send(buffer.into()).is_err() {
+        let mut buffer = buffers.take();
+        let read = fill(&mut reader, &mut buffer)?;
+        see(&buffer[..read])?;
+        if read == 0 {
             return Ok(());
         }
+        let chunk = Bytes::from_owner(Lent {
+            buffer,
+            home: buffers.clone(),
+        })
+        .slice(..read);
+        if sender.blocking_send(chunk).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads until the buffer is full or the reader ends.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The buffers of one stream. A chunk that nobody holds any more gives its buffer back, so that no memory is asked for, and set to zero by the
+/// kernel, for each chunk anew.
+#[derive(Clone, Default)]
+struct Buffers(Arc<Mutex<Vec<Box<[u8]>>>>);
+
+impl Buffers {
+    fn take(&self) -> Box<[u8]> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| vec![0; BATCH].into())
+    }
+}
+
+/// A buffer that is out with a chunk.
+struct Lent {
+    buffer: Box<[u8]>,
+    home: Buffers,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }
 

@@ -1,47 +1,74 @@
 //! Is it what was asked for? [`Verified`] hashes content while it streams and ends in an error where size or digest differ.
 
 use std::{
+    fs::File,
+    io::Read as _,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
-use teu_spec::{Descriptor, Document, Hasher, json};
+use futures_util::{Stream, StreamExt, stream};
+use teu_spec::{Descriptor, Digest, Document, Hasher, json};
 
-use crate::{BoxFuture, Error, ErrorKind, FetchOptions, Reader, Result, Role, Source};
+use crate::{BoxFuture, Error, ErrorKind, FetchOptions, Reader, Result, Role, Source, blocking};
+
+/// Up to here a file is read where it is asked for.
+const SMALL: u64 = 64 << 10;
 
 /// Content on its way, checked: a stream that ends well gave exactly the bytes of the descriptor. Its last chunk comes only after the digest
 /// was found right, so that a reader that stops at the expected size has not been lied to either.
 pub struct Verified {
     reader: Reader,
     descriptor: Descriptor,
-    left: u64,
-    hasher: Option<Hasher>,
+    state: State,
+}
+
+enum State {
+    /// Chunks are checked as they come.
+    Checking(Check),
+    /// Chunks come checked from the thread that reads them.
+    Checked,
+    Ended,
 }
 
 impl Verified {
     /// Checks `reader` against `descriptor`.
     #[must_use]
     pub fn new(descriptor: Descriptor, reader: Reader) -> Self {
-        let hasher = Some(descriptor.digest.algorithm().hasher());
-        Self {
-            reader,
-            left: descriptor.size,
-            descriptor,
-            hasher,
-        }
+        let hasher = descriptor.digest.algorithm().hasher();
+        Self::resumed(descriptor, reader, hasher, 0)
     }
 
     /// Goes on where `hasher` and `done` bytes left off: the first bytes were taken in elsewhere, and the reader gives the rest.
     #[must_use]
     pub fn resumed(descriptor: Descriptor, reader: Reader, hasher: Hasher, done: u64) -> Self {
+        let check = Check::new(&descriptor, hasher, done);
         Self {
             reader,
-            left: descriptor.size.saturating_sub(done),
             descriptor,
-            hasher: Some(hasher),
+            state: State::Checking(check),
         }
+    }
+
+    /// Reads an open file from where it stands, and checks it on the thread that reads it, while what was read is at hand. A small one is read
+    /// here and now: to hand it to a thread would take longer.
+    fn of_file(descriptor: Descriptor, mut file: File) -> Result<Self> {
+        let mut check = Check::new(&descriptor, descriptor.digest.algorithm().hasher(), 0);
+        let reader = if descriptor.size <= SMALL {
+            let mut content = Vec::with_capacity(usize::try_from(descriptor.size).unwrap_or_default());
+            // One byte more says that there is more.
+            file.by_ref().take(descriptor.size + 1).read_to_end(&mut content)?;
+            check.take(&content).and_then(|()| check.take(&[]))?;
+            stream::iter((!content.is_empty()).then(|| Ok(content.into()))).boxed()
+        } else {
+            blocking::seen_reader(move || Ok(file), move |chunk| check.take(chunk))
+        };
+        Ok(Self {
+            reader,
+            descriptor,
+            state: State::Checked,
+        })
     }
 
     /// What it is checked against.
@@ -70,22 +97,6 @@ impl Verified {
         }
         Ok(all.freeze())
     }
-
-    fn fail(&mut self, message: String) -> Poll<Option<Result<Bytes>>> {
-        self.hasher = None;
-        Poll::Ready(Some(Err(Error::new(ErrorKind::Mismatch, message))))
-    }
-
-    fn end(&mut self) -> std::result::Result<(), String> {
-        let Some(hasher) = self.hasher.take() else {
-            return Ok(());
-        };
-        let found = hasher.finish();
-        if found == self.descriptor.digest {
-            return Ok(());
-        }
-        Err(format!("content of {} has the digest {found}", self.descriptor.digest))
-    }
 }
 
 impl Stream for Verified {
@@ -93,43 +104,69 @@ impl Stream for Verified {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
-            if self.hasher.is_none() {
+            if matches!(self.state, State::Ended) {
                 return Poll::Ready(None);
             }
-            let (digest, size) = (self.descriptor.digest, self.descriptor.size);
-            match ready!(self.reader.poll_next_unpin(context)) {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                Some(Ok(bytes)) => {
-                    let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
-                        return self.fail(format!("content of {digest} goes on past its {size} bytes"));
-                    };
-                    self.left = left;
-                    if let Some(hasher) = &mut self.hasher {
-                        hasher.update(&bytes);
-                    }
-                    if left == 0
-                        && let Err(message) = self.end()
-                    {
-                        return self.fail(message);
-                    }
-                    return Poll::Ready(Some(Ok(bytes)));
-                }
-                Some(Err(error)) => {
-                    self.hasher = None;
-                    return Poll::Ready(Some(Err(error)));
-                }
-                None if self.left > 0 => {
-                    let left = self.left;
-                    return self.fail(format!("content of {digest} ends {left} bytes before its {size}"));
-                }
-                // Only empty content comes here: all else was checked with its last chunk.
-                None => {
-                    if let Err(message) = self.end() {
-                        return self.fail(message);
-                    }
-                }
+            let next = ready!(self.reader.poll_next_unpin(context));
+            let checked = match (&mut self.state, &next) {
+                (_, Some(Ok(bytes))) if bytes.is_empty() => continue,
+                (State::Checking(check), Some(Ok(bytes))) => check.take(bytes),
+                (State::Checking(check), None) => check.take(&[]),
+                _ => Ok(()),
+            };
+            let item = match checked {
+                Ok(()) => next,
+                Err(error) => Some(Err(error)),
+            };
+            if !matches!(item, Some(Ok(_))) {
+                self.state = State::Ended;
+            }
+            return Poll::Ready(item);
+        }
+    }
+}
+
+/// What is still to be checked of content.
+struct Check {
+    digest: Digest,
+    size: u64,
+    left: u64,
+    hasher: Option<Hasher>,
+}
+
+impl Check {
+    fn new(descriptor: &Descriptor, hasher: Hasher, done: u64) -> Self {
+        Self {
+            digest: descriptor.digest,
+            size: descriptor.size,
+            left: descriptor.size.saturating_sub(done),
+            hasher: Some(hasher),
+        }
+    }
+
+    /// Takes the next bytes in, or with none the end. With the last bytes the digest is compared.
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        let Self { digest, size, left, .. } = *self;
+        let mismatch = |message: String| Err(Error::new(ErrorKind::Mismatch, message));
+        match left.checked_sub(bytes.len() as u64) {
+            None => return mismatch(format!("content of {digest} goes on past its {size} bytes")),
+            Some(left) if left > 0 && bytes.is_empty() => {
+                return mismatch(format!("content of {digest} ends {left} bytes before its {size}"));
+            }
+            Some(left) => self.left = left,
+        }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        if self.left == 0
+            && let Some(hasher) = self.hasher.take()
+        {
+            let found = hasher.finish();
+            if found != digest {
+                return mismatch(format!("content of {digest} has the digest {found}"));
             }
         }
+        Ok(())
     }
 }
 
@@ -138,19 +175,21 @@ pub trait SourceExt: Source {
     /// Reads content and checks it: the one way in which content is used.
     fn open<'a>(&'a self, role: Role, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Verified>> {
         Box::pin(async move {
+            // A role is the place's to check; what is at hand as a file is a blob.
+            if role == Role::Blob
+                && let Some(local) = self.local()
+                && let Some(file) = local.open_file(&descriptor.digest)?
+            {
+                check_size(descriptor, file.metadata()?.len())?;
+                return Verified::of_file(descriptor.clone(), file);
+            }
             let options = FetchOptions {
                 range: None,
                 urls: descriptor.urls.clone(),
             };
             let fetched = self.fetch(role, &descriptor.digest, options).await?;
-            if let Some(size) = fetched.size
-                && size != descriptor.size
-            {
-                let (digest, want) = (descriptor.digest, descriptor.size);
-                return Err(Error::new(
-                    ErrorKind::Mismatch,
-                    format!("content of {digest} has {size} bytes instead of {want}"),
-                ));
+            if let Some(size) = fetched.size {
+                check_size(descriptor, size)?;
             }
             Ok(Verified::new(descriptor.clone(), fetched.reader))
         })
@@ -175,6 +214,17 @@ pub trait SourceExt: Source {
             read.map_err(|error| error.within(format!("reading blob {}", descriptor.digest)))
         })
     }
+}
+
+fn check_size(descriptor: &Descriptor, size: u64) -> Result<()> {
+    let (digest, want) = (descriptor.digest, descriptor.size);
+    if size == want {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Mismatch,
+        format!("content of {digest} has {size} bytes instead of {want}"),
+    ))
 }
 
 async fn small<S: Source + ?Sized>(source: &S, role: Role, descriptor: &Descriptor) -> Result<Bytes> {

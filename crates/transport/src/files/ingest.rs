@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -16,14 +17,29 @@ use teu_store::{
 
 use super::{PIECE, Temporary, part::Keeper};
 
+/// A write that takes longer than this is not one into the kernel's cache: what follows is written by a thread of its own.
+const SLOW: Duration = Duration::from_millis(20);
+
 /// A blob that is being written to a temporary file beside its place.
+///
+/// While writes go into the kernel's cache they are done where the bytes arrive: that takes a fraction of what a thread costs to be woken, and the
+/// bytes are still in the processor's cache. Once one is slow, the rest goes to a thread.
 pub(crate) struct FileIngest<P, G> {
-    sink: Sink<Written>,
+    writer: Writer,
+    directory: PathBuf,
     /// Of a part that may stay.
     keeper: Option<Keeper>,
     expected: Expected,
     place: P,
     guard: G,
+}
+
+enum Writer {
+    New,
+    Here(Written),
+    Thread(Sink<Written>),
+    /// It failed, and said so.
+    Failed,
 }
 
 struct Written {
@@ -39,10 +55,9 @@ where
 {
     /// Begins to write. `place` says where the file goes once its digest is known; `guard` is held until the end.
     pub(crate) fn new(directory: PathBuf, expected: Expected, place: P, guard: G) -> Self {
-        let hashed =
-            (!expected.verified).then(|| expected.digest.map_or(expected.algorithm, |digest| digest.algorithm()));
         Self {
-            sink: Sink::spawn(move |chunks| write(Temporary::new(&directory)?, 0, chunks, hashed)),
+            writer: Writer::New,
+            directory,
             keeper: None,
             expected,
             place,
@@ -50,50 +65,64 @@ where
         }
     }
 
-    /// Goes on with a part that has `done` bytes. It stays where this is dropped or parked.
-    pub(crate) fn resumed(part: Temporary, done: u64, expected: Expected, place: P, guard: G) -> Self {
-        let hashed = expected.digest.map_or(expected.algorithm, |digest| digest.algorithm());
+    /// Goes on with a part in `directory` that has `done` bytes. It stays where this is dropped or parked.
+    pub(crate) fn resumed(
+        directory: PathBuf,
+        part: Temporary,
+        done: u64,
+        expected: Expected,
+        place: P,
+        guard: G,
+    ) -> Self {
+        let keeper = Some(part.keeper());
+        let algorithm = expected.digest.map_or(expected.algorithm, |digest| digest.algorithm());
+        let written = Written {
+            temporary: part,
+            size: 0,
+            hasher: Some((algorithm, algorithm.hasher())),
+        };
+        let writer = if done == 0 {
+            Writer::Here(written)
+        } else {
+            Writer::Thread(Sink::spawn(move |chunks| written.reread()?.write_all(chunks)))
+        };
         Self {
-            keeper: Some(part.keeper()),
-            sink: Sink::spawn(move |chunks| write(part, done, chunks, Some(hashed))),
+            writer,
+            directory,
+            keeper,
             expected,
             place,
             guard,
         }
     }
+
+    async fn take(&mut self, bytes: Bytes) -> Result<()> {
+        match std::mem::replace(&mut self.writer, Writer::Failed) {
+            Writer::New => self.write_here(Written::new(&self.directory, &self.expected)?, &bytes),
+            Writer::Here(written) => self.write_here(written, &bytes),
+            Writer::Thread(mut sink) => {
+                sink.send(bytes).await?;
+                self.writer = Writer::Thread(sink);
+                Ok(())
+            }
+            Writer::Failed => Err(failed_before()),
+        }
+    }
+
+    fn write_here(&mut self, mut written: Written, bytes: &[u8]) -> Result<()> {
+        let begin = Instant::now();
+        written.write(bytes)?;
+        self.writer = if begin.elapsed() < SLOW {
+            Writer::Here(written)
+        } else {
+            Writer::Thread(Sink::spawn(move |chunks| written.write_all(chunks)))
+        };
+        Ok(())
+    }
 }
 
-/// Writes what comes behind the `done` bytes that are there.
-fn write(mut temporary: Temporary, done: u64, chunks: Chunks, hashed: Option<Algorithm>) -> Result<Written> {
-    let mut hasher = hashed.map(|algorithm| (algorithm, algorithm.hasher()));
-    let mut size = 0;
-    if done > 0 {
-        // Reading to the end leaves the file where it goes on.
-        let read = copy(temporary.file(), |piece| {
-            if let Some((_, hasher)) = &mut hasher {
-                hasher.update(piece);
-            }
-            Ok(())
-        });
-        size = read.map_err(|error| temporary.failed(error))?;
-    }
-    for chunk in chunks {
-        let chunk = chunk?;
-        if let Some((_, hasher)) = &mut hasher {
-            hasher.update(&chunk);
-        }
-        size += chunk.len() as u64;
-        if let Err(error) = temporary.file().write_all(&chunk) {
-            // A disk that is full is not to stay full.
-            temporary.keeper().forget();
-            return Err(temporary.failed(error));
-        }
-    }
-    Ok(Written {
-        temporary,
-        size,
-        hasher,
-    })
+fn failed_before() -> Error {
+    Error::new(ErrorKind::Cancelled, "writing it had failed before")
 }
 
 impl<P, G> Ingest for FileIngest<P, G>
@@ -102,21 +131,31 @@ where
     G: Any + Send,
 {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.sink.send(bytes))
+        Box::pin(self.take(bytes))
     }
 
     fn commit(self: Box<Self>, digest: Option<Digest>) -> BoxFuture<'static, Result<Committed>> {
         Box::pin(async move {
             let Self {
-                sink,
+                writer,
+                directory,
                 keeper: _,
                 expected,
                 place,
                 guard,
             } = *self;
-            let written = sink.finish().await?;
+            let written = match writer {
+                Writer::New => None,
+                Writer::Here(written) => Some(written),
+                Writer::Thread(sink) => Some(sink.finish().await?),
+                Writer::Failed => return Err(failed_before()),
+            };
             blocking::run(move || {
                 let _guard = guard;
+                let written = match written {
+                    Some(written) => written,
+                    None => Written::new(&directory, &expected)?,
+                };
                 written.commit(&expected, digest, place)
             })
             .await
@@ -128,7 +167,9 @@ where
             if let Some(keeper) = &self.keeper {
                 keeper.forget();
             }
-            self.sink.abort().await;
+            if let Writer::Thread(sink) = self.writer {
+                sink.abort().await;
+            }
             Ok(())
         })
     }
@@ -140,11 +181,58 @@ where
     G: Any + Send,
 {
     fn park(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(self.sink.abort())
+        Box::pin(async move {
+            if let Writer::Thread(sink) = self.writer {
+                sink.abort().await;
+            }
+        })
     }
 }
 
 impl Written {
+    fn new(directory: &Path, expected: &Expected) -> Result<Self> {
+        let hashed =
+            (!expected.verified).then(|| expected.digest.map_or(expected.algorithm, |digest| digest.algorithm()));
+        Ok(Self {
+            temporary: Temporary::new(directory)?,
+            size: 0,
+            hasher: hashed.map(|algorithm| (algorithm, algorithm.hasher())),
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some((_, hasher)) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.size += bytes.len() as u64;
+        if let Err(error) = self.temporary.file().write_all(bytes) {
+            // A disk that is full is not to stay full.
+            self.temporary.keeper().forget();
+            return Err(self.temporary.failed(error));
+        }
+        Ok(())
+    }
+
+    /// Takes in what a part has already. Reading it to its end leaves the file where it goes on.
+    fn reread(mut self) -> Result<Self> {
+        let hasher = &mut self.hasher;
+        let read = copy(self.temporary.file(), |piece| {
+            if let Some((_, hasher)) = hasher {
+                hasher.update(piece);
+            }
+            Ok(())
+        });
+        self.size = read.map_err(|error| self.temporary.failed(error))?;
+        Ok(self)
+    }
+
+    fn write_all(mut self, chunks: Chunks) -> Result<Self> {
+        for chunk in chunks {
+            self.write(&chunk?)?;
+        }
+        Ok(self)
+    }
+
     fn commit(
         self,
         expected: &Expected,

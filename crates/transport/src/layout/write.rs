@@ -231,8 +231,9 @@ impl Resume for Layout {
                 verified: false,
                 ..Expected::verified(&blob)
             };
+            let directory = inner.blobs.clone();
             let place = move |digest: &Digest| inner.place(digest);
-            let ingest = FileIngest::resumed(part, done, expected, place, putting);
+            let ingest = FileIngest::resumed(directory, part, done, expected, place, putting);
             Ok(Some(Resumed {
                 ingest: Box::new(ingest),
                 done,
