@@ -26,7 +26,7 @@ pub struct Verified {
 
 enum State {
     /// Chunks are checked as they come.
-    Checking(Check),
+    Checking(Box<Check>),
     /// Chunks come checked from the thread that reads them.
     Checked,
     Ended,
@@ -47,7 +47,7 @@ impl Verified {
         Self {
             reader,
             descriptor,
-            state: State::Checking(check),
+            state: State::Checking(Box::new(check)),
         }
     }
 
@@ -305,5 +305,32 @@ mod tests {
         descriptor.data = Some(Bytes::from_static(b"[]"));
         let error = store.small_blob(&descriptor).await.expect_err("not there");
         assert_eq!(error.kind(), &ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_checked_whether_it_is_small_or_not() {
+        use std::io::{Seek as _, Write as _};
+        for size in [0, 1, SMALL, SMALL + 1, 3 * blocking::BATCH as u64 + 7] {
+            let content: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+            let descriptor = Descriptor::of(MediaType::OciLayer, &content);
+            let read = async |content: &[u8]| {
+                let mut file = tempfile::tempfile().expect("a file");
+                file.write_all(content).expect("written");
+                file.rewind().expect("at its beginning");
+                let verified = Verified::of_file(descriptor.clone(), file)?;
+                Ok::<_, Error>(verified.read_all(size).await?.to_vec())
+            };
+            assert_eq!(read(&content).await.expect("right"), content, "{size} bytes");
+            let more = [&content[..], b"x"].concat();
+            let error = read(&more).await.expect_err("more");
+            assert_eq!(error.kind(), &ErrorKind::Mismatch, "{size} bytes and one");
+            if let Some((_, less)) = content.split_last() {
+                let error = read(less).await.expect_err("less");
+                assert_eq!(error.kind(), &ErrorKind::Mismatch, "{size} bytes but one");
+                let other = [less, b"\xff"].concat();
+                let error = read(&other).await.expect_err("another");
+                assert!(error.to_string().contains("has the digest"), "{error}");
+            }
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct FileIngest<P, G> {
 
 enum Writer {
     New,
-    Here(Written),
+    Here(Box<Written>),
     Thread(Sink<Written>),
     /// It failed, and said so.
     Failed,
@@ -82,7 +82,7 @@ where
             hasher: Some((algorithm, algorithm.hasher())),
         };
         let writer = if done == 0 {
-            Writer::Here(written)
+            Writer::Here(Box::new(written))
         } else {
             Writer::Thread(Sink::spawn(move |chunks| written.reread()?.write_all(chunks)))
         };
@@ -98,7 +98,7 @@ where
 
     async fn take(&mut self, bytes: Bytes) -> Result<()> {
         match std::mem::replace(&mut self.writer, Writer::Failed) {
-            Writer::New => self.write_here(Written::new(&self.directory, &self.expected)?, &bytes),
+            Writer::New => self.write_here(Box::new(Written::new(&self.directory, &self.expected)?), &bytes),
             Writer::Here(written) => self.write_here(written, &bytes),
             Writer::Thread(mut sink) => {
                 sink.send(bytes).await?;
@@ -109,7 +109,7 @@ where
         }
     }
 
-    fn write_here(&mut self, mut written: Written, bytes: &[u8]) -> Result<()> {
+    fn write_here(&mut self, mut written: Box<Written>, bytes: &[u8]) -> Result<()> {
         let begin = Instant::now();
         written.write(bytes)?;
         self.writer = if begin.elapsed() < SLOW {
@@ -146,7 +146,7 @@ where
             } = *self;
             let written = match writer {
                 Writer::New => None,
-                Writer::Here(written) => Some(written),
+                Writer::Here(written) => Some(*written),
                 Writer::Thread(sink) => Some(sink.finish().await?),
                 Writer::Failed => return Err(failed_before()),
             };
