@@ -12,8 +12,8 @@ use crate::{Error, Result};
 ///
 /// All members of a gzip stream and all frames of a zstd stream are read, one after the other, skippable frames passed over.
 /// The end is an end only if the last member or frame is whole, its checksum and its sizes are right, and nothing follows.
-/// (`gzip` ignores what follows the last member, with a warning; Go, and so every engine, refuses it; a client that trusts
-/// the first would read other bytes than were scanned. This decoder refuses it, zeros too.)
+/// (`gzip` and `pigz` ignore what follows the last member, with a warning; Go's library refuses it; engines use the one or the
+/// other. So there is no telling who sees what, and this decoder refuses it, zeros too.)
 ///
 /// Read with buffers of 64 KiB and more: the decoder writes straight into them. Nothing is to be made of bytes before the
 /// end was seen, since a wrong checksum comes last. After an error every further read fails.

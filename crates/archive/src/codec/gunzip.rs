@@ -147,7 +147,11 @@ fn header<R: Read>(source: &mut Source<R>, limits: &Limits, first: bool) -> Resu
         [0x1f, 0x8b, ..] => {}
         [] | [0x1f] => return Err(truncated()),
         _ if first => return malformed("the stream does not begin as gzip does"),
-        _ => return malformed("bytes follow the end of the compressed content that are not compressed themselves"),
+        _ => {
+            return malformed(
+                "bytes follow the end of the compressed content; some engines ignore and some refuse them",
+            );
+        }
     }
     let fixed: [u8; 10] = header.take()?;
     let flags = fixed[3];

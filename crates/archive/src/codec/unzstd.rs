@@ -151,7 +151,7 @@ fn beginning(bytes: &[u8], first: bool) -> Result<Beginning> {
         [0x50..=0x5f] | [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d] => return Err(truncated()),
         _ if first => return Err(Error::malformed("zstd", "the stream does not begin as zstd does")),
         _ => {
-            let what = "bytes follow the end of the compressed content that are not compressed themselves";
+            let what = "bytes follow the end of the compressed content and are no frame";
             return Err(Error::malformed("zstd", what));
         }
     }
