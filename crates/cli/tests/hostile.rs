@@ -87,3 +87,52 @@ fn a_destination_that_names_a_digest_takes_nothing_else() {
         ran.stderr
     );
 }
+
+#[test]
+fn deleting_a_name_breaks_no_index_that_stays() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let mut other = image();
+    other.config["architecture"] = "arm64".into();
+    layout.index("all", &[("linux/amd64", &image()), ("linux/arm64", &other)]);
+    let one = layout.image("one", &image());
+    let alone = layout.image("alone", &{
+        let mut image = image();
+        image.config["author"] = "nobody".into();
+        image
+    });
+    for name in ["one", "alone"] {
+        room.teu(["delete", &format!("oci:images:{name}")]).succeeds();
+        assert_eq!(room.teu(["digest", &format!("oci:images:{name}")]).ran().code, 2);
+        room.teu(["verify", "oci:images:all"]).succeeds();
+    }
+    assert!(layout.blob_path(&one).exists() && !layout.blob_path(&alone).exists());
+    // By its digest alone it goes, as it was asked for.
+    room.teu(["delete", &format!("oci:images@{one}")]).succeeds();
+    assert!(!layout.blob_path(&one).exists());
+}
+
+#[test]
+fn what_cannot_be_read_is_listed_where_one_of_several_must_be_named() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    layout.image("app", &image());
+    let absent = Digest::of(b"absent");
+    let broken = layout.blob(b"no manifest");
+    let index = std::fs::read(room.path("images/index.json")).expect("an index");
+    let mut index: serde_json::Value = serde_json::from_slice(&index).expect("JSON");
+    for digest in [absent, broken] {
+        let entry = serde_json::json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 6
+        });
+        index["manifests"].as_array_mut().expect("a list").push(entry);
+    }
+    layout.write_index(&index);
+    let ran = room.teu(["digest", "oci:images"]).ran();
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr.contains("name one of them: app (@0), @1, @2"),
+        "{}",
+        ran.stderr
+    );
+}

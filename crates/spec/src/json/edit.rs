@@ -19,7 +19,10 @@ use serde::Serialize;
 use super::{Shape, check};
 use crate::{
     Error,
-    json::style::{Style, whitespace_end},
+    json::{
+        extent::{value_end, whitespace_end},
+        style::Style,
+    },
 };
 
 /// One step from a value to one inside it.
@@ -464,41 +467,5 @@ impl Container {
             out.extend_from_slice(&entry.trail);
         }
         out.push(if self.object { b'}' } else { b']' });
-    }
-}
-
-/// Where the value that begins at `start` ends, in JSON known to be valid.
-fn value_end(text: &[u8], start: usize) -> usize {
-    let mut depth = 0_usize;
-    let mut at = start;
-    loop {
-        match text.get(at) {
-            Some(b'"') => {
-                at = string_end(text, at);
-                if depth == 0 {
-                    return at;
-                }
-                continue;
-            }
-            Some(b'{' | b'[') => depth += 1,
-            Some(b'}' | b']') if depth <= 1 => return if depth == 1 { at + 1 } else { at },
-            Some(b'}' | b']') => depth -= 1,
-            Some(b',' | b' ' | b'\t' | b'\n' | b'\r') if depth == 0 => return at,
-            Some(_) => {}
-            None => return at,
-        }
-        at += 1;
-    }
-}
-
-fn string_end(text: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    loop {
-        match text.get(at) {
-            Some(b'\\') => at += 2,
-            Some(b'"') => return at + 1,
-            Some(_) => at += 1,
-            None => return text.len(),
-        }
     }
 }

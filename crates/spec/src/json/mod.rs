@@ -5,6 +5,7 @@
 //! refused. How a document is changed without losing anything is the question of [`edit`].
 
 pub mod edit;
+mod extent;
 mod style;
 
 use std::{borrow::Cow, collections::HashSet, fmt};

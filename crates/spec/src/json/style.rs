@@ -164,12 +164,3 @@ impl Formatter for Layout<'_> {
         Ok(())
     }
 }
-
-/// Where the white space that begins at `start` ends.
-pub(super) fn whitespace_end(text: &[u8], start: usize) -> usize {
-    let rest = text.get(start..).unwrap_or_default();
-    let white = rest
-        .iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
-    start + white.count()
-}

@@ -252,7 +252,7 @@ impl Browse for Layout {
         artifact_type: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         let (inner, subject, artifact_type) = (Arc::clone(&self.0), *subject, artifact_type.map(str::to_owned));
-        blocking::run(move || Ok(inner.referrers(inner.index()?.manifests, &subject, artifact_type.as_deref()))).boxed()
+        blocking::run(move || inner.referrers(inner.index()?.manifests, &subject, artifact_type.as_deref())).boxed()
     }
 }
 

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use teu_spec::{Descriptor, Digest, Document, Pick, annotation};
 use teu_store::{Error, ErrorKind, Named, Result, referrer};
 
+/// How many manifests a layout may list, in its index and in those below, where all are looked at.
+const MOST: usize = 100_000;
+
 /// Where the manifests lie that an index names.
 pub(crate) trait Content {
     /// What it is called in an error.
@@ -99,10 +102,13 @@ pub(crate) trait Content {
         // What is about another manifest that is here comes along with it, and is not the one that is meant.
         let mut meant = Vec::with_capacity(manifests.len());
         for entry in manifests {
-            let document = if name(entry).is_none() {
-                self.document(&entry.digest, Some(entry))?
-            } else {
-                None
+            let document = match name(entry) {
+                Some(_) => None,
+                None => match self.document(&entry.digest, Some(entry)) {
+                    // What is no manifest is about nothing; that it is none is told when it is the one that is asked for.
+                    Err(error) if !matches!(error.kind(), ErrorKind::Io) => None,
+                    document => document?,
+                },
             };
             let subject = document.as_ref().and_then(Document::subject);
             let comes_along = match subject {
@@ -138,8 +144,8 @@ pub(crate) trait Content {
         }
     }
 
-    /// All manifests that the index names, and those that the indexes below it name.
-    fn all_manifests(&self, manifests: Vec<Descriptor>) -> Vec<Descriptor> {
+    /// All manifests that the index names, and those that the indexes below it name: at most [`MOST`].
+    fn all_manifests(&self, manifests: Vec<Descriptor>) -> Result<Vec<Descriptor>> {
         let mut found = manifests;
         let mut seen: HashSet<Digest> = found.iter().map(|descriptor| descriptor.digest).collect();
         let mut next = 0;
@@ -150,14 +156,23 @@ pub(crate) trait Content {
                 continue;
             };
             found.extend(index.manifests.into_iter().filter(|child| seen.insert(child.digest)));
+            if found.len() > MOST {
+                let message = format!("{} lists more manifests than the limit of {MOST}", self.place());
+                return Err(Error::new(ErrorKind::TooLarge, message));
+            }
         }
-        found
+        Ok(found)
     }
 
     /// What is about a manifest, of those that the index names and those below.
-    fn referrers(&self, manifests: Vec<Descriptor>, subject: &Digest, artifact_type: Option<&str>) -> Vec<Descriptor> {
+    fn referrers(
+        &self,
+        manifests: Vec<Descriptor>,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>> {
         let mut found = Vec::new();
-        for descriptor in self.all_manifests(manifests) {
+        for descriptor in self.all_manifests(manifests)? {
             let Ok(Some(document)) = self.document(&descriptor.digest, Some(&descriptor)) else {
                 continue;
             };
@@ -169,7 +184,7 @@ pub(crate) trait Content {
                 found.push(referrer);
             }
         }
-        found
+        Ok(found)
     }
 }
 

@@ -12,7 +12,11 @@ use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Algorithm, Descriptor, Digest};
 use teu_store::{BoxFuture, Delete, Error, ErrorKind, Kept, Result, Role, Sweep, SweepSession, blocking};
 
-use super::{Inner, Layout, index::Change, resolve::name};
+use super::{
+    Inner, Layout,
+    index::Change,
+    resolve::{Content, name},
+};
 use crate::files;
 
 impl Inner {
@@ -100,13 +104,17 @@ impl Inner {
 }
 
 impl Delete for Layout {
-    /// Deletes a manifest with all its names, or a blob, whatever needs it.
+    /// Deletes a manifest with all its names, or a blob, whatever needs it. But where it had names, and an index that stays needs it, it
+    /// only loses the names.
     fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>> {
         let (inner, digest) = (Arc::clone(&self.0), *digest);
         let delete = move || {
             let _lock = inner.lock()?;
-            if role == Role::Manifest {
-                inner.unlist(|entry| entry.digest == digest)?;
+            if role == Role::Manifest && inner.unlist(|entry| entry.digest == digest)? {
+                let left = inner.all_manifests(inner.index()?.manifests)?;
+                if left.iter().any(|entry| entry.digest == digest) {
+                    return Ok(());
+                }
             }
             inner.remove(&digest)
         };

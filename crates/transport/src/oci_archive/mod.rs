@@ -151,7 +151,7 @@ impl Browse for OciArchive {
         artifact_type: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         let (inner, subject, artifact_type) = (Arc::clone(&self.0), *subject, artifact_type.map(str::to_owned));
-        let find = move || Ok(inner.referrers(inner.manifests.clone(), &subject, artifact_type.as_deref()));
+        let find = move || inner.referrers(inner.manifests.clone(), &subject, artifact_type.as_deref());
         blocking::run(find).boxed()
     }
 }
