@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 use teu_spec::MediaType;
 
-use crate::{failure::Failure, settings::Settings};
+use crate::{failure::Failure, settings::Settings, terminal};
 
 /// Writes bytes as they are.
 pub(crate) fn bytes(content: &[u8]) -> Result<(), Failure> {
@@ -44,6 +44,15 @@ pub(crate) fn done(settings: &Settings, report: impl FnOnce() -> serde_json::Val
 
 /// Writes a table: columns as wide as they must be, two spaces between them.
 pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
+    bytes(aligned(rows, None).as_bytes())
+}
+
+/// The same for rows whose ends may be long and are no more than told: on a terminal they are cut to its width.
+pub(crate) fn cut_table(rows: &[Vec<String>]) -> Result<(), Failure> {
+    bytes(aligned(rows, terminal::width(io::stdout()).map(usize::from)).as_bytes())
+}
+
+fn aligned(rows: &[Vec<String>], limit: Option<usize>) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {
         for (column, cell) in row.iter().enumerate() {
@@ -60,10 +69,17 @@ pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(&format!("{cell:<width$}  "));
         }
-        text.push_str(line.trim_end());
+        let line = line.trim_end();
+        match limit {
+            Some(limit) if line.chars().count() > limit => {
+                text.extend(line.chars().take(limit.saturating_sub(1)));
+                text.push('…');
+            }
+            _ => text.push_str(line),
+        }
         text.push('\n');
     }
-    bytes(text.as_bytes())
+    text
 }
 
 /// A number of bytes for people: `3.4 MB`.
@@ -113,6 +129,13 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn rows_are_cut_only_where_there_is_a_limit() {
+        let rows = [["a", "first"], ["longer", "é second"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(aligned(&rows, None), "a       first\nlonger  é second\n");
+        assert_eq!(aligned(&rows, Some(13)), "a       first\nlonger  é se…\n");
     }
 
     #[test]

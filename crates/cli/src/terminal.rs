@@ -1,10 +1,19 @@
-//! How is a person asked? On the terminal, where a password is not shown.
+//! What does the terminal do? It says how wide it is, and asks a person, whose password it does not show.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    os::fd::AsFd,
+};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::failure::Failure;
+
+/// How many columns it has; none where it is no terminal.
+pub(crate) fn width(stream: impl AsFd) -> Option<u16> {
+    let size = tcgetwinsize(stream).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col)
+}
 
 /// Asks for a line, which is taken from standard input whether or not somebody sits there.
 pub(crate) async fn line(question: &str) -> Result<String, Failure> {

@@ -283,10 +283,6 @@ fn what_buildah_and_podman_write_is_read_and_podman_loads_what_is_written() {
         );
         return;
     }
-    let id = run("buildah", &["images", "-q", "--no-trunc", "localhost/app:1"])
-        .stdout
-        .trim()
-        .to_owned();
     let policy = lab
         .room
         .file("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#);

@@ -12,7 +12,7 @@ use teu_spec::{Descriptor, Digest};
 use teu_store::{Event, How};
 
 use super::{as_text, how};
-use crate::output;
+use crate::{output, terminal};
 
 /// How many columns a whole bar needs; a smaller terminal gets less of it.
 const WIDE: u16 = 72;
@@ -51,7 +51,7 @@ struct Blob {
 
 impl Bars {
     pub(super) fn new() -> Self {
-        let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0);
+        let width = terminal::width(io::stderr()).unwrap_or(80);
         Self {
             all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
             style: style(width),

@@ -149,11 +149,21 @@ pub(super) async fn history(arguments: &History, settings: Arc<Settings>) -> Res
         vec![
             step.layer.map_or_else(|| "-".to_owned(), |layer| layer.short()),
             step.size.map_or_else(|| "-".to_owned(), output::size),
-            output::plain(step.created.unwrap_or("-")),
+            output::plain(&step.created.map_or_else(|| "-".to_owned(), to_the_second)),
             output::plain(step.created_by),
         ]
     }));
-    output::table(&rows)
+    output::cut_table(&rows)
+}
+
+/// A time for people: without what is below a second, `2026-11-23 17:52:32`, where it is written as most are.
+fn to_the_second(time: &str) -> String {
+    match time.split_once('.').or_else(|| time.split_once('Z')) {
+        Some((seconds, rest)) if rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'Z') => {
+            seconds.replacen('T', " ", 1)
+        }
+        _ => time.to_owned(),
+    }
 }
 
 pub(super) async fn tree(arguments: &Tree, settings: Arc<Settings>) -> Result<(), Failure> {
