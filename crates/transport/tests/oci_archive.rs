@@ -440,6 +440,115 @@ async fn blobs_come_side_by_side_and_what_is_broken_off_leaves_no_trace() {
     late.commit(None).await.expect_err("the archive is finished");
 }
 
+/// A pipe cannot be taken back: what was broken off in it ends the archive, and is never finished as if it were whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_off_in_a_pipe_is_no_archive() {
+    let room = Room::new();
+    output(Command::new("mkfifo").arg(room.path("pipe")));
+    let path = room.path("pipe");
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        fs::File::open(path)
+            .expect("a pipe")
+            .read_to_end(&mut all)
+            .expect("read");
+        all
+    });
+    let writer = OciArchiveWriter::create(room.path("pipe"), Some(room.0.path().to_owned())).expect("a writer");
+    // What nobody has verified waits until it is, and does no harm.
+    let lie = Expected {
+        digest: Some(Digest::of(b"something else")),
+        size: Some(100_000),
+        ..Expected::default()
+    };
+    let error = support::push(&writer, lie, &support::content(100_000), 1000)
+        .await
+        .expect_err("a lie");
+    assert_eq!(error.kind(), &ErrorKind::Mismatch, "{error}");
+    Image::small(writer.takes(), "one")
+        .put(&writer, &["one"])
+        .await
+        .expect("put");
+    let content = support::content(300_000);
+    let expected = Expected::verified(&Descriptor::of(MediaType::OciLayer, &content));
+    let mut ingest = writer.ingest(expected).await.expect("begun");
+    ingest.write(content.slice(..290_000)).await.expect("written");
+    ingest.abort().await.expect("aborted");
+    let error = writer.finish().await.expect_err("broken off");
+    assert!(error.to_string().contains("broken off in the middle"), "{error}");
+    drop(writer);
+    fs::write(room.path("cut.tar"), reader.join().expect("read")).expect("written");
+    let error = refused(&room, "cut.tar");
+    assert!(
+        matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound),
+        "{error}"
+    );
+}
+
+/// GNU tar leaves holes out, and links what it has met before.
+#[tokio::test(flavor = "multi_thread")]
+async fn sparse_files_and_links_are_read_as_what_they_are() {
+    let room = Room::new();
+    let mut content = vec![0_u8; 3 << 20];
+    content[1 << 20..(1 << 20) + 5000].fill(7);
+    let content = Bytes::from(content);
+    let layout = Layout::create(room.path("layout"), None).expect("a layout");
+    let image = Image::of(layout.takes(), "sparse", std::slice::from_ref(&content));
+    image.put(&layout, &["one"]).await.expect("put");
+    layout.finish().await.expect("finished");
+    let digest = Digest::of(&content);
+    let blob = room.path("layout/blobs/sha256").join(digest.hex());
+    let holes = fs::File::create(&blob).expect("a file");
+    holes.set_len(content.len() as u64).expect("a hole");
+    std::os::unix::fs::FileExt::write_all_at(&holes, &content[1 << 20..(1 << 20) + 5000], 1 << 20).expect("written");
+    drop(holes);
+    // The link stands before the blob, so that it is the blob that becomes a link.
+    fs::hard_link(&blob, room.path("layout/a")).expect("a link");
+    let pack = |name: &str, files: &[&str], more: &[&str]| {
+        let path = room.path(name);
+        let mut tar = Command::new("tar");
+        tar.args(["-C", &room.text("layout")])
+            .args(more)
+            .arg("-cf")
+            .arg(path)
+            .args(files);
+        output(&mut tar);
+    };
+    let all = ["a", "index.json", "oci-layout", "blobs"];
+    for (name, more) in [("gnu", &["-S"][..]), ("pax", &["-S", "--format=pax"]), ("links", &[])] {
+        pack(name, &all, more);
+        let whole = checked(
+            &room,
+            &format!("oci-archive:{}:one", room.text(name)),
+            Options::default(),
+        )
+        .await;
+        assert_eq!(whole.expect(name), image.digest, "{name}");
+        let source = room.open(name).expect("an archive");
+        for range in [0..10, (1 << 20) - 5..(1 << 20) + 5, (3 << 20) - 1..3 << 20] {
+            let options = FetchOptions {
+                range: Some(range.clone()),
+                ..FetchOptions::default()
+            };
+            let mut fetched = source.fetch(Role::Blob, &digest, options).await.expect("fetched");
+            assert_eq!(fetched.start, range.start);
+            let mut bytes = Vec::new();
+            while let Some(chunk) = futures_util::StreamExt::next(&mut fetched.reader).await {
+                bytes.extend_from_slice(&chunk.expect("a chunk"));
+            }
+            assert_eq!(
+                bytes,
+                content[range.start as usize..range.end as usize],
+                "{name}, {range:?}"
+            );
+        }
+    }
+    assert!(
+        fs::metadata(room.path("gnu")).expect("an archive").len() < 1 << 20,
+        "it has holes"
+    );
+}
+
 /// Writes an archive of these members.
 fn archive(path: &Path, members: &[(&str, &[u8])]) {
     let mut writer = Writer::new(fs::File::create(path).expect("a file"));

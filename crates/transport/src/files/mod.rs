@@ -18,8 +18,12 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 
-pub(crate) use ingest::{FileIngest, adopt, digest_of};
-pub(crate) use part::{Keeper, TEMPORARY, Temporary, has_part, is_older, is_temporary, remove_litter, unnamed};
+#[cfg(feature = "archives")]
+pub(crate) use ingest::digest_of;
+pub(crate) use ingest::{FileIngest, adopt};
+#[cfg(feature = "archives")]
+pub(crate) use part::unnamed;
+pub(crate) use part::{Keeper, TEMPORARY, Temporary, has_part, is_older, is_temporary, remove_litter};
 
 /// How much is read and written at once where a file is copied: 1 MiB.
 const PIECE: usize = 1 << 20;

@@ -170,6 +170,7 @@ impl Keeper {
 }
 
 /// A file without a name, on the file system of `directory`: it is gone when it is closed.
+#[cfg(feature = "archives")]
 pub(crate) fn unnamed(directory: &Path) -> Result<File> {
     let temporary = Temporary::new(directory)?;
     // What is dropped takes its name away, and leaves the open file.
