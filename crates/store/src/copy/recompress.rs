@@ -28,10 +28,11 @@ use crate::{
 /// The most threads that one layer is compressed on, each of which holds up to 8 MiB.
 const THREADS_PER_LAYER: usize = 8;
 
-/// Annotations that say where in a layer's compressed bytes its files are, by their beginnings: `zstd:chunked` of containers/storage, and
-/// eStargz. They go with these bytes.
-const OF_OLD_BYTES: [&str; 3] = [
+/// Annotations that say where in a layer's compressed bytes its files are, by their beginnings: `zstd:chunked` of containers/storage, by
+/// its name of now and its earlier one, and eStargz. They go with these bytes.
+const OF_OLD_BYTES: [&str; 4] = [
     "io.github.containers.zstd-chunked.",
+    "io.containers.zstd-chunked.",
     "containerd.io/snapshot/stargz/",
     "io.containers.estargz.",
 ];
@@ -308,7 +309,14 @@ impl Ends {
             algorithm: layer.digest.algorithm(),
             verified: plain,
         };
-        let committed = self.pour(reader, expected, |_| {}).await?;
+        let committed = match self.pour(reader, expected, |_| {}).await {
+            // Why it cannot be decoded is seen by whoever reads it to its end: most likely it is not what its digest says.
+            Err(error) if *error.kind() == ErrorKind::Invalid => {
+                self.check(layer).await?;
+                return Err(error);
+            }
+            outcome => outcome?,
+        };
         let made = Made {
             digest: committed.digest,
             size: committed.size,
@@ -316,6 +324,15 @@ impl Ends {
         };
         how.known.keep(how.key(&layer.digest), made);
         Ok(made)
+    }
+
+    /// Reads a blob to its end only to see whether it is what its digest says.
+    async fn check(&self, blob: &Descriptor) -> Result<()> {
+        let mut reader = self.open(blob).await.map_err(|error| error.on(Side::Source))?;
+        while let Some(bytes) = reader.next().await {
+            bytes.map_err(|error| error.on(Side::Source))?;
+        }
+        Ok(())
     }
 
     /// The same content, whose progress is told as it is read: sizes are those of the source.
@@ -350,7 +367,10 @@ fn change(input: Chunks, output: &mut Outlet, how: &Recompress, threads: NonZero
     if found != *diff_id {
         return Err(Error::new(
             ErrorKind::Mismatch,
-            format!("uncompressed it has the digest {found}, but the image's config says {diff_id}"),
+            format!(
+                "uncompressed it has the digest {found}, but the image's config says {diff_id}; \
+                 the image is broken, and must be made anew"
+            ),
         ));
     }
     encoder.finish()?;
