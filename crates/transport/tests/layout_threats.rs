@@ -196,6 +196,46 @@ async fn threat_55_the_layouts_own_files_are_files() {
     assert_eq!(fs::read_to_string(&secret).expect("read"), index_of(""));
 }
 
+/// What is written to a layout, and what is removed from it as garbage, is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_55_the_directories_of_blobs_are_no_links() {
+    let room = Room::new();
+    image(&room.path("layout"), "victim", &["v"]).await;
+    let elsewhere = room.path("elsewhere");
+    for name in ["blobs/sha256", "blobs/sha512", "blobs"] {
+        let path = room.path("layout").join(name);
+        let aside = room.path("aside");
+        let is_there = path.exists();
+        if is_there {
+            fs::rename(&path, &aside).expect("moved");
+        }
+        fs::create_dir_all(elsewhere.join("sha256")).expect("a directory");
+        symlink(&elsewhere, &path).expect("a link");
+        for outcome in [
+            Layout::open(room.path("layout"), None).map(drop),
+            Layout::create(room.path("layout"), None).map(drop),
+        ] {
+            let error = outcome.expect_err(name);
+            assert_eq!(error.kind(), &ErrorKind::Invalid, "{name}: {error}");
+            assert!(error.to_string().contains("symbolic link"), "{name}: {error}");
+        }
+        if name == "blobs" {
+            // A person may say that the blobs are elsewhere.
+            Layout::open(room.path("layout"), Some(elsewhere.clone())).expect("said by a person");
+        }
+        fs::remove_file(&path).expect("removed");
+        if is_there {
+            fs::rename(&aside, &path).expect("moved back");
+        }
+        assert_eq!(
+            fs::read_dir(elsewhere.join("sha256")).expect("a directory").count(),
+            0,
+            "{name}"
+        );
+    }
+    document(&room.reference(":v")).await.expect("as it was");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn threat_51_sizes_that_are_none_or_are_wrong_are_refused() {
     let room = Room::new();

@@ -61,7 +61,8 @@ pub(crate) fn open(path: &Path) -> Result<Option<File>> {
     Ok(Some(file))
 }
 
-fn is_link(path: &Path) -> bool {
+/// Whether this is a symbolic link, wherever it leads.
+pub(crate) fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 

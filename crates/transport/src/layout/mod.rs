@@ -24,7 +24,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use teu_spec::{Descriptor, Digest, Pick, json, layout};
+use teu_spec::{Algorithm, Descriptor, Digest, Pick, json, layout};
 use teu_store::{
     BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
     Source, blocking, octet_stream,
@@ -68,6 +68,7 @@ impl Layout {
     /// `NotFound` where there is no layout; `Unsupported` for another version of layouts.
     pub fn open(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
         let layout = Self::at(root.into(), shared_blobs);
+        layout.0.check_directories()?;
         let root = &layout.0.root;
         // Some tools write no marker. What has an index is a layout nevertheless, as it is to skopeo.
         if !layout.check_marker()? && files::open(&root.join(layout::INDEX_FILE))?.is_none() {
@@ -98,6 +99,7 @@ impl Layout {
     /// As of [`open`](Self::open), and what keeps it from writing.
     pub fn create(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
         let layout = Self::at(root.into(), shared_blobs);
+        layout.0.check_directories()?;
         let root = &layout.0.root;
         files::make_directory(root)?;
         // As every writer, so that what is half-written here is known for a living one's.
@@ -144,6 +146,24 @@ impl Inner {
     fn writing(&self) -> MutexGuard<'_, Writing> {
         // No one leaves it half changed, so what a panic elsewhere left is whole.
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses links where the directories of blobs are: what is written, or removed as garbage, would be so elsewhere.
+    fn check_directories(&self) -> Result<()> {
+        let own = (!self.shared).then(|| self.blobs.clone());
+        let below = Algorithm::ALL
+            .iter()
+            .map(|algorithm| self.blobs.join(algorithm.as_str()));
+        for directory in own.into_iter().chain(below) {
+            if files::is_link(&directory) {
+                let message = format!(
+                    "{} is a symbolic link, and what is in a layout lies in it; copy it with cp -rL, or say by --shared-blob-dir where its blobs are",
+                    directory.display()
+                );
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
+        Ok(())
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {
