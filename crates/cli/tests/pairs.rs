@@ -196,6 +196,46 @@ fn an_index_between_any_two_places_that_hold_one() {
 }
 
 #[test]
+fn a_form_changes_as_asked_and_comes_back() {
+    let Some(lab) = Lab::new("a_form_changes_as_asked_and_comes_back") else {
+        return;
+    };
+    let (index, digest) = lab.index();
+    for form in [Form::Registry, Form::Directory, Form::Layout] {
+        let docker = lab.place(form, &format!("docker-{form:?}").to_lowercase());
+        let changed = lab.copy(&index, &docker, &["--all", "--format", "v2s2"]);
+        assert_ne!(changed, digest, "{form:?}");
+        let raw: Value = serde_json::from_str(&lab.teu(&["manifest", "get"], &docker)).expect("JSON");
+        assert_eq!(
+            raw["mediaType"], "application/vnd.docker.distribution.manifest.list.v2+json",
+            "{form:?}"
+        );
+        lab.teu(&["verify"], &docker);
+        if form != Form::Layout {
+            lab.skopeo_copy(&docker, "dir:read-by-skopeo", &["--all"]);
+        }
+        // Both forms can say all that this image says, so that nothing is lost on the way.
+        let back = lab.copy(&docker, &format!("oci:back:{form:?}"), &["--all", "--format", "oci"]);
+        assert_eq!(back, digest, "{form:?}");
+        lab.skopeo_copy(&format!("oci:back:{form:?}"), "dir:read-by-skopeo", &["--all"]);
+        let kept = [
+            &[
+                "copy",
+                &index,
+                "dir:kept",
+                "--all",
+                "--format",
+                "v2s2",
+                "--preserve-digests",
+            ],
+            &PLAIN[..],
+        ]
+        .concat();
+        assert!(lab.room.teu(kept).fails(1).contains("digest"));
+    }
+}
+
+#[test]
 fn what_skopeo_writes_is_read() {
     let Some(lab) = Lab::new("what_skopeo_writes_is_read") else {
         return;

@@ -108,8 +108,13 @@ pub(super) async fn images(arguments: &Ls, settings: Arc<Settings>) -> Result<()
         });
         return output::json(&images.collect::<Vec<_>>());
     }
+    let is_list = source.browse().is_some();
     let rows = images.iter().enumerate().map(|(place, named)| {
-        let name = named.name.as_deref().map_or_else(|| format!("@{place}"), output::plain);
+        let name = match &named.name {
+            Some(name) => output::plain(name),
+            None if is_list => format!("@{place}"),
+            None => "-".to_owned(),
+        };
         match &named.descriptor {
             Some(descriptor) => vec![
                 name,
