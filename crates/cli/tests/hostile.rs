@@ -55,6 +55,7 @@ fn a_blob_that_is_not_what_was_asked_for_is_not_left_behind() {
     let get = ["blob", "get", "oci:images", &digest.to_string(), "--file", "layer"];
     room.teu(get).succeeds();
     assert_eq!(std::fs::read(room.path("layer")).expect("a file"), image.layers[0].1);
+    std::fs::remove_file(room.path("layer")).expect("removed");
     std::fs::write(layout.blob_path(&digest), "spoiled").expect("written");
     let ran = room.teu(get).ran();
     assert_eq!(ran.code, 1);
