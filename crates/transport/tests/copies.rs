@@ -22,7 +22,7 @@ use teu_spec::{
     Descriptor, Digest, Document, Format, ImageConfig, LayerCompression, MediaType, Pick, Platform, json::edit::Editor,
 };
 use teu_store::{
-    Error, ErrorKind, Event, Events, How, Result, Side, Source, SourceExt, Target,
+    Error, ErrorKind, Event, Events, Expect, How, Result, Side, Source, SourceExt, Target,
     copy::{self, Copied, Options, Recompress, Which},
     index::{Change, Member},
     silent,
@@ -371,6 +371,65 @@ async fn a_layer_that_is_not_its_diff_id_is_not_recompressed() {
         Ok(_) => check_by_tools(&target, "to").await,
     }
     assert_eq!(wrong_blobs(&target), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_layer_that_is_damaged_is_told_from_one_that_is_malformed() {
+    let test = "a_layer_that_is_damaged_is_told_from_one_that_is_malformed";
+    if !here(test, "umoci") {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a directory");
+    let room = room.path();
+    let umoci = made_by_umoci(room);
+    // Decoding fails at once, long before the digest can be told.
+    let large = document(&umoci, "made").await.children()[2].clone();
+    let file = File::options()
+        .write(true)
+        .open(blob(&umoci, &large.digest))
+        .expect("a blob");
+    file.write_all_at(&[0xff], 2).expect("damaged");
+    let options = Options {
+        recompress: Some(Recompress::to(LayerCompression::Zstd)),
+        ..all()
+    };
+    let error = goes(&umoci, "made", &room.join("to"), &options)
+        .await
+        .expect_err("damaged");
+    assert_eq!(
+        (error.kind(), error.side()),
+        (&ErrorKind::Mismatch, Some(Side::Source)),
+        "{error}"
+    );
+    assert!(error.to_string().contains("has the digest"), "{error}");
+    // Under a digest of its own the same content is what it was meant to be, and no gzip.
+    let content = fs::read(blob(&umoci, &large.digest)).expect("content");
+    let digest = Digest::of(&content);
+    fs::write(blob(&umoci, &digest), content).expect("written");
+    let mut children: Vec<_> = document(&umoci, "made")
+        .await
+        .children()
+        .into_iter()
+        .map(Some)
+        .collect();
+    if let Some(Some(layer)) = children.get_mut(2) {
+        layer.digest = digest;
+    }
+    let malformed = document(&umoci, "made").await.rewrite(&children).expect("a manifest");
+    let layout = Layout::open(&umoci, None).expect("a layout");
+    let names = ["malformed".to_owned()];
+    let digest = Digest::of(malformed.raw());
+    let put = layout.put_manifest(&malformed, &digest, &names, Expect::Any);
+    put.await.expect("put");
+    layout.finish().await.expect("finished");
+    let error = goes(&umoci, "malformed", &room.join("to"), &options)
+        .await
+        .expect_err("malformed");
+    assert_eq!(
+        (error.kind(), error.side()),
+        (&ErrorKind::Invalid, Some(Side::Source)),
+        "{error}"
+    );
 }
 
 /// What is in a layout's index: names and digests.
