@@ -28,9 +28,10 @@ pub(crate) async fn secret(question: &str) -> Result<String, Failure> {
             "standard input is no terminal to ask for a password on; give it by --password-stdin".to_owned(),
         ));
     }
-    ask(question)?;
-    // It lives here, and not with the thread that reads, so that an interruption brings back what was.
+    // It lives here, and not with the thread that reads, so that an interruption brings back what was. It begins before the question, as
+    // what was typed until then is thrown away.
     let quiet = Quiet::begin().map_err(io::Error::from)?;
+    ask(question)?;
     let line = read().await;
     drop(quiet);
     ask("\n")?;
