@@ -66,9 +66,11 @@ impl Setup {
         self.locator().source(&reference(name), options(given))
     }
 
+    /// What a person is told who did not ask for details.
     fn told(&self) -> Vec<String> {
         let told = self.told.lock().expect("the events");
-        told.iter().map(|event| format!("{event:?}")).collect()
+        let told = told.iter().filter(|event| !matches!(event, Event::Detail { .. }));
+        told.map(|event| format!("{event:?}")).collect()
     }
 }
 
