@@ -33,7 +33,7 @@ macro_rules! image_options {
                 #[arg(id = $authfile, long = $authfile, value_name = "FILE")]
                 own_authfile: Option<PathBuf>,
             )?
-            /// Log in with this USER[:PASSWORD]
+            /// Log in as this USER, or with USER:PASSWORD
             #[arg(id = concat!($prefix, "creds"), long = concat!($prefix, "creds"), alias = $alias, value_name = "USER[:PASSWORD]")]
             creds: Option<String>,
             /// Log in as this user

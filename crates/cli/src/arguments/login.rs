@@ -16,7 +16,7 @@ Examples:
   teu login -u user --password-stdin registry.example < password
   teu login --get-login registry.example")]
 pub(crate) struct Login {
-    /// Which registry, HOST[:PORT]; or the beginning of REGISTRY/PATH, for what is below it alone
+    /// Which registry, HOST or HOST:PORT; or the beginning of REGISTRY/PATH, for what is below it alone
     pub(crate) registry: Option<String>,
     /// The user
     #[arg(short = 'u', long, value_name = "USER")]

@@ -176,7 +176,7 @@ pub(crate) struct Ls {
 Example:
   teu catalog registry.example:5000")]
 pub(crate) struct Catalog {
-    /// Which registry: HOST[:PORT]
+    /// Which registry: HOST or HOST:PORT
     pub(crate) registry: String,
     #[command(flatten)]
     pub(crate) one: One,
