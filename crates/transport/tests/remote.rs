@@ -302,10 +302,14 @@ async fn push_breaking(
         .values()
         .any(|stored| *stored == blob);
     let seen = server.seen();
-    let lines = seen.iter().map(|seen| match seen.header("content-range") {
-        Some(range) => format!("{} {range}", seen.method),
-        None => seen.method.clone(),
-    });
+    // Where the break is noticed only when all was sent, it is asked whether the blob is there; that is a matter of time.
+    let lines = seen
+        .iter()
+        .filter(|seen| seen.method != "HEAD")
+        .map(|seen| match seen.header("content-range") {
+            Some(range) => format!("{} {range}", seen.method),
+            None => seen.method.clone(),
+        });
     (pushed, lines.collect(), there)
 }
 
@@ -317,7 +321,7 @@ async fn a_broken_upload_goes_on_where_the_registry_got_to() {
     let digest = Digest::of(&blob);
     let (pushed, lines, there) = push_breaking(Habits::default(), known.clone(), size, 700_000, 1).await;
     assert_eq!(pushed.expect("pushed"), digest);
-    assert_eq!(lines, ["POST", "PUT", "HEAD", "GET", "PATCH 700000-1999999", "PUT"]);
+    assert_eq!(lines, ["POST", "PUT", "GET", "PATCH 700000-1999999", "PUT"]);
     assert!(there);
 
     let (pushed, lines, there) = push_breaking(Habits::default(), Expected::default(), size, 700_000, 1).await;
