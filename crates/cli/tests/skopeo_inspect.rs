@@ -237,6 +237,40 @@ fn a_layout_is_inspected_as_skopeo_does() {
     forms_are_the_same(&room, &images, &FORMS, &[]);
 }
 
+#[test]
+fn artifacts_and_images_of_umocis_are_inspected_as_skopeo_does() {
+    let test = "artifacts_and_images_of_umocis_are_inspected_as_skopeo_does";
+    if !peers(test, &["skopeo", "umoci"]) {
+        return;
+    }
+    let room = Room::new();
+    for arguments in [
+        "init --layout made",
+        "new --image made:app",
+        "raw add-layer --image made:app layer.tar",
+        "config --image made:app --config.env A=<b> --config.label x=<y> --config.exposedports 80/tcp --author me --config.cmd sh",
+    ] {
+        room.file("layer.tar", layer("x"));
+        room.run("umoci", arguments.split(' ')).succeeds();
+    }
+    let layout = room.layout("images");
+    let mut images = vec!["oci:made:app".to_owned()];
+    for (name, config, kind) in [
+        ("empty", "application/vnd.oci.empty.v1+json", Some("application/x.y")),
+        ("config", "application/x.config+json", None),
+    ] {
+        let mut artifact = image();
+        artifact.config = json!({});
+        artifact.config_type = config.to_owned();
+        if let Some(kind) = kind {
+            artifact.manifest["artifactType"] = json!(kind);
+        }
+        layout.image(name, &artifact);
+        images.push(format!("oci:images:{name}"));
+    }
+    forms_are_the_same(&room, &images, &FORMS, &[]);
+}
+
 /// Puts images of Docker's form into `dir:` directories, by hand: no tool keeps all that is in their configurations.
 fn directories(room: &Room) -> Vec<String> {
     let mut places = Vec::new();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use teu_spec::{
-    Algorithm, Annotations, Descriptor, Document, ImageConfig, MediaType, Pick, Platform, Reference, Timestamp,
+    Algorithm, Annotations, Descriptor, Document, ImageConfig, Manifest, MediaType, Pick, Platform, Reference,
+    Timestamp,
 };
 use teu_store::{Browse, Error, ErrorKind, Source, SourceExt, copy::choose_image, silent};
 use teu_transport::docker_archive;
@@ -114,13 +115,7 @@ pub(super) async fn find(source: &dyn Source, pick: &Pick, platform: Option<&Pla
 
 /// The configuration of an image.
 pub(super) async fn config(source: &dyn Source, found: &Found) -> Result<ImageConfig, Failure> {
-    let Document::Manifest(manifest) = &found.document else {
-        let message = format!(
-            "{} is an index, which has no configuration; choose with --platform",
-            found.manifest.digest
-        );
-        return Err(Error::new(ErrorKind::Unsupported, message).into());
-    };
+    let manifest = manifest(found)?;
     if !manifest.config.media_type.is_image_config() {
         let message = format!(
             "{} is no image but an artifact: its configuration is of the type {}; teu manifest get shows it",
@@ -130,6 +125,19 @@ pub(super) async fn config(source: &dyn Source, found: &Found) -> Result<ImageCo
     }
     let raw = source.small_blob(&manifest.config).await?;
     Ok(ImageConfig::parse(raw)?)
+}
+
+fn manifest(found: &Found) -> Result<&Manifest, Failure> {
+    match &found.document {
+        Document::Manifest(manifest) => Ok(manifest),
+        Document::Index(_) => {
+            let message = format!(
+                "{} is an index, which has no configuration; choose with --platform",
+                found.manifest.digest
+            );
+            Err(Error::new(ErrorKind::Unsupported, message).into())
+        }
+    }
 }
 
 pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<(), Failure> {
@@ -145,10 +153,11 @@ pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<
         return output::document(shown(&place, source.document(&top).await?)?.raw());
     }
     let mut found = find(&*source, &pick, Some(&settings.platform())).await?;
-    let config = config(&*source, &found).await?;
     if arguments.raw {
-        return output::document(config.raw());
+        // An artifact's configuration is as good as an image's where nothing is made of it.
+        return output::document(&source.small_blob(&manifest(&found)?.config).await?);
     }
+    let config = config(&*source, &found).await?;
     let format = arguments
         .format
         .as_deref()
