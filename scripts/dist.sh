@@ -31,7 +31,8 @@ binary=$dist/teu-$machine-linux
 install -m 755 "$target_dir/$triple/release/teu" "$binary"
 (cd "$dist" && sha256sum "$(basename "$binary")" >"$(basename "$binary").sha256")
 
-if ldd "$binary" >/dev/null 2>&1; then
+# Of a static position-independent program ldd says "statically linked", of another static one that it is no dynamic executable.
+if ldd "$binary" 2>/dev/null | grep -qE '=>|ld-linux|ld-musl'; then
   say "FAILED: $binary wants shared libraries:"
   ldd "$binary"
   exit 1
