@@ -336,6 +336,18 @@ fn parse(raw: &[u8], format: AuthFormat) -> Result<Fields> {
     }
 }
 
+#[cfg(feature = "fuzz")]
+impl<'a> Content<'a> {
+    /// A file whose content is this.
+    pub(super) fn of(file: &'a AuthFile, raw: &[u8]) -> Result<Self> {
+        Ok(Self {
+            file,
+            raw: Bytes::copy_from_slice(raw),
+            fields: parse(raw, file.format)?,
+        })
+    }
+}
+
 impl Content<'_> {
     /// What the file says of `registry/path`, or of a registry.
     pub(super) fn entry(&self, key: &str) -> Result<Entry> {

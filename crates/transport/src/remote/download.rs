@@ -220,10 +220,10 @@ fn strong(etag: Option<&HeaderValue>) -> Option<HeaderValue> {
 
 /// `Content-Range: bytes 0-9/100`.
 #[derive(Debug, PartialEq, Eq)]
-struct ContentRange {
-    start: u64,
-    end: u64,
-    size: Option<u64>,
+pub(super) struct ContentRange {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) size: Option<u64>,
 }
 
 impl ContentRange {
@@ -236,7 +236,7 @@ impl ContentRange {
         })
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
         let (first, last) = range.split_once('-')?;
         let (start, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);

@@ -68,11 +68,19 @@ impl Cursor {
 
     /// Where the list goes on after this page, by its answer.
     pub(super) fn next(&self, answer: &Answer) -> Result<Option<String>> {
-        let Some(link) = answer.header("link").map(next_link).transpose()?.flatten() else {
+        match answer.header("link") {
+            Some(header) => self.follow(&answer.url, header),
+            None => Ok(None),
+        }
+    }
+
+    /// The same by the header that came with the page of `asked`.
+    pub(super) fn follow(&self, asked: &Url, header: &str) -> Result<Option<String>> {
+        let Some(link) = next_link(header)? else {
             return Ok(None);
         };
-        let url = origin::join(&answer.url, link, "Link")?;
-        if Origin::of(&url) != Origin::of(&answer.url) {
+        let url = origin::join(asked, link, "Link")?;
+        if Origin::of(&url) != Origin::of(asked) {
             let message = "the registry's Link to the next page is refused: it leads to another host";
             return Err(Error::new(ErrorKind::Denied, message));
         }

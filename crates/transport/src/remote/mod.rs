@@ -38,6 +38,8 @@ pub mod credential_helper;
 pub mod credentials;
 mod download;
 mod failure;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod http;
 mod link;
 mod mirrors;
