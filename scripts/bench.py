@@ -560,6 +560,8 @@ def describe(bench):
     return [
         "%s, %d cores, Linux %s; files on %s; %s; an image of %.0f MB."
         % (model, os.cpu_count(), platform.release(), disk_kind(bench.work), time.strftime("%Y-%m-%d", time.gmtime()), size / 1e6),
+        "When it was written, %.1f processes wanted to run on average: beside a busy machine the wall times and much of the CPU are its own."
+        % os.getloadavg()[0],
         "Measuring itself costs %s CPU, %s wall; memory below %.0f MiB cannot be told." % (seconds(cpu), seconds(wall), rss / 2**20),
     ]
 
@@ -665,6 +667,8 @@ def main():
     if unknown:
         sys.exit("bench: no such row: %s (%s)" % (", ".join(unknown), " ".join(ROWS)))
     options.private = own_mounts()
+    # Whoever ends the bench finds no registry and no files of it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     subprocess.run([os.path.join(ROOT, "scripts/corpus.sh"), options.corpus, "small" if options.smoke else "bench"], check=True)
     bench = Bench(options)
     results, broken = [], []
