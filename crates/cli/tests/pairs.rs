@@ -236,6 +236,21 @@ fn a_form_changes_as_asked_and_comes_back() {
 }
 
 #[test]
+fn what_others_do_not_read_in_a_layout_is_told() {
+    let room = Room::new();
+    room.layout("seed").image("tag", &two_layers("amd64"));
+    let copy = |from: &str, to: &str, flags: &[&str]| {
+        let ran = room.teu([&["copy", "--progress", "plain", from, to], flags].concat());
+        ran.succeeds().stderr.contains("--format oci")
+    };
+    assert!(!copy("oci:seed:tag", "oci:docker:tag", &["--format", "v2s2"]));
+    assert!(copy("oci:docker:tag", "oci:kept:tag", &[]));
+    assert!(copy("oci:docker:tag", "oci-archive:kept.tar", &[]));
+    assert!(!copy("oci:docker:tag", "dir:flat", &[]));
+    assert!(!copy("oci:docker:tag", "oci:converted:tag", &["--format", "oci"]));
+}
+
+#[test]
 fn what_skopeo_writes_is_read() {
     let Some(lab) = Lab::new("what_skopeo_writes_is_read") else {
         return;

@@ -3,9 +3,9 @@
 use std::{fs, path::Path, sync::Arc};
 
 use serde::Serialize;
-use teu_spec::{Digest, Format, LayerCompression, Platform, Reference};
+use teu_spec::{Digest, Format, LayerCompression, MediaType, Platform, Reference};
 use teu_store::{
-    Error, Side,
+    Error, Event, Side,
     copy::{self, Layers, Recompress},
 };
 
@@ -66,6 +66,13 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     }
     let copied = copied?;
     target.finish().await.map_err(|error| error.on(Side::Destination))?;
+    if options.format.is_none() && is_unread_by_others(&copied.descriptor.media_type, &target_reference) {
+        let message = "the image is in Docker's form, which skopeo, podman and umoci do not read in a layout; \
+                       copy with --format oci to convert it, or with --format v2s2 to keep it so";
+        shown.events()(Event::Warning {
+            message: message.to_owned(),
+        });
+    }
     shown.finish();
 
     let digest = copied.descriptor.digest.to_string();
@@ -129,6 +136,12 @@ fn options(arguments: &Copy, target: &Reference, settings: &Settings) -> Result<
 fn is_oci_meant(source: &Reference, target: &Reference, settings: &Settings) -> bool {
     let made_up = matches!(source, Reference::DockerArchive { .. });
     matches!(target, Reference::Layout { .. } | Reference::OciArchive { .. }) && (made_up || settings.as_skopeo)
+}
+
+/// Whether what was written keeps its bytes where other tools' readers take OCI's form alone.
+fn is_unread_by_others(written: &MediaType, target: &Reference) -> bool {
+    let docker = matches!(written, MediaType::DockerManifest | MediaType::DockerManifestList);
+    docker && matches!(target, Reference::Layout { .. } | Reference::OciArchive { .. })
 }
 
 /// The digest that a destination names, which no other image may be written to.
