@@ -59,7 +59,9 @@ const PROGRAM: &[&str] = &[
 /// What every package of the workspace and below it uses, by name: at run time, or when it is built.
 fn graph() -> BTreeMap<String, BTreeSet<String>> {
     let mut command = Command::new(env!("CARGO"));
+    // For this machine alone: a build fetches no other platform's packages, and what is not here `--offline` cannot read.
     command.args(["metadata", "--format-version=1", "--all-features", "--offline"]);
+    command.args(["--filter-platform", "host-tuple"]);
     command
         .arg("--manifest-path")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));

@@ -123,6 +123,11 @@ fn places_and_names() {
             ),
             (&["referrers", "docker-archive:file"], 1, &["reading file"]),
             (&["gc", "dir:one"], 2, &["dir:one is no layout", "oci:DIRECTORY"]),
+            (
+                &["catalog", "oci:one"],
+                2,
+                &["\"oci:one\" is no registry", "HOST or HOST:PORT"],
+            ),
         ],
     );
 }

@@ -370,6 +370,13 @@ fn details_are_said_where_they_are_asked_for() {
     let request = format!("teu: HEAD http://{}/v2/team/app/manifests/1: 200 OK (", registry.host);
     assert!(told.stderr.contains(&request), "{}", told.stderr);
     assert!(!told.stderr.contains("secret"), "{}", told.stderr);
+    // What is asked for behind the path may be a secret of somebody's: that it was there is all that is said.
+    let repository = format!("docker://{}/team/app", registry.host);
+    let told = room
+        .teu(["list-tags", "--debug", "--tls-verify=false", &repository])
+        .succeeds();
+    let request = format!("teu: GET http://{}/v2/team/app/tags/list?…: 200 OK (", registry.host);
+    assert!(told.stderr.contains(&request), "{}", told.stderr);
     let told = room
         .as_skopeo(["--debug", "inspect", "--tls-verify=false", &there])
         .succeeds();

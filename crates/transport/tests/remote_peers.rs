@@ -192,7 +192,17 @@ async fn passwords_and_tls_are_spoken() {
     let stranger = repository(&peer, "private/image", access("secret", false));
     let error = stranger.registry().ping().await.expect_err("a stranger's certificate");
     assert_eq!(error.kind(), &ErrorKind::Io, "{error}");
-    assert!(error.to_string().contains("certificate"), "{error}");
+    assert!(
+        error.to_string().contains("nobody trusted vouches for its certificate"),
+        "{error}"
+    );
+    // Its certificate is an authority's, so that it counts for the names in it and for no others.
+    let elsewhere = peer.host.replace("127.0.0.1", "localhost");
+    let elsewhere = client()
+        .registry(&elsewhere, access("secret", true))
+        .expect("a registry");
+    let error = elsewhere.ping().await.expect_err("another name");
+    assert!(error.to_string().contains("certificate not valid for name"), "{error}");
     let trusting = repository(
         &peer,
         "private/image",

@@ -9,8 +9,8 @@ use super::{Common, CompressionOptions, DestinationOptions, One, SourceOptions, 
 /// Copy an image from one place to another
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A copy keeps its digest unless a flag asks for a change. Images in Docker's form stay in it too; where skopeo or
-podman are to read them from a layout, --format oci converts them.
+A copy keeps its digest unless a flag asks for a change. Images in Docker's form stay in it too; where
+skopeo or podman are to read them from a layout, --format oci converts them.
 
 Examples:
   teu copy docker://docker.io/library/alpine:3.19 oci:alpine:3.19
@@ -157,7 +157,7 @@ pub(crate) struct Delete {
     pub(crate) one: One,
 }
 
-/// List the images of a place: names and digests
+/// List the images of a place: names, and digests where the place lists them too
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -8,7 +8,9 @@ use super::One;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Checked are digests, sizes, media types, that config and manifest agree, and what the specification demands.
-Nothing is copied. What was checked is counted, what is wrong is listed, and the exit code is 1 where something is.
+Layers are not unpacked: their DiffIDs are counted, not computed. A copy that compresses them anew, or into a
+docker-archive:, does compute them. Nothing is copied. What was checked is counted, what is wrong is listed,
+and the exit code is 1 where something is.
 
 Examples:
   teu verify oci:alpine:3.19

@@ -133,7 +133,10 @@ pub(super) async fn catalog(arguments: &Catalog, settings: Arc<Settings>) -> Res
         .strip_prefix("docker://")
         .unwrap_or(&arguments.registry);
     // Any repository leads to its registry.
-    let place = reference(&format!("docker://{}/any", host.trim_end_matches('/')))?;
+    let place = reference(&format!("docker://{}/any", host.trim_end_matches('/'))).map_err(|_| {
+        let registry = output::plain(&arguments.registry);
+        Failure::Usage(format!("\"{registry}\" is no registry; write HOST or HOST:PORT"))
+    })?;
     let options = arguments.one.options();
     let repository = Places::new(Arc::clone(&settings), &options, silent()).repository(&place, &options)?;
     let mut all = Vec::new();

@@ -296,10 +296,11 @@ impl Http {
         };
         let mut shown = url.clone();
         // What is behind the path may be a signature that lets whoever has it in.
-        shown.set_query(url.query().map(|_| "…"));
+        shown.set_query(None);
+        let query = url.query().map_or("", |_| "?…");
         let _ = (shown.set_username(""), shown.set_password(None));
         (self.settings.events)(Event::Detail {
-            message: format!("{method} {shown}: {told} ({} ms)", begun.elapsed().as_millis()),
+            message: format!("{method} {shown}{query}: {told} ({} ms)", begun.elapsed().as_millis()),
         });
         let response = response.map_err(|error| failure(&url, error))?;
         let idle = self.settings.timeouts.idle;

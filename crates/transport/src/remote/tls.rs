@@ -3,10 +3,15 @@
 use std::{path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    server::ParsedCertificate,
 };
 use teu_store::{Error, ErrorKind, Result, blocking};
 
@@ -76,16 +81,28 @@ pub(super) fn config(tls: &Tls, roots: &Arc<RootCertStore>, show_certificate: bo
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-    } else if tls.roots.is_empty() {
-        builder.with_root_certificates(roots.clone())
     } else {
-        let mut roots = RootCertStore::clone(roots);
-        let (_, ignored) = roots.add_parsable_certificates(tls.roots.iter().cloned());
-        if ignored > 0 {
-            let message = format!("{ignored} of the registry's certificate authorities cannot be read as certificates");
-            return Err(Error::new(ErrorKind::Invalid, message));
+        let mut roots = roots.clone();
+        if !tls.roots.is_empty() {
+            let all = Arc::make_mut(&mut roots);
+            let (_, ignored) = all.add_parsable_certificates(tls.roots.iter().cloned());
+            if ignored > 0 {
+                let message =
+                    format!("{ignored} of the registry's certificate authorities cannot be read as certificates");
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
         }
-        builder.with_root_certificates(roots)
+        if roots.is_empty() {
+            // Nobody is trusted, which is no error before somebody must be.
+            builder.with_root_certificates(roots)
+        } else {
+            let by_chain = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider).build();
+            let by_chain =
+                by_chain.map_err(|error| Error::new(ErrorKind::Invalid, "TLS cannot be set up").with_cause(error))?;
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Trusted { by_chain, roots }))
+        }
     };
     let mut config = match tls.client.as_deref().filter(|_| show_certificate) {
         Some(client) => builder
@@ -97,6 +114,77 @@ pub(super) fn config(tls: &Tls, roots: &Arc<RootCertStore>, show_certificate: bo
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Takes what an authority vouches for, and the certificate of a trusted authority that the registry shows as its own.
+///
+/// `openssl req -x509` makes such a certificate, and people put it into certs.d as it is; every other client takes it there. webpki refuses it
+/// (`CaUsedAsEndEntity`), once its dates are found right. Whoever has the key of a trusted authority, as the signature of the handshake shows,
+/// could as well sign another certificate with it, so that the name is all that is left to check.
+#[derive(Debug)]
+struct Trusted {
+    by_chain: Arc<WebPkiServerVerifier>,
+    roots: Arc<RootCertStore>,
+}
+
+impl Trusted {
+    /// Whether a certificate has the name and the key of a trusted authority, which is trusted for all names.
+    fn is_authority(&self, certificate: &CertificateDer<'_>) -> bool {
+        let mut shown = RootCertStore::empty();
+        shown.add(certificate.clone().into_owned()).is_ok()
+            && shown.roots[0].name_constraints.is_none()
+            && self.roots.roots.contains(&shown.roots[0])
+    }
+}
+
+impl ServerCertVerifier for Trusted {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        let verified = self
+            .by_chain
+            .verify_server_cert(certificate, intermediates, name, ocsp, now);
+        match verified {
+            // webpki's own type is not rustls's to show. Were it to say it in other words, the certificate would be refused.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(why)))
+                if why.to_string() == "CaUsedAsEndEntity" =>
+            {
+                if !self.is_authority(certificate) {
+                    return Err(CertificateError::UnknownIssuer.into());
+                }
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_chain.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_chain.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_chain.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate, as the user asked by name. The signatures of the handshake are still checked: they keep it one conversation.

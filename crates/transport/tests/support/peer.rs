@@ -47,7 +47,7 @@ impl Peer {
         }
         config.push_str("http:\n  addr: 127.0.0.1:0\n");
         if asks.tls {
-            certificate(root);
+            certificate(root, true);
             config.push_str(&format!(
                 "  tls: {{certificate: {0}/cert.pem, key: {0}/key.pem}}\n",
                 root.display()
@@ -88,8 +88,13 @@ impl Drop for Peer {
     }
 }
 
-/// Makes `cert.pem` and `key.pem` for 127.0.0.1.
-pub(crate) fn certificate(directory: &Path) {
+/// Makes `cert.pem` and `key.pem` for 127.0.0.1: an authority's that vouches for itself, as openssl has it where nothing more is said, or
+/// one that may vouch for nobody else.
+pub(crate) fn certificate(directory: &Path, is_authority: bool) {
+    let constraints: &[&str] = match is_authority {
+        true => &[],
+        false => &["-addext", "basicConstraints=critical,CA:FALSE"],
+    };
     output(
         Command::new("openssl")
             .args([
@@ -104,7 +109,7 @@ pub(crate) fn certificate(directory: &Path) {
                 "2",
             ])
             .args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(constraints)
             .arg("-keyout")
             .arg(directory.join("key.pem"))
             .arg("-out")

@@ -17,7 +17,7 @@ pub(crate) fn settings(test: &str) -> Option<(Arc<ServerConfig>, Access)> {
         return None;
     }
     let directory = tempfile::tempdir().expect("a directory");
-    peer::certificate(directory.path());
+    peer::certificate(directory.path(), false);
     let certificate = read(&directory.path().join("cert.pem"));
     let key = PrivateKeyDer::from_pem_file(directory.path().join("key.pem")).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
