@@ -40,7 +40,7 @@ soak: ## what is long: hours; docs/soak.md keeps what came of it
 	@scripts/soak.sh $(SECONDS_EACH)
 
 dist: ## a static binary, run in an empty root, its size guarded
-	@scripts/setup.sh build
+	@scripts/setup.sh build lab
 	@scripts/dist.sh
 
 clean: ## what the other targets made
