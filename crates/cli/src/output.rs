@@ -52,11 +52,15 @@ pub(crate) fn cut_table(rows: &[Vec<String>]) -> Result<(), Failure> {
     bytes(aligned(rows, terminal::width(io::stdout()).map(usize::from)).as_bytes())
 }
 
+/// The widest that a column becomes, in characters: a longer cell pushes what is behind it in its own line alone. Whoever made an image
+/// chose its words, and one long name must not fill up every line with spaces.
+const WIDEST: usize = 200;
+
 fn aligned(rows: &[Vec<String>], limit: Option<usize>) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {
         for (column, cell) in row.iter().enumerate() {
-            let width = cell.chars().count();
+            let width = cell.chars().take(WIDEST).count();
             match widths.get_mut(column) {
                 Some(widest) => *widest = (*widest).max(width),
                 None => widths.push(width),
@@ -67,7 +71,9 @@ fn aligned(rows: &[Vec<String>], limit: Option<usize>) -> String {
     for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:<width$}  "));
+            line.push_str(cell);
+            let shown = cell.chars().take(WIDEST).count();
+            line.extend(std::iter::repeat_n(' ', width - shown + 2));
         }
         let line = line.trim_end();
         match limit {
@@ -105,9 +111,11 @@ pub(crate) fn kind(media_type: &MediaType) -> String {
     short.strip_prefix("vnd.").unwrap_or(short).to_owned()
 }
 
-/// Text that came from elsewhere, safe on a terminal: control characters are escaped.
+/// Text that came from elsewhere, safe on a terminal: control characters are escaped, and those that turn text round or hide in it.
 pub(crate) fn plain(text: &str) -> String {
-    let shown = |c: char| match c.is_control() {
+    let hides =
+        |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let shown = |c: char| match c.is_control() || hides(c) {
         true => c.escape_default().to_string(),
         false => c.to_string(),
     };
@@ -139,7 +147,18 @@ mod tests {
     }
 
     #[test]
+    fn a_long_cell_widens_no_other_line() {
+        let long = "x".repeat(70_000);
+        let rows = [[long.as_str(), "1"], ["a", "2"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(
+            aligned(&rows, None),
+            format!("{long}  1\na{}2\n", " ".repeat(WIDEST + 1))
+        );
+    }
+
+    #[test]
     fn foreign_text_cannot_act() {
         assert_eq!(plain("a\u{1b}[31mé\n"), "a\\u{1b}[31mé\\n");
+        assert_eq!(plain("a\u{202e}txt\u{200b}"), "a\\u{202e}txt\\u{200b}");
     }
 }

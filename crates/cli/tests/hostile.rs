@@ -46,6 +46,18 @@ fn names_that_were_found_do_not_act_on_a_terminal() {
 }
 
 #[test]
+fn words_of_any_length_are_shown() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let long = "x".repeat(70_000);
+    let mut image = image();
+    image.config["history"] = serde_json::json!([{"created_by": long}]);
+    layout.image("app", &image);
+    let said = room.teu(["history", "oci:images:app"]).succeeds();
+    assert!(said.stdout.contains(&long));
+}
+
+#[test]
 fn a_blob_that_is_not_what_was_asked_for_is_not_left_behind() {
     let room = Room::new();
     let layout = room.layout("images");
