@@ -20,6 +20,9 @@ use arguments::Teu;
 use failure::Failure;
 use settings::Settings;
 
+/// How much stack the work has, in bytes: as much as a program's first thread usually has.
+const STACK: usize = 8 << 20;
+
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let as_skopeo = called::as_skopeo(arguments.first().map(OsString::as_os_str));
@@ -50,14 +53,20 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
+        .thread_stack_size(STACK)
         .enable_all()
         .build()
         .map_err(|error| Failure::Store(error.into()))?;
     let limit = teu.global.command_timeout;
+    // A task of its own: where it waits for a disk, or for another's lock, a signal and the time limit end it nevertheless.
+    let work = runtime.spawn(verbs::run(teu.verb, Arc::clone(settings)));
     let outcome = runtime.block_on(async {
-        let work = verbs::run(teu.verb, Arc::clone(settings));
         tokio::select! {
-            outcome = work => outcome,
+            outcome = work => match outcome {
+                Ok(outcome) => outcome,
+                // Nobody cancels it.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
             signal = stopped() => Err(Failure::Stopped { signal }),
             () = expired(limit) => Err(Failure::TimedOut),
         }

@@ -87,6 +87,17 @@ fn a_time_limit_stops_it() {
 }
 
 #[test]
+fn a_time_limit_stops_it_where_another_has_the_lock() {
+    let room = Room::new();
+    room.teu(["init", "oci:images"]).succeeds();
+    room.file("blob", "content");
+    let held = std::fs::File::open(room.path("images")).expect("a directory");
+    held.lock().expect("its lock");
+    let put = ["blob", "put", "--command-timeout", "100ms", "oci:images", "blob"];
+    assert!(room.teu(put).fails(1).contains("--command-timeout"));
+}
+
+#[test]
 fn a_closed_pipe_is_no_error() {
     let room = Room::new();
     let layout: Layout = room.layout("images");
