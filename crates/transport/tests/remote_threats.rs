@@ -475,6 +475,10 @@ async fn threat_75_ten_million_tags_come_a_page_at_a_time_and_no_page_is_too_lar
     let server = Scripted::start(|_| Reply::new(200).body("{\"tags\":[").says(1 << 40)).await;
     let listed = repository(&server.host, "app").names(None).await;
     assert_refused(listed, "more bytes than the limit of 33554432");
+    let short = format!("{{\"tags\":[{}\"a\"]}}", "\"a\",".repeat(1_000_001));
+    let server = Scripted::start(move |_| Reply::new(200).body(short.clone())).await;
+    let listed = repository(&server.host, "app").names(None).await;
+    assert_refused(listed, "more names on a page than the limit of 1000000");
 }
 
 #[tokio::test(flavor = "multi_thread")]

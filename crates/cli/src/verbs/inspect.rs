@@ -253,6 +253,20 @@ async fn inspect(
     })
 }
 
+/// The most names of a list: a registry whose list never ends must not fill the memory.
+const MAX_NAMES: usize = 1_000_000;
+
+/// Whether so many names are still a list.
+pub(super) fn check_count(names: usize) -> Result<(), Failure> {
+    match names > MAX_NAMES {
+        true => {
+            let message = format!("the list has more names than the limit of {MAX_NAMES}");
+            Err(Error::new(ErrorKind::TooLarge, message).into())
+        }
+        false => Ok(()),
+    }
+}
+
 /// All names, page by page.
 pub(super) async fn all_names(browse: &dyn Browse) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
@@ -260,6 +274,7 @@ pub(super) async fn all_names(browse: &dyn Browse) -> Result<Vec<String>, Failur
     loop {
         let page = browse.names(from.as_deref()).await?;
         all.extend(page.items.into_iter().filter_map(|named| named.name));
+        check_count(all.len())?;
         match page.next {
             Some(next) => from = Some(next),
             None => return Ok(all),

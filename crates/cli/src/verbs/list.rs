@@ -6,7 +6,7 @@ use serde::Serialize;
 use teu_spec::{Descriptor, Reference};
 use teu_store::{Error, ErrorKind, Named, silent};
 
-use super::inspect::all_names;
+use super::inspect::{all_names, check_count};
 use crate::{
     arguments::{Catalog, ListTags, Ls, Referrers},
     failure::Failure,
@@ -89,6 +89,7 @@ pub(super) async fn images(arguments: &Ls, settings: Arc<Settings>) -> Result<()
             loop {
                 let page = browse.names(from.as_deref()).await?;
                 images.extend(page.items);
+                check_count(images.len())?;
                 match page.next {
                     Some(next) => from = Some(next),
                     None => break,
@@ -144,6 +145,7 @@ pub(super) async fn catalog(arguments: &Catalog, settings: Arc<Settings>) -> Res
     loop {
         let page = repository.registry().catalog(from.as_deref()).await?;
         all.extend(page.items);
+        check_count(all.len())?;
         match page.next {
             Some(next) => from = Some(next),
             None => break,

@@ -15,6 +15,8 @@ use super::{
 
 /// The largest page of a list that is read, in bytes: registries that know no pages send all tags at once.
 const MAX_PAGE: u64 = 32 << 20;
+/// The most names of one page: short ones take many times their bytes in memory.
+const MAX_NAMES: usize = 1_000_000;
 /// How many names are asked for at once.
 const PAGE: u32 = 1000;
 
@@ -126,6 +128,11 @@ pub(super) async fn page(
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T> {
+    // There is a comma between any two, and no name has one.
+    if body.iter().filter(|byte| **byte == b',').count() > MAX_NAMES {
+        let message = format!("the registry's {what} has more names on a page than the limit of {MAX_NAMES}");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
     serde_json::from_slice(body).map_err(|error| {
         Error::new(ErrorKind::Invalid, format!("the registry's {what} cannot be read")).with_cause(error)
     })
