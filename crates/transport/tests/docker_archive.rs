@@ -630,6 +630,31 @@ fn archive(path: &Path, members: &[(&str, Vec<u8>)]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_stands_in_ten_thousand_layers_is_inflated_once() {
+    let room = Room::new();
+    let content = vec![0; 64 << 20];
+    let digests = vec![format!("\"{}\"", Digest::of(&content)); 9_000].join(",");
+    let config =
+        format!(r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[{digests}]}}}}"#);
+    let layers = vec!["\"one\""; 9_000].join(",");
+    let listing = format!(r#"[{{"Config":"config","RepoTags":["a:1"],"Layers":[{layers}]}}]"#);
+    archive(
+        &room.path("bomb"),
+        &[
+            ("manifest.json", listing.into()),
+            ("config", config.into()),
+            ("one", compressed(&content, Compression::Gzip)),
+        ],
+    );
+    // 600 GB, were each of them inflated.
+    let source = room.open("bomb").expect("an archive");
+    let found = source.resolve(&Pick::Only).await.expect("resolved");
+    let manifest = source.document(&found).await.expect("a manifest");
+    assert_eq!(manifest.children().len(), 9_001);
+    assert!(manifest.children()[1..].iter().all(|layer| layer.size == 64 << 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_archive_is_refused() {
     let room = Room::new();
     let image = sample("victim");

@@ -25,7 +25,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use teu_archive::codec::{Compression, Decoder};
+use teu_archive::{
+    codec::{Compression, Decoder},
+    tar::Member,
+};
 use teu_spec::{Descriptor, Digest, Document, Format, ImageConfig, Manifest, MediaType, Pick, json};
 use teu_store::{
     BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
@@ -172,8 +175,9 @@ impl Inner {
             .check_layers(names.len())
             .map_err(|error| self.archive.within(Error::from(error).within(item.config.clone())))?;
         let mut layers = Vec::with_capacity(names.len());
+        let mut measured = HashMap::new();
         for (name, diff_id) in names.iter().zip(parsed.diff_ids()) {
-            layers.push(self.layer(name, diff_id)?.ok_or_else(|| absent(name))?);
+            layers.push(self.layer(name, diff_id, &mut measured)?.ok_or_else(|| absent(name))?);
         }
         let descriptors: Vec<Descriptor> = layers.iter().map(|layer: &Layer| layer.descriptor.clone()).collect();
         let document = Manifest::build(
@@ -189,10 +193,30 @@ impl Inner {
         })
     }
 
-    fn layer(&self, name: &str, diff_id: &Digest) -> Result<Option<Layer>> {
+    /// `measured` is what is known of the members of the archive, by where they lie: one that stands in ten thousand layers is inflated once.
+    fn layer(
+        &self,
+        name: &str,
+        diff_id: &Digest,
+        measured: &mut HashMap<u64, (Compression, u64)>,
+    ) -> Result<Option<Layer>> {
         let Some(member) = self.archive.file(name)? else {
             return Ok(None);
         };
+        let (compression, size) = match measured.get(&member.header_offset) {
+            Some(known) => *known,
+            None => self.measure(name, member)?,
+        };
+        measured.insert(member.header_offset, (compression, size));
+        Ok(Some(Layer {
+            descriptor: Descriptor::new(MediaType::DockerLayer, *diff_id, size),
+            member: name.to_owned(),
+            compression,
+        }))
+    }
+
+    /// How a member is compressed, and the size of what is in it.
+    fn measure(&self, name: &str, member: &Member) -> Result<(Compression, u64)> {
         let mut beginning = Vec::new();
         let read = self
             .archive
@@ -212,11 +236,7 @@ impl Inner {
                 })?
             }
         };
-        Ok(Some(Layer {
-            descriptor: Descriptor::new(MediaType::DockerLayer, *diff_id, size),
-            member: name.to_owned(),
-            compression,
-        }))
+        Ok((compression, size))
     }
 
     fn resolve(&self, pick: &Pick) -> Result<Descriptor> {
