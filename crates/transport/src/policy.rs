@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
-use teu_spec::{Reference, RegistryReference, json};
+use teu_spec::{Reference, RegistryReference, Repository, json};
 use teu_store::{Error, ErrorKind, Result};
 
 /// A policy, read whole: a file that holds anything unknown is no policy at all.
@@ -64,14 +64,28 @@ impl Policy {
     pub fn check(&self, reference: &Reference) -> Result<()> {
         let transport = reference.transport();
         let scopes = self.transports.get(transport);
-        let candidates = candidates(reference)?;
-        let found = scopes.and_then(|scopes| {
-            let named = candidates.iter().map(String::as_str).chain([""]);
-            named
-                .filter_map(|scope| scopes.get_key_value(scope))
-                .map(|(scope, list)| (scope.as_str(), list))
-                .next()
-        });
+        let narrowest = |candidates: Vec<String>| {
+            let scopes = scopes?;
+            candidates.iter().find_map(|scope| scopes.get_key_value(scope))
+        };
+        let mut found = narrowest(candidates(reference)?);
+        if let Reference::Registry(image) = reference {
+            let names = |(scope, _): &(&String, _)| scope.starts_with(image.repository.registry());
+            // What the policy forbids is not allowed by being spelt otherwise.
+            if !found.as_ref().is_some_and(names) {
+                let mut others = spellings(image).into_iter();
+                found = others
+                    .find_map(|other| {
+                        let named = |(scope, _): &(&String, _)| scope.starts_with(other.repository.registry());
+                        narrowest(registry_scopes(&other))
+                            .filter(named)
+                            .filter(|(_, list)| forbids(list))
+                    })
+                    .or(found);
+            }
+        }
+        let found = found.or_else(|| scopes.and_then(|scopes| scopes.get_key_value("")));
+        let found = found.map(|(scope, list)| (scope.as_str(), list));
         let (place, list) = match found {
             Some(("", list)) => (format!("the default of {transport}:"), list),
             Some((scope, list)) => (format!("the scope {transport}:{scope}"), list),
@@ -141,6 +155,32 @@ fn candidates(reference: &Reference) -> Result<Vec<String>> {
         // An archive of Docker's, and a daemon's image, belong to no scope but the transport's own.
         _ => Ok(Vec::new()),
     }
+}
+
+/// Whether a list keeps an image out.
+fn forbids(list: &[Requirement]) -> bool {
+    list.iter()
+        .any(|requirement| *requirement != Requirement::AcceptAnything)
+}
+
+/// The same image by the other names that its registry has: hosts have no case, 443 is where HTTPS is, and Docker's own has several.
+fn spellings(image: &RegistryReference) -> Vec<RegistryReference> {
+    let registry = image.repository.registry().to_ascii_lowercase();
+    let host = match registry.strip_suffix(":443").unwrap_or(&registry) {
+        "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        host => host,
+    };
+    let others = [host.to_owned(), format!("{host}:443")].into_iter();
+    others
+        .filter(|other| other != image.repository.registry())
+        .filter_map(|other| {
+            let repository = Repository::new(&other, image.repository.path()).ok()?;
+            Some(RegistryReference {
+                repository,
+                ..image.clone()
+            })
+        })
+        .collect()
 }
 
 /// `host/a/b:tag`, then `host/a/b`, `host/a`, `host`, then `*.example.com`, `*.com`.
@@ -240,6 +280,36 @@ mod tests {
                 "the policy does not allow {reference}: the scope docker:reg.example.com:5000/team/app rejects it"
             ))
         );
+    }
+
+    #[test]
+    fn what_is_forbidden_is_so_however_its_registry_is_spelt() {
+        let policy = format!(
+            r#"{{"default":{ACCEPT},"transports":{{"docker":{{"docker.io":{REJECT},"reg.example/a":{REJECT},"*.example":{ACCEPT},"other:443":{REJECT},"own.example:443":{ACCEPT},"own.example":{REJECT}}}}}}}"#
+        );
+        for name in [
+            "docker.io/library/a",
+            "DOCKER.io/library/a",
+            "docker.io:443/library/a",
+            "index.docker.io/library/a",
+            "registry-1.docker.io/library/a",
+            "REG.example/a",
+            "reg.example:443/a",
+            "Reg.Example:443/a/b",
+            "other:443/a",
+            "OTHER:443/a",
+            "own.example/a",
+        ] {
+            assert!(verdict(&policy, &format!("docker://{name}:1")).is_err(), "{name}");
+        }
+        for name in [
+            "reg.example/b",
+            "REG.example/b",
+            "reg.example:5000/a",
+            "own.example:443/a",
+        ] {
+            assert_eq!(verdict(&policy, &format!("docker://{name}:1")), Ok(()), "{name}");
+        }
     }
 
     #[test]
