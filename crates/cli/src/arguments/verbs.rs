@@ -157,7 +157,7 @@ pub(crate) struct Delete {
     pub(crate) one: One,
 }
 
-/// List the images of a place: names, and digests where the place lists them too
+/// List the images of a place, and digests it lists
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
