@@ -184,7 +184,12 @@ fn what_is_blocked_is_neither_read_nor_written() {
             "bad.example/x:1 is blocked: registries.conf says so of bad.example"
         );
     }
+    for spelt in ["BAD.example/x:1", "bad.Example:443/x:1"] {
+        let error = registries.sources(&spelt.parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::Denied, "{error}");
+    }
     assert_eq!(sources(&registries, "bad.example/but/this:1"), ["good.example/this:1"]);
+    assert_eq!(sources(&registries, "Bad.example/but/this:1"), ["good.example/this:1"]);
 }
 
 #[test]

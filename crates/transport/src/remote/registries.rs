@@ -193,7 +193,7 @@ impl Registries {
             return Ok(vec![Endpoint::plain(image)]);
         };
         rules.check(prefix, &full)?;
-        let rest = &full[matched(&full, prefix).unwrap_or(full.len())..];
+        let rest = &full[matched_in_any_case(&full, prefix).unwrap_or(full.len())..];
         let endpoint = |location: Option<&str>, insecure: bool, mirror: bool| {
             let reference = match location {
                 Some(location) => relocated(location, rest, &full)?,
@@ -264,7 +264,10 @@ impl Registries {
 
     /// The rules of the longest prefix that an image's name has.
     fn rules_for(&self, full: &str) -> Option<(&str, &Rules)> {
-        let matching = self.rules.iter().filter(|(prefix, _)| matched(full, prefix).is_some());
+        let matching = self
+            .rules
+            .iter()
+            .filter(|(prefix, _)| matched_in_any_case(full, prefix).is_some());
         matching
             .max_by_key(|(prefix, _)| prefix.len())
             .map(|(prefix, rules)| (prefix.as_str(), rules))
@@ -289,6 +292,14 @@ impl Rules {
         }
         Ok(())
     }
+}
+
+/// As [`matched`], and hosts have no case: one that is blocked is so however it is spelt.
+fn matched_in_any_case(full: &str, prefix: &str) -> Option<usize> {
+    matched(full, prefix).or_else(|| {
+        let (host, path) = full.split_at(full.find('/').unwrap_or(full.len()));
+        matched(&format!("{}{path}", host.to_ascii_lowercase()), prefix)
+    })
 }
 
 /// How many bytes of `full` the prefix stands for, where it is one: `host/a` of `host/a/b:tag`, and `*.example.com` of every name below.
