@@ -9,7 +9,7 @@ build=(cc:gcc make:make pkg-config:pkg-config git:git curl:curl update-ca-certif
 lab=(docker-registry:docker-registry mmdebstrap:mmdebstrap jq:jq skopeo:skopeo python3:python3)
 peers=(skopeo:skopeo umoci:umoci docker-registry:docker-registry buildah:buildah podman:podman conmon:conmon runc:runc crun:crun
   mmdebstrap:mmdebstrap zstd:zstd jq:jq python3:python3 openssl:openssl htpasswd:apache2-utils mkfs.xfs:xfsprogs filefrag:e2fsprogs
-  man:man-db zsh:zsh fish:fish)
+  man:man-db groff:groff zsh:zsh fish:fish)
 bench=(skopeo:skopeo docker-registry:docker-registry mmdebstrap:mmdebstrap python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs)
 
 say() { printf 'setup: %s\n' "$*"; }

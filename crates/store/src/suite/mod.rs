@@ -148,13 +148,13 @@ pub fn run(behaviour: impl Future<Output = ()>) {
     runtime.expect("a runtime").block_on(behaviour);
 }
 
-/// Says that a behaviour is passed over.
+/// Says that a behaviour is passed over, because this place is not of the kind that shows it: nothing that another machine could do.
 #[expect(
     clippy::print_stderr,
     reason = "what a test did not check must be seen by whoever reads its log"
 )]
 fn passed_over(behaviour: &str, reason: &str) {
-    eprintln!("SKIPPED {behaviour}: {reason}");
+    eprintln!("not asked of this place: {behaviour}: {reason}");
 }
 
 async fn target(place: &dyn Place) -> Arc<dyn Target> {
