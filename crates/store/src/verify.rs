@@ -1,19 +1,24 @@
-//! Is an image what it says it is? [`verify`]: digests, sizes, media types, the agreement of config and manifest, and what the
+//! Is an image what it says it is? [`verify`]: digests, sizes, media types, DiffIDs, the agreement of config and manifest, and what the
 //! specification demands. All that was checked is counted, so that a good report says what it covers.
 
 use std::{
+    collections::HashMap,
     fmt,
+    io::Read,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future};
+use teu_archive::codec::Decoder;
 use teu_spec::{
-    Descriptor, Digest, Document, ImageConfig, LayerCompression, Manifest, MediaType, Platform, json::MAX_DOCUMENT,
+    Algorithm, Descriptor, Digest, Document, ImageConfig, LayerCompression, Manifest, MediaType, Platform,
+    json::MAX_DOCUMENT,
 };
 
 use crate::{
     BoxFuture, Error, ErrorKind, Result, Role, Source, SourceExt,
+    blocking::{BATCH, Chunks, Sink},
     graph::{Content, Fold, Limits, Node, Position, Step, Visit},
     task::Tasks,
 };
@@ -112,6 +117,7 @@ pub async fn verify(source: Arc<dyn Source>, root: &Descriptor, options: &Option
         source: Arc::clone(&source),
         options,
         report: Mutex::default(),
+        uncompressed: Mutex::default(),
         tasks: Tasks::default(),
     };
     Fold::new(&*source, &checker, options.limits, options.jobs)
@@ -130,7 +136,18 @@ struct Checker<'a> {
     source: Arc<dyn Source>,
     options: &'a Options,
     report: Mutex<Report>,
+    /// By the digest of a layer, that of its content without compression, or why it cannot be had.
+    uncompressed: Mutex<HashMap<Digest, std::result::Result<Digest, String>>>,
     tasks: Tasks,
+}
+
+/// How a DiffID is computed. One of another algorithm is reported as not checked.
+const DIFF_ID: Algorithm = Algorithm::Sha256;
+
+/// What a blob is made of.
+struct Seen {
+    beginning: Bytes,
+    uncompressed: Option<std::result::Result<Digest, String>>,
 }
 
 /// Whether an error is about the content, and not about the way to it.
@@ -232,8 +249,9 @@ impl Checker<'_> {
                 return Ok(());
             }
         };
-        if let Err(error) = config.check_layers(manifest.layers.len()) {
-            self.find(Severity::Wrong, node, format!("its config: {error}"));
+        match config.check_layers(manifest.layers.len()) {
+            Ok(()) => self.check_diff_ids(node, manifest, config.diff_ids()),
+            Err(error) => self.find(Severity::Wrong, node, format!("its config: {error}")),
         }
         if let Err(error) = config.created() {
             self.find(Severity::Wrong, node, format!("its config: {error}"));
@@ -250,23 +268,74 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Reads a blob to its end, and looks at how it begins.
+    /// Whether the layers are those of the config, by their content without compression.
+    fn check_diff_ids(&self, node: Node<'_>, manifest: &Manifest, diff_ids: &[Digest]) {
+        let uncompressed = self.uncompressed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
+            let (severity, message) = match uncompressed.get(&layer.digest) {
+                Some(Ok(found)) if found == diff_id => continue,
+                Some(Ok(_)) if diff_id.algorithm() != DIFF_ID => {
+                    let message = format!("the DiffID {diff_id} was not checked, as it is no {DIFF_ID}");
+                    (Severity::Odd, message)
+                }
+                Some(Ok(found)) => {
+                    let message = format!(
+                        "layer {} has the DiffID {found}, but the config says {diff_id}",
+                        layer.digest
+                    );
+                    (Severity::Wrong, message)
+                }
+                Some(Err(why)) => {
+                    let message = format!("layer {} cannot be uncompressed: {why}", layer.digest);
+                    (Severity::Wrong, message)
+                }
+                // It is not there, or wrong, which was found where it was read; or nobody knows how it is compressed.
+                None => continue,
+            };
+            self.find(severity, node, message);
+        }
+    }
+
+    /// Reads a blob to its end, looks at how it begins, and uncompresses a layer on the way.
     async fn read(&self, node: Node<'_>) -> Result<()> {
         let blob = node.descriptor;
         let (source, descriptor) = (Arc::clone(&self.source), blob.clone());
+        let is_layer = node.position == Position::Layer && blob.media_type.layer_compression().is_some();
         let read = self.tasks.run(async move {
             let mut content = source.open(Role::Blob, &descriptor).await?;
             let mut beginning = Bytes::new();
+            let mut sink = is_layer.then(|| Sink::spawn(diff_id));
+            let mut failed = None;
             while let Some(bytes) = content.next().await {
                 let bytes = bytes?;
                 if beginning.is_empty() {
                     beginning = bytes.slice(..bytes.len().min(MAGIC));
                 }
+                // Whatever cannot be uncompressed, the digest is checked to the end.
+                if let Some(open) = &mut sink
+                    && let Err(error) = open.send(bytes).await
+                {
+                    (sink, failed) = (None, Some(Err(error.to_string())));
+                }
             }
-            Ok(beginning)
+            let uncompressed = match sink {
+                Some(sink) => Some(sink.finish().await.map_err(|error| error.to_string())),
+                None => failed,
+            };
+            Ok(Seen {
+                beginning,
+                uncompressed,
+            })
         });
         match read.await {
-            Ok(beginning) => {
+            Ok(Seen {
+                beginning,
+                uncompressed,
+            }) => {
+                if let Some(uncompressed) = uncompressed {
+                    let mut all = self.uncompressed.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.insert(blob.digest, uncompressed);
+                }
                 self.report(|report| {
                     match node.position {
                         Position::Config => report.configs += 1,
@@ -293,6 +362,22 @@ impl Checker<'_> {
             }
             Err(error) => Err(error.within(format!("reading blob {}", blob.digest))),
         }
+    }
+}
+
+/// The digest of a layer's content without compression, however it is compressed.
+fn diff_id(content: Chunks) -> Result<Digest> {
+    let mut decoder = Decoder::detect(content, teu_archive::codec::Limits::default())?;
+    let mut hasher = DIFF_ID.hasher();
+    let mut buffer = vec![0; BATCH];
+    loop {
+        let count = decoder
+            .read(&mut buffer)
+            .map_err(|error| Error::from(teu_archive::Error::from(error)))?;
+        if count == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.update(&buffer[..count]);
     }
 }
 
@@ -480,6 +565,50 @@ mod tests {
                 ),
                 format!("manifest {digest}: the index says it is for linux/s390x, its config for linux/amd64"),
             ]
+        );
+    }
+
+    #[tokio::test]
+    async fn layers_must_be_those_of_the_config() {
+        let store = Memory::new();
+        let image = Image::small(Takes::EVERYTHING, "sample");
+        image.put(&store, &[]).await.expect("put");
+        let children = image.document.children();
+        // The same layers, in another order; and one that is no gzip behind its beginning.
+        let swapped = image
+            .document
+            .rewrite(&[&children[0], &children[2], &children[1]].map(|child| Some(child.clone())))
+            .expect("a manifest");
+        let report = checked(&store, &put(&store, &swapped).await).await;
+        let ids = [1, 2].map(|place: usize| children[place].digest);
+        let manifest = Digest::of(swapped.raw());
+        let mut expected = [
+            format!(
+                "manifest {manifest}: layer {} has the DiffID {}, but the config says {}",
+                ids[1], ids[1], ids[0]
+            ),
+            format!(
+                "manifest {manifest}: layer {} has the DiffID {}, but the config says {}",
+                ids[0], ids[0], ids[1]
+            ),
+        ];
+        let mut found = messages(&report);
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected);
+        assert!(!report.is_good());
+
+        let broken = Bytes::from_static(b"\x1f\x8bno gzip");
+        store.insert_blob(broken.clone());
+        let mut layers = children.clone();
+        layers[1] = Descriptor::of(MediaType::OciLayerGzip, &broken);
+        let layers: Vec<_> = layers.into_iter().map(Some).collect();
+        let broken = image.document.rewrite(&layers).expect("a manifest");
+        let report = checked(&store, &put(&store, &broken).await).await;
+        let found = messages(&report);
+        assert!(
+            found.len() == 1 && found[0].contains("cannot be uncompressed: "),
+            "{found:?}"
         );
     }
 

@@ -7,10 +7,9 @@ use super::One;
 /// Read all of an image and check it
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Checked are digests, sizes, media types, that config and manifest agree, and what the specification demands.
-Layers are not unpacked: their DiffIDs are counted, not computed. A copy that compresses them anew, or into a
-docker-archive:, does compute them. Nothing is copied. What was checked is counted, what is wrong is listed,
-and the exit code is 1 where something is.
+Checked are digests, sizes, media types, DiffIDs, that config and manifest agree, and what the specification
+demands. Layers are uncompressed for it, and not unpacked.
+Nothing is copied. What was checked is counted, what is wrong is listed, and the exit code is 1 where something is.
 
 Examples:
   teu verify oci:alpine:3.19

@@ -113,7 +113,7 @@ fn as_text(root: &Descriptor, report: &Report) -> String {
     text.push_str(&format!("{verdict}: {}\n", root.digest));
     if !counted.is_empty() {
         text.push_str(&format!(
-            "checked: {}, {}: digests, sizes, media types, and what the specification demands\n",
+            "checked: {}, {}: digests, sizes, media types, DiffIDs, and what the specification demands\n",
             counted.join(", "),
             output::size(report.bytes)
         ));
