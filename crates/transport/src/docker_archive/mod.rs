@@ -334,7 +334,8 @@ impl Inner {
             let layer = || image.layers.iter().position(|layer| layer.descriptor.digest == *digest);
             match role {
                 Role::Manifest => (image.digest == *digest).then(|| Found::Manifest(Arc::clone(image))),
-                Role::Blob if digest.algorithm().digest(&image.config) == *digest => {
+                // To compare a config costs reading it, which is not to be done for each layer.
+                Role::Blob if layer().is_none() && digest.algorithm().digest(&image.config) == *digest => {
                     Some(Found::Config(Arc::clone(image)))
                 }
                 Role::Blob => layer().map(|place| Found::Layer(Arc::clone(image), place)),
