@@ -79,7 +79,7 @@ for group in "$@"; do
     peers) debian "${peers[@]}" ;;
     bench) debian "${bench[@]}" ;;
     lint) cargo_tool cargo-deny ;;
-    fuzz) cargo_tool cargo-fuzz ;;
+    fuzz) debian c++:g++; cargo_tool cargo-fuzz ;; # libFuzzer is C++, built with the targets
     *) say "no such group: $group"; exit 2 ;;
   esac
 done
