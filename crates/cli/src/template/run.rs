@@ -383,7 +383,14 @@ impl<'a> Run<'a> {
             arguments.push(self.expression(argument, dot)?);
         }
         arguments.extend(piped);
-        functions::call(name, &arguments)
+        let value = functions::call(name, &arguments)?;
+        // What is made of itself again and again grows beyond any memory.
+        match value.as_text() {
+            Some(text) if text.len() > MAX_OUTPUT => {
+                Err(format!("{name} makes more than the limit of {MAX_OUTPUT} bytes"))
+            }
+            _ => Ok(value),
+        }
     }
 }
 

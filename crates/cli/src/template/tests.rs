@@ -116,6 +116,7 @@ fn no_template_is_too_wild() {
         "{{range 99999999999}}{{end}}".to_owned(),
         "{{range 9999999}}{{printf \"%1000d\" 1}}{{end}}".to_owned(),
         "{{printf \"%99999999999999999999d\" 1}}{{printf \"%.99999999999f\" 1.5}}{{printf \"%[99]d%[0]d%[-1]d%[x]d%[\" 1}}".to_owned(),
+        "{{$x := \"0123456789abcdef\"}}{{range 60}}{{$x = print $x $x}}{{end}}".to_owned(),
         "{{pad \"x\" 99999999999 1}}".to_owned(),
         "{{slice .Name -1}}{{index .Name -1}}".to_owned(),
         "{{slice \"é\" 1}}{{index \"é\" 1}}{{printf \"%.1s\" \"é\"}}{{truncate \"é\" 1}}".to_owned(),
