@@ -54,7 +54,18 @@ debian() {
 
 rust() {
   if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
-  if command -v cargo >/dev/null; then return; fi
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
+  if command -v cargo >/dev/null; then
+    found=$(rustc --version 2>/dev/null | cut -d' ' -f2)
+    if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" = "$wanted" ]; then return; fi
+    if command -v rustup >/dev/null; then
+      say "Rust $found is there and $wanted is needed: updating it by rustup"
+      rustup --quiet update stable
+      return
+    fi
+    say "Rust $found is there, from elsewhere than rustup, and $wanted is needed"
+  fi
   say "installing the Rust toolchain by rustup"
   curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile default
 }

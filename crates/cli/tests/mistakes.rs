@@ -158,6 +158,11 @@ fn platforms_and_forms() {
                 2,
                 &["schema 1", "v2s2", "oci"],
             ),
+            (
+                &["copy", "--trust-source", "docker://registry.test/app", "oci:new"],
+                2,
+                &["--trust-source", "always checked"],
+            ),
             (&["inspect", "ostree:image@/repo"], 1, &["ostree:", "retired", "oci:"]),
             (&["inspect", "sif:image.sif"], 1, &["sif:", "apptainer"]),
             (&["inspect", "atomic:server/image"], 1, &["atomic:", "docker://"]),

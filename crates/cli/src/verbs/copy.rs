@@ -35,6 +35,10 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     );
     let source_reference = reference(&arguments.source)?;
     let target_reference = reference(&arguments.destination)?;
+    if arguments.trust_source && matches!(source_reference, Reference::Registry(_)) {
+        let message = "--trust-source is for places on this machine; what a registry sends is always checked";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let mut options = options(&arguments, &target_reference, &settings)?;
     options.digest = wanted_digest(&target_reference);
 
