@@ -69,6 +69,9 @@ pub(super) fn check_step(from: &Url, to: &Url, what: &str) -> Result<()> {
     if is_link_local(to) && !is_link_local(from) {
         return Err(refused(what, "it leads to a link-local address"));
     }
+    if is_loopback(to) && !is_loopback(from) {
+        return Err(refused(what, "it leads to this machine itself"));
+    }
     Ok(())
 }
 
@@ -272,6 +275,10 @@ mod tests {
             ("https://r.example/", "http://r.example/blob", false),
             ("https://r.example/", "https://169.254.169.254/blob", false),
             ("https://169.254.1.1/", "https://169.254.169.254/blob", true),
+            ("http://r.example/", "http://127.0.0.1:8080/blob", false),
+            ("https://r.example/", "https://localhost/blob", false),
+            ("http://r.example/", "http://[::1]/blob", false),
+            ("http://localhost:5000/", "http://127.0.0.1:9000/blob", true),
         ];
         for (from, to, fine) in cases {
             assert_eq!(
