@@ -36,6 +36,7 @@
 
 pub mod blocking;
 mod children;
+mod compression;
 pub mod copy;
 mod error;
 mod event;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use teu_archive::codec::{self, Compression, Decoder, Encoder};
+use teu_archive::codec::{self, Decoder, Encoder};
 use teu_spec::{Annotations, Descriptor, Digest, LayerCompression, annotation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -22,6 +22,7 @@ use super::blob::{Ends, Progress};
 use crate::{
     Error, ErrorKind, Expected, How, Reader, Result, Side,
     blocking::{self, BATCH, Chunks, Outlet},
+    compression,
     graph::Content,
 };
 
@@ -92,7 +93,7 @@ impl Recompress {
     /// # Errors
     /// `Unsupported` for a level that the compression does not have.
     pub(super) fn check(&self) -> Result<()> {
-        Encoder::new(std::io::sink(), codec(self.compression), self.level)?;
+        Encoder::new(std::io::sink(), compression::codec(self.compression), self.level)?;
         Ok(())
     }
 
@@ -352,7 +353,7 @@ impl Ends {
 fn change(input: Chunks, output: &mut Outlet, how: &Recompress, threads: NonZeroUsize, diff_id: &Digest) -> Result<()> {
     let failed = |error: std::io::Error| Error::from(teu_archive::Error::from(error));
     let mut decoder = Decoder::detect(input, how.limits.clone())?;
-    let mut encoder = Encoder::with_threads(output, codec(how.compression), how.level, threads)?;
+    let mut encoder = Encoder::with_threads(output, compression::codec(how.compression), how.level, threads)?;
     let mut hasher = diff_id.algorithm().hasher();
     let mut buffer = vec![0; BATCH];
     loop {
@@ -375,12 +376,4 @@ fn change(input: Chunks, output: &mut Outlet, how: &Recompress, threads: NonZero
     }
     encoder.finish()?;
     Ok(())
-}
-
-fn codec(compression: LayerCompression) -> Compression {
-    match compression {
-        LayerCompression::None => Compression::None,
-        LayerCompression::Gzip => Compression::Gzip,
-        LayerCompression::Zstd => Compression::Zstd,
-    }
 }
