@@ -2,7 +2,6 @@
 //! By either name, what skopeo's command lines may hold is understood, or refused by name.
 
 use std::{
-    collections::BTreeSet,
     ffi::{OsStr, OsString},
     io::{self, Write as _},
     path::Path,
@@ -65,19 +64,6 @@ pub(crate) fn renamed(command: Command) -> Command {
 
 /// The arguments with Go's form of flags that are or are not, `--all=true`, in ours.
 pub(crate) fn plain(command: &Command, arguments: Vec<OsString>) -> Vec<OsString> {
-    let (mut flags, mut valued) = (BTreeSet::new(), BTreeSet::new());
-    let mut commands = vec![command];
-    while let Some(command) = commands.pop() {
-        for argument in command.get_arguments() {
-            let names = argument.get_long_and_visible_aliases().into_iter().flatten();
-            let names = names.chain(argument.get_all_aliases().into_iter().flatten());
-            match argument.get_action() {
-                ArgAction::SetTrue => flags.extend(names.map(str::to_owned)),
-                _ => valued.extend(names.map(str::to_owned)),
-            }
-        }
-        commands.extend(command.get_subcommands());
-    }
     let mut behind = false;
     let plain = arguments.into_iter().filter_map(|argument| {
         behind |= argument == "--";
@@ -86,7 +72,7 @@ pub(crate) fn plain(command: &Command, arguments: Vec<OsString>) -> Vec<OsString
             .filter(|_| !behind)
             .and_then(|text| text.strip_prefix("--")?.split_once('='));
         match said {
-            Some((name, value)) if flags.contains(name) && !valued.contains(name) => match value {
+            Some((name, value)) if is_switch(command, name) => match value {
                 "true" | "TRUE" | "True" | "t" | "T" | "1" => Some(format!("--{name}").into()),
                 "false" | "FALSE" | "False" | "f" | "F" | "0" => None,
                 _ => Some(argument),
@@ -95,6 +81,27 @@ pub(crate) fn plain(command: &Command, arguments: Vec<OsString>) -> Vec<OsString
         }
     });
     plain.collect()
+}
+
+/// Whether a flag of this name takes no value, whatever verb has it. Nothing is kept of all the others: this runs before everything else.
+fn is_switch(command: &Command, name: &str) -> bool {
+    let mut found = false;
+    let mut commands = vec![command];
+    while let Some(command) = commands.pop() {
+        for argument in command.get_arguments() {
+            let is_called = argument.get_long() == Some(name)
+                || argument
+                    .get_all_aliases()
+                    .is_some_and(|aliases| aliases.contains(&name));
+            match argument.get_action() {
+                ArgAction::SetTrue => found |= is_called,
+                _ if is_called => return false,
+                _ => {}
+            }
+        }
+        commands.extend(command.get_subcommands());
+    }
+    found
 }
 
 /// Says what is wrong with a command line, or the help that it asks for.
