@@ -56,7 +56,7 @@ echo
 echo "Skipped:"
 grep -ohE 'SKIPPED .*' "$log" | sort -u | sed 's/^SKIPPED /  /' | grep . || echo "  nothing"
 ignored=$(count ignored)
-[ "$ignored" = 0 ] || echo "  $ignored long tests (make soak)"
+[ "$ignored" = 0 ] || echo "  $ignored tests that are marked ignored: long ones, which make soak runs, and parts that other tests start"
 echo "$(count passed) tests passed, $(count failed) failed, in $((SECONDS / 60)) min $((SECONDS % 60)) s"
 [ ${#failed[@]} = 0 ] || {
   printf 'FAILED: %s\n' "${failed[@]}"
