@@ -1,0 +1,72 @@
+//! What went wrong, with which name? One [`Error`]; callers match its [`kind`](Error::kind).
+
+use std::{error::Error as StdError, fmt, io};
+
+/// What this crate answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The kind of a failure: what a caller decides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The tree asks for something that no honest tree needs.
+    Refused,
+    /// The tree reached a limit, which the message names.
+    Limit,
+    /// What is meant is not there.
+    NotFound,
+    /// It is well-formed but cannot be done on this system or by this user.
+    Unsupported,
+    /// The file system failed.
+    Io,
+}
+
+/// A failed operation.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    cause: Option<io::Error>,
+}
+
+impl Error {
+    /// An error of this kind. `message` names the thing, in a form that is safe to print, and says what to do where there is something.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            cause: None,
+        }
+    }
+
+    /// The same with what the system said, which is printed behind the message.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<io::Error>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// What a caller decides by.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        match &self.cause {
+            Some(cause) => write!(formatter, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        // The cause is printed with the message, so it is none of its own.
+        None
+    }
+}
