@@ -1,4 +1,5 @@
 //! What is in an image, and how does one change it? Layers, the tree that they make, and the files in it; edits, new layers and bundles.
 //! It works on any place that `teu-store`'s traits describe, and knows no concrete one.
 
+pub mod layer;
 pub mod whiteout;

@@ -1,0 +1,154 @@
+//! How does a tar archive become a layer? It is read strictly, to its end, and kept byte for byte where it is compressed as wanted; else it
+//! is compressed anew, the archive in it staying as it is.
+
+use std::io::{self, Read, Write};
+
+use teu_archive::{
+    codec::{self, Compression, Decoder},
+    tar,
+};
+use teu_spec::LayerCompression;
+use teu_store::{
+    Error, ErrorKind, Result, Target,
+    blocking::{self, Outlet},
+};
+
+use super::{
+    Options, Written,
+    digested::{Content, Digested},
+    pour, written,
+};
+
+/// Which archives stay as they came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Those that are compressed as [`Options::compression`] says, at whatever level.
+    #[default]
+    SameCompression,
+    /// Those that are compressed at all; one that is not is compressed as wanted.
+    AnyCompression,
+    /// None: the bytes are those that this version of the compressors makes.
+    Nothing,
+}
+
+/// What an archive may ask of its reader.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Of its compression.
+    pub codec: codec::Limits,
+    /// Of its entries.
+    pub tar: tar::Limits,
+}
+
+/// Makes a layer of a tar archive, plain or in gzip or zstd, which is read on a thread for blocking work. [`Options::times`] are not looked at.
+///
+/// # Errors
+/// `Invalid` where it is no archive, or is malformed or cut off; `TooLarge` where it reaches a limit; `Unsupported` for what no layer holds;
+/// what reading it says; what the target says. Nothing is left behind.
+pub async fn from_tar(
+    target: &dyn Target,
+    options: &Options,
+    limits: Limits,
+    input: impl Read + Send + 'static,
+    keep: Keep,
+) -> Result<Written> {
+    let mut options = options.at(target);
+    let (beginning, input) = blocking::run(move || peek(input)).await?;
+    let found = match Compression::of(&beginning) {
+        Compression::None => LayerCompression::None,
+        Compression::Gzip => LayerCompression::Gzip,
+        Compression::Zstd => LayerCompression::Zstd,
+    };
+    let kept = match keep {
+        Keep::Nothing => false,
+        Keep::SameCompression => found == options.compression,
+        Keep::AnyCompression => {
+            found == options.compression || (found != LayerCompression::None && !target.takes().uncompressed_only)
+        }
+    };
+    if kept {
+        options.compression = found;
+    }
+    let compression = options.compression;
+    let input = io::Cursor::new(beginning).chain(input);
+    let (committed, (content, entries)) = pour(target, compression, options.algorithm, move |outlet| {
+        let (content, entries) = match kept {
+            true => as_it_is(input, outlet, &options, limits)?,
+            false => anew(input, outlet, &options, limits)?,
+        };
+        Ok((content.diff_id, (content, entries)))
+    })
+    .await?;
+    Ok(written(committed, content, entries, compression))
+}
+
+fn as_it_is(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Limits) -> Result<(Content, u64)> {
+    // The content is only hashed.
+    let only_hashed = Options {
+        compression: LayerCompression::None,
+        level: None,
+        ..options.clone()
+    };
+    let mut digested = Digested::new(io::sink(), &only_hashed)?;
+    let mut input = Tap {
+        reader: input,
+        tap: outlet,
+    };
+    let decoder = Decoder::detect(&mut input, limits.codec)?;
+    let entries = check(decoder, &mut digested, limits.tar)?;
+    // A decoder may stop at the end of what it reads; the blob has every byte.
+    io::copy(&mut input, &mut io::sink())?;
+    Ok((digested.finish()?, entries))
+}
+
+fn anew(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Limits) -> Result<(Content, u64)> {
+    let mut digested = Digested::new(outlet, options)?;
+    let decoder = Decoder::detect(input, limits.codec)?;
+    let entries = check(decoder, &mut digested, limits.tar)?;
+    Ok((digested.finish()?, entries))
+}
+
+/// Reads the archive strictly to its end, all of which goes into `sink` too, and counts its entries.
+fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits) -> Result<u64> {
+    let input = Tap {
+        reader: decoder,
+        tap: sink,
+    };
+    let mut reader = tar::Reader::with_limits(input, limits);
+    let mut entries = 0;
+    while reader.next_entry()?.is_some() {
+        entries += 1;
+    }
+    let (_, end) = reader.finish()?;
+    if entries == 0 && end == tar::End::NoMarker {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "there is nothing in it: it is no tar archive",
+        ));
+    }
+    Ok(entries)
+}
+
+/// The first bytes, which say how it is compressed.
+fn peek<R: Read>(mut input: R) -> Result<(Vec<u8>, R)> {
+    let mut beginning = Vec::with_capacity(Compression::MAGIC_BYTES);
+    input
+        .by_ref()
+        .take(Compression::MAGIC_BYTES as u64)
+        .read_to_end(&mut beginning)?;
+    Ok((beginning, input))
+}
+
+/// Gives what it reads to a sink, too.
+struct Tap<R, W> {
+    reader: R,
+    tap: W,
+}
+
+impl<R: Read, W: Write> Read for Tap<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.tap.write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}

@@ -1,0 +1,49 @@
+//! How does a tar archive say what a file is?
+
+use teu_archive::tar::{EntryKind, Header, Time};
+use teu_rootfs::{Metadata, Node};
+
+/// The header of a file; none for a socket, which no archive can hold. A directory's name ends in a slash, as tar has it.
+///
+/// Names of owners are left out: the numbers are what counts in an image, and this machine's names mean nothing there.
+#[must_use]
+pub fn header(path: &[u8], node: &Node, metadata: &Metadata) -> Option<Header> {
+    let mut header = match node {
+        Node::File(size) => Header::file(path, *size),
+        Node::Directory => Header::directory(slashed(path)),
+        Node::Symlink(target) => Header::symlink(path, target.as_slice()),
+        Node::Fifo => Header::new(EntryKind::Fifo, path),
+        Node::CharDevice(device) | Node::BlockDevice(device) => {
+            let kind = match node {
+                Node::CharDevice(_) => EntryKind::CharDevice,
+                _ => EntryKind::BlockDevice,
+            };
+            let mut header = Header::new(kind, path);
+            (header.device_major, header.device_minor) = (device.major, device.minor);
+            header
+        }
+        Node::Socket => return None,
+    };
+    header.mode = metadata.mode;
+    (header.uid, header.gid) = (metadata.uid, metadata.gid);
+    header.mtime = time(metadata.mtime);
+    header.xattrs = metadata.xattrs.clone();
+    Some(header)
+}
+
+/// A time of a file as an archive has it.
+#[must_use]
+pub fn time(time: teu_rootfs::Time) -> Time {
+    Time {
+        seconds: time.seconds,
+        nanoseconds: time.nanoseconds,
+    }
+}
+
+fn slashed(path: &[u8]) -> Vec<u8> {
+    let mut path = path.to_vec();
+    if path.last() != Some(&b'/') {
+        path.push(b'/');
+    }
+    path
+}
