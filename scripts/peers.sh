@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The current builds of what `make bench` measures teu beside, by Go's modules, in DIR/bin: crane, skopeo, and imagecopy (the library that
-# skopeo is made of, see bench/imagecopy). What is there is kept; what cannot be had is said, and its columns stay empty.
+# The current builds of what `make bench` measures teu beside, by Go's modules, in DIR/bin: crane, umoci, skopeo, and imagecopy (the library
+# that skopeo is made of, see bench/imagecopy). What is there is kept; what cannot be had is said, and its columns stay empty.
 #
 # usage: scripts/peers.sh DIR
 set -euo pipefail
@@ -14,7 +14,7 @@ tags="containers_image_openpgp containers_image_storage_stub exclude_graphdriver
 say() { printf 'peers: %s\n' "$*"; }
 
 command -v go >/dev/null || {
-  say "SKIPPED crane, current skopeo: there is no go here"
+  say "SKIPPED crane, current umoci and skopeo: there is no go here"
   exit 0
 }
 export CGO_ENABLED=0 GOFLAGS=-modcacherw
@@ -29,6 +29,25 @@ attempt() {
 }
 
 crane() { GOBIN=$out/bin go install github.com/google/go-containerregistry/cmd/crane@latest; }
+
+# It stands on a fork of go-mtree, which `go install` does not take from it.
+umoci() {
+  local module fork
+  module=$(mktemp -d)
+  (
+    cd "$module"
+    go mod init peers
+    go get github.com/opencontainers/umoci@latest
+    fork=$(sed -n 's/^replace .*go-mtree => \(\S*\) \(\S*\)$/\1@\2/p' "$(go list -m -f '{{.Dir}}' github.com/opencontainers/umoci)/go.mod")
+    [ -z "$fork" ] || go mod edit -replace "github.com/vbatts/go-mtree=$fork"
+    go get github.com/opencontainers/umoci/cmd/umoci
+    go build -mod=mod -o "$out/bin/umoci" github.com/opencontainers/umoci/cmd/umoci
+  ) || {
+    rm -rf "$module"
+    return 1
+  }
+  rm -rf "$module"
+}
 
 # Its build tags want it built inside a module, not installed by its path.
 skopeo() {
@@ -50,5 +69,6 @@ skopeo() {
 imagecopy() { go -C bench/imagecopy build -tags "$tags" -o "$out/bin/imagecopy" .; }
 
 attempt crane crane
+attempt umoci umoci
 attempt skopeo skopeo
 attempt imagecopy imagecopy

@@ -1,0 +1,98 @@
+"""What is said of the results: tables for a terminal, and bench/RESULTS.md."""
+
+import os
+import platform
+import re
+import statistics
+import sys
+import time
+
+from rig import HEADINGS, MEMORY, ROOT, disk_kind, measure, ratio, seconds
+
+
+
+def print_table(results):
+    rows = [HEADINGS] + [line for result in results for line in result.lines()]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) if i < 3 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
+    sys.stdout.flush()
+
+
+def floor(bench):
+    """What measuring itself costs: no process can be seen to take less."""
+    samples = [measure(["/bin/true"], bench.env) for _ in range(21)]
+    return [statistics.median(values) for values in zip(*samples)]
+
+
+def describe(bench):
+    model = "?"
+    with open("/proc/cpuinfo") as f:
+        found = re.search(r"^model name\s*: (.*)$", f.read(), re.MULTILINE)
+        model = found.group(1) if found else model
+    size = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(bench.image) for f in files)
+    cpu, wall, rss = floor(bench)
+    return [
+        "%s, %d cores, Linux %s; files on %s; %s; an image of %.0f MB."
+        % (model, os.cpu_count(), platform.release(), disk_kind(bench.work), time.strftime("%Y-%m-%d", time.gmtime()), size / 1e6),
+        "When it was written, %.1f processes wanted to run on average: beside a busy machine the wall times and much of the CPU are its own."
+        % os.getloadavg()[0],
+        "Measuring itself costs %s CPU, %s wall; memory below %.0f MiB cannot be told." % (seconds(cpu), seconds(wall), rss / 2**20),
+    ]
+
+
+def write(bench, results):
+    path = os.path.join(ROOT, "bench/RESULTS.md")
+    with open(path, "w") as f:
+        f.write("# teu beside its peers\n\nWritten by `make bench` (`scripts/bench.py --write`); [docs/performance.md](../docs/performance.md) tells where the time goes.\n")
+        f.write("\n".join("\n" + line for line in describe(bench)) + "\n\n")
+        f.write(
+            "Medians of %d turns (one of the memory rows) after a warm-up. CPU is user and system time of the whole process tree. A ratio above 1\n"
+            "means that teu took less. *Cold*: nothing is at the destination; *warm*: all of it is. The page cache is warm in every row.\n\n"
+            % bench.options.turns
+        )
+        f.write("| " + " | ".join(HEADINGS) + " |\n|" + "---|" * 3 + "---:|" * 6 + "\n")
+        for result in results:
+            for line in result.lines():
+                f.write("| " + " | ".join(line) + " |\n")
+        f.write("\n## Aims\n\nCPU against the best of the current peers (crane, skopeo now), unless another unit is named.\n\n")
+        f.write("| job | aim | reached |\n|---|---:|---:|\n")
+        for line in aims(results):
+            f.write("| " + " | ".join(line) + " |\n")
+        f.write(
+            "\ncrane hashes nothing when it pushes a layout: it sends what the layout calls by a digest, and leaves it to the registry to find out. teu and\n"
+            "skopeo read and check what they send. The row `push` is therefore also given against those that do the same work.\n"
+        )
+    print("bench: written to bench/RESULTS.md")
+
+
+# What teu is to reach: how many times less CPU than the best current peer, or a limit.
+AIMS = {
+    "pull": 1.35,
+    "push": 1.35,
+    "local": 1.5,
+    "local-ext4": 1.5,
+    "local-reflink": 2.5,
+    "up-to-date": 10,
+    "up-to-date-push": 10,
+}
+
+
+def aims(results):
+    for result in results:
+        teu = next(iter(result.medians.values()))
+        current = {tool.key: sample for tool, sample in result.medians.items() if tool.key in ("crane", "current", "library")}
+        if result.key in AIMS and current:
+            best = min(sample.cpu for sample in current.values())
+            yield [result.title, "%.2f" % AIMS[result.key], ratio(best, teu.cpu)]
+            if result.key == "push" and len(current) > 1:
+                checked = [sample.cpu for key, sample in current.items() if key != "crane"]
+                yield [result.title + ", against who checks what is sent", "%.2f" % AIMS[result.key], ratio(min(checked), teu.cpu)]
+            if result.key.startswith("up-to-date"):
+                fewest = min(sample.requests for sample in current.values())
+                yield [result.title + ", requests", "fewer than %d" % fewest, "%d" % teu.requests]
+        if result.key.startswith("start-"):
+            limit = {"start-version": 5, "start-inspect": 10}[result.key]
+            yield [result.title + ", wall of each", "≤ %d ms" % limit, "%.1f ms" % (teu.wall / result.repeat * 1000)]
+        if result.key.startswith("memory"):
+            yield [result.title + ", memory", "≤ %d MiB" % (MEMORY >> 20), "%.0f MiB" % (teu.rss / 2**20)]
