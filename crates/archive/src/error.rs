@@ -64,6 +64,12 @@ impl Error {
         self.0.entry.as_deref()
     }
 
+    /// What the source or the destination failed with, where that is [why](ErrorKind::Io): for who stacked readers of their own below this
+    /// crate's, and looks for their error.
+    pub fn into_io(self) -> Option<io::Error> {
+        self.0.source
+    }
+
     fn new(kind: ErrorKind, format: &'static str, what: Cow<'static, str>) -> Self {
         Error(Box::new(Repr {
             kind,

@@ -83,19 +83,17 @@ fn pump(mut reader: impl Read, mut see: impl FnMut(&[u8]) -> Result<()>, sender:
         if read == 0 {
             return Ok(());
         }
-        let chunk = Bytes::from_owner(Lent {
-            buffer,
-            home: buffers.clone(),
-        })
-        .slice(..read);
-        if sender.blocking_send(chunk).is_err() {
+        if sender.blocking_send(buffers.lend(buffer, read)).is_err() {
             return Ok(());
         }
     }
 }
 
-/// Reads until the buffer is full or the reader ends.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads until the buffer is full or the reader ends; how much there is.
+///
+/// # Errors
+/// What the reader fails with.
+pub fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {
@@ -111,12 +109,24 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 /// The buffers of one stream. A chunk that nobody holds any more gives its buffer back, so that no memory is asked for, and set to zero by the
 /// kernel, for each chunk anew.
 #[derive(Clone, Default)]
-struct Buffers(Arc<Mutex<Vec<Box<[u8]>>>>);
+pub struct Buffers(Arc<Mutex<Vec<Box<[u8]>>>>);
 
 impl Buffers {
-    fn take(&self) -> Box<[u8]> {
+    /// A buffer of [`BATCH`] bytes, with anything in it.
+    #[must_use]
+    pub fn take(&self) -> Box<[u8]> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.unwrap_or_else(|| vec![0; BATCH].into())
+    }
+
+    /// The first `filled` bytes of a buffer, which comes back when nobody holds them any more.
+    #[must_use]
+    pub fn lend(&self, buffer: Box<[u8]>, filled: usize) -> Bytes {
+        Bytes::from_owner(Lent {
+            buffer,
+            home: self.clone(),
+        })
+        .slice(..filled)
     }
 }
 

@@ -173,7 +173,12 @@ impl From<teu_archive::Error> for Error {
             Archive::Unsupported => ErrorKind::Unsupported,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, error.to_string())
+        let message = error.to_string();
+        // Where a tar reader stands on content of ours, it is ours to say what went wrong with it.
+        match error.into_io().map(std::io::Error::downcast::<Self>) {
+            Some(Ok(ours)) => ours,
+            _ => Self::new(kind, message),
+        }
     }
 }
 

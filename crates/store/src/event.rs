@@ -83,6 +83,8 @@ pub enum How {
     Recompressed,
     /// It is non-distributable and was left where it is.
     LeftOut,
+    /// It was read, and goes nowhere.
+    Read,
 }
 
 /// Takes events; called from any thread, and expected to return at once.

@@ -128,7 +128,7 @@ impl Bars {
             bar.finish_and_clear();
             self.all.remove(&bar);
         }
-        if matches!(way, How::Copied | How::Recompressed) {
+        if matches!(way, How::Copied | How::Recompressed | How::Read) {
             state.crossed += blob.size.saturating_sub(blob.crossed);
         } else {
             state.planned = state.planned.saturating_sub(blob.size);

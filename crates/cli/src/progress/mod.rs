@@ -183,6 +183,7 @@ fn how(how: How) -> &'static str {
         How::Linked => "linked",
         How::Recompressed => "recompressed",
         How::LeftOut => "left out",
+        How::Read => "read",
         _ => "copied",
     }
 }

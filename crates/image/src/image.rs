@@ -1,0 +1,82 @@
+//! Which layers has an image? [`Image`]: its manifest, its config, and its layers by position.
+
+use teu_spec::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform};
+use teu_store::{Error, ErrorKind, Result, Source, SourceExt, copy::choose_image};
+
+/// One image, as far as its documents say.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// What names the manifest.
+    pub descriptor: Descriptor,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The config.
+    pub config: ImageConfig,
+    /// The layers, lowest first.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Its place: 0 is the lowest.
+    pub position: usize,
+    /// What the manifest says of it.
+    pub descriptor: Descriptor,
+    /// The digest of the tar in it, as the config says.
+    pub diff_id: Digest,
+}
+
+impl Image {
+    /// Reads what `top` leads to: itself where it is an image, else the image for `platform`.
+    ///
+    /// # Errors
+    /// As [`choose_image`]; `Unsupported` for an artifact that is no image; `Invalid` where the config does not tell the layers that the
+    /// manifest has (threat 54).
+    pub async fn read(source: &dyn Source, top: &Descriptor, platform: &Platform) -> Result<Self> {
+        let (descriptor, document) = choose_image(source, top, platform).await?;
+        let Document::Manifest(manifest) = document else {
+            let message = format!("{} is an index within an index, and no image", descriptor.digest);
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        };
+        if !manifest.config.media_type.is_image_config() {
+            let kind = manifest.artifact_type.as_deref();
+            let kind = kind.map_or_else(|| manifest.config.media_type.to_string(), str::to_owned);
+            let message = format!("{} is no image but an artifact ({kind})", descriptor.digest);
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let config = ImageConfig::parse(source.small_blob(&manifest.config).await?)?;
+        let layers = layers(&manifest, &config)?;
+        Ok(Self {
+            descriptor,
+            manifest,
+            config,
+            layers,
+        })
+    }
+}
+
+/// The layers that manifest and config tell of, lowest first.
+///
+/// # Errors
+/// `Invalid` where they differ in number.
+pub fn layers(manifest: &Manifest, config: &ImageConfig) -> Result<Vec<Layer>> {
+    let diff_ids = config.diff_ids();
+    if diff_ids.len() != manifest.layers.len() {
+        let message = format!(
+            "config {} has {} diff_ids, but the manifest has {} layers",
+            manifest.config.digest,
+            diff_ids.len(),
+            manifest.layers.len()
+        );
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    let both = manifest.layers.iter().zip(diff_ids).enumerate();
+    Ok(both
+        .map(|(position, (descriptor, diff_id))| Layer {
+            position,
+            descriptor: descriptor.clone(),
+            diff_id: *diff_id,
+        })
+        .collect())
+}

@@ -1,0 +1,387 @@
+//! How is a layer read? [`open`] fetches it, checks it, inflates it and hashes it, each on a thread of its own, and gives the tar in it to
+//! blocking code as a [`Read`] that ends in an error where size, digest or DiffID are not what they should be: never in a short success.
+//! [`Layers`] opens those of an image in order, later ones ahead of their turn.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    io::{self, Read},
+    sync::{Arc, mpsc::SyncSender},
+    thread::{self, Scope, ScopedJoinHandle},
+};
+
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use teu_archive::codec::{Decoder, Limits};
+use teu_spec::{Digest, Hasher};
+use teu_store::{
+    Error, ErrorKind, Event, Events, How, Result, Role, Source, SourceExt,
+    blocking::{self, BATCH, Buffers, Chunks, Sink},
+};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc,
+    task::{AbortHandle, JoinHandle},
+};
+
+pub use crate::image::Layer;
+
+/// How layers are read.
+#[derive(Clone)]
+pub struct Options {
+    /// How much a compressed layer may ask for.
+    pub limits: Limits,
+    /// Whether the DiffID is checked too. Without, what is read is what the manifest names, by its digest, and it costs a third less; nothing is
+    /// to be made of it that must be what the config names.
+    pub diff_ids: bool,
+    /// How many layers are under way at once, the one in use among them.
+    pub side_by_side: usize,
+    /// How many inflated bytes wait for their turn, in all.
+    pub ahead: usize,
+    /// Who is told what is read.
+    pub events: Events,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            diff_ids: true,
+            side_by_side: 3,
+            ahead: 24 << 20,
+            events: teu_store::silent(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Options")
+            .field("limits", &self.limits)
+            .field("diff_ids", &self.diff_ids)
+            .field("side_by_side", &self.side_by_side)
+            .field("ahead", &self.ahead)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Begins to read a layer, within a tokio runtime. What keeps it from being read is what the reading says.
+#[must_use]
+pub fn open(source: &Arc<dyn Source>, layer: &Layer, options: &Options) -> Opened {
+    Opened::start(&Handle::current(), source, layer, options)
+}
+
+/// The tar in a layer, on its way. To be read in blocking code; dropped early, it stops what is under way.
+///
+/// The end is an end only if blob and tar were whole and what their digests say; until then nothing is to be trusted.
+pub struct Opened {
+    receiver: mpsc::Receiver<Message>,
+    current: Bytes,
+    state: State,
+    feeding: AbortHandle,
+}
+
+enum Message {
+    Bytes(Bytes),
+    End(Result<()>),
+}
+
+enum State {
+    Open,
+    Ended,
+    Failed,
+}
+
+impl Opened {
+    fn start(runtime: &Handle, source: &Arc<dyn Source>, layer: &Layer, options: &Options) -> Self {
+        let share = options.ahead / options.side_by_side.max(1);
+        let (sender, receiver) = mpsc::channel((share / BATCH).max(2));
+        let work = feed(Arc::clone(source), layer.clone(), options.clone(), sender);
+        let task: JoinHandle<()> = runtime.spawn(work);
+        Self {
+            receiver,
+            current: Bytes::new(),
+            state: State::Open,
+            feeding: task.abort_handle(),
+        }
+    }
+
+    /// The next bytes, without a copy; none at the end.
+    ///
+    /// # Errors
+    /// `Mismatch` where size, digest or DiffID differ; `NotFound` for a layer that is not there; whatever else kept it from being read.
+    ///
+    /// # Panics
+    /// In asynchronous code, which is not to wait.
+    pub fn next_chunk(&mut self) -> Result<Option<Bytes>> {
+        if !self.current.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.current)));
+        }
+        match self.state {
+            State::Open => {}
+            State::Ended => return Ok(None),
+            State::Failed => return Err(broken_off()),
+        }
+        match self.receiver.blocking_recv() {
+            Some(Message::Bytes(bytes)) => Ok(Some(bytes)),
+            Some(Message::End(Ok(()))) => {
+                self.state = State::Ended;
+                Ok(None)
+            }
+            Some(Message::End(Err(error))) => {
+                self.state = State::Failed;
+                Err(error)
+            }
+            None => {
+                self.state = State::Failed;
+                Err(broken_off())
+            }
+        }
+    }
+
+    /// Reads what is left, and so checks all of it.
+    ///
+    /// # Errors
+    /// As [`next_chunk`](Self::next_chunk).
+    pub fn finish(mut self) -> Result<()> {
+        while self.next_chunk()?.is_some() {}
+        Ok(())
+    }
+}
+
+impl Read for Opened {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let Some(mut bytes) = self.next_chunk()? else {
+            return Ok(0);
+        };
+        let count = bytes.len().min(buffer.len());
+        bytes.copy_to_slice(&mut buffer[..count]);
+        self.current = bytes;
+        Ok(count)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.feeding.abort();
+    }
+}
+
+/// Layers in order, each begun before its turn comes: an iterator for blocking code, made within a tokio runtime.
+pub struct Layers {
+    runtime: Handle,
+    source: Arc<dyn Source>,
+    options: Options,
+    waiting: std::vec::IntoIter<Layer>,
+    begun: VecDeque<(Layer, Opened)>,
+}
+
+impl Layers {
+    /// Begins to read the first of `layers`.
+    #[must_use]
+    pub fn open(source: &Arc<dyn Source>, layers: Vec<Layer>, options: &Options) -> Self {
+        let mut all = Self {
+            runtime: Handle::current(),
+            source: Arc::clone(source),
+            options: options.clone(),
+            waiting: layers.into_iter(),
+            begun: VecDeque::new(),
+        };
+        all.begin(options.side_by_side.max(1));
+        all
+    }
+
+    fn begin(&mut self, most: usize) {
+        while self.begun.len() < most
+            && let Some(layer) = self.waiting.next()
+        {
+            let opened = Opened::start(&self.runtime, &self.source, &layer, &self.options);
+            self.begun.push_back((layer, opened));
+        }
+    }
+}
+
+impl Iterator for Layers {
+    type Item = (Layer, Opened);
+
+    fn next(&mut self) -> Option<(Layer, Opened)> {
+        self.begin(1);
+        let next = self.begun.pop_front();
+        self.begin(self.options.side_by_side.saturating_sub(1));
+        next
+    }
+}
+
+async fn feed(source: Arc<dyn Source>, layer: Layer, options: Options, sender: mpsc::Sender<Message>) {
+    let read = read(&*source, &layer, &options, &sender).await;
+    let outcome = read.map_err(|error| error.within(format!("reading layer {}", layer.descriptor.digest)));
+    // Who dropped the reader does not wait for the end.
+    let _ = sender.send(Message::End(outcome)).await;
+}
+
+async fn read(source: &dyn Source, layer: &Layer, options: &Options, sender: &mpsc::Sender<Message>) -> Result<()> {
+    let descriptor = &layer.descriptor;
+    let opened = source.open(Role::Blob, descriptor).await;
+    let mut content = opened.map_err(|error| absent(error, layer))?;
+    let events = &options.events;
+    events(Event::BlobStarted {
+        descriptor: descriptor.clone(),
+        config: false,
+    });
+    let (limits, sender) = (options.limits.clone(), sender.clone());
+    let diff_id = options.diff_ids.then_some(layer.diff_id);
+    let mut sink = Sink::spawn(move |chunks| inflate(chunks, limits, diff_id, &sender));
+    let mut done = 0;
+    while let Some(bytes) = content.next().await {
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                sink.abort().await;
+                return Err(error);
+            }
+        };
+        done += bytes.len() as u64;
+        events(Event::BlobProgress {
+            digest: descriptor.digest,
+            done,
+        });
+        if let Err(error) = sink.send(bytes).await {
+            return Err(cause(error, content).await);
+        }
+    }
+    sink.finish().await?;
+    events(Event::BlobDone {
+        digest: descriptor.digest,
+        how: How::Read,
+    });
+    Ok(())
+}
+
+/// Why content could not be inflated: where it is not even what its digest says, that is why.
+async fn cause(error: Error, mut content: teu_store::Verified) -> Error {
+    if *error.kind() != ErrorKind::Invalid {
+        return error;
+    }
+    while let Some(bytes) = content.next().await {
+        if let Err(mismatch) = bytes {
+            return mismatch;
+        }
+    }
+    error
+}
+
+/// Says of a layer that need not be there why it is not.
+fn absent(error: Error, layer: &Layer) -> Error {
+    let descriptor = &layer.descriptor;
+    if *error.kind() != ErrorKind::NotFound || !descriptor.media_type.is_foreign() {
+        return error;
+    }
+    let place = match &descriptor.urls[..] {
+        [] => String::new(),
+        urls => format!(" ({})", urls.join(", ")),
+    };
+    let message = format!(
+        "the layer is not here: its maker does not want it distributed, and it is kept elsewhere{place}; \
+         copy the image with --include-foreign-layers from a registry that has it"
+    );
+    Error::new(ErrorKind::NotFound, message)
+}
+
+fn inflate(chunks: Chunks, limits: Limits, diff_id: Option<Digest>, sender: &mpsc::Sender<Message>) -> Result<()> {
+    let mut decoder = Decoder::detect(chunks, limits)?;
+    let buffers = Buffers::default();
+    thread::scope(|scope| {
+        let mut hashing = diff_id.map(Hashing::new);
+        loop {
+            let mut buffer = buffers.take();
+            let filled = blocking::fill(&mut decoder, &mut buffer);
+            let filled = filled.map_err(|error| Error::from(teu_archive::Error::from(error)))?;
+            if filled == 0 {
+                break;
+            }
+            let bytes = buffers.lend(buffer, filled);
+            if let Some(hashing) = &mut hashing {
+                hashing.take(scope, bytes.clone());
+            }
+            if sender.blocking_send(Message::Bytes(bytes)).is_err() {
+                return Err(broken_off());
+            }
+        }
+        hashing.map_or(Ok(()), Hashing::finish)
+    })
+}
+
+/// The digest of a tar as it comes: a small one's where it is inflated, and else on a thread of its own.
+struct Hashing<'scope> {
+    expected: Digest,
+    way: Way<'scope>,
+}
+
+enum Way<'scope> {
+    Here(Hasher),
+    There(SyncSender<Bytes>, ScopedJoinHandle<'scope, Digest>),
+    Over,
+}
+
+impl<'scope> Hashing<'scope> {
+    fn new(expected: Digest) -> Self {
+        let way = Way::Here(expected.algorithm().hasher());
+        Self { expected, way }
+    }
+
+    fn take<'env>(&mut self, scope: &'scope Scope<'scope, 'env>, bytes: Bytes) {
+        match std::mem::replace(&mut self.way, Way::Over) {
+            Way::Here(mut hasher) if bytes.len() < BATCH => {
+                hasher.update(&bytes);
+                self.way = Way::Here(hasher);
+            }
+            Way::Here(mut hasher) => {
+                let (sender, receiver) = std::sync::mpsc::sync_channel::<Bytes>(4);
+                let worker = scope.spawn(move || {
+                    for bytes in receiver {
+                        hasher.update(&bytes);
+                    }
+                    hasher.finish()
+                });
+                // Where the worker is gone, it panicked, which goes on when it is asked for the digest.
+                let _ = sender.send(bytes);
+                self.way = Way::There(sender, worker);
+            }
+            Way::There(sender, worker) => {
+                let _ = sender.send(bytes);
+                self.way = Way::There(sender, worker);
+            }
+            Way::Over => {}
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        let found = match self.way {
+            Way::Here(hasher) => hasher.finish(),
+            Way::There(sender, worker) => {
+                drop(sender);
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }
+            Way::Over => return Err(broken_off()),
+        };
+        if found == self.expected {
+            return Ok(());
+        }
+        let message = format!(
+            "the layer's DiffID is {found}, and the config says {}: the image is not what its config tells",
+            self.expected
+        );
+        Err(Error::new(ErrorKind::Mismatch, message))
+    }
+}
+
+fn broken_off() -> Error {
+    Error::new(ErrorKind::Cancelled, "the layer was broken off before its end")
+}
+
+#[cfg(test)]
+mod tests;
