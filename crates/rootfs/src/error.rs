@@ -17,6 +17,8 @@ pub enum ErrorKind {
     NotFound,
     /// It is well-formed but cannot be done on this system or by this user.
     Unsupported,
+    /// What is read is changed by somebody at the same time.
+    Changed,
     /// The file system failed.
     Io,
 }

@@ -3,6 +3,7 @@
 
 mod error;
 mod node;
+pub mod walk;
 
 pub use error::{Error, ErrorKind, Result};
 pub use node::{Device, Metadata, Node, Time};
