@@ -1,11 +1,13 @@
 //! What is in an image, and how does one change it? Layers, the tree that they make, and the files in it; edits, new layers and bundles.
 //! It works on any place that `teu-store`'s traits describe, and knows no concrete one.
 
+pub mod bundle;
 mod image;
 pub mod layer;
 pub mod layers;
 #[cfg(test)]
 mod rigged;
+pub mod runtime;
 pub mod whiteout;
 
 pub use image::{Image, Layer, layers as layers_of};

@@ -1,0 +1,117 @@
+//! What does a bundle remember, so that its changes can be found later? [`Bundle`] is what stands beside `rootfs` and `config.json`: which image
+//! it came of and how owners were mapped, in `teu.json`, and what every file was like, in `teu.tree` ([`record`]).
+//!
+//! A bundle that umoci unpacked is understood too: its `umoci.json` and its mtree.
+
+mod entry;
+mod mtree;
+pub mod record;
+mod umoci;
+
+use serde::{Deserialize, Serialize};
+use teu_spec::Descriptor;
+use teu_store::{Error, ErrorKind, Result};
+
+pub use entry::{Entry, Fingerprint, Mark, order};
+pub use mtree::{MtreeLimits, read as read_mtree};
+pub use umoci::{FILE as UMOCI_FILE, mtree_file};
+
+use crate::runtime::Mapping;
+
+/// The name of the directory with the files of the image.
+pub const ROOTFS: &str = "rootfs";
+/// The name of the runtime's configuration.
+pub const CONFIG: &str = "config.json";
+/// The name of the file that says where a bundle came from.
+pub const FILE: &str = "teu.json";
+/// The name of the file that says what every file was like.
+pub const RECORD: &str = "teu.tree";
+
+/// The most bytes that are read of what says where a bundle came from.
+pub const FILE_LIMIT: u64 = 4 << 20;
+
+/// Where a bundle came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bundle {
+    /// The manifest that it was unpacked from.
+    pub from: Descriptor,
+    /// Whether it was unpacked by a user who is not root.
+    pub rootless: bool,
+    /// How users were mapped; empty where they were not.
+    pub uid_map: Vec<Mapping>,
+    /// How groups were mapped.
+    pub gid_map: Vec<Mapping>,
+}
+
+/// As it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    version: u32,
+    from: Descriptor,
+    #[serde(default)]
+    rootless: bool,
+    #[serde(default)]
+    uid_map: Vec<Mapping>,
+    #[serde(default)]
+    gid_map: Vec<Mapping>,
+}
+
+const VERSION: u32 = 1;
+
+impl Bundle {
+    /// The content of [`FILE`].
+    ///
+    /// # Errors
+    /// None that a bundle of ours can come to.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let written = Written {
+            version: VERSION,
+            from: self.from.clone(),
+            rootless: self.rootless,
+            uid_map: self.uid_map.clone(),
+            gid_map: self.gid_map.clone(),
+        };
+        let json = serde_json::to_vec_pretty(&written);
+        let mut json =
+            json.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()).within("writing teu.json"))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// Reads the content of [`FILE`].
+    ///
+    /// # Errors
+    /// `Invalid` for what is none; `Unsupported` for that of another version.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let malformed =
+            |error: serde_json::Error| Error::new(ErrorKind::Invalid, error.to_string()).within("reading teu.json");
+        let Version { version } = serde_json::from_slice(json).map_err(malformed)?;
+        if version != VERSION {
+            let message = format!("the bundle is of version {version}, and this teu knows {VERSION}");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let written: Written = serde_json::from_slice(json).map_err(malformed)?;
+        Ok(Self {
+            from: written.from,
+            rootless: written.rootless,
+            uid_map: written.uid_map,
+            gid_map: written.gid_map,
+        })
+    }
+
+    /// Reads the content of umoci's [`UMOCI_FILE`].
+    ///
+    /// # Errors
+    /// `Invalid` for what is none; `Unsupported` for what umoci did in a way that is not known here.
+    pub fn from_umoci(json: &[u8]) -> Result<Self> {
+        umoci::read(json)
+    }
+}
+
+#[cfg(test)]
+mod tests;
