@@ -16,7 +16,7 @@ use teu_store::{
 };
 
 use super::{Time, Times, digested::Content, digested::Digested, header::header};
-use crate::whiteout;
+use crate::{failure::of_reading, whiteout};
 
 /// Takes the entries of a layer, one after the other.
 ///
@@ -63,7 +63,7 @@ impl<'a> Writer<'a> {
                 Ok(0) => break,
                 Ok(count) => entry.write_all(&self.buffer[..count]).map_err(archive_error)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(of_reading(error)),
             }
         }
         entry.finish()?;

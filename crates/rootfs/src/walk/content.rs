@@ -1,12 +1,11 @@
 //! What is in a file that was found? Exactly as many bytes as its size says, or an error.
 
 use std::{
-    fs::File,
     io::{self, Read},
     os::fd::OwnedFd,
 };
 
-use rustix::fs;
+use rustix::{fs, io::Errno};
 
 use super::{
     Stat,
@@ -17,7 +16,7 @@ use super::{
 /// The content of a regular file. To read it to its end, until nothing more comes, is to know that nobody changed it meanwhile.
 #[derive(Debug)]
 pub struct Content {
-    file: File,
+    file: OwnedFd,
     stat: Stat,
     path: Vec<u8>,
     left: u64,
@@ -27,7 +26,7 @@ pub struct Content {
 impl Content {
     pub(super) fn new(handle: OwnedFd, stat: Stat, path: &[u8]) -> Self {
         Self {
-            file: handle.into(),
+            file: handle,
             stat,
             path: path.to_vec(),
             left: stat.size,
@@ -60,7 +59,10 @@ impl Read for Content {
             return Ok(0);
         }
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.file.read(&mut buffer[..most])?;
+        let count = match rustix::io::read(&self.file, &mut buffer[..most]) {
+            Err(Errno::INTR) => return Err(io::ErrorKind::Interrupted.into()),
+            outcome => outcome.map_err(system(&self.path, "read")).map_err(io::Error::other)?,
+        };
         if count == 0 {
             let why = format!("it became {} bytes shorter while it was read", self.left);
             return Err(io::Error::other(changed(&self.path, &why)));

@@ -1,0 +1,123 @@
+//! How does a tree of files on a disk become entries of a layer?
+
+use teu_archive::tar::{EntryKind, Header};
+use teu_rootfs::{
+    Node,
+    walk::{self, Walk},
+};
+use teu_store::{Error, ErrorKind, Result};
+
+use super::{Writer, header::header};
+use crate::failure::of_files;
+
+/// How the files of a tree are put into a layer.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// The path in the image at which the top of the tree stands, without a slash at either end; empty for the root.
+    pub at: Vec<u8>,
+    /// Who owns the files.
+    pub owners: Owners,
+    /// Whether times keep their fractions of a second. What builds images leaves them out: they take a header of 1 KiB for each file.
+    pub fractions: bool,
+}
+
+/// Who owns the files of a tree in the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owners {
+    /// Who owns them on the disk.
+    #[default]
+    Keep,
+    /// Root owns what this user and this group own on the disk; all else keeps its owner. That is how a rootless container sees it.
+    Root {
+        /// The user's number.
+        uid: u32,
+        /// The group's number.
+        gid: u32,
+    },
+    /// These own all.
+    Set {
+        /// The user's number.
+        uid: u32,
+        /// The group's number.
+        gid: u32,
+    },
+}
+
+impl Owners {
+    fn apply(self, header: &mut Header) {
+        match self {
+            Self::Keep => {}
+            Self::Root { uid, gid } => {
+                header.uid = if header.uid == uid { 0 } else { header.uid };
+                header.gid = if header.gid == gid { 0 } else { header.gid };
+            }
+            Self::Set { uid, gid } => (header.uid, header.gid) = (uid, gid),
+        }
+    }
+}
+
+/// How a tree is walked that becomes a layer: with those extended attributes that mean the same in every container, what a file may do
+/// (`security.capability`) and what users noted (`user.*`). What this machine says of its files for itself stays here, as with all who build
+/// images.
+#[must_use]
+pub fn walk_options() -> walk::Options {
+    walk::Options {
+        xattrs: |name| {
+            let of_overlay = name.starts_with(b"user.overlay.") || name == b"user.rootlesscontainers";
+            name == b"security.capability" || (name.starts_with(b"user.") && !of_overlay)
+        },
+        ..walk::Options::default()
+    }
+}
+
+impl Writer<'_> {
+    /// Appends all files of a tree, in the order of the walk. The root of the image itself is left as it is: a tree that is put there gives
+    /// what is in its top, and not its top. `passed_over` is told of sockets, which no layer can hold.
+    ///
+    /// # Errors
+    /// `Conflict` where the tree is changed while it is read; what else the walk says; as [`append_from`](Self::append_from).
+    pub fn append_tree(&mut self, walk: &mut Walk, tree: &Tree, mut passed_over: impl FnMut(&[u8])) -> Result<()> {
+        while let Some(mut found) = walk.next_file().map_err(of_files)? {
+            let path = joined(&tree.at, found.path);
+            if path.is_empty() {
+                if found.node == Node::Directory {
+                    continue;
+                }
+                let message = "the root of an image is a directory, and can be nothing else; give a path in it";
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+            if found.node == Node::Socket {
+                passed_over(found.path);
+                continue;
+            }
+            if let Some(first) = &found.link {
+                self.append(&Header::hard_link(path, joined(&tree.at, first)))?;
+                continue;
+            }
+            found.read_xattrs().map_err(of_files)?;
+            let Some(mut header) = header(&path, &found.node, &found.metadata) else {
+                continue;
+            };
+            tree.owners.apply(&mut header);
+            if !tree.fractions {
+                header.mtime.nanoseconds = 0;
+            }
+            match header.kind {
+                EntryKind::Regular => {
+                    let content = found.open().map_err(of_files)?;
+                    self.append_from(&header, content)?;
+                }
+                _ => self.append(&header)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn joined(directory: &[u8], path: &[u8]) -> Vec<u8> {
+    match (directory, path) {
+        ([], path) => path.to_vec(),
+        (directory, []) => directory.to_vec(),
+        (directory, path) => [directory, b"/", path].concat(),
+    }
+}
