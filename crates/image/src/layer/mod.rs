@@ -1,11 +1,7 @@
 //! How does a new layer come to be? Entries are written as a deterministic tar archive, compressed on several threads, and hashed twice (the
 //! blob, and the DiffID of what is in it) in one pass over the bytes, straight into a place's [`Ingest`](teu_store::Ingest).
 //!
-<<<<<<< HEAD
 //! Entries come from wherever `work` has them ([`write()`]), or from a tar archive that is there already ([`from_tar()`]). The same entries,
-=======
-//! Entries come from wherever `work` has them ([`write()`]), or from a tar archive that is there already ([`from_tar`]). The same entries,
->>>>>>> 9ec46be (image: a tree of files becomes the entries of a layer)
 //! compression and level give the same bytes on every machine, whatever the number of threads. Nothing is left where it fails.
 
 mod digested;
