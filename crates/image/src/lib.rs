@@ -2,6 +2,7 @@
 //! It works on any place that `teu-store`'s traits describe, and knows no concrete one.
 
 pub mod bundle;
+pub mod change;
 mod failure;
 mod image;
 pub mod layer;

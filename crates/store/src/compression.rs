@@ -3,7 +3,9 @@
 use teu_archive::codec::Compression;
 use teu_spec::LayerCompression;
 
-pub(crate) fn codec(compression: LayerCompression) -> Compression {
+/// The codec of a layer whose media type states this compression.
+#[must_use]
+pub fn codec(compression: LayerCompression) -> Compression {
     match compression {
         LayerCompression::None => Compression::None,
         LayerCompression::Gzip => Compression::Gzip,

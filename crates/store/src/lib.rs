@@ -40,6 +40,7 @@ mod compression;
 pub mod copy;
 mod error;
 mod event;
+mod found_by;
 pub mod gc;
 pub mod graph;
 pub mod index;
@@ -54,8 +55,10 @@ mod verified;
 pub mod verify;
 
 pub use children::missing_children;
+pub use compression::codec;
 pub use error::{Error, ErrorKind, Result, Side};
 pub use event::{Event, Events, How, silent};
+pub use found_by::name_found_by;
 pub use memory::Memory;
 pub use referrer::referrer;
 pub use traits::*;

@@ -22,6 +22,9 @@ pub enum Which {
     All,
     /// The index alone: what it names is there already, or comes another way.
     IndexOnly,
+    /// The index with those of its manifests, and of the indexes in it, that have these digests: the others are there already, or come
+    /// another way.
+    Listed(HashSet<Digest>),
 }
 
 /// Skopeo's default: the image for the machine that this program was built for.
@@ -32,13 +35,23 @@ impl Default for Which {
 }
 
 impl Which {
-    /// One step for each child of an index, where the copy goes on below it.
-    pub(crate) fn steps(&self, digest: &Digest, index: &Index) -> Result<Vec<Step>> {
+    /// One step for each child of an index, for a walk that goes on below it.
+    ///
+    /// # Errors
+    /// `NotFound` where the index has no image for a machine that is wanted, with those that it has.
+    pub fn steps(&self, digest: &Digest, index: &Index) -> Result<Vec<Step>> {
         let all = |step| vec![step; index.manifests.len()];
         match self {
             // What is one image's index within another was chosen already.
             Self::All | Self::One(_) => Ok(all(Step::Walk)),
             Self::IndexOnly => Ok(all(Step::Keep)),
+            Self::Listed(digests) => {
+                let step = |child: &Descriptor| match digests.contains(&child.digest) {
+                    true => Step::Walk,
+                    false => Step::Keep,
+                };
+                Ok(index.manifests.iter().map(step).collect())
+            }
             Self::Several { platforms, sparse } => {
                 let wanted = selected(digest, index, platforms)?;
                 let other = if *sparse { Step::Keep } else { Step::Drop };

@@ -37,8 +37,7 @@ use teu_spec::{Descriptor, Digest, Document, Format, LayerCompression, Pick};
 
 pub use choose::{Which, choose_image};
 pub(crate) use choose::{descend, selected};
-pub(crate) use recompress::follow;
-pub use recompress::{Layers, Recompress, Recompressed};
+pub use recompress::{Layers, Recompress, Recompressed, follow, forget_bytes};
 
 use crate::{
     Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Role, Side, Source, Takes, Target,

@@ -191,15 +191,15 @@ fn read_line(line: &str) -> Option<(Key, Made)> {
 }
 
 /// Takes from a layer's annotations what is about bytes that it no longer has, and gives the keys.
-pub(super) fn drop_old(annotations: &mut Annotations) -> Vec<String> {
+pub fn forget_bytes(annotations: &mut Annotations) -> Vec<String> {
     let old = |key: &String| OF_OLD_BYTES.iter().any(|beginning| key.starts_with(beginning));
     let dropped: Vec<String> = annotations.keys().filter(|key| old(key)).cloned().collect();
     annotations.retain(|key, _| !old(key));
     dropped
 }
 
-/// Has what buildkit attests of an image name it by its new digest, and says whether it does.
-pub(crate) fn follow(annotations: &mut Annotations, moved: &HashMap<String, Digest>) -> bool {
+/// Has what buildkit attests of an image name it by its new digest, and says whether it does. `moved` has the new digests by the old ones.
+pub fn follow(annotations: &mut Annotations, moved: &HashMap<String, Digest>) -> bool {
     let about = annotations.get_mut(annotation::DOCKER_REFERENCE_DIGEST);
     match about.and_then(|about| moved.get(about.as_str()).map(|new| (about, new))) {
         Some((about, new)) => {

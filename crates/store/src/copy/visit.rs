@@ -253,7 +253,7 @@ impl Copier<'_> {
                 continue;
             };
             moved.insert(old.digest.to_string(), new.digest);
-            let mut dropped = recompress::drop_old(&mut new.annotations);
+            let mut dropped = recompress::forget_bytes(&mut new.annotations);
             let zstd = self
                 .recompress
                 .is_none_or(|how| how.compression == LayerCompression::Zstd);

@@ -27,11 +27,12 @@ mod member;
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
-use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, Pick, Platform, annotation};
+use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, Pick, Platform};
 
 use crate::{
     Error, ErrorKind, Event, Events, Expect, Result, Side, Source, SourceExt, Store, Target,
     copy::{Copied, Options},
+    name_found_by,
 };
 use member::Members;
 
@@ -227,7 +228,7 @@ pub async fn change(
         };
         let in_place = names.is_empty();
         let names = if in_place {
-            vec![found_by(pick, &found)?]
+            vec![name_found_by(pick, &found)?]
         } else {
             names.to_vec()
         };
@@ -275,23 +276,6 @@ pub async fn change(
             copied: members.copied,
         });
     }
-}
-
-/// The name by which an index was found.
-fn found_by(pick: &Pick, found: &Descriptor) -> Result<String> {
-    let name = match pick {
-        Pick::Name(name) => Some(name),
-        _ => found.annotations.get(annotation::REF_NAME),
-    };
-    name.cloned().ok_or_else(|| {
-        Error::new(
-            ErrorKind::Invalid,
-            format!(
-                "index {} was found by no name, so there is none to move; say what the changed one is called, or name it first",
-                found.digest
-            ),
-        )
-    })
 }
 
 async fn put(

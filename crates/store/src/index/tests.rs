@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
-use teu_spec::{Manifest, MediaType};
+use teu_spec::{Manifest, MediaType, annotation};
 
 use super::*;
 use crate::{

@@ -1,0 +1,159 @@
+//! What does an image consist of that was changed and is not put yet? What is new over what is old, as one source.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, future, stream};
+use teu_spec::{Descriptor, Digest, MediaType, Pick};
+use teu_store::{
+    BoxFuture, Browse, Committed, Error, ErrorKind, Expected, FetchOptions, Fetched, Ingest, Intent, Local, Origin,
+    Result, Role, Side, Source, Store, Takes, Target,
+};
+
+/// Where new blobs are.
+pub(super) enum Fresh {
+    /// In the target, where they are to be in the end.
+    Target(Arc<dyn Target>),
+    /// In a place that is thrown away.
+    Scratch(Arc<dyn Store>),
+    /// Nowhere: there can be none.
+    Nowhere,
+}
+
+/// A source with what is new over it.
+pub(super) struct Overlay {
+    source: Arc<dyn Source>,
+    fresh: Fresh,
+    takes: Takes,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Documents and small blobs.
+    kept: HashMap<Digest, (MediaType, Bytes)>,
+    /// What was ingested, with its size.
+    ingested: HashMap<Digest, u64>,
+}
+
+impl Overlay {
+    /// `takes` is what the target takes.
+    pub(super) fn new(source: Arc<dyn Source>, fresh: Fresh, takes: Takes) -> Self {
+        Self {
+            source,
+            fresh,
+            takes,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Has `content` be here.
+    pub(super) fn keep(&self, digest: Digest, media_type: MediaType, content: Bytes) {
+        self.state().kept.insert(digest, (media_type, content));
+    }
+
+    /// Has a blob be here that was ingested.
+    pub(super) fn record(&self, blob: Committed) {
+        self.state().ingested.insert(blob.digest, blob.size);
+    }
+
+    pub(super) async fn ingest(&self, expected: Expected) -> Result<Box<dyn Ingest>> {
+        let ingest = match &self.fresh {
+            Fresh::Target(target) => target.ingest(expected).await,
+            Fresh::Scratch(store) => store.ingest(expected).await,
+            Fresh::Nowhere => Err(Error::new(
+                ErrorKind::Unsupported,
+                "new layers cannot go straight into what cannot be read again, and there is no temporary place for them",
+            )),
+        };
+        ingest.map_err(|error| error.on(Side::Destination))
+    }
+
+    pub(super) fn takes(&self) -> Takes {
+        self.takes
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No one leaves it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self, digest: &Digest) -> Option<(MediaType, Bytes)> {
+        self.state().kept.get(digest).cloned()
+    }
+
+    /// Where a blob is that was ingested.
+    fn ingested(&self, digest: &Digest) -> Option<&dyn Source> {
+        if !self.state().ingested.contains_key(digest) {
+            return None;
+        }
+        match &self.fresh {
+            Fresh::Target(target) => target.readable(),
+            Fresh::Scratch(store) => Some(store.as_source()),
+            Fresh::Nowhere => None,
+        }
+    }
+}
+
+impl Source for Overlay {
+    fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>> {
+        self.source.resolve(pick)
+    }
+
+    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        if let Some((media_type, content)) = self.kept(digest) {
+            let found = Descriptor::new(media_type, *digest, content.len() as u64);
+            return future::ready(Ok(Some(found))).boxed();
+        }
+        match self.ingested(digest) {
+            Some(fresh) if role == Role::Blob => fresh.stat(role, digest, intent),
+            _ => self.source.stat(role, digest, intent),
+        }
+    }
+
+    fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
+        if let Some((_, content)) = self.kept(digest) {
+            let fetched = Fetched {
+                size: Some(content.len() as u64),
+                // Whoever asks for a range of what is small is given all of it.
+                start: 0,
+                reader: stream::iter((!content.is_empty()).then_some(Ok(content))).boxed(),
+            };
+            return future::ready(Ok(fetched)).boxed();
+        }
+        match self.ingested(digest) {
+            Some(fresh) if role == Role::Blob => fresh.fetch(role, digest, options),
+            _ => self.source.fetch(role, digest, options),
+        }
+    }
+
+    fn browse(&self) -> Option<&dyn Browse> {
+        self.source.browse()
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        self.source.local().is_some().then_some(self)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.source.is_closed()
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        self.source.origin()
+    }
+}
+
+impl Local for Overlay {
+    fn open_file(&self, digest: &Digest) -> Result<Option<File>> {
+        let place = self.ingested(digest).unwrap_or(&*self.source);
+        match place.local() {
+            Some(local) if self.kept(digest).is_none() => local.open_file(digest),
+            _ => Ok(None),
+        }
+    }
+}
