@@ -2,6 +2,10 @@
 
 use std::{error::Error as StdError, fmt, io};
 
+use rustix::io::Errno;
+
+use crate::name::Shown;
+
 /// What this crate answers.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -15,6 +19,8 @@ pub enum ErrorKind {
     Limit,
     /// What is meant is not there.
     NotFound,
+    /// Something is there already, where it must not be.
+    Exists,
     /// It is well-formed but cannot be done on this system or by this user.
     Unsupported,
     /// What is read is changed by somebody at the same time.
@@ -47,6 +53,33 @@ impl Error {
     pub fn with_cause(mut self, cause: impl Into<io::Error>) -> Self {
         self.cause = Some(cause.into());
         self
+    }
+
+    /// What no honest tree asks for, of the entry `path`.
+    pub(crate) fn refused(path: &[u8], why: &str) -> Self {
+        Self::new(ErrorKind::Refused, format!("{}: refused: {why}", Shown(path)))
+    }
+
+    /// What the system said of `path` while `what` was tried.
+    pub(crate) fn system(path: &[u8], what: &str, errno: Errno) -> Self {
+        let (kind, hint) = match errno {
+            Errno::LOOP => (ErrorKind::Refused, " (links lead in a circle, or out of the tree)"),
+            Errno::XDEV => (
+                ErrorKind::Refused,
+                " (another file system is mounted there, which is never entered)",
+            ),
+            Errno::NOTDIR => (ErrorKind::Refused, " (a name in its path is no directory)"),
+            Errno::NAMETOOLONG => (ErrorKind::Refused, ""),
+            Errno::NOENT => (ErrorKind::NotFound, ""),
+            Errno::EXIST => (ErrorKind::Exists, ""),
+            Errno::NOSYS => (
+                ErrorKind::Unsupported,
+                " (openat2 is needed: Linux 5.6, and a sandbox that lets it pass)",
+            ),
+            Errno::OPNOTSUPP => (ErrorKind::Unsupported, ""),
+            _ => (ErrorKind::Io, ""),
+        };
+        Self::new(kind, format!("{}: cannot {what}{hint}", Shown(path))).with_cause(errno)
     }
 
     /// What a caller decides by.

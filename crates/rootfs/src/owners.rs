@@ -1,0 +1,213 @@
+//! Whom do the files belong to? As root, to whom the tree says, or to whom a map makes of them. Who is not root cannot give files away: then the
+//! owner is written down in an extended attribute, as umoci, PRoot and others read it, or let go.
+
+use crate::{Error, ErrorKind, Metadata, Result};
+
+/// The attribute in which an owner is written down that cannot be set.
+pub const RECORD: &str = "user.rootlesscontainers";
+
+/// Whom files are given to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Owners {
+    /// As the tree says: for root.
+    #[default]
+    Kept,
+    /// As these maps make of what the tree says; an owner that is in no range is an error. For root, and for a range of numbers that a user
+    /// namespace gives.
+    Mapped {
+        /// Users.
+        users: Vec<Range>,
+        /// Groups.
+        groups: Vec<Range>,
+    },
+    /// All files are the caller's own, and an owner other than root is written down in the attribute [`RECORD`].
+    Recorded,
+    /// All files are the caller's own, and who owned them is forgotten.
+    Forgotten,
+}
+
+/// A range of owners' numbers and what they become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first number in the tree.
+    pub inside: u32,
+    /// What it becomes outside.
+    pub outside: u32,
+    /// How many follow each other.
+    pub count: u32,
+}
+
+/// What is to be done for one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// It is to belong to this user and this group.
+    Is(u32, u32),
+    /// It stays the caller's.
+    Mine,
+    /// It stays the caller's, and this is written down.
+    Recorded(u32, u32),
+}
+
+impl Owners {
+    /// What is to be done for a file of this owner.
+    pub(crate) fn of(&self, path: &[u8], metadata: &Metadata) -> Result<Owner> {
+        let (user, group) = (metadata.uid, metadata.gid);
+        // To chown, this number means: as it is.
+        if user == u32::MAX || group == u32::MAX {
+            return Err(Error::refused(path, "4294967295 (-1) is nobody's number"));
+        }
+        Ok(match self {
+            Self::Kept => Owner::Is(user, group),
+            Self::Mapped { users, groups } => Owner::Is(
+                map(users, user).ok_or_else(|| unmapped(path, "user", user))?,
+                map(groups, group).ok_or_else(|| unmapped(path, "group", group))?,
+            ),
+            Self::Recorded if (user, group) != (0, 0) => Owner::Recorded(user, group),
+            Self::Recorded | Self::Forgotten => Owner::Mine,
+        })
+    }
+}
+
+fn map(ranges: &[Range], number: u32) -> Option<u32> {
+    ranges.iter().find_map(|range| {
+        let offset = number
+            .checked_sub(range.inside)
+            .filter(|offset| *offset < range.count)?;
+        range.outside.checked_add(offset).filter(|mapped| *mapped != u32::MAX)
+    })
+}
+
+fn unmapped(path: &[u8], what: &str, number: u32) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "{}: its {what} {number} is in no range of the map; map it, or unpack the tree without owners",
+            crate::name::Shown(path)
+        ),
+    )
+}
+
+/// An owner as [`RECORD`] has it: the protobuf message `Resource` of rootless-containers, in which root is left out as "no change" (-1).
+#[must_use]
+pub fn record(user: u32, group: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(12);
+    for (field, number) in [(1, user), (2, group)] {
+        bytes.push(field << 3);
+        let mut rest = if number == 0 { u32::MAX } else { number };
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+    }
+    bytes
+}
+
+/// Reads what [`record`] wrote, or another tool: the user and the group, `None` for one that is not recorded. `None` for bytes that are no such
+/// record.
+#[must_use]
+pub fn recorded(bytes: &[u8]) -> Option<(Option<u32>, Option<u32>)> {
+    let (mut user, mut group) = (Some(0), Some(0));
+    let mut rest = bytes;
+    while let [key, more @ ..] = rest {
+        let mut value = 0_u64;
+        let mut length = 0;
+        loop {
+            let byte = *more.get(length)?;
+            value |= u64::from(byte & 0x7f).checked_shl(7 * length as u32)?;
+            length += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+            if length == 10 {
+                return None;
+            }
+        }
+        let number = Some(u32::try_from(value).ok()?).filter(|number| *number != u32::MAX);
+        match key {
+            0x08 => user = number,
+            0x10 => group = number,
+            _ => return None,
+        }
+        rest = &more[length..];
+    }
+    Some((user, group))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_written_down_as_umoci_does_it() {
+        for (user, group, bytes) in [
+            (1000, 100, &b"\x08\xe8\x07\x10\x64"[..]),
+            (0, 5, b"\x08\xff\xff\xff\xff\x0f\x10\x05"),
+            (u32::MAX - 1, 0, b"\x08\xfe\xff\xff\xff\x0f\x10\xff\xff\xff\xff\x0f"),
+        ] {
+            assert_eq!(record(user, group), bytes);
+            let back = |number| Some(number).filter(|number| *number != 0);
+            assert_eq!(recorded(bytes), Some((back(user), back(group))));
+        }
+        // proto3 leaves out what is zero.
+        assert_eq!(recorded(b"\x10\x05"), Some((Some(0), Some(5))));
+        assert_eq!(recorded(b""), Some((Some(0), Some(0))));
+        for broken in [
+            &b"\x08"[..],
+            b"\x08\xff",
+            b"\x1a\x00",
+            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            b"\x08\xff\xff\xff\xff\x7f",
+        ] {
+            assert_eq!(recorded(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_map_has_ranges_and_no_number_wraps() {
+        let owners = Owners::Mapped {
+            users: vec![
+                Range {
+                    inside: 0,
+                    outside: 1000,
+                    count: 1,
+                },
+                Range {
+                    inside: 1,
+                    outside: 100_000,
+                    count: 65_535,
+                },
+            ],
+            groups: vec![Range {
+                inside: 0,
+                outside: u32::MAX - 1,
+                count: 10,
+            }],
+        };
+        let of = |uid, gid| {
+            owners.of(
+                b"a",
+                &Metadata {
+                    uid,
+                    gid,
+                    ..Metadata::default()
+                },
+            )
+        };
+        assert_eq!(of(0, 0).unwrap(), Owner::Is(1000, u32::MAX - 1));
+        assert_eq!(of(65_535, 0).unwrap(), Owner::Is(165_534, u32::MAX - 1));
+        for (uid, gid) in [(65_536, 0), (0, 1), (0, 2), (0, 10)] {
+            assert_eq!(of(uid, gid).unwrap_err().kind(), ErrorKind::Unsupported, "{uid}:{gid}");
+        }
+        for owners in [&owners, &Owners::Kept, &Owners::Recorded, &Owners::Forgotten] {
+            for (uid, gid) in [(u32::MAX, 0), (0, u32::MAX)] {
+                let metadata = Metadata {
+                    uid,
+                    gid,
+                    ..Metadata::default()
+                };
+                assert_eq!(owners.of(b"a", &metadata).unwrap_err().kind(), ErrorKind::Refused);
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What did an unpacked tree ask for and not get? Counted, with a few names to show.
+
+/// How many names are kept of each kind.
+const EXAMPLES: usize = 8;
+
+/// What a [`Writer`](crate::Writer) made, and what it passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Entries that were taken, whiteouts included.
+    pub entries: u64,
+    /// Bytes of content that were written.
+    pub bytes: u64,
+    /// Devices that were not made: nobody asked for devices, it is the device 0:0 by which overlayfs hides files, or this user may make none.
+    pub devices: PassedOver,
+    /// Extended attributes that were not set: the policy has none of them, the file system knows none, or this user may not set them.
+    pub xattrs: PassedOver,
+    /// Files whose set-id bits were not set, because others could reach them.
+    pub set_id: PassedOver,
+    /// Owners that could neither be set nor written down.
+    pub owners: PassedOver,
+}
+
+/// What was passed over, of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    /// How many.
+    pub count: u64,
+    /// The paths of the first few, as the tree has them.
+    pub examples: Vec<Vec<u8>>,
+}
+
+impl PassedOver {
+    pub(crate) fn add(&mut self, path: &[u8]) {
+        self.count += 1;
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(path.to_vec());
+        }
+    }
+}

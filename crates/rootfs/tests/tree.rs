@@ -1,0 +1,107 @@
+//! What an honest tree becomes: every kind of file with its metadata, layer upon layer.
+
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::Path,
+};
+
+use teu_rootfs::{Device, Metadata, Node, Options, Root, Sibling, Time, Writer};
+
+fn metadata(mode: u32, seconds: i64) -> Metadata {
+    Metadata {
+        mode,
+        mtime: Time {
+            seconds,
+            nanoseconds: 5,
+        },
+        ..Metadata::default()
+    }
+}
+
+fn write(writer: &mut Writer, path: &str, metadata: &Metadata, content: &[u8]) {
+    let mut file = writer.file(path.as_bytes(), metadata, content.len() as u64).unwrap();
+    file.write_at(0, content).unwrap();
+    file.finish().unwrap();
+}
+
+/// Name, mode with type, time and content or link text of all that is below.
+fn listed(root: &Path) -> Vec<String> {
+    let mut list = Vec::new();
+    let mut wait = vec![root.to_owned()];
+    while let Some(path) = wait.pop() {
+        let seen = path.symlink_metadata().unwrap();
+        let what = if seen.is_dir() {
+            wait.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            "/".to_owned()
+        } else if seen.is_symlink() {
+            format!(" -> {}", fs::read_link(&path).unwrap().display())
+        } else if seen.is_file() {
+            format!(" {}", fs::read_to_string(&path).unwrap())
+        } else if seen.file_type().is_fifo() {
+            "|".to_owned()
+        } else {
+            "?".to_owned()
+        };
+        let name = path.strip_prefix(root).unwrap().display();
+        list.push(format!("{name}{what} {:o} {}", seen.mode() & 0o7777, seen.mtime()));
+    }
+    list.sort();
+    list
+}
+
+#[test]
+fn a_tree_of_two_layers_is_what_they_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let destination = directory.path().join("rootfs");
+    let sibling = Sibling::new(&destination).unwrap();
+    let mut writer = Writer::new(sibling.root(), Options::default()).unwrap();
+    writer.directory(b"./", &metadata(0o755, 1)).unwrap();
+    writer.directory(b"etc/", &metadata(0o2750, 2)).unwrap();
+    write(&mut writer, "etc/hosts", &metadata(0o666, 3), b"one");
+    write(&mut writer, "bin/su", &metadata(0o4755, 4), b"su");
+    writer.symlink(b"/var/run", &metadata(0o777, 5), b"/run").unwrap();
+    write(&mut writer, "var/run/pid", &metadata(0o600, 6), b"1");
+    writer.node(b"pipe", &metadata(0o622, 7), &Node::Fifo).unwrap();
+    writer.hard_link(b"etc/hosts2", b"/etc/hosts").unwrap();
+    writer
+        .node(
+            b"null",
+            &metadata(0o666, 8),
+            &Node::CharDevice(Device { major: 1, minor: 3 }),
+        )
+        .unwrap();
+    write(&mut writer, "gone/deep/file", &metadata(0o600, 6), b"1");
+
+    writer.next_layer();
+    write(&mut writer, "etc/hosts", &metadata(0o600, 10), b"two");
+    writer.remove(b"gone").unwrap();
+    writer.remove(b"never/was").unwrap();
+    let report = writer.finish().unwrap();
+    assert_eq!((report.entries, report.bytes, report.devices.count), (18, 10, 1));
+    assert_eq!(report.devices.examples, [b"null"]);
+    assert!(!destination.exists());
+    sibling.commit().unwrap();
+
+    assert_eq!(
+        listed(&destination),
+        [
+            "/ 755 1",
+            "bin/ 755 0",
+            "bin/su su 4755 4",
+            "etc/ 2750 2",
+            "etc/hosts two 600 10",
+            "etc/hosts2 one 666 3",
+            "pipe| 622 7",
+            "run/ 755 0",
+            "run/pid 1 600 6",
+            "var/ 755 0",
+            "var/run -> /run 777 5",
+        ]
+    );
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    let root = Root::open(&destination).unwrap();
+    assert_eq!(root.read(b"/var/run/pid", 1).unwrap(), Some(b"1".to_vec()));
+    assert_eq!(root.read(b"/var/run/pid/no", 1).unwrap(), None);
+    assert!(root.read(b"pipe", 1).is_err());
+}
