@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod change;
 mod failure;
+pub mod glob;
 mod image;
 pub mod layer;
 pub mod layers;

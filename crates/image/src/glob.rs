@@ -1,0 +1,305 @@
+//! Which paths of an image does a person mean? [`Pattern`]: a path, or what a shell would take for several.
+//!
+//! Paths are bytes, and counted from the image's root whether they begin with a slash or not. `*` is any number of bytes within one name,
+//! `?` one, `[a-z]` and `[!a-z]` one of some or none of them; `**` crosses slashes, and `**/` may be no directory at all; `\` takes the
+//! meaning away from what follows. It takes time proportional to the lengths of path and pattern multiplied, whatever the pattern.
+
+use teu_store::{Error, ErrorKind, Result};
+
+/// The longest pattern, in bytes: as long as a path can be.
+const MAX_PATTERN: usize = 4096;
+
+/// A path with wildcards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    tokens: Vec<Token>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    Byte(u8),
+    /// One byte that is no slash.
+    Any,
+    /// One byte of, or not of, these ranges; never a slash.
+    Class(bool, Vec<(u8, u8)>),
+    /// Any number of bytes that are no slashes.
+    Name,
+    /// Any number of bytes.
+    Path,
+    /// Nothing, or any number of whole directories: what the next of them begins with, or what follows them.
+    Directories,
+    /// The rest of one of these, up to its slash. It stands behind each [`Self::Directories`].
+    InDirectory,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// `Invalid` for one that is empty, means the root, or has a `[` without its `]`; `TooLarge` beyond 4096 bytes.
+    pub fn new(text: &str) -> Result<Self> {
+        if text.len() > MAX_PATTERN {
+            let message = format!(
+                "a pattern of {} bytes is longer than the limit of {MAX_PATTERN}",
+                text.len()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        let invalid = |reason: &str| {
+            Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{text:?} is no pattern of paths: {reason}"),
+            ))
+        };
+        let mut rest = text.trim_start_matches('/');
+        while let Some(after) = rest.strip_prefix("./") {
+            rest = after.trim_start_matches('/');
+        }
+        let rest = match rest.strip_suffix('/') {
+            Some(before) if !before.ends_with('\\') => before.trim_end_matches('/'),
+            _ => rest,
+        };
+        if rest.is_empty() || rest == "." {
+            return invalid("it means no file");
+        }
+        match tokens(rest.as_bytes()) {
+            Some(tokens) => Ok(Self {
+                text: text.to_owned(),
+                tokens,
+            }),
+            None => invalid("a [ has no ] behind it, or a \\ nothing"),
+        }
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it means this path, which is [clean](clean).
+    #[must_use]
+    pub fn matches(&self, path: &[u8]) -> bool {
+        self.ends(path).last().copied().unwrap_or_default()
+    }
+
+    /// Whether it means this path or a directory that it is in.
+    #[must_use]
+    pub fn covers(&self, path: &[u8]) -> bool {
+        let ends = self.ends(path);
+        ends.iter()
+            .enumerate()
+            .any(|(end, matched)| *matched && (end == path.len() || path[end] == b'/'))
+    }
+
+    /// For each beginning of `path`, from the empty one, whether it is meant.
+    fn ends(&self, path: &[u8]) -> Vec<bool> {
+        let last = self.tokens.len();
+        // Which tokens can be the next, after what was seen of the path; behind the last one all of the pattern was.
+        let mut now = vec![false; last + 1];
+        now[0] = true;
+        self.pass_over(&mut now);
+        let mut ends = vec![now[last]];
+        let mut next = vec![false; last + 1];
+        for byte in path {
+            next.fill(false);
+            for (place, token) in self.tokens.iter().enumerate().filter(|(place, _)| now[*place]) {
+                let slash = *byte == b'/';
+                match token {
+                    Token::Byte(wanted) => next[place + 1] |= byte == wanted,
+                    Token::Any => next[place + 1] |= !slash,
+                    Token::Class(wanted, ranges) => {
+                        let within = ranges.iter().any(|(low, high)| (low..=high).contains(&byte));
+                        next[place + 1] |= within == *wanted && !slash;
+                    }
+                    Token::Name => next[place] |= !slash,
+                    Token::Path => next[place] = true,
+                    Token::Directories if slash => next[place] = true,
+                    Token::Directories => next[place + 1] = true,
+                    Token::InDirectory if slash => next[place - 1] = true,
+                    Token::InDirectory => next[place] = true,
+                }
+            }
+            std::mem::swap(&mut now, &mut next);
+            self.pass_over(&mut now);
+            ends.push(now[last]);
+        }
+        ends
+    }
+
+    /// Goes on behind what may be nothing.
+    fn pass_over(&self, states: &mut [bool]) {
+        for (place, token) in self.tokens.iter().enumerate() {
+            if states[place] {
+                match token {
+                    Token::Name | Token::Path => states[place + 1] = true,
+                    Token::Directories => states[place + 2] = true,
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// Takes a pattern apart; none where it is malformed.
+fn tokens(pattern: &[u8]) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = pattern.get(at) {
+        let begins = at == 0 || pattern[at - 1] == b'/';
+        match byte {
+            b'\\' => {
+                tokens.push(Token::Byte(*pattern.get(at + 1)?));
+                at += 1;
+            }
+            b'*' if pattern[at..].starts_with(b"**/") && begins => {
+                tokens.extend([Token::Directories, Token::InDirectory]);
+                at += 2;
+            }
+            b'*' if pattern[at..].starts_with(b"**") => {
+                tokens.push(Token::Path);
+                at += 1;
+            }
+            b'*' => tokens.push(Token::Name),
+            b'?' => tokens.push(Token::Any),
+            b'[' => {
+                let (class, length) = class(&pattern[at + 1..])?;
+                tokens.push(class);
+                at += length;
+            }
+            byte => tokens.push(Token::Byte(*byte)),
+        }
+        at += 1;
+    }
+    Some(tokens)
+}
+
+/// Reads what stands behind a `[`, and how many bytes that is, with the `]`.
+fn class(text: &[u8]) -> Option<(Token, usize)> {
+    let negated = matches!(text.first(), Some(b'!' | b'^'));
+    let mut at = usize::from(negated);
+    let first = at;
+    let mut ranges = Vec::new();
+    loop {
+        let mut low = *text.get(at)?;
+        if low == b']' && at > first {
+            return Some((Token::Class(!negated, ranges), at + 1));
+        }
+        if low == b'\\' {
+            at += 1;
+            low = *text.get(at)?;
+        }
+        let mut high = low;
+        if text.get(at + 1) == Some(&b'-') && text.get(at + 2).is_some_and(|byte| *byte != b']') {
+            at += 2;
+            high = *text.get(at)?;
+        }
+        ranges.push((low, high));
+        at += 1;
+    }
+}
+
+/// A path of an archive as all that means the same file is written: from the root, without `.`, `..`, empty names and a slash at its end. What
+/// leads out of the root stays in it; the root itself is empty.
+#[must_use]
+pub fn clean(path: &[u8]) -> Vec<u8> {
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    names.join(&b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_mean_what_a_shell_takes_them_for() {
+        for (pattern, path, matches) in [
+            ("etc/passwd", "etc/passwd", true),
+            ("/etc/passwd", "etc/passwd", true),
+            ("./etc/passwd/", "etc/passwd", true),
+            ("etc/passwd", "etc/passwd-", false),
+            ("etc/*", "etc/passwd", true),
+            ("etc/*", "etc", false),
+            ("etc/*", "etc/ssl/key", false),
+            ("*.pyc", "a.pyc", true),
+            ("*.pyc", "b/a.pyc", false),
+            ("**/*.pyc", "a.pyc", true),
+            ("**/*.pyc", "b/c/a.pyc", true),
+            ("**/a", "b/ca", false),
+            ("b/**/a", "b/a", true),
+            ("b/**/a", "b/c/d/a", true),
+            ("b/**/a", "bb/a", false),
+            ("b/**", "b/c/d", true),
+            ("b/**", "b", false),
+            ("b**d", "b/c/d", true),
+            ("a?c", "abc", true),
+            ("a?c", "a/c", false),
+            ("[a-c]x", "bx", true),
+            ("[!a-c]x", "bx", false),
+            ("[!a-c]x", "/x", false),
+            ("[]x]", "]", true),
+            ("[a-]", "-", true),
+            ("a[\\]]", "a]", true),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+        ] {
+            let read = Pattern::new(pattern).expect("a pattern");
+            assert_eq!(read.matches(path.as_bytes()), matches, "{pattern} {path}");
+        }
+        assert!(Pattern::new("a?").expect("a pattern").matches(b"a\xff"));
+    }
+
+    #[test]
+    fn what_is_in_a_directory_is_covered() {
+        for (pattern, path, covers) in [
+            ("a", "a", true),
+            ("a", "a/b/c", true),
+            ("a", "ab", false),
+            ("a/*", "a/b/c", true),
+            ("*/b", "a/bc", false),
+            ("**/cache", "var/cache/x", true),
+        ] {
+            let read = Pattern::new(pattern).expect("a pattern");
+            assert_eq!(read.covers(path.as_bytes()), covers, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_said() {
+        for pattern in ["", "/", "./", ".", "a[b", "a\\", "[a-"] {
+            assert!(Pattern::new(pattern).is_err(), "{pattern}");
+        }
+        assert!(Pattern::new(&"a".repeat(4097)).is_err());
+    }
+
+    #[test]
+    fn no_pattern_takes_long() {
+        let pattern = Pattern::new(&format!("{}b", "*a".repeat(1000))).expect("a pattern");
+        let began = std::time::Instant::now();
+        assert!(!pattern.matches(&b"a".repeat(4000)));
+        assert!(began.elapsed().as_secs() < 5);
+    }
+
+    #[test]
+    fn a_path_has_one_clean_form() {
+        for (path, expected) in [
+            ("a/b", "a/b"),
+            ("/a//b/", "a/b"),
+            ("./a/./b", "a/b"),
+            ("a/../b", "b"),
+            ("../../b", "b"),
+            ("./", ""),
+            ("..", ""),
+        ] {
+            assert_eq!(clean(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
+}
