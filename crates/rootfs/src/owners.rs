@@ -68,6 +68,42 @@ impl Owners {
     }
 }
 
+impl Owners {
+    /// Undoes it: gives a file that was made with these owners, or put beside such files, the owner that it has in the tree. What was written down
+    /// in [`RECORD`] counts, and is taken away. `own` are the caller's own user and group, which stand for root where nothing could be given away.
+    ///
+    /// # Errors
+    /// `Unsupported` where the owner is in no range of the map.
+    pub fn undo(&self, path: &[u8], metadata: &mut Metadata, own: (u32, u32)) -> Result<()> {
+        let record = metadata.xattrs.remove(RECORD.as_bytes());
+        match self {
+            Self::Kept => {}
+            Self::Mapped { users, groups } => {
+                metadata.uid = unmap(users, metadata.uid).ok_or_else(|| unmapped(path, "user", metadata.uid))?;
+                metadata.gid = unmap(groups, metadata.gid).ok_or_else(|| unmapped(path, "group", metadata.gid))?;
+            }
+            Self::Recorded => {
+                let (user, group) = record.as_deref().and_then(recorded).unwrap_or_default();
+                let or_own =
+                    |recorded: Option<u32>, number, own| recorded.unwrap_or(if number == own { 0 } else { number });
+                metadata.uid = or_own(user, metadata.uid, own.0);
+                metadata.gid = or_own(group, metadata.gid, own.1);
+            }
+            Self::Forgotten => (metadata.uid, metadata.gid) = (0, 0),
+        }
+        Ok(())
+    }
+}
+
+fn unmap(ranges: &[Range], number: u32) -> Option<u32> {
+    ranges.iter().find_map(|range| {
+        let offset = number
+            .checked_sub(range.outside)
+            .filter(|offset| *offset < range.count)?;
+        range.inside.checked_add(offset).filter(|mapped| *mapped != u32::MAX)
+    })
+}
+
 fn map(ranges: &[Range], number: u32) -> Option<u32> {
     ranges.iter().find_map(|range| {
         let offset = number
@@ -160,6 +196,60 @@ mod tests {
             b"\x08\xff\xff\xff\xff\x7f",
         ] {
             assert_eq!(recorded(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_done_for_an_owner_is_undone() {
+        let mapped = Owners::Mapped {
+            users: vec![
+                Range {
+                    inside: 0,
+                    outside: 1000,
+                    count: 1,
+                },
+                Range {
+                    inside: 1,
+                    outside: 100_000,
+                    count: 65_535,
+                },
+            ],
+            groups: vec![Range {
+                inside: 5,
+                outside: 7,
+                count: 1,
+            }],
+        };
+        let back = |owners: &Owners, uid, gid, written: Option<&[u8]>| {
+            let mut metadata = Metadata {
+                uid,
+                gid,
+                ..Metadata::default()
+            };
+            if let Some(written) = written {
+                metadata.xattrs.insert(RECORD.into(), written.to_vec());
+            }
+            owners
+                .undo(b"a", &mut metadata, (1000, 1001))
+                .map_err(|error| error.kind())?;
+            assert!(metadata.xattrs.is_empty());
+            Ok((metadata.uid, metadata.gid))
+        };
+        let ours = record(33, 0);
+        for (owners, uid, gid, written, expected) in [
+            (&mapped, 1000, 7, None, Ok((0, 5))),
+            (&mapped, 100_032, 7, None, Ok((33, 5))),
+            (&mapped, 0, 7, None, Err(ErrorKind::Unsupported)),
+            (&mapped, 1000, 8, None, Err(ErrorKind::Unsupported)),
+            (&Owners::Kept, 1000, 7, Some(&ours[..]), Ok((1000, 7))),
+            (&Owners::Recorded, 1000, 1001, Some(&ours), Ok((33, 0))),
+            (&Owners::Recorded, 1000, 1001, None, Ok((0, 0))),
+            (&Owners::Recorded, 1000, 4, None, Ok((0, 4))),
+            (&Owners::Recorded, 1001, 1000, None, Ok((1001, 1000))),
+            (&Owners::Recorded, 1000, 1001, Some(b"no record"), Ok((0, 0))),
+            (&Owners::Forgotten, 3, 4, Some(&ours), Ok((0, 0))),
+        ] {
+            assert_eq!(back(owners, uid, gid, written), expected, "{owners:?} of {uid}:{gid}");
         }
     }
 

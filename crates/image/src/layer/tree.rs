@@ -1,14 +1,17 @@
 //! How does a tree of files on a disk become entries of a layer?
 
-use teu_archive::tar::{EntryKind, Header};
+use teu_archive::{
+    Escaped,
+    tar::{EntryKind, Header},
+};
 use teu_rootfs::{
-    Node,
+    self as files, Metadata, Node,
     walk::{self, Walk},
 };
 use teu_store::{Error, ErrorKind, Result};
 
 use super::{Writer, header::header};
-use crate::failure::of_files;
+use crate::{failure::of_files, whiteout};
 
 /// How the files of a tree are put into a layer.
 #[derive(Clone, Debug, Default)]
@@ -22,17 +25,14 @@ pub struct Tree {
 }
 
 /// Who owns the files of a tree in the image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owners {
-    /// Who owns them on the disk.
-    #[default]
-    Keep,
-    /// Root owns what this user and this group own on the disk; all else keeps its owner. That is how a rootless container sees it.
-    Root {
-        /// The user's number.
-        uid: u32,
-        /// The group's number.
-        gid: u32,
+    /// Whom the files belonged to before these owners were given to them on the disk: as [`undo`](files::Owners::undo) has it.
+    Undo {
+        /// How the tree's owners became those on the disk.
+        owners: files::Owners,
+        /// The user and the group that stand for root where nothing could be given away.
+        own: (u32, u32),
     },
     /// These own all.
     Set {
@@ -43,15 +43,25 @@ pub enum Owners {
     },
 }
 
+impl Default for Owners {
+    /// Who owns them on the disk.
+    fn default() -> Self {
+        Self::Undo {
+            owners: files::Owners::Kept,
+            own: (0, 0),
+        }
+    }
+}
+
 impl Owners {
-    fn apply(self, header: &mut Header) {
+    fn apply(&self, path: &[u8], metadata: &mut Metadata) -> Result<()> {
         match self {
-            Self::Keep => {}
-            Self::Root { uid, gid } => {
-                header.uid = if header.uid == uid { 0 } else { header.uid };
-                header.gid = if header.gid == gid { 0 } else { header.gid };
+            Self::Undo { owners, own } => owners.undo(path, metadata, *own).map_err(of_files),
+            Self::Set { uid, gid } => {
+                metadata.xattrs.remove(files::RECORD.as_bytes());
+                (metadata.uid, metadata.gid) = (*uid, *gid);
+                Ok(())
             }
-            Self::Set { uid, gid } => (header.uid, header.gid) = (uid, gid),
         }
     }
 }
@@ -63,8 +73,7 @@ impl Owners {
 pub fn walk_options() -> walk::Options {
     walk::Options {
         xattrs: |name| {
-            let of_overlay = name.starts_with(b"user.overlay.") || name == b"user.rootlesscontainers";
-            name == b"security.capability" || (name.starts_with(b"user.") && !of_overlay)
+            name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
         },
         ..walk::Options::default()
     }
@@ -75,7 +84,8 @@ impl Writer<'_> {
     /// what is in its top, and not its top. `passed_over` is told of sockets, which no layer can hold.
     ///
     /// # Errors
-    /// `Conflict` where the tree is changed while it is read; what else the walk says; as [`append_from`](Self::append_from).
+    /// `Conflict` where the tree is changed while it is read; `Invalid` for a file whose name would make it a whiteout; what else the walk says;
+    /// as [`append_from`](Self::append_from).
     pub fn append_tree(&mut self, walk: &mut Walk, tree: &Tree, mut passed_over: impl FnMut(&[u8])) -> Result<()> {
         while let Some(mut found) = walk.next_file().map_err(of_files)? {
             let path = joined(&tree.at, found.path);
@@ -90,15 +100,16 @@ impl Writer<'_> {
                 passed_over(found.path);
                 continue;
             }
+            check_name(&path)?;
             if let Some(first) = &found.link {
                 self.append(&Header::hard_link(path, joined(&tree.at, first)))?;
                 continue;
             }
             found.read_xattrs().map_err(of_files)?;
+            tree.owners.apply(&path, &mut found.metadata)?;
             let Some(mut header) = header(&path, &found.node, &found.metadata) else {
                 continue;
             };
-            tree.owners.apply(&mut header);
             if !tree.fractions {
                 header.mtime.nanoseconds = 0;
             }
@@ -111,6 +122,20 @@ impl Writer<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A file of a tree hides nothing: who means a whiteout says so, or has it in an archive.
+fn check_name(path: &[u8]) -> Result<()> {
+    match whiteout::meaning(path) {
+        whiteout::Meaning::Make => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Invalid,
+            format!(
+                "{}: in a layer a name that begins with .wh. hides another file; rename it, or pack the tree with tar where that is meant",
+                Escaped(path)
+            ),
+        )),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustix::io::Errno;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, name};
 
 pub(super) fn changed(path: &[u8], why: &str) -> Error {
     let message = format!("{}: {why}; try again when nothing writes there", Shown(path));
@@ -28,21 +28,12 @@ pub(super) fn system(path: &[u8], what: &str) -> impl Fn(Errno) -> Error {
     }
 }
 
-/// A path as text for a person: what is not printable is escaped, and its end cut off where it is very long.
+/// The path from the top of the tree as text for a person; the top itself is a dot.
 pub(super) struct Shown<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LONGEST: usize = 300;
         let path = if self.0.is_empty() { b"." } else { self.0 };
-        let cut = &path[..path.len().min(LONGEST)];
-        formatter.write_str("\"")?;
-        for chunk in cut.utf8_chunks() {
-            write!(formatter, "{}", chunk.valid().escape_debug())?;
-            for byte in chunk.invalid() {
-                write!(formatter, "\\x{byte:02x}")?;
-            }
-        }
-        formatter.write_str(if cut.len() < path.len() { "…\"" } else { "\"" })
+        name::Shown(path).fmt(formatter)
     }
 }
