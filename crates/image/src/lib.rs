@@ -3,6 +3,7 @@
 
 pub mod bundle;
 pub mod change;
+pub mod entry;
 mod failure;
 pub mod glob;
 mod image;
@@ -11,6 +12,7 @@ pub mod layers;
 #[cfg(test)]
 mod rigged;
 pub mod runtime;
+pub mod unpack;
 pub mod whiteout;
 
 pub use image::{Image, Layer, layers as layers_of};

@@ -91,6 +91,23 @@ impl Root {
             .map_err(|errno| Error::system(leaf, "make the directory", errno))
     }
 
+    /// Makes an empty file in this directory, to be written: for what the caller itself puts there.
+    ///
+    /// # Errors
+    /// Something is there already ([`ErrorKind::Exists`]), or `name` is more than one name.
+    pub fn create_file(&self, name: &str) -> Result<File> {
+        let Leaf::Name(leaf) = parts(name.as_bytes()).leaf else {
+            return Err(Error::refused(name.as_bytes(), "it is no name of a file"));
+        };
+        if leaf != name.as_bytes() {
+            return Err(Error::refused(name.as_bytes(), "it is not one name"));
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(&self.handle, leaf, flags, Mode::from_raw_mode(0o644))
+            .map(File::from)
+            .map_err(|errno| Error::system(leaf, "make the file", errno))
+    }
+
     /// Another handle of the same directory.
     ///
     /// # Errors

@@ -44,6 +44,8 @@ pub struct Options {
     /// Set-id bits are given to files although others can enter the root while they are made. Without it they are passed over and reported, but
     /// in a root with mode 0700.
     pub set_id: bool,
+    /// A directory's entry on a link to a directory goes to that one. Without it the entry takes the link's place.
+    pub keep_directory_links: bool,
     /// [`Writer::finish`] waits until all is on the disk.
     pub sync: bool,
 }
@@ -142,6 +144,11 @@ impl Writer {
                     return self.settle_directory(path, &split, (handle, new), metadata, owner, time);
                 }
                 Err(Errno::NOTDIR | Errno::LOOP) => {
+                    if self.options.keep_directory_links
+                        && let Ok(handle) = self.root.resolve(split.whole, DIRECTORY.difference(OFlags::NOFOLLOW))
+                    {
+                        return self.settle_directory(path, &split, (handle, false), metadata, owner, time);
+                    }
                     remove_all(place.parent.as_fd(), place.leaf).map_err(failed)?;
                 }
                 Err(Errno::NOENT) => {}

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use teu_rootfs::{Node, Time};
+use teu_rootfs::{Node, Time, walk::Found};
 use teu_spec::Digest;
 
 /// A file as it was.
@@ -26,6 +26,27 @@ pub struct Entry {
     pub xattrs: Option<Fingerprint>,
     /// By what it is seen that nobody touched it.
     pub mark: Mark,
+}
+
+impl Entry {
+    /// As it is now. Its extended attributes must have been read.
+    #[must_use]
+    pub fn found(found: &Found<'_>) -> Self {
+        Self {
+            path: found.path.to_vec(),
+            node: found.node.clone(),
+            mode: found.metadata.mode,
+            uid: found.metadata.uid,
+            gid: found.metadata.gid,
+            links: found.stat.links,
+            mtime: found.metadata.mtime,
+            xattrs: Some(Fingerprint::of(&found.metadata.xattrs)),
+            mark: Mark::Untouched {
+                inode: found.stat.inode,
+                ctime: found.stat.ctime,
+            },
+        }
+    }
 }
 
 /// By what it is seen that the content of a file is as it was.

@@ -9,6 +9,7 @@ pub mod record;
 mod umoci;
 
 use serde::{Deserialize, Serialize};
+use teu_rootfs::walk;
 use teu_spec::Descriptor;
 use teu_store::{Error, ErrorKind, Result};
 
@@ -29,6 +30,24 @@ pub const RECORD: &str = "teu.tree";
 
 /// The most bytes that are read of what says where a bundle came from.
 pub const FILE_LIMIT: u64 = 4 << 20;
+
+/// How a bundle's tree is walked: with the extended attributes that an image's files can have, and the record of owners that could not be set. What
+/// this machine says of its files for itself is none of them.
+#[must_use]
+pub fn walk_options() -> walk::Options {
+    walk::Options {
+        xattrs: is_of_the_image,
+        ..walk::Options::default()
+    }
+}
+
+fn is_of_the_image(name: &[u8]) -> bool {
+    (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+        || matches!(
+            name,
+            b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default"
+        )
+}
 
 /// Where a bundle came from.
 #[derive(Clone, Debug, PartialEq)]

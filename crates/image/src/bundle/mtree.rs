@@ -11,7 +11,7 @@ use teu_rootfs::{Device, Node, Time};
 use teu_spec::Digest;
 use teu_store::{Error, ErrorKind};
 
-use super::{Entry, Fingerprint, Mark, order};
+use super::{Entry, Fingerprint, Mark, is_of_the_image, order};
 
 /// How much an mtree may ask of its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +214,10 @@ fn xattrs(keys: &BTreeMap<&[u8], &[u8]>) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, &
             let value = STANDARD
                 .decode(value)
                 .map_err(|_| "it has an attribute that is not in base64")?;
-            xattrs.insert(unvis(name)?, value);
+            let name = unvis(name)?;
+            if is_of_the_image(&name) {
+                xattrs.insert(name, value);
+            }
         }
     }
     Ok(xattrs)

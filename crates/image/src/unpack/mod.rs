@@ -1,0 +1,245 @@
+//! How does an image become files? [`unpack`] fetches, inflates, hashes and checks its layers side by side while it applies them in order, into a
+//! temporary directory beside the destination, which gets its name when all is whole and all digests and DiffIDs held. On any failure nothing is
+//! at the destination.
+//!
+//! What an entry asks for is [`entry::action`]'s word, what becomes of it the door's ([`teu_rootfs::Writer`]). What it makes is a runtime's
+//! bundle (runtime-spec, bundle.md) with what is remembered for [`repack`](crate::repack), or the files alone.
+
+mod stop;
+
+use std::{
+    io::{Read, Write},
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use teu_archive::{
+    Escaped,
+    tar::{self, Header},
+};
+use teu_rootfs::{self as rootfs, Budget, Metadata, Node, Root, Sibling};
+use teu_store::{Error, ErrorKind, Result, Source};
+use tokio::sync::oneshot;
+
+use crate::{
+    Image,
+    bundle::{self, Bundle, Entry, record},
+    entry::{self, Action},
+    failure::of_files,
+    layers::{self, Layers},
+    runtime::{self, ACCOUNTS_LIMIT, Accounts},
+};
+
+pub use stop::Stop;
+pub use teu_rootfs::{Owners, PassedOver, Report};
+
+/// How an image is unpacked.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Whom the files belong to.
+    pub owners: Owners,
+    /// How much the image may ask for, all layers together.
+    pub budget: Budget,
+    /// How much one layer's archive may ask for.
+    pub tar: tar::Limits,
+    /// How layers are read.
+    pub layers: layers::Options,
+    /// Devices are made.
+    pub devices: bool,
+    /// A directory's entry on a link to a directory goes to that directory, as `umoci unpack --keep-dirlinks` has it; else it takes its place.
+    pub keep_directory_links: bool,
+    /// What the runtime is told; without it the files alone are made.
+    pub bundle: Option<runtime::Options>,
+    /// All is on the disk before the destination gets its name.
+    pub sync: bool,
+    /// Who wants it to stop.
+    pub stop: Stop,
+}
+
+/// Unpacks an image into `destination`, where nothing may be, within a tokio runtime.
+///
+/// The work is done on a thread of its own, which is told to stop where the future is dropped; it removes what it made then, and [`Stop::wait`] waits
+/// for that.
+///
+/// # Errors
+/// `Conflict` where something is at the destination; `Invalid` for what no honest image asks for, and `TooLarge` for what reaches a limit, with the
+/// entry; `Mismatch` where content is not what its digest says; what the places say. Nothing is at the destination then.
+pub async fn unpack(source: &Arc<dyn Source>, image: &Image, destination: &Path, options: &Options) -> Result<Report> {
+    let layers = Layers::open(source, image.layers.clone(), &options.layers);
+    let (sender, receiver) = oneshot::channel();
+    let (stop, work) = (options.stop.clone(), options.stop.work());
+    let (image, destination, options) = (image.clone(), destination.to_owned(), options.clone());
+    let spawned = thread::Builder::new().name("unpack".to_owned()).spawn(move || {
+        let outcome = whole(layers, &image, &destination, &options);
+        drop(work);
+        // Where nobody waits, there is nobody to tell.
+        let _ = sender.send(outcome);
+    });
+    let thread = spawned.map_err(|error| Error::from(error).within("starting a thread"))?;
+    let mut wanted = stop::Wanted(Some(stop));
+    let outcome = receiver.await;
+    wanted.0 = None;
+    match outcome {
+        Ok(outcome) => outcome,
+        Err(_) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => Err(Error::new(ErrorKind::Cancelled, "unpacking was broken off")),
+        },
+    }
+}
+
+fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options) -> Result<Report> {
+    let sibling = Sibling::new(destination).map_err(|error| match error.kind() {
+        rootfs::ErrorKind::Exists => Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "{} is there already; name a place where nothing is",
+                destination.display()
+            ),
+        ),
+        _ => of_files(error),
+    })?;
+    let made = fill(layers, image, sibling.root(), options);
+    match made {
+        Ok(report) => {
+            options.stop.check()?;
+            sibling.commit().map_err(of_files)?;
+            Ok(report)
+        }
+        Err(error) => match sibling.discard() {
+            Ok(()) => Err(error),
+            Err(left) => Err(error.within(format!("{left}; and before that"))),
+        },
+    }
+}
+
+/// Makes all that there is to be at the destination, in `top`.
+fn fill(layers: Layers, image: &Image, top: &Root, options: &Options) -> Result<Report> {
+    let Some(for_runtime) = &options.bundle else {
+        return files(layers, top, options);
+    };
+    let rootfs = top.create_in(bundle::ROOTFS).map_err(of_files)?;
+    let report = files(layers, &rootfs, options)?;
+    // The files are an enemy's still: what is read of them is read as they would read it themselves.
+    let read = |path: &[u8]| rootfs.read(path, ACCOUNTS_LIMIT).map_err(of_files);
+    let accounts = Accounts {
+        passwd: read(b"etc/passwd")?.unwrap_or_default(),
+        group: read(b"etc/group")?.unwrap_or_default(),
+    };
+    let config = runtime::configuration(&image.config, &accounts, for_runtime)?;
+    let write = |name: &str, content: &[u8]| -> Result<()> {
+        let mut file = top.create_file(name).map_err(of_files)?;
+        Ok(file.write_all(content)?)
+    };
+    write(bundle::CONFIG, &config)?;
+    let from = Bundle {
+        from: image.descriptor.clone(),
+        rootless: for_runtime.rootless,
+        uid_map: for_runtime.uid_map.clone(),
+        gid_map: for_runtime.gid_map.clone(),
+    };
+    write(bundle::FILE, &from.to_json()?)?;
+    let file = top.create_file(bundle::RECORD).map_err(of_files)?;
+    remember(&rootfs, file, &options.stop)?;
+    Ok(report)
+}
+
+/// Applies all layers to an empty root.
+fn files(layers: Layers, root: &Root, options: &Options) -> Result<Report> {
+    let writing = rootfs::Options {
+        owners: options.owners.clone(),
+        budget: options.budget.clone(),
+        devices: options.devices,
+        // Nobody else can enter what is above.
+        set_id: true,
+        keep_directory_links: options.keep_directory_links,
+        sync: options.sync,
+    };
+    let mut writer = rootfs::Writer::new(root, writing).map_err(of_files)?;
+    // What the root is like where no layer says so, as umoci has it.
+    let ordinary = Metadata {
+        mode: 0o755,
+        ..Metadata::default()
+    };
+    writer.directory(b".", &ordinary).map_err(of_files)?;
+    for (layer, opened) in layers {
+        let applied = apply(&mut writer, opened, options);
+        applied.map_err(|error| error.within(format!("unpacking layer {}", layer.descriptor.digest)))?;
+        writer.next_layer();
+    }
+    writer.finish().map_err(of_files)
+}
+
+/// Applies one layer, and reads it to its end, where its digests are checked.
+fn apply(writer: &mut rootfs::Writer, layer: impl Read, options: &Options) -> Result<()> {
+    let mut reader = tar::Reader::with_limits(layer, options.tar.clone());
+    while let Some(mut entry) = reader.next_entry()? {
+        options.stop.check()?;
+        let action = entry::action(entry.header()).map_err(|why| refused(entry.header(), why))?;
+        if let Action::Make(Node::File(size)) = action {
+            let mut header = entry.take_header();
+            let metadata = entry::metadata(&mut header);
+            let mut file = writer.file(&header.path, &metadata, size).map_err(of_files)?;
+            while let Some(chunk) = entry.next_chunk().map_err(|error| cut(error, &header))? {
+                file.write_at(chunk.offset, chunk.data).map_err(of_files)?;
+                options.stop.check()?;
+            }
+            file.finish().map_err(of_files)?;
+            continue;
+        }
+        let mut header = entry.take_header();
+        let metadata = entry::metadata(&mut header);
+        let path = &header.path;
+        let done = match action {
+            Action::Make(Node::Directory) => writer.directory(path, &metadata),
+            Action::Make(Node::Symlink(target)) => writer.symlink(path, &metadata, &target),
+            Action::Make(node) => writer.node(path, &metadata, &node),
+            Action::HardLink => writer.hard_link(path, &header.link),
+            Action::Remove(path) => writer.remove(&path),
+            Action::Clear(directory) => writer.clear(&directory),
+            Action::PassOver => Ok(()),
+        };
+        done.map_err(of_files)?;
+    }
+    reader.finish()?;
+    Ok(())
+}
+
+fn cut(error: teu_archive::Error, header: &Header) -> Error {
+    Error::from(error).within(Escaped(&header.path).to_string())
+}
+
+fn refused(header: &Header, why: &str) -> Error {
+    Error::new(ErrorKind::Invalid, format!("{}: refused: {why}", Escaped(&header.path)))
+}
+
+/// Writes down what every file is like, so that a later change is seen.
+pub(crate) fn remember(rootfs: &Root, into: impl Write, stop: &Stop) -> Result<()> {
+    let walking = bundle::walk_options();
+    let mut walk = rootfs::walk::Walk::of(rootfs, walking).map_err(of_files)?;
+    let mut record = record::Writer::new(into)?;
+    let mut latest = rootfs::Time::default();
+    while let Some(mut found) = walk.next_file().map_err(of_files)? {
+        stop.check()?;
+        found.read_xattrs().map_err(of_files)?;
+        latest = latest.max(found.stat.ctime);
+        record.add(&Entry::found(&found))?;
+    }
+    record.finish()?;
+    wait_out(latest);
+    Ok(())
+}
+
+/// The kernel's clock for files goes by ticks of up to 10 ms. A change in the tick of the record would leave the time as it was recorded, so that is
+/// waited out: what is changed later has a later time.
+fn wait_out(latest: rootfs::Time) {
+    const TICK: Duration = Duration::from_millis(20);
+    let since_1970 = Duration::new(u64::try_from(latest.seconds).unwrap_or(0), latest.nanoseconds);
+    if let Ok(age) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + since_1970)
+        && let Some(rest) = TICK.checked_sub(age)
+    {
+        thread::sleep(rest);
+    }
+}
