@@ -71,6 +71,17 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
             () = expired(limit) => Err(Failure::TimedOut),
         }
     });
+    if matches!(outcome, Err(Failure::Stopped { .. } | Failure::TimedOut)) {
+        settings.stop.request();
+        let stop = settings.stop.clone();
+        // A tree that was half made is removed, unless the user has no patience for that either.
+        runtime.block_on(async {
+            tokio::select! {
+                _ = tokio::task::spawn_blocking(move || stop.wait()) => {}
+                _ = stopped() => {}
+            }
+        });
+    }
     // What is still being written is broken off: its temporary files go when their threads end.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     outcome

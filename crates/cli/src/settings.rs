@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use teu_image::unpack::Stop;
 use teu_spec::{Platform, Reference, Timestamp};
 use teu_store::{Error, ErrorKind, Partials, Result};
 use teu_transport::{
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     /// What was said of TLS before the verb, for images of which nothing is said behind it.
     pub(crate) tls_verify: Option<bool>,
     pub(crate) temporary: PathBuf,
+    /// Tells what makes files that nobody wants them any more.
+    pub(crate) stop: Stop,
     home: Option<PathBuf>,
     config_home: Option<PathBuf>,
     cache: Option<PathBuf>,
@@ -89,6 +92,7 @@ impl Settings {
             config_home: path("XDG_CONFIG_HOME").or_else(|| under_home(".config")),
             cache: path("XDG_CACHE_HOME").or_else(|| under_home(".cache")),
             home,
+            stop: Stop::default(),
         }
     }
 

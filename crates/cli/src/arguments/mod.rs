@@ -1,5 +1,6 @@
 //! What can be asked for? The command line, from which help, manual pages and completions are made too.
 
+mod bundle;
 mod compression;
 mod help;
 mod image;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use bundle::*;
 pub(crate) use compression::CompressionOptions;
 pub(crate) use help::command;
 pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, SourceOptions};
@@ -161,6 +163,7 @@ pub(crate) enum Verb {
     Tree(Tree),
     Referrers(Referrers),
     Verify(Verify),
+    Unpack(Box<Unpack>),
     #[command(subcommand)]
     Index(Box<Index>),
     #[command(subcommand)]

@@ -10,6 +10,7 @@ mod list;
 mod login;
 mod look;
 mod manual;
+mod unpack;
 mod verify;
 
 use std::{process::ExitCode, sync::Arc};
@@ -37,6 +38,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Tree(arguments) => look::tree(&arguments, settings).await,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
+        Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,
         Verb::Delete(arguments) => change::delete(&arguments.image, &arguments.one, settings).await,
         Verb::Login(arguments) => login::login(&arguments, settings).await,
         Verb::Logout(arguments) => login::logout(&arguments, settings).await,

@@ -101,8 +101,10 @@ fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options) -
         ),
         _ => of_files(error),
     })?;
-    let made = fill(layers, image, sibling.root(), options);
-    match made {
+    let top = sibling.root();
+    // A second wall: should the first ever have a hole, the kernel lets this thread change nothing outside of the new directory.
+    let made = rootfs::confined(&[top], |_| fill(layers, image, top, options)).map_err(of_files);
+    match made.and_then(|made| made) {
         Ok(report) => {
             options.stop.check()?;
             sibling.commit().map_err(of_files)?;

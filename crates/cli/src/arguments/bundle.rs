@@ -1,0 +1,135 @@
+//! What do `teu unpack` take?
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::Args;
+
+use super::One;
+
+/// Unpack an image into a bundle that runc and crun run, or its files alone
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What comes of it is a directory with the image's files in rootfs, with config.json for a runtime, and with
+what `teu repack` needs to find out later what was changed. It appears when it is whole: where an image is
+not what its digests say, or asks for what no honest image asks for, nothing is there.
+
+Who is not root says --rootless: all files are the user's own then, and their owners are written down.
+
+Examples:
+  teu unpack oci:alpine:3.19 alpine
+  teu unpack --rootfs-only docker://docker.io/library/debian:12 /srv/debian
+  teu unpack --rootless oci:alpine:3.19 alpine && crun run --bundle alpine shell
+  teu unpack --limit entries=20000000 oci:huge:1 huge")]
+pub(crate) struct Unpack {
+    /// Which image
+    pub(crate) image: String,
+    /// The new directory
+    pub(crate) destination: PathBuf,
+    /// Of an index, the image for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Unpack the files alone, straight into the new directory
+    #[arg(long)]
+    pub(crate) rootfs_only: bool,
+    /// Unpack for a user who is not root
+    #[arg(long)]
+    pub(crate) rootless: bool,
+    /// Give what users own in the image, from CONTAINER on, to those from HOST on; may be given several times
+    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
+    pub(crate) uid_map: Vec<Map>,
+    /// The same for groups
+    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
+    pub(crate) gid_map: Vec<Map>,
+    /// Make devices too, which only root can
+    #[arg(long)]
+    pub(crate) devices: bool,
+    /// Leave a link where a directory is to be and the link leads to one
+    #[arg(long)]
+    pub(crate) keep_dirlinks: bool,
+    /// Have config.json ask for a terminal
+    #[arg(long, conflicts_with = "rootfs_only")]
+    pub(crate) terminal: bool,
+    /// Write all to the disk before the directory appears
+    #[arg(long)]
+    pub(crate) sync: bool,
+    /// Allow the image more, or less, of what a limit is for: errors name it; may be given several times
+    #[arg(long, value_name = "NAME=NUMBER")]
+    pub(crate) limit: Vec<Limit>,
+    #[command(flatten)]
+    pub(crate) one: One,
+}
+
+/// `CONTAINER:HOST[:SIZE]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Map {
+    pub(crate) container: u32,
+    pub(crate) host: u32,
+    pub(crate) size: u32,
+}
+
+impl FromStr for Map {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+        let (container, host, size) = match numbers.as_deref() {
+            Ok([container, host]) => (*container, *host, 1),
+            Ok([container, host, size]) => (*container, *host, *size),
+            _ => return Err("a map is CONTAINER:HOST or CONTAINER:HOST:SIZE, three numbers".to_owned()),
+        };
+        // 4294967295 is nobody's number.
+        let fits = |first: u32| size > 0 && first.checked_add(size).is_some();
+        match fits(container) && fits(host) {
+            true => Ok(Self { container, host, size }),
+            false => Err("the numbers of a map go from 0 to 4294967294, and there is at least one".to_owned()),
+        }
+    }
+}
+
+/// `NAME=NUMBER`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    pub(crate) name: String,
+    pub(crate) value: u64,
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=');
+        let limit = parts.and_then(|(name, value)| {
+            Some(Self {
+                name: name.to_owned(),
+                value: value.parse().ok()?,
+            })
+        });
+        limit.ok_or_else(|| "a limit is NAME=NUMBER, such as entries=20000000".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_two_numbers_or_three() {
+        let map = |container, host, size| Map { container, host, size };
+        assert_eq!("0:1000".parse(), Ok(map(0, 1000, 1)));
+        assert_eq!("1:100000:65536".parse(), Ok(map(1, 100_000, 65_536)));
+        assert_eq!("0:0:4294967295".parse(), Ok(map(0, 0, u32::MAX)));
+        for text in [
+            "",
+            "0",
+            "0:",
+            "0:1:0",
+            "0:1:2:3",
+            "-1:0:1",
+            "1:0:4294967295",
+            "4294967295:0",
+            "0:4294967295",
+        ] {
+            assert!(text.parse::<Map>().is_err(), "{text}");
+        }
+    }
+}
