@@ -5,8 +5,7 @@
 //! The file system itself is the memory: before the first change in a directory we read its time, which was right, and give it back in the end.
 //! So this list may be emptied whenever it grows too long, and is bounded.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::{collections::HashMap, os::fd::OwnedFd};
 
 use rustix::{
     fs::{self, AtFlags, Mode, OFlags, Timespec, Timestamps},
@@ -15,27 +14,28 @@ use rustix::{
 
 use crate::{
     Error, ErrorKind, Result,
-    made::Itself,
+    made::{Identity, identity},
+    name::parts,
     root::{PLACE, Root},
 };
 
 /// How much is remembered before times are set.
 const LONGEST: usize = 16 << 20;
 /// What one directory takes but for its path.
-const EACH: usize = size_of::<Late>() + 2 * size_of::<(u64, u32)>();
+const EACH: usize = size_of::<Late>() + 2 * size_of::<(Identity, u32)>();
 
 /// The directories that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Directories {
     list: Vec<Late>,
     paths: Vec<u8>,
-    by_inode: HashMap<u64, u32, BuildHasherDefault<Itself>>,
-    last: Option<u64>,
+    places: HashMap<Identity, u32>,
+    last: Option<Identity>,
 }
 
 #[derive(Debug)]
 struct Late {
-    inode: u64,
+    identity: Identity,
     start: usize,
     length: u16,
     mtime: Timespec,
@@ -43,40 +43,40 @@ struct Late {
 }
 
 impl Directories {
-    /// Something is about to be made or removed in the directory with this inode, whose time was `mtime` until now.
-    pub(crate) fn touch(&mut self, root: &Root, inode: u64, path: &[u8], mtime: Timespec) -> Result<()> {
-        if self.last == Some(inode) {
+    /// Something is about to be made or removed in this directory, whose time was `mtime` until now.
+    pub(crate) fn touch(&mut self, root: &Root, identity: Identity, path: &[u8], mtime: Timespec) -> Result<()> {
+        if self.last == Some(identity) {
             return Ok(());
         }
-        if !self.by_inode.contains_key(&inode) {
-            self.push(root, inode, path, mtime, None)?;
+        if !self.places.contains_key(&identity) {
+            self.push(root, identity, path, mtime, None)?;
         }
-        self.last = Some(inode);
+        self.last = Some(identity);
         Ok(())
     }
 
     /// A directory is to have this time in the end, and this mode where it is not what it has now. `new`: it was just made, so that what is
-    /// known of the same inode was another's.
+    /// known of the same number was another's.
     pub(crate) fn set(
         &mut self,
         root: &Root,
-        (inode, new): (u64, bool),
+        (identity, new): (Identity, bool),
         path: &[u8],
         mtime: Timespec,
         mode: Option<u16>,
     ) -> Result<()> {
-        match self.by_inode.get(&inode) {
+        match self.places.get(&identity) {
             Some(place) if !new => {
                 let late = &mut self.list[*place as usize];
                 late.mtime = mtime;
                 late.mode = mode;
                 Ok(())
             }
-            _ => self.push(root, inode, path, mtime, mode),
+            _ => self.push(root, identity, path, mtime, mode),
         }
     }
 
-    fn push(&mut self, root: &Root, inode: u64, path: &[u8], mtime: Timespec, mode: Option<u16>) -> Result<()> {
+    fn push(&mut self, root: &Root, identity: Identity, path: &[u8], mtime: Timespec, mode: Option<u16>) -> Result<()> {
         if self.paths.len() + self.list.len() * EACH > LONGEST {
             self.flush(root, false)?;
             if self.paths.len() + self.list.len() * EACH > LONGEST / 2 {
@@ -88,7 +88,7 @@ impl Directories {
         }
         let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         self.list.push(Late {
-            inode,
+            identity,
             start: self.paths.len(),
             // A path was held against the system's limit before.
             length: u16::try_from(path.len()).unwrap_or(u16::MAX),
@@ -96,7 +96,7 @@ impl Directories {
             mode,
         });
         self.paths.extend_from_slice(path);
-        self.by_inode.insert(inode, place);
+        self.places.insert(identity, place);
         Ok(())
     }
 
@@ -104,12 +104,13 @@ impl Directories {
     pub(crate) fn flush(&mut self, root: &Root, end: bool) -> Result<()> {
         let list = std::mem::take(&mut self.list);
         let paths = std::mem::take(&mut self.paths);
-        let by_inode = std::mem::take(&mut self.by_inode);
+        let places = std::mem::take(&mut self.places);
         self.last = None;
         let mut wait = Vec::new();
+        let mut last = None;
         for (place, late) in list.iter().enumerate().rev() {
-            // Another directory got its inode since.
-            if by_inode.get(&late.inode).is_none_or(|now| *now as usize != place) {
+            // Another directory got its number since.
+            if places.get(&late.identity).is_none_or(|now| *now as usize != place) {
                 continue;
             }
             let path = &paths[late.start..late.start + usize::from(late.length)];
@@ -117,40 +118,62 @@ impl Directories {
                 wait.push((late, path));
                 continue;
             }
-            set(root, late, path)?;
+            last = set(root, late, path, last)?;
         }
         for (late, path) in wait.into_iter().rev() {
             self.list.push(Late {
                 start: self.paths.len(),
                 ..*late
             });
-            self.by_inode
-                .insert(late.inode, u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX));
+            self.places
+                .insert(late.identity, u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX));
             self.paths.extend_from_slice(path);
         }
         Ok(())
     }
 }
 
-fn set(root: &Root, late: &Late, path: &[u8]) -> Result<()> {
+/// A directory that was found, and its path.
+type Found<'a> = (OwnedFd, &'a [u8]);
+
+/// Gives a directory its time and mode, and returns it. `last` is the one before.
+fn set<'a>(root: &Root, late: &Late, path: &'a [u8], last: Option<Found<'_>>) -> Result<Option<Found<'a>>> {
     let failed = |errno| Error::system(path, "set the time of the directory", errno);
     let flags = match late.mode {
         Some(_) => OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
         None => PLACE | OFlags::DIRECTORY,
     };
+    let is_it = |place: &OwnedFd| {
+        let seen = fs::fstat(place).map_err(failed)?;
+        Ok::<_, Error>(identity(&seen) == late.identity)
+    };
+    // From a directory to the one above it is one step, however deep they are; and it is known by its number, wherever the step led.
+    if let Some((below, below_path)) = last
+        && parts(below_path).parent == path
+        && let Ok(above) = fs::openat(&below, c"..", flags, Mode::empty())
+        && is_it(&above)?
+    {
+        finish(&above, late).map_err(failed)?;
+        return Ok(Some((above, path)));
+    }
     let place = match root.resolve(path, flags) {
         Ok(place) => place,
         // It was removed or replaced, or what led to it was.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         Err(errno) => return Err(failed(errno)),
     };
-    if fs::fstat(&place).map_err(failed)?.st_ino != late.inode {
-        return Ok(());
+    if !is_it(&place)? {
+        return Ok(None);
     }
+    finish(&place, late).map_err(failed)?;
+    Ok(Some((place, path)))
+}
+
+fn finish(place: &OwnedFd, late: &Late) -> rustix::io::Result<()> {
     if let Some(mode) = late.mode {
-        fs::fchmod(&place, Mode::from_raw_mode(mode.into())).map_err(failed)?;
+        fs::fchmod(place, Mode::from_raw_mode(mode.into()))?;
     }
-    fs::utimensat(&place, c"", &both(late.mtime), AtFlags::EMPTY_PATH).map_err(failed)
+    fs::utimensat(place, c"", &both(late.mtime), AtFlags::EMPTY_PATH)
 }
 
 /// The same time for the last change and the last access.

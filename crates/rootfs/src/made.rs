@@ -1,5 +1,5 @@
 //! What of the tree is the present layer's? A whiteout hides what earlier layers left and never what its own layer brings, in whichever order the
-//! two come. So for each name that a layer makes, we remember where it was really made: the directory's inode and the name in it. However many
+//! two come. So for each name that a layer makes, we remember where it was really made: the directory's identity and the name in it. However many
 //! ways lead to a directory through links, it is one.
 //!
 //! What is remembered is a keyed hash of eight bytes for each entry: a million fit in 32 MiB, and nobody outside knows the key that it would take
@@ -9,6 +9,16 @@ use std::{
     collections::{HashSet, hash_map::RandomState},
     hash::{BuildHasher, BuildHasherDefault, Hasher},
 };
+
+use rustix::fs::Stat;
+
+/// Which file it is, whatever its name: device and inode.
+pub(crate) type Identity = (u64, u64);
+
+/// Which file was looked at.
+pub(crate) fn identity(seen: &Stat) -> Identity {
+    (seen.st_dev, seen.st_ino)
+}
 
 /// What the present layer made.
 ///
@@ -22,32 +32,33 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    fn hash(&self, directory: u64, name: &[u8]) -> u64 {
+    fn hash(&self, directory: Identity, name: &[u8]) -> u64 {
         let mut hasher = self.key.build_hasher();
-        hasher.write_u64(directory);
+        hasher.write_u64(directory.0);
+        hasher.write_u64(directory.1);
         hasher.write(name);
         hasher.finish()
     }
 
-    /// Notes that the layer made `name` in the directory with this inode.
-    pub(crate) fn add(&mut self, directory: u64, name: &[u8]) {
+    /// Notes that the layer made `name` in this directory.
+    pub(crate) fn add(&mut self, directory: Identity, name: &[u8]) {
         let hash = self.hash(directory, name);
         self.names.insert(hash);
     }
 
     /// Did the layer make it?
-    pub(crate) fn has(&self, directory: u64, name: &[u8]) -> bool {
+    pub(crate) fn has(&self, directory: Identity, name: &[u8]) -> bool {
         self.names.contains(&self.hash(directory, name))
     }
 
-    /// Notes that nothing of earlier layers is left in, or below, the directory with this inode.
-    pub(crate) fn set_cleared(&mut self, directory: u64) {
+    /// Notes that nothing of earlier layers is left in, or below, this directory.
+    pub(crate) fn set_cleared(&mut self, directory: Identity) {
         let hash = self.hash(directory, b"");
         self.cleared.insert(hash);
     }
 
     /// Is nothing of earlier layers left there?
-    pub(crate) fn is_cleared(&self, directory: u64) -> bool {
+    pub(crate) fn is_cleared(&self, directory: Identity) -> bool {
         !self.cleared.is_empty() && self.cleared.contains(&self.hash(directory, b""))
     }
 
@@ -85,13 +96,13 @@ mod tests {
     #[test]
     fn a_name_is_made_where_it_was_made_and_only_for_its_layer() {
         let mut made = Made::default();
-        made.add(7, b"a");
-        assert!(made.has(7, b"a"));
-        assert!(!made.has(8, b"a"));
-        assert!(!made.has(7, b"b"));
-        made.set_cleared(7);
-        assert!(made.is_cleared(7) && !made.is_cleared(8));
+        made.add((0, 7), b"a");
+        assert!(made.has((0, 7), b"a"));
+        assert!(!made.has((0, 8), b"a"));
+        assert!(!made.has((0, 7), b"b"));
+        made.set_cleared((0, 7));
+        assert!(made.is_cleared((0, 7)) && !made.is_cleared((0, 8)));
         made.next_layer();
-        assert!(!made.has(7, b"a") && !made.is_cleared(7));
+        assert!(!made.has((0, 7), b"a") && !made.is_cleared((0, 7)));
     }
 }

@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use crate::{
-    made::Made,
+    made::{Identity, Made, identity},
     root::{DIRECTORY, PLACE, open_beside},
 };
 
@@ -44,11 +44,12 @@ pub(crate) fn remove_all(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     remove_directory(parent, name)
 }
 
-/// Removes of the directory `name` in `parent` what the present layer did not make; says whether something is left in it.
-pub(crate) fn remove_lower(parent: BorrowedFd<'_>, name: &[u8], made: &mut Made) -> Result<bool> {
+/// Removes of all that is in the directory `name` in `parent` what the present layer did not make; the directory stays.
+pub(crate) fn remove_lower(parent: BorrowedFd<'_>, name: &[u8], made: &mut Made) -> Result<()> {
     match enter(parent, name, true)? {
-        Some(top) => Walk::new(top, Some(made)).run(),
-        None => Ok(false),
+        Some(top) if made.is_cleared(top.identity) => top.restore(),
+        Some(top) => Walk::new(top, Some(made)).run().map(drop),
+        None => Ok(()),
     }
 }
 
@@ -72,8 +73,7 @@ pub(crate) fn remove_directory(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()
 struct Level {
     /// `None` while it is closed to make room.
     handle: Option<OwnedFd>,
-    device: u64,
-    inode: u64,
+    identity: Identity,
     /// Its name in the level above.
     name: Vec<u8>,
     /// Where to read on.
@@ -97,8 +97,7 @@ impl Level {
         }
         Ok(Self {
             handle: Some(handle),
-            device: seen.st_dev,
-            inode: seen.st_ino,
+            identity: identity(&seen),
             name,
             cookie: 0,
             directories: Vec::new(),
@@ -232,7 +231,7 @@ impl<'a> Walk<'a> {
                 };
                 if is_directory {
                     level.directories.push(name.into());
-                } else if self.made.as_ref().is_some_and(|made| made.has(level.inode, name)) {
+                } else if self.made.as_ref().is_some_and(|made| made.has(level.identity, name)) {
                     level.kept = true;
                 } else {
                     match fs::unlinkat(handle, entry.file_name(), AtFlags::empty()) {
@@ -262,7 +261,7 @@ impl<'a> Walk<'a> {
             };
         };
         // All below it is of the present layer already.
-        if self.made.as_ref().is_some_and(|made| made.is_cleared(below.inode)) {
+        if self.made.as_ref().is_some_and(|made| made.is_cleared(below.identity)) {
             level.kept = true;
             return below.restore();
         }
@@ -282,7 +281,7 @@ impl<'a> Walk<'a> {
             let child = below.handle.as_ref().ok_or(Errno::BADF)?;
             let parent = fs::openat(child, c"..", DIRECTORY, Mode::empty())?;
             let seen = fs::fstat(&parent)?;
-            if (seen.st_dev, seen.st_ino) != (level.device, level.inode) {
+            if identity(&seen) != level.identity {
                 // Somebody moved the directory elsewhere while it was being removed.
                 return Err(Errno::STALE);
             }
@@ -292,7 +291,7 @@ impl<'a> Walk<'a> {
         let made = self
             .made
             .as_ref()
-            .is_some_and(|made| made.has(level.inode, &below.name));
+            .is_some_and(|made| made.has(level.identity, &below.name));
         if below.kept || made {
             level.kept = true;
             self.stay()?;
@@ -317,7 +316,7 @@ impl<'a> Walk<'a> {
     /// The present level is done, and stays.
     fn stay(&mut self) -> Result<()> {
         if let (Some(level), Some(made)) = (self.levels.last(), self.made.as_mut()) {
-            made.set_cleared(level.inode);
+            made.set_cleared(level.identity);
             level.restore()?;
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::{
     budget::{Spent, reached},
     content::FileWriter,
     directories::{Directories, both},
-    made::Made,
+    made::{Identity, Made, identity},
     name::{Leaf, Split, split},
     owners::{Owner, RECORD, record},
     remove::{modified, remove_all, remove_content_lower, remove_directory, remove_lower},
@@ -70,7 +70,7 @@ pub struct Writer {
     is_root: bool,
     /// Nobody else can enter the root while it is written.
     private: bool,
-    root_inode: u64,
+    root_identity: Identity,
     /// Does a new file get its directory's group on this file system? Known once it was seen.
     group_of_directory: Option<bool>,
     made: Made,
@@ -104,7 +104,7 @@ impl Writer {
             group: rustix::process::getegid().as_raw(),
             is_root: user.is_root(),
             private: seen.st_mode & 0o077 == 0,
-            root_inode: seen.st_ino,
+            root_identity: identity(&seen),
             group_of_directory: None,
             made: Made::default(),
             absent: Made::default(),
@@ -140,7 +140,7 @@ impl Writer {
             };
             match open_beside(place.parent.as_fd(), place.leaf, DIRECTORY) {
                 Ok(handle) => {
-                    self.made.add(place.seen.st_ino, place.leaf);
+                    self.made.add(identity(&place.seen), place.leaf);
                     return self.settle_directory(path, &split, (handle, new), metadata, owner, time);
                 }
                 Err(Errno::NOTDIR | Errno::LOOP) => {
@@ -181,7 +181,7 @@ impl Writer {
         let file = make(path, "make the file", &place, || {
             fs::openat(&place.parent, place.leaf, flags, mode)
         })?;
-        self.made.add(place.seen.st_ino, place.leaf);
+        self.made.add(identity(&place.seen), place.leaf);
         let group = self.group_in(path, &place.seen, file.as_fd())?;
         Ok(FileWriter::new(self, file, path, metadata, size, (owner, group, time)))
     }
@@ -217,6 +217,7 @@ impl Writer {
     /// # Errors
     /// As [`file`](Self::file); or nothing is at `target`, it is a directory, or `path` itself.
     pub fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<()> {
+        split(path, &self.options.budget)?;
         let from = split(target, &self.options.budget)?;
         let Leaf::Name(from_leaf) = from.leaf else {
             return Err(Error::refused(path, "a hard link to a directory"));
@@ -228,11 +229,11 @@ impl Writer {
             Err(Errno::NOENT | Errno::NOTDIR) => return Err(missing()),
             Err(errno) => return Err(failed(errno)),
         };
-        let from_inode = fs::fstat(&from_parent).map_err(failed)?.st_ino;
+        let from_identity = identity(&fs::fstat(&from_parent).map_err(failed)?);
         let linked = match fs::statat(&from_parent, from_leaf, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(linked) => linked,
             // A device that was passed over has other names.
-            Err(Errno::NOENT) if self.absent.has(from_inode, from_leaf) => return self.pass_over_device(path),
+            Err(Errno::NOENT) if self.absent.has(from_identity, from_leaf) => return self.pass_over_device(path),
             Err(Errno::NOENT) => return Err(missing()),
             Err(errno) => return Err(failed(errno)),
         };
@@ -240,13 +241,13 @@ impl Writer {
             return Err(Error::refused(path, "a hard link to a directory"));
         }
         let place = self.entry(path)?;
-        if (place.seen.st_ino, place.leaf) == (from_inode, from_leaf) {
+        if (identity(&place.seen), place.leaf) == (from_identity, from_leaf) {
             return Err(Error::refused(path, "a hard link to itself"));
         }
         for _ in 0..ATTEMPTS {
             match fs::linkat(&from_parent, from_leaf, &place.parent, place.leaf, AtFlags::empty()) {
                 Ok(()) => {
-                    self.made.add(place.seen.st_ino, place.leaf);
+                    self.made.add(identity(&place.seen), place.leaf);
                     return Ok(());
                 }
                 Err(Errno::EXIST) => {}
@@ -255,8 +256,8 @@ impl Writer {
                 Err(errno) => return Err(failed(errno)),
             }
             match fs::statat(&place.parent, place.leaf, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(there) if (there.st_dev, there.st_ino) == (linked.st_dev, linked.st_ino) => {
-                    self.made.add(place.seen.st_ino, place.leaf);
+                Ok(there) if identity(&there) == identity(&linked) => {
+                    self.made.add(identity(&place.seen), place.leaf);
                     return Ok(());
                 }
                 Ok(_) | Err(Errno::NOENT) => {}
@@ -303,7 +304,7 @@ impl Writer {
             }
         })?;
         if denied {
-            self.absent.add(place.seen.st_ino, place.leaf);
+            self.absent.add(identity(&place.seen), place.leaf);
             self.report.devices.add(path);
             return remove_all(place.parent.as_fd(), place.leaf)
                 .map_err(|errno| Error::system(path, "remove what was there", errno));
@@ -331,12 +332,12 @@ impl Writer {
             Err(errno) => return Err(failed(errno)),
         };
         let seen = fs::fstat(&parent).map_err(failed)?;
-        if self.made.is_cleared(seen.st_ino) {
+        if self.made.is_cleared(identity(&seen)) {
             return Ok(());
         }
         self.late
-            .touch(&self.root, seen.st_ino, split.parent, modified(&seen))?;
-        let made = self.made.has(seen.st_ino, leaf);
+            .touch(&self.root, identity(&seen), split.parent, modified(&seen))?;
+        let made = self.made.has(identity(&seen), leaf);
         if !made {
             match fs::unlinkat(&parent, leaf, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -344,12 +345,13 @@ impl Writer {
                 Err(errno) => return Err(failed(errno)),
             }
         }
-        let left = remove_lower(parent.as_fd(), leaf, &mut self.made).map_err(failed)?;
+        remove_lower(parent.as_fd(), leaf, &mut self.made).map_err(failed)?;
         if made {
             return Ok(());
         }
-        if !left {
-            return remove_directory(parent.as_fd(), leaf).map_err(failed);
+        match remove_directory(parent.as_fd(), leaf) {
+            Err(Errno::NOTEMPTY) => {}
+            other => return other.map_err(failed),
         }
         // The layer made something in it but not the directory: it is as if it had been made for that.
         let handle = match open_beside(parent.as_fd(), leaf, DIRECTORY) {
@@ -357,7 +359,7 @@ impl Writer {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
             Err(errno) => return Err(failed(errno)),
         };
-        self.made.add(seen.st_ino, leaf);
+        self.made.add(identity(&seen), leaf);
         let metadata = implied();
         let owner = self.options.owners.of(path, &metadata)?;
         self.settle_directory(path, &split, (handle, false), &metadata, owner, time(path, &metadata)?)
@@ -378,10 +380,11 @@ impl Writer {
             Err(errno) => return Err(failed(errno)),
         };
         let seen = fs::fstat(&directory).map_err(failed)?;
-        if self.made.is_cleared(seen.st_ino) {
+        if self.made.is_cleared(identity(&seen)) {
             return Ok(());
         }
-        self.late.touch(&self.root, seen.st_ino, split.whole, modified(&seen))?;
+        self.late
+            .touch(&self.root, identity(&seen), split.whole, modified(&seen))?;
         remove_content_lower(directory.as_fd(), &mut self.made).map_err(failed)
     }
 
@@ -434,7 +437,7 @@ impl Writer {
         };
         let seen = fs::fstat(&parent).map_err(|errno| Error::system(path, "look at its directory", errno))?;
         self.late
-            .touch(&self.root, seen.st_ino, split.parent, modified(&seen))?;
+            .touch(&self.root, identity(&seen), split.parent, modified(&seen))?;
         Ok(Place { parent, seen, leaf })
     }
 
@@ -453,7 +456,16 @@ impl Writer {
         let mut attempts = 0;
         while let Some(name) = names.pop() {
             let next = [&done[..], b"/", &name].concat();
-            match self.root.directory(&next) {
+            // One step from where we are, unless it is a link or leads up: then all of the way, as the kernel sees it from the root.
+            let step = match &name[..] {
+                b".." => Err(Errno::LOOP),
+                name => open_beside(handle.as_fd(), name, PLACE | OFlags::DIRECTORY),
+            };
+            let found = match step {
+                Err(Errno::LOOP | Errno::NOTDIR) => self.root.directory(&next),
+                other => other,
+            };
+            match found {
                 Ok(found) => {
                     handle = found;
                     done = next;
@@ -463,12 +475,12 @@ impl Writer {
                 Err(errno) => return Err(failed(errno)),
             }
             let seen = fs::fstat(&handle).map_err(failed)?;
-            self.late.touch(&self.root, seen.st_ino, &done, modified(&seen))?;
+            self.late.touch(&self.root, identity(&seen), &done, modified(&seen))?;
             match fs::mkdirat(&handle, &name[..], Mode::from_raw_mode(0o755)) {
                 Ok(()) => {
                     // They count, so that no entry makes thousands for nothing.
                     self.spent.entry(&self.options.budget, path)?;
-                    self.made.add(seen.st_ino, &name);
+                    self.made.add(identity(&seen), &name);
                     let new = open_beside(handle.as_fd(), &name, DIRECTORY).map_err(failed)?;
                     let metadata = implied();
                     let owner = self.options.owners.of(path, &metadata)?;
@@ -527,7 +539,7 @@ impl Writer {
         }
         self.own(path, handle.as_fd(), owner, (seen.st_uid, seen.st_gid))?;
         let wanted = metadata.mode & 0o7777;
-        let is_root = seen.st_ino == self.root_inode;
+        let is_root = identity(&seen) == self.root_identity;
         let now = if is_root && self.private {
             0o700
         } else if self.is_root {
@@ -540,7 +552,8 @@ impl Writer {
         }
         self.attribute(path, Some(handle.as_fd()), metadata, owner)?;
         let late = (now != wanted).then_some(wanted as u16);
-        self.late.set(&self.root, (seen.st_ino, new), split.whole, time, late)
+        self.late
+            .set(&self.root, (identity(&seen), new), split.whole, time, late)
     }
 
     /// Gives a file its metadata; `made_by` is the group that it was made with.
@@ -578,7 +591,7 @@ impl Writer {
     ) -> Result<()> {
         use std::os::fd::AsRawFd;
 
-        self.made.add(place.seen.st_ino, place.leaf);
+        self.made.add(identity(&place.seen), place.leaf);
         let failed = |errno| Error::system(path, "set its metadata", errno);
         let node = open_beside(place.parent.as_fd(), place.leaf, PLACE).map_err(failed)?;
         let seen = fs::fstat(&node).map_err(failed)?;
@@ -670,7 +683,7 @@ impl Writer {
         let place = self.entry(path)?;
         remove_all(place.parent.as_fd(), place.leaf)
             .map_err(|errno| Error::system(path, "remove what was there", errno))?;
-        self.absent.add(place.seen.st_ino, place.leaf);
+        self.absent.add(identity(&place.seen), place.leaf);
         self.report.devices.add(path);
         Ok(())
     }

@@ -1,0 +1,239 @@
+//! What the tests of attacks share: a root to attack, and canaries around it whose every change is seen.
+
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
+    },
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use teu_rootfs::{Metadata, Node, Options, Result, Root, Time, Writer};
+
+/// Whatever takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Runs `work`, and fails where it hangs.
+pub(crate) fn within_limit<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let worker = thread::spawn(move || sender.send(work()));
+    match receiver.recv_timeout(LIMIT) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{name}: hangs"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => match worker.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(_) => panic!("{name}: ended without a result"),
+        },
+    }
+}
+
+/// A root that is attacked, at `dest`, and all around it what must not change.
+pub(crate) struct Arena {
+    directory: TempDir,
+    before: BTreeMap<PathBuf, String>,
+}
+
+impl Arena {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path();
+        for dest in ["dest", "dest-evil", "outside/directory"] {
+            fs::create_dir_all(base.join(dest)).unwrap();
+        }
+        fs::set_permissions(base.join("dest"), fs::Permissions::from_mode(0o700)).unwrap();
+        for canary in [
+            "canary",
+            "dest-evil/canary",
+            "outside/canary",
+            "outside/directory/canary",
+        ] {
+            fs::write(base.join(canary), "sings").unwrap();
+            fs::set_permissions(base.join(canary), fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        symlink("canary", base.join("outside/link")).unwrap();
+        let before = seen(base, true);
+        Self { directory, before }
+    }
+
+    pub(crate) fn base(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn dest(&self) -> PathBuf {
+        self.base().join("dest")
+    }
+
+    pub(crate) fn root(&self) -> Root {
+        Root::open(&self.dest()).unwrap()
+    }
+
+    pub(crate) fn writer(&self) -> Writer {
+        Writer::new(&self.root(), Options::default()).unwrap()
+    }
+
+    /// A path or a link's text, with `OUT` for the directory of canaries.
+    pub(crate) fn path(&self, text: &str) -> Vec<u8> {
+        let out = self.base().join("outside");
+        text.replace("OUT", out.to_str().unwrap()).into_bytes()
+    }
+
+    /// Fails where anything outside of the root is not as it was: names, kinds, modes, owners, times of change of content and of metadata, links,
+    /// content.
+    pub(crate) fn check(&self, name: &str) {
+        assert_eq!(
+            seen(self.base(), true),
+            self.before,
+            "{name}: something changed outside"
+        );
+    }
+
+    /// What is in the root: paths, with a mark for the kind, and content. Directories that only lead to `OUT` are left out.
+    pub(crate) fn tree(&self) -> Vec<String> {
+        let base = self.dest();
+        let out = format!("{}/outside", self.base().display())[1..].to_owned();
+        let mut list = Vec::new();
+        for path in below(&base) {
+            let seen = path.symlink_metadata().unwrap();
+            let name = path
+                .strip_prefix(&base)
+                .unwrap()
+                .as_os_str()
+                .as_bytes()
+                .escape_ascii()
+                .to_string();
+            if format!("{out}/").starts_with(&format!("{name}/")) {
+                continue;
+            }
+            let kind = seen.file_type();
+            let what = if kind.is_dir() {
+                "/".to_owned()
+            } else if kind.is_symlink() {
+                format!(" -> {}", fs::read_link(&path).unwrap().display())
+            } else if kind.is_file() {
+                format!(" {}", fs::read_to_string(&path).unwrap())
+            } else if kind.is_fifo() {
+                "|".to_owned()
+            } else {
+                "?".to_owned()
+            };
+            list.push(format!("{name}{what}").replace(&out, "OUT").replace("/OUT", "OUT"));
+        }
+        list.sort();
+        list
+    }
+}
+
+/// All paths below a directory.
+pub(crate) fn below(base: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut wait = vec![base.to_owned()];
+    while let Some(directory) = wait.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.symlink_metadata().unwrap().is_dir() {
+                wait.push(path.clone());
+            }
+            all.push(path);
+        }
+    }
+    all
+}
+
+fn seen(base: &Path, skip_dest: bool) -> BTreeMap<PathBuf, String> {
+    let mut all = BTreeMap::new();
+    let mut wait = vec![base.to_owned()];
+    while let Some(path) = wait.pop() {
+        let stat = path.symlink_metadata().unwrap();
+        if skip_dest && path == base.join("dest") {
+            continue;
+        }
+        let content = if stat.is_file() {
+            fs::read(&path).unwrap()
+        } else {
+            Vec::new()
+        };
+        if stat.is_dir() {
+            wait.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        let what = format!(
+            "inode {} mode {:o} owner {}:{} links {} changed {}.{:09} {}.{:09} {:?}",
+            stat.ino(),
+            stat.mode(),
+            stat.uid(),
+            stat.gid(),
+            stat.nlink(),
+            stat.mtime(),
+            stat.mtime_nsec(),
+            stat.ctime(),
+            stat.ctime_nsec(),
+            content
+        );
+        all.insert(path, what);
+    }
+    all
+}
+
+/// Metadata that shows where it was applied.
+pub(crate) fn metadata(mode: u32) -> Metadata {
+    Metadata {
+        mode,
+        mtime: Time {
+            seconds: 1_000_000,
+            nanoseconds: 0,
+        },
+        ..Metadata::default()
+    }
+}
+
+pub(crate) fn file(writer: &mut Writer, path: &[u8], metadata: &Metadata, content: &[u8]) -> Result<()> {
+    let mut file = writer.file(path, metadata, content.len() as u64)?;
+    file.write_at(0, content)?;
+    file.finish()
+}
+
+/// What an attack does, one entry after the other; `OUT` in a path stands for the directory of canaries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Dir(&'static str),
+    /// Its content is `x`.
+    File(&'static str),
+    Link(&'static str, &'static str),
+    Hard(&'static str, &'static str),
+    Fifo(&'static str),
+    Remove(&'static str),
+    Clear(&'static str),
+    NextLayer,
+}
+
+impl Step {
+    pub(crate) fn run(self, arena: &Arena, writer: &mut Writer) -> Result<()> {
+        let at = |text| arena.path(text);
+        let mut marked = metadata(0o777);
+        marked.uid = 1234;
+        marked.gid = 1234;
+        if !matches!(self, Self::Link(..) | Self::Fifo(_)) {
+            marked.xattrs.insert(b"user.marked".to_vec(), b"yes".to_vec());
+        }
+        match self {
+            Self::Dir(path) => writer.directory(&at(path), &marked),
+            Self::File(path) => file(writer, &at(path), &marked, b"x"),
+            Self::Link(path, target) => writer.symlink(&at(path), &marked, &at(target)),
+            Self::Hard(path, target) => writer.hard_link(&at(path), &at(target)),
+            Self::Fifo(path) => writer.node(&at(path), &marked, &Node::Fifo),
+            Self::Remove(path) => writer.remove(&at(path)),
+            Self::Clear(path) => writer.clear(&at(path)),
+            Self::NextLayer => {
+                writer.next_layer();
+                Ok(())
+            }
+        }
+    }
+}
