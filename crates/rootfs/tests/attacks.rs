@@ -475,7 +475,7 @@ fn attack_15_long_names_and_paths_reach_a_limit() {
 #[test]
 fn attack_15_twenty_thousand_levels_are_made_and_removed() {
     within_limit("20,000 levels", || {
-        let arena = Arena::new();
+        let arena = Arena::for_many_files();
         let mut writer = arena.writer();
         let data = metadata(0o755);
         // Each link leads 2,000 levels down from the last.
@@ -571,7 +571,7 @@ fn attack_34_the_device_by_which_overlayfs_hides_is_never_made() {
 #[test]
 fn attack_35_whiteouts_repeated_cost_nothing() {
     within_limit("repeated whiteouts", || {
-        let arena = Arena::new();
+        let arena = Arena::for_many_files();
         let mut writer = arena.writer();
         file(&mut writer, b"d/old", &metadata(0o644), b"x").unwrap();
         writer.next_layer();

@@ -43,7 +43,19 @@ pub(crate) struct Arena {
 
 impl Arena {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::made(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory where there is such a place: some disks remove tens of thousands of files only slowly.
+    pub(crate) fn for_many_files() -> Self {
+        Self::made(
+            tempfile::tempdir_in("/dev/shm")
+                .or_else(|_| tempfile::tempdir())
+                .unwrap(),
+        )
+    }
+
+    fn made(directory: TempDir) -> Self {
         let base = directory.path();
         for dest in ["dest", "dest-evil", "outside/directory"] {
             fs::create_dir_all(base.join(dest)).unwrap();
