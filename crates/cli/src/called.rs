@@ -124,7 +124,8 @@ pub(crate) fn answer(error: &clap::Error, as_skopeo: bool) -> ExitCode {
     if let Some((name, why)) = refused {
         settings::complain(as_skopeo, &format!("{name} {why}"));
     } else if as_skopeo {
-        settings::complain(true, &in_its_words(error, name));
+        let words = in_its_words(error, name);
+        settings::complain_in(true, &words.lines().collect::<Vec<_>>());
     } else {
         let _ = error.print();
     }

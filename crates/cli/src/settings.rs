@@ -223,7 +223,7 @@ impl Settings {
             true => called::log("warning", &now(), message),
             // Where it cannot be said, that stops nothing either.
             false => {
-                let _ = io::stderr().write_all(format!("teu: warning: {}\n", plain(message)).as_bytes());
+                let _ = io::stderr().write_all(format!("teu: warning: {}\n", one_line(message)).as_bytes());
             }
         }
     }
@@ -234,22 +234,39 @@ pub(crate) fn detail(as_skopeo: bool, message: &str) {
     match as_skopeo {
         true => called::log("debug", &now(), message),
         false => {
-            let _ = io::stderr().write_all(format!("teu: {message}\n").as_bytes());
+            let _ = io::stderr().write_all(format!("teu: {}\n", one_line(message)).as_bytes());
         }
     }
 }
 
 /// Says a message of failure, also before there are settings.
 pub(crate) fn complain(as_skopeo: bool, message: &str) {
-    // What a registry or a document says may be in it, and is not to act on a terminal.
-    let shown = || message.lines().map(plain).collect::<Vec<_>>().join("\n");
+    // What a registry or a document says may be in it: it is neither to act on a terminal nor to look like lines of ours.
+    complain_in(as_skopeo, &[&one_line(message)]);
+}
+
+/// Says what is wrong with a command line, in lines that are ours.
+pub(crate) fn complain_in(as_skopeo: bool, lines: &[&str]) {
+    let shown = || lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n");
     let line = match as_skopeo {
         false => format!("teu: {}\n", shown()),
         true if io::stderr().is_terminal() => format!("FATA[0000] {}\n", shown()),
-        true => return called::log("fatal", &now(), message),
+        true => return called::log("fatal", &now(), &lines.join("\n")),
     };
     // Where even that cannot be said, the exit code is all there is.
     let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// The most characters of a message that are said: whoever wrote a part of it may have had no end.
+const LONGEST: usize = 8 << 10;
+
+/// A message as one line that ends.
+fn one_line(message: &str) -> String {
+    let shown = plain(message);
+    match shown.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}… ({} bytes more)", &shown[..end], shown.len() - end),
+        None => shown,
+    }
 }
 
 fn unreadable(error: io::Error, path: &Path) -> Error {
@@ -268,4 +285,20 @@ fn now() -> String {
     Timestamp::from_unix(seconds, 0)
         .map(|now| now.to_string())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_that_ends() {
+        assert_eq!(
+            one_line("no tag\nteu: warning: \u{1b}[2Jmind\r"),
+            "no tag\\nteu: warning: \\u{1b}[2Jmind\\r"
+        );
+        let long = "é".repeat(LONGEST);
+        assert_eq!(one_line(&long), long);
+        assert_eq!(one_line(&format!("{long}éa")), format!("{long}… (3 bytes more)"));
+    }
 }

@@ -106,6 +106,20 @@ impl Error {
         self
     }
 
+    /// The same in words that `rewrite` makes of each of its texts, the causes' too: for texts that hold what must not be shown.
+    #[must_use]
+    pub fn rewritten(mut self, rewrite: impl Fn(&str) -> String) -> Self {
+        let inner = &mut *self.0;
+        if let Some(cause) = inner.cause.take() {
+            inner.message.push_str(&causes(&*cause));
+        }
+        inner.message = rewrite(&inner.message);
+        for operation in &mut inner.context {
+            *operation = rewrite(operation);
+        }
+        self
+    }
+
     /// What a caller decides by.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
@@ -129,13 +143,22 @@ impl fmt::Display for Error {
         }
         formatter.write_str(&self.0.message)?;
         // The causes are part of the text: an error that is only printed must still say why.
-        let mut cause = self.0.cause.as_deref().map(|cause| cause as &dyn StdError);
-        while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
-            cause = error.source();
+        match &self.0.cause {
+            Some(cause) => formatter.write_str(&causes(&**cause)),
+            None => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// An error and what it came of, each behind a colon.
+fn causes(error: &(dyn StdError + 'static)) -> String {
+    let mut text = String::new();
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 impl StdError for Error {}

@@ -567,3 +567,114 @@ async fn threat_80_a_flood_of_headers_is_refused() {
         assert_eq!(error.kind(), &ErrorKind::Io, "{error}");
     }
 }
+
+/// Threat 97, from the other side: a registry, or a gateway before it, that shows what it was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_registry_was_sent_is_not_shown_where_it_comes_back() {
+    let echo = |seen: &Seen| {
+        let sent = seen.header("authorization").unwrap_or_default().to_owned();
+        let told = format!("not let in: {sent} (me:correct-horse, correct-horse, Y29ycmVjdC1ob3JzZQ==)");
+        let body = format!("{{\"errors\":[{{\"code\":\"{sent}\",\"message\":\"{told}\",\"detail\":\"{told}\"}}]}}");
+        (sent, told, body)
+    };
+    let secrets = [
+        "bWU6Y29ycmVjdC1ob3JzZQ",
+        "correct-horse",
+        "Y29ycmVjdC1ob3JzZQ",
+        "to/ken+of-ours",
+    ];
+    let credential = Credential::Basic {
+        username: "me".to_owned(),
+        password: "correct-horse".to_owned(),
+    };
+    let access = || Access {
+        credentials: Some(Arc::new(credential.clone())),
+        ..plain()
+    };
+    let heard = Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+    let with_events = || {
+        let heard = heard.clone();
+        Settings {
+            events: Arc::new(move |event| heard.lock().expect("events").push(format!("{event:?}"))),
+            ..settings()
+        }
+    };
+    for schemes in ["Basic realm=\"x\"", "Bearer realm=\"http://HOST/token\""] {
+        for case in 0..6 {
+            let server = Scripted::start(move |seen| {
+                let host = seen.header("host").expect("a host").to_owned();
+                if seen.path() == "/token" {
+                    return Reply::new(200).body(r#"{"token":"to/ken+of-ours"}"#);
+                }
+                if seen.header("authorization").is_none() {
+                    return Reply::new(401).header("WWW-Authenticate", schemes.replace("HOST", &host));
+                }
+                let (sent, told, body) = echo(seen);
+                match case {
+                    0 => Reply::new(403).body(body),
+                    1 => Reply::new(200)
+                        .header("Warning", format!("299 - \"{told}\""))
+                        .header("Docker-Content-Digest", format!("sha256:{told}"))
+                        .header("Content-Type", "application/vnd.oci.image.manifest.v1+json"),
+                    2 => Reply::new(307).header("Location", format!("gopher://{sent}/{told}")),
+                    3 => Reply::new(200).header("Content-Encoding", &told),
+                    4 => Reply::new(401).header("WWW-Authenticate", format!("Bearer {} =", sent.replace(' ', ","))),
+                    _ => Reply::new(200).body(format!("{{\"tags\":\"{told}\"}}")),
+                }
+            })
+            .await;
+            let source = repository_with(&server.host, "app", with_events(), access());
+            let error = match case {
+                0 | 5 => source.names(None).await.expect_err("refused"),
+                3 => blob(&source, b"content").await.expect_err("refused"),
+                _ => source.resolve(&Pick::Name("1".to_owned())).await.expect_err("refused"),
+            };
+            assert!(
+                server.seen().iter().any(is_secret),
+                "{schemes} {case}: nothing was sent"
+            );
+            let said = error.to_string();
+            for text in heard.lock().expect("events").drain(..).chain([said.clone()]) {
+                for secret in secrets {
+                    assert!(!text.contains(secret), "{schemes} {case}: {text}");
+                }
+            }
+            if matches!(case, 0 | 1 | 5) {
+                assert!(said.contains("[hidden]"), "{schemes} {case}: {said}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_token_server_was_sent_is_not_shown_where_it_comes_back() {
+    let identity = "an identity token/of ours";
+    let server = Scripted::start(|seen| match seen.path() {
+        "/token" => {
+            let form = String::from_utf8(seen.body.clone()).expect("a form");
+            match form.contains("echo%3Apull") || form.contains("echo:pull") {
+                true => Reply::new(400).body(format!("{{\"errors\":[{{\"code\":\"X\",\"message\":\"{form}\"}}]}}")),
+                false => Reply::new(200).body(format!("{{\"expires_in\":\"{form}\"}}")),
+            }
+        }
+        _ => {
+            let host = seen.header("host").expect("a host");
+            Reply::new(401).header("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\""))
+        }
+    })
+    .await;
+    for path in ["echo", "app"] {
+        let access = Access {
+            credentials: Some(Arc::new(Credential::IdentityToken(identity.to_owned()))),
+            ..plain()
+        };
+        let source = repository_with(&server.host, path, settings(), access);
+        let error = source
+            .resolve(&Pick::Name("1".to_owned()))
+            .await
+            .expect_err("refused")
+            .to_string();
+        assert!(error.contains("refresh_token=[hidden]"), "{path}: {error}");
+        assert!(!error.contains("identity+token"), "{path}: {error}");
+    }
+}

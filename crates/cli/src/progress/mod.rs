@@ -94,7 +94,7 @@ pub(crate) fn with_details(settings: &Settings, events: Events) -> Events {
     let as_skopeo = settings.as_skopeo;
     Arc::new(move |event| {
         if let Event::Detail { message } = &event {
-            settings::detail(as_skopeo, &output::plain(message));
+            settings::detail(as_skopeo, message);
         }
         events(event);
     })

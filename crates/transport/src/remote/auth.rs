@@ -160,7 +160,7 @@ impl Authenticator {
         let mode = self.state().mode.clone();
         match mode {
             Mode::Unknown => Ok(None),
-            Mode::Basic => match self.credential(need).await? {
+            Mode::Basic => match self.credential(http, need).await? {
                 Some(Credential::Basic { username, password }) => basic(&username, &password).map(Some),
                 Some(Credential::Bearer(token)) => bearer(&token).map(Some),
                 Some(Credential::IdentityToken(_)) => Err(Error::new(
@@ -172,7 +172,7 @@ impl Authenticator {
                 )),
                 None => Ok(None),
             },
-            Mode::Bearer(realm) => match self.credential(need).await? {
+            Mode::Bearer(realm) => match self.credential(http, need).await? {
                 Some(Credential::Bearer(token)) => bearer(&token).map(Some),
                 credential => self.token(http, &realm, need, credential.as_ref()).await.map(Some),
             },
@@ -236,7 +236,7 @@ impl Authenticator {
         ))
     }
 
-    async fn credential(&self, need: &Need) -> Result<Option<Credential>> {
+    async fn credential(&self, http: &Http, need: &Need) -> Result<Option<Credential>> {
         let Some(source) = &self.access.credentials else {
             return Ok(None);
         };
@@ -246,9 +246,13 @@ impl Authenticator {
             .entry(need.repository.clone())
             .or_default()
             .clone();
-        cell.get_or_try_init(|| source.lookup(&self.registry, need.repository.as_deref()))
-            .await
-            .cloned()
+        let found = cell
+            .get_or_try_init(|| source.lookup(&self.registry, need.repository.as_deref()))
+            .await?;
+        if let Some(credential) = found {
+            http.secrets().keep_credential(credential);
+        }
+        Ok(found.clone())
     }
 
     async fn token(
@@ -371,9 +375,12 @@ async fn fetch(http: &Http, realm: &Realm, scopes: &[String], credential: Option
         return Err(Complaint::read(answer).await.into_error(&host));
     }
     let body = answer.body(MAX_TOKEN, "token").await?;
-    json::check(&body, json::Shape::Any)?;
-    serde_json::from_slice(&body)
-        .map_err(|error| Error::new(ErrorKind::Invalid, "the token cannot be read").with_cause(error))
+    let unreadable = |cause: String| {
+        let error = Error::new(ErrorKind::Invalid, "the token cannot be read");
+        error.with_cause(super::failure::escaped(&http.secrets().hide(&cause)))
+    };
+    json::check(&body, json::Shape::Any).map_err(|error| unreadable(error.to_string()))?;
+    serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))
 }
 
 /// What a token endpoint answers. Old ones call it `token`, OAuth2 `access_token`, many say both.

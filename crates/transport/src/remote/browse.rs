@@ -1,5 +1,7 @@
 //! What is in a repository, and in a registry? Tags and the catalog, a page at a time. Referrers are the question of `referrers`.
 
+use std::sync::Arc;
+
 use reqwest::Method;
 use serde::Deserialize;
 use teu_spec::{Descriptor, Digest, Tag};
@@ -63,14 +65,17 @@ impl Repository {
             return Err(self.registry().complaint(answer).await);
         }
         let next = cursor.next(&answer)?;
+        let secrets = Arc::clone(&answer.secrets);
         let body = answer.body(MAX_PAGE, "list of tags").await?;
-        let tags: Tags = read(&body, "list of tags")?;
+        let tags: Tags = read(&body, "list of tags").map_err(|error| secrets.hide_in(error))?;
         let items = tags.tags.unwrap_or_default();
         let items = items
             .into_iter()
             .map(|tag| {
                 // What is no tag can be no tag's name anywhere: it is somebody's trick (threat 76).
-                let tag: Tag = tag.parse()?;
+                let tag: Tag = tag
+                    .parse()
+                    .map_err(|error: teu_spec::Error| secrets.hide_in(error.into()))?;
                 Ok(Named {
                     name: Some(tag.as_str().to_owned()),
                     descriptor: None,
@@ -101,11 +106,12 @@ impl Registry {
             return Err(self.complaint(answer).await);
         }
         let next = cursor.next(&answer)?;
+        let secrets = Arc::clone(&answer.secrets);
         let body = answer.body(MAX_PAGE, "list of repositories").await?;
-        let catalog: Catalog = read(&body, "list of repositories")?;
+        let catalog: Catalog = read(&body, "list of repositories").map_err(|error| secrets.hide_in(error))?;
         let items = catalog.repositories.unwrap_or_default();
         for name in &items {
-            teu_spec::Repository::check_path(name)?;
+            teu_spec::Repository::check_path(name).map_err(|error| secrets.hide_in(error.into()))?;
         }
         Ok(Page { items, next })
     }

@@ -206,9 +206,7 @@ impl Registry {
                 self.warn(&answer);
                 return Ok(answer);
             }
-            inner
-                .auth
-                .learn(&answer.url, answer.response.headers(), need, authorization.as_ref())?;
+            self.learn(&answer, need, authorization.as_ref())?;
             refused = Some((authorization, Complaint::read(answer).await));
         }
         let message = format!("{} refuses every token that it gave us", inner.name);
@@ -233,6 +231,7 @@ impl Registry {
         self.inner
             .auth
             .learn(&answer.url, answer.response.headers(), need, sent)
+            .map_err(|error| answer.secrets.hide_in(error))
     }
 
     pub(super) async fn authorization(&self, need: &Need) -> Result<Option<HeaderValue>> {
@@ -244,7 +243,8 @@ impl Registry {
         for warning in answer.response.headers().get_all("warning").iter().take(4) {
             let text = warning.to_str().ok().and_then(|text| text.strip_prefix("299 - "));
             if let Some(text) = text {
-                let message = format!("{}: {}", self.inner.name, failure::escaped(text.trim_matches('"')));
+                let text = answer.secrets.hide(text.trim_matches('"'));
+                let message = format!("{}: {}", self.inner.name, failure::escaped(&text));
                 (self.inner.settings.events)(Event::Warning { message });
             }
         }

@@ -1,14 +1,17 @@
 //! What did the registry complain of? Its answer, read with limits and made one [`Error`] that says what to do.
 //!
 //! distribution-spec, "Error Codes": `{"errors":[{"code":…,"message":…,"detail":…}]}`. What a registry says is shown with everything escaped
-//! that a terminal would obey.
+//! that a terminal would obey, and
+//! without what we sent it to be let in.
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
 use teu_spec::{Digest, json};
 use teu_store::{Error, ErrorKind};
 
-use super::http::Answer;
+use super::{http::Answer, secrets::Secrets};
 
 /// How much of an answer that is an error is read, in bytes (threat 79).
 const MAX_BODY: u64 = 64 << 10;
@@ -21,6 +24,7 @@ const MAX_SHOWN: usize = 500;
 pub(super) struct Complaint {
     status: u16,
     errors: Vec<Entry>,
+    secrets: Arc<Secrets>,
 }
 
 #[derive(Deserialize)]
@@ -43,13 +47,18 @@ impl Complaint {
     /// Reads an answer that is no success. What cannot be read leaves the status alone to speak.
     pub(super) async fn read(answer: Answer) -> Self {
         let status = answer.status().as_u16();
+        let secrets = Arc::clone(&answer.secrets);
         let errors = match answer.body(MAX_BODY, "error").await {
             Ok(body) if json::check(&body, json::Shape::Any).is_ok() => serde_json::from_slice::<Body>(&body)
                 .map(|body| body.errors)
                 .unwrap_or_default(),
             _ => Vec::new(),
         };
-        Self { status, errors }
+        Self {
+            status,
+            errors,
+            secrets,
+        }
     }
 
     /// The error, of the registry called `registry`.
@@ -117,18 +126,22 @@ impl Complaint {
         };
         for (place, error) in self.errors.iter().take(MAX_ERRORS).enumerate() {
             message.push_str(if place == 0 { ": " } else { ", " });
-            message.push_str(&escaped(&error.code));
+            message.push_str(&self.shown(&error.code));
             if let Some(text) = error.message.as_deref().filter(|text| !text.is_empty()) {
                 message.push_str(": ");
-                message.push_str(&escaped(text));
+                message.push_str(&self.shown(text));
             }
             if let Some(Value::String(detail)) = &error.detail {
                 message.push_str(" (");
-                message.push_str(&escaped(detail));
+                message.push_str(&self.shown(detail));
                 message.push(')');
             }
         }
         message
+    }
+
+    fn shown(&self, told: &str) -> String {
+        escaped(&self.secrets.hide(told))
     }
 }
 
@@ -179,6 +192,7 @@ mod tests {
             errors: serde_json::from_str::<Body>(body)
                 .map(|body| body.errors)
                 .unwrap_or_default(),
+            secrets: Arc::default(),
         }
     }
 

@@ -23,6 +23,7 @@ use url::Url;
 use super::{
     origin::{self, Origin},
     retry,
+    secrets::Secrets,
     settings::{Proxies, Settings, Timeouts, Tls},
     tls,
 };
@@ -42,6 +43,7 @@ pub(super) struct Http {
     own: OnceCell<reqwest::Client>,
     foreign: OnceCell<reqwest::Client>,
     held_until: Mutex<Option<Instant>>,
+    secrets: Arc<Secrets>,
     /// Whether a connection that does not come about is tried again.
     insists: bool,
 }
@@ -102,6 +104,8 @@ pub(super) struct Answer {
     pub(super) url: Url,
     /// Whether it came from the origin that was asked, which alone may want to know who we are.
     pub(super) is_own: bool,
+    /// What must not be shown of what it says.
+    pub(super) secrets: Arc<Secrets>,
     idle: Duration,
 }
 
@@ -134,6 +138,7 @@ impl Http {
             roots,
             shows_certificate_to: Origin::of(https),
             held_until: Mutex::new(None),
+            secrets: Arc::default(),
             insists,
             own: OnceCell::new(),
             foreign: OnceCell::new(),
@@ -156,6 +161,7 @@ impl Http {
             let mut request = Request::new(call.method.clone(), url.clone());
             *request.headers_mut() = call.headers.clone();
             if let (true, Some(authorization)) = (is_own, authorization) {
+                self.secrets.keep_authorization(authorization);
                 request.headers_mut().insert(AUTHORIZATION, authorization.clone());
             }
             if let Some(body) = &call.body {
@@ -185,7 +191,7 @@ impl Http {
                 origin::check_step(&url, &next, "redirect")?;
                 Ok(next)
             })();
-            url = next.map_err(Failure::Refused)?;
+            url = next.map_err(|error| Failure::Refused(self.secrets.hide_in(error)))?;
         }
         let message = format!("the registry's redirects are refused: more than the limit of {MAX_REDIRECTS}");
         Err(Failure::Refused(Error::new(ErrorKind::Invalid, message)))
@@ -232,6 +238,11 @@ impl Http {
         }
     }
 
+    /// What this registry was told and must not be shown.
+    pub(super) fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
+    }
+
     /// Tells that something failed and is tried again after `wait`.
     pub(super) fn announce(&self, reason: String, wait: Duration) {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -262,6 +273,7 @@ impl Http {
     ) -> std::result::Result<Answer, Failure> {
         let is_own = Origin::of(request.url()) == *home;
         if let (true, Some(authorization)) = (is_own, authorization) {
+            self.secrets.keep_authorization(authorization);
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
         self.exchange(request, is_own, None).await
@@ -300,7 +312,11 @@ impl Http {
         let query = url.query().map_or("", |_| "?…");
         let _ = (shown.set_username(""), shown.set_password(None));
         (self.settings.events)(Event::Detail {
-            message: format!("{method} {shown}{query}: {told} ({} ms)", begun.elapsed().as_millis()),
+            // A redirect may lead to a path that holds what we sent.
+            message: self.secrets.hide(&format!(
+                "{method} {shown}{query}: {told} ({} ms)",
+                begun.elapsed().as_millis()
+            )),
         });
         let response = response.map_err(|error| failure(&url, error))?;
         let idle = self.settings.timeouts.idle;
@@ -308,6 +324,7 @@ impl Http {
             response,
             url,
             is_own,
+            secrets: Arc::clone(&self.secrets),
             idle,
         })
     }
@@ -349,7 +366,7 @@ impl Answer {
         match self.response.headers().get(CONTENT_ENCODING) {
             Some(encoding) if encoding != "identity" => {
                 let message = format!("the registry encoded its answer as {encoding:?}, which nobody asked for");
-                Err(Error::new(ErrorKind::Invalid, message))
+                Err(self.secrets.hide_in(Error::new(ErrorKind::Invalid, message)))
             }
             _ => Ok(()),
         }

@@ -69,7 +69,9 @@ impl Cursor {
     /// Where the list goes on after this page, by its answer.
     pub(super) fn next(&self, answer: &Answer) -> Result<Option<String>> {
         match answer.header("link") {
-            Some(header) => self.follow(&answer.url, header),
+            Some(header) => self
+                .follow(&answer.url, header)
+                .map_err(|error| answer.secrets.hide_in(error)),
             None => Ok(None),
         }
     }

@@ -51,6 +51,7 @@ mod referrers;
 pub mod registries;
 mod registries_file;
 mod retry;
+mod secrets;
 mod settings;
 mod tls;
 mod upload;

@@ -240,7 +240,8 @@ fn stated_digest(answer: &Answer) -> Result<Option<Digest>> {
     match stated.split_once(':') {
         Some((algorithm, _)) if algorithm.parse::<Algorithm>().is_ok() => {
             stated.parse().map(Some).map_err(|error: teu_spec::DigestError| {
-                Error::new(ErrorKind::Invalid, format!("Docker-Content-Digest: {error}"))
+                let error = Error::new(ErrorKind::Invalid, format!("Docker-Content-Digest: {error}"));
+                answer.secrets.hide_in(error)
             })
         }
         _ => Ok(None),

@@ -156,9 +156,9 @@ impl Upload {
                 "the registry does not say where the upload goes: there is no Location",
             )
         })?;
-        let url = origin::join(&answer.url, told, "upload location")?;
-        origin::check_step(&answer.url, &url, "upload location")?;
-        Ok(url)
+        origin::join(&answer.url, told, "upload location")
+            .and_then(|url| origin::check_step(&answer.url, &url, "upload location").map(|()| url))
+            .map_err(|error| answer.secrets.hide_in(error))
     }
 
     async fn take(&mut self, bytes: Bytes) -> Result<()> {
