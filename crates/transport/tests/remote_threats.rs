@@ -166,6 +166,72 @@ async fn threat_61_a_realm_on_this_machine_or_link_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn threat_61_a_name_that_stands_for_a_near_address_is_refused() {
+    let settings = |server: &Scripted, led: &str| {
+        let port = server.host.rsplit_once(':').expect("a port").1.to_owned();
+        let address = |text: &str| vec![text.parse().expect("an address")];
+        let settings = Settings {
+            addresses: [("r.teu.test", "127.0.0.1"), ("led.teu.test", led)]
+                .map(|(name, known)| (name.to_owned(), address(known)))
+                .into(),
+            ..settings()
+        };
+        (port, settings)
+    };
+    for led in ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254"] {
+        for case in ["realm", "redirect", "upload"] {
+            let server = Scripted::start(move |seen| {
+                let port = seen
+                    .header("host")
+                    .and_then(|host| host.rsplit_once(':'))
+                    .expect("a port")
+                    .1;
+                let there = format!("http://led.teu.test:{port}/there");
+                match (case, seen.path()) {
+                    (_, "/there") => Reply::new(200).body("content"),
+                    ("realm", _) => Reply::new(401).header("WWW-Authenticate", format!("Bearer realm=\"{there}\"")),
+                    ("redirect", _) => Reply::new(307).header("Location", there),
+                    _ => Reply::new(202).header("Location", there),
+                }
+            })
+            .await;
+            let (port, settings) = settings(&server, led);
+            let source = repository_with(&format!("r.teu.test:{port}"), "app", settings, credentials(plain()));
+            let error = match case {
+                "upload" => push(&source, Expected::default(), &content(10), 10).await.map(|_| ()),
+                _ => blob(&source, b"content").await.map(|_| ()),
+            };
+            let error = assert_refused(error, "the registry leads to led.teu.test, which is refused");
+            assert_eq!(error.kind(), &ErrorKind::Denied, "{case}: {error}");
+            // Once, as it will be no different the next time.
+            let led: Vec<String> = server
+                .lines()
+                .into_iter()
+                .filter(|line| line.contains("/there"))
+                .collect();
+            assert_eq!(led, Vec::<String>::new(), "{case}");
+            assert_eq!(server.lines().len(), 1, "{case}: {:?}", server.lines());
+        }
+    }
+    // A registry that is on this machine, by whatever name, leads to it.
+    let server = Scripted::start(|seen| {
+        let port = seen
+            .header("host")
+            .and_then(|host| host.rsplit_once(':'))
+            .expect("a port")
+            .1;
+        match seen.path() {
+            "/there" => Reply::new(200).body("content"),
+            _ => Reply::new(307).header("Location", format!("http://led.teu.test:{port}/there")),
+        }
+    })
+    .await;
+    let (port, settings) = settings(&server, "127.0.0.1");
+    let source = repository_with(&format!("r.teu.test:{port}"), "app", settings, plain());
+    assert_eq!(blob(&source, b"content").await.expect("read"), "content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn threat_62_a_realm_over_http_is_refused() {
     let Some((config, access)) = tls::settings("threat_62") else {
         return;

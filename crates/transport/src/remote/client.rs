@@ -116,6 +116,7 @@ impl Registry {
                     access.tls.clone(),
                     client.roots.clone(),
                     &https,
+                    &access.realms,
                     insists,
                 ),
                 downloads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),

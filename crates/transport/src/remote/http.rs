@@ -11,7 +11,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use reqwest::{
-    Body, Method, NoProxy, Proxy, Request, Response, StatusCode,
+    Body, Method, Request, Response, StatusCode,
     header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION},
     redirect::Policy,
 };
@@ -22,9 +22,11 @@ use url::Url;
 
 use super::{
     origin::{self, Origin},
+    proxy,
+    resolve::{Forbidden, Resolver, Whereabouts, Whose},
     retry,
     secrets::Secrets,
-    settings::{Proxies, Settings, Timeouts, Tls},
+    settings::{Settings, Timeouts, Tls},
     tls,
 };
 
@@ -39,13 +41,27 @@ pub(super) struct Http {
     settings: Arc<Settings>,
     tls: Tls,
     roots: SharedRoots,
-    shows_certificate_to: Origin,
-    own: OnceCell<reqwest::Client>,
-    foreign: OnceCell<reqwest::Client>,
+    /// The registry's own place, where it speaks TLS.
+    registry: Origin,
+    whereabouts: Arc<Whereabouts>,
+    /// Hosts that the user chose, beside the registry's.
+    chosen: Vec<String>,
+    clients: Clients,
     held_until: Mutex<Option<Instant>>,
     secrets: Arc<Secrets>,
     /// Whether a connection that does not come about is tried again.
     insists: bool,
+}
+
+/// One client for each way to connect: they share no connections.
+#[derive(Default)]
+struct Clients {
+    /// To the registry, showing it our certificate.
+    known: OnceCell<reqwest::Client>,
+    /// To the registry's host.
+    own: OnceCell<reqwest::Client>,
+    /// To wherever the registry leads.
+    foreign: OnceCell<reqwest::Client>,
 }
 
 /// A request, before it is known where redirects lead it.
@@ -130,18 +146,29 @@ impl From<Failure> for Error {
 }
 
 impl Http {
-    /// For the registry that is at `https` where it speaks TLS: only there the client certificate is shown.
-    pub(super) fn new(settings: Arc<Settings>, tls: Tls, roots: SharedRoots, https: &Url, insists: bool) -> Self {
+    /// For the registry that is at `https` where it speaks TLS: only there the client certificate is shown. `chosen` are hosts that the
+    /// user trusts as much.
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        tls: Tls,
+        roots: SharedRoots,
+        https: &Url,
+        chosen: &[String],
+        insists: bool,
+    ) -> Self {
+        // A port does not matter to a name's addresses.
+        let bare = |host: &String| host.split(':').next().unwrap_or_default().to_owned();
         Self {
+            chosen: chosen.iter().map(bare).chain(proxy::hosts(&settings.proxies)).collect(),
             settings,
             tls,
             roots,
-            shows_certificate_to: Origin::of(https),
+            registry: Origin::of(https),
+            whereabouts: Arc::new(Whereabouts::of(https)),
+            clients: Clients::default(),
             held_until: Mutex::new(None),
             secrets: Arc::default(),
             insists,
-            own: OnceCell::new(),
-            foreign: OnceCell::new(),
         }
     }
 
@@ -330,9 +357,13 @@ impl Http {
     }
 
     async fn client(&self, url: &Url) -> Result<&reqwest::Client> {
-        // Without a certificate to show there is nothing to keep from others, and connections are shared.
-        let show = self.tls.client.is_some() && Origin::of(url) == self.shows_certificate_to;
-        let cell = if show { &self.own } else { &self.foreign };
+        let origin = Origin::of(url);
+        let show = self.tls.client.is_some() && origin == self.registry;
+        let (cell, whose) = match origin.is_at_host_of(&self.registry) {
+            true if show => (&self.clients.known, Whose::Registry),
+            true => (&self.clients.own, Whose::Registry),
+            false => (&self.clients.foreign, Whose::Anybody(self.chosen.clone())),
+        };
         cell.get_or_try_init(|| async {
             // Who takes any certificate needs none to compare it with, and to read them takes longer than most requests.
             let none = Arc::new(RootCertStore::empty());
@@ -340,7 +371,12 @@ impl Http {
                 true => &none,
                 false => self.roots.get_or_try_init(|| tls::roots(&self.settings.roots)).await?,
             };
-            build(&self.settings, tls::config(&self.tls, roots, show)?)
+            let resolver = Resolver {
+                known: self.settings.addresses.clone(),
+                registry: Arc::clone(&self.whereabouts),
+                whose,
+            };
+            build(&self.settings, tls::config(&self.tls, roots, show)?, resolver)
         })
         .await
     }
@@ -427,7 +463,7 @@ fn redirect<'a>(response: &'a Response, method: &Method) -> Option<&'a HeaderVal
     response.headers().get(LOCATION).filter(|_| follows)
 }
 
-fn build(settings: &Settings, tls: rustls::ClientConfig) -> Result<reqwest::Client> {
+fn build(settings: &Settings, tls: rustls::ClientConfig, resolver: Resolver) -> Result<reqwest::Client> {
     let Timeouts { connect, .. } = settings.timeouts;
     let invalid =
         |error: reqwest::Error| Error::new(ErrorKind::Invalid, "the HTTP client cannot be set up").with_cause(error);
@@ -439,32 +475,20 @@ fn build(settings: &Settings, tls: rustls::ClientConfig) -> Result<reqwest::Clie
         .referer(false)
         .no_proxy()
         .connect_timeout(connect)
+        .dns_resolver(Arc::new(resolver))
         .tcp_nodelay(true)
         .http2_initial_stream_window_size(4 << 20)
         .http2_initial_connection_window_size(16 << 20);
-    for proxy in proxies(&settings.proxies).map_err(invalid)? {
+    if let Some(proxy) = proxy::of(&settings.proxies)? {
         builder = builder.proxy(proxy);
     }
     builder.build().map_err(invalid)
 }
 
-fn proxies(proxies: &Proxies) -> reqwest::Result<Vec<Proxy>> {
-    // To reqwest this excepts names and no addresses.
-    if proxies.none_for.split(',').any(|host| host.trim() == "*") {
-        return Ok(Vec::new());
-    }
-    // What is on this machine is reached directly, as Go's programs do it: a proxy would reach its own machine.
-    let direct = format!("localhost,127.0.0.0/8,::1,{}", proxies.none_for);
-    let direct = || NoProxy::from_string(&direct);
-    let http = proxies.http.as_deref().map(Proxy::http);
-    let https = proxies.https.as_deref().map(Proxy::https);
-    http.into_iter()
-        .chain(https)
-        .map(|proxy| Ok(proxy?.no_proxy(direct())))
-        .collect()
-}
-
 fn failure(url: &Url, error: reqwest::Error) -> Failure {
+    if let Some(forbidden) = cause::<Forbidden>(&error) {
+        return Failure::Refused(Error::new(ErrorKind::Denied, forbidden.to_string()));
+    }
     let is_connect = error.is_connect();
     let is_tls = is_of_tls(&error);
     let error = broken(&origin::authority(url), error);
@@ -496,6 +520,13 @@ fn broken(host: &str, error: reqwest::Error) -> Error {
         message.push_str(advice);
     }
     Error::new(ErrorKind::Io, message)
+}
+
+/// The first of an error's causes that is of a type.
+fn cause<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {
+    error
+        .downcast_ref::<T>()
+        .or_else(|| error.source().and_then(cause::<T>))
 }
 
 /// Whether TLS is what came in the way.

@@ -44,12 +44,14 @@ mod http;
 mod link;
 mod mirrors;
 mod origin;
+mod proxy;
 mod pull;
 mod push;
 mod reach;
 mod referrers;
 pub mod registries;
 mod registries_file;
+mod resolve;
 mod retry;
 mod secrets;
 mod settings;
@@ -62,6 +64,5 @@ pub use rustls::pki_types;
 pub use client::{Client, Registry, Repository};
 pub use reach::{Files, Given, Reach};
 pub use settings::{
-    Access, ClientCertificate, Credential, CredentialSource, PlainHttp, Proxies, Resolver, Retry, Roots, Settings,
-    Timeouts, Tls,
+    Access, ClientCertificate, Credential, CredentialSource, PlainHttp, Proxies, Retry, Roots, Settings, Timeouts, Tls,
 };

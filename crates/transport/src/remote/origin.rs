@@ -27,6 +27,37 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// Whether it is at the host of another, be it on another port.
+    pub(super) fn is_at_host_of(&self, other: &Self) -> bool {
+        self.host == other.host
+    }
+}
+
+/// An address that means something to this machine alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Near {
+    /// This machine itself.
+    Machine,
+    /// What is on the same link: there clouds tell their machines who they are (169.254.169.254).
+    Link,
+}
+
+impl Near {
+    /// An IPv4 address in IPv6's clothes is one of IPv4.
+    pub(super) fn of(address: IpAddr) -> Option<Self> {
+        let address = match address {
+            IpAddr::V6(address) => unmapped(address),
+            address => address,
+        };
+        match address {
+            _ if address.is_loopback() || address.is_unspecified() => Some(Self::Machine),
+            IpAddr::V4(address) => address.is_link_local().then_some(Self::Link),
+            IpAddr::V6(address) => address.is_unicast_link_local().then_some(Self::Link),
+        }
+    }
+}
+
 impl std::fmt::Display for Origin {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}://{}:{}", self.scheme, self.host, self.port)
@@ -122,11 +153,8 @@ pub(super) fn authority(url: &Url) -> String {
 /// The longest URL that is accepted: presigned ones have about 2 KiB, upload locations of some registries hold state.
 const MAX_URL: usize = 16 << 10;
 
-/// A name under which public sites hang, by itself: `co.uk` is no site. Not the whole public suffix list, which is larger than the rest of
-/// this crate: the rule guards against a registry that lies, not against its neighbours.
-const SECOND_LEVEL: [&str; 12] = [
-    "co", "com", "net", "org", "gov", "edu", "ac", "or", "ne", "go", "gob", "govt",
-];
+/// Names below which each host is somebody else's, and which the public suffix list does not have as such.
+const SHARED: [&str; 4] = ["amazonaws.com", "amazonaws.com.cn", "azurecr.io", "jfrog.io"];
 
 fn same_site(one: &Url, other: &Url) -> bool {
     let (Some(Host::Domain(one)), Some(Host::Domain(other))) = (one.host(), other.host()) else {
@@ -135,23 +163,20 @@ fn same_site(one: &Url, other: &Url) -> bool {
     site(one).is_some_and(|one| site(other) == Some(one))
 }
 
-/// The part of a host's name that one owner has.
-fn site(host: &str) -> Option<String> {
-    let labels: Vec<&str> = host.trim_end_matches('.').rsplit('.').collect();
-    let [top, second, ..] = labels[..] else {
-        return None;
-    };
-    let wanted = if top.len() == 2 && SECOND_LEVEL.contains(&second) {
-        3
-    } else {
-        2
-    };
-    (labels.len() >= wanted).then(|| labels[..wanted].join("."))
+/// The part of a host's name that one owner has: what stands below a public suffix, by the list that browsers go by too. Its private part
+/// counts, of suffixes such as `github.io` below which each name is another customer's.
+fn site(host: &str) -> Option<&str> {
+    let host = host.trim_end_matches('.');
+    let is_below = |suffix: &&str| host.strip_suffix(*suffix).is_some_and(|before| before.ends_with('.'));
+    if SHARED.iter().any(is_below) {
+        return Some(host);
+    }
+    psl::domain_str(host)
 }
 
 fn is_loopback(url: &Url) -> bool {
     match address(url) {
-        Some(address) => address.is_loopback() || address.is_unspecified(),
+        Some(address) => Near::of(address) == Some(Near::Machine),
         None => url
             .host_str()
             .is_some_and(|host| host == "localhost" || host.ends_with(".localhost")),
@@ -159,21 +184,14 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 fn is_link_local(url: &Url) -> bool {
-    address(url).is_some_and(is_link_local_address)
+    address(url).and_then(Near::of) == Some(Near::Link)
 }
 
-fn is_link_local_address(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => (address.segments()[0] & 0xffc0) == 0xfe80,
-    }
-}
-
-/// The address that a URL names by itself; an IPv4 address in IPv6's clothes is one of IPv4.
+/// The address that a URL names by itself.
 fn address(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(address) => Some(IpAddr::V4(address)),
-        Host::Ipv6(address) => Some(unmapped(address)),
+        Host::Ipv6(address) => Some(IpAddr::V6(address)),
         Host::Domain(_) => None,
     }
 }
@@ -243,6 +261,53 @@ mod tests {
                 &[],
                 true,
             ),
+            ("https://r.example.co.uk/", "https://r.example.co.uk./token", &[], true),
+            ("https://mine.azurecr.io/", "https://evil.azurecr.io/token", &[], false),
+            (
+                "https://mine.azurecr.io/",
+                "https://mine.azurecr.io/oauth2/token",
+                &[],
+                true,
+            ),
+            ("https://mine.github.io/", "https://evil.github.io/token", &[], false),
+            (
+                "https://mine.github.io/",
+                "https://auth.mine.github.io/token",
+                &[],
+                true,
+            ),
+            (
+                "https://1.dkr.ecr.eu-west-1.amazonaws.com/",
+                "https://2.execute-api.eu-west-1.amazonaws.com/token",
+                &[],
+                false,
+            ),
+            (
+                "https://1.dkr.ecr.eu-west-1.amazonaws.com/",
+                "https://evil.amazonaws.com/token",
+                &[],
+                false,
+            ),
+            (
+                "https://mine.jfrog.io/",
+                "https://evil.jfrog.io/token",
+                &["evil.jfrog.io"],
+                true,
+            ),
+            ("https://github.io/", "https://evil.github.io/token", &[], false),
+            (
+                "https://r.xn--55qx5d.cn/",
+                "https://evil.xn--55qx5d.cn/token",
+                &[],
+                false,
+            ),
+            (
+                "https://registry.corp.internal/",
+                "https://sso.corp.internal/token",
+                &[],
+                true,
+            ),
+            ("https://registry.gitlab.com/", "https://gitlab.com/jwt/auth", &[], true),
             ("https://r.example/", "https://169.254.169.254/latest", &[], false),
             ("https://r.example/", "https://[fe80::1]/latest", &[], false),
             (

@@ -3,7 +3,7 @@
 //! Nothing here is read from the environment or from files: the caller has read `auth.json`, `registries.conf`, `certs.d` and the proxies'
 //! variables, and says here what they mean.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use teu_store::{BoxFuture, Events, Result, silent};
@@ -23,8 +23,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How many blobs are downloaded from one registry at a time, and how many are uploaded to it.
     pub transfers_per_registry: usize,
-    /// How names of hosts become addresses.
-    pub resolver: Resolver,
+    /// The addresses of hosts that are not looked up, by their names in lower case: what `/etc/hosts` is to the system.
+    pub addresses: HashMap<String, Vec<IpAddr>>,
     /// Is told of retries and of warnings of registries.
     pub events: Events,
 }
@@ -38,7 +38,7 @@ impl Default for Settings {
             retry: Retry::default(),
             timeouts: Timeouts::default(),
             transfers_per_registry: 16,
-            resolver: Resolver::default(),
+            addresses: HashMap::new(),
             events: silent(),
         }
     }
@@ -68,7 +68,8 @@ pub struct Proxies {
     pub http: Option<String>,
     /// For requests over TLS.
     pub https: Option<String>,
-    /// Hosts that are reached without a proxy: a list separated by commas, of names (with all below them), addresses, CIDR blocks, or `*`.
+    /// Hosts that are reached without a proxy: a list separated by commas, of names (with all below them, or only those for `.name`),
+    /// addresses, each with a port where only that is meant, CIDR blocks, or `*`.
     pub none_for: String,
 }
 
@@ -113,16 +114,6 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
         }
     }
-}
-
-/// How names of hosts become addresses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Resolver {
-    /// As the system does it; but [`Self::Own`] in a static binary, whose C library could not load the system's plug-ins.
-    #[default]
-    Automatic,
-    /// `/etc/hosts` and DNS by `/etc/resolv.conf`, without the C library.
-    Own,
 }
 
 /// What holds for one registry.
