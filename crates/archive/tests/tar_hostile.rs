@@ -408,6 +408,25 @@ fn case_46_sparse_bombs() {
 }
 
 #[test]
+fn case_46_holes_have_a_budget_of_their_own() {
+    let limits = Limits {
+        hole_bytes: 1 << 20,
+        ..Limits::default()
+    };
+    // Two files with holes, each within the budget, and what is stored does not count.
+    let half = |name: &str| {
+        let size = ((1 << 19) + 512).to_string();
+        let records = [("GNU.sparse.size", size.as_bytes()), ("GNU.sparse.map", &b"0,512"[..])];
+        Raw::new().pax(&records).file(name.as_bytes(), &[1; 512]).0
+    };
+    let two = [half("a"), half("b")].concat();
+    let whole = Raw::new().bytes(&two).end();
+    assert_eq!(read_under(&whole, limits.clone()).unwrap().len(), 2);
+    let three = Raw::new().bytes(&two).bytes(&half("c")).end();
+    assert_limit(read_under(&three, limits), "hole_bytes");
+}
+
+#[test]
 fn case_46_sparse_maps_that_lie() {
     for (size, map, stored, words) in [
         ("8", "0,4,2,4", &b"12345678"[..], "overlap or are out of order"),

@@ -45,6 +45,8 @@ pub struct Limits {
     pub index_bytes: u64,
     /// Bytes in all: of the stream, and of the files in it with the holes of sparse files counted. Default 1 TiB.
     pub total_bytes: u64,
+    /// Bytes of the holes of sparse files in all: they cost their maker nothing. Default 1 TiB.
+    pub hole_bytes: u64,
 }
 
 impl Default for Limits {
@@ -56,6 +58,7 @@ impl Default for Limits {
             entries: 10_000_000,
             index_bytes: 32 << 20,
             total_bytes: 1 << 40,
+            hole_bytes: 1 << 40,
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Reader<R> {
     pub(super) content: Content,
     entries: u64,
     total: u64,
+    /// Bytes of holes so far.
+    holes: u64,
     pub(super) state: State,
 }
 
@@ -121,6 +123,7 @@ impl<R: Read> Reader<R> {
             content: Content::default(),
             entries: 0,
             total: 0,
+            holes: 0,
             state: State::Reading,
         }
     }
@@ -346,6 +349,7 @@ impl<R: Read> Reader<R> {
         header.size = match sparse {
             Some((map, size)) => {
                 *segments = map.finish(size, stored)?;
+                self.holes = self.holes.saturating_add(size - stored);
                 size
             }
             None => {
@@ -368,6 +372,10 @@ impl<R: Read> Reader<R> {
         let end = self.data_offset.saturating_add(stored);
         if self.total.max(end) > self.limits.total_bytes {
             return Err(over_total(&self.limits));
+        }
+        if self.holes > self.limits.hole_bytes {
+            let what = "the holes of sparse files are too large";
+            return Err(Error::limit("tar", "hole_bytes", self.limits.hole_bytes, what));
         }
         Ok(())
     }

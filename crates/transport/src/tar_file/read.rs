@@ -23,6 +23,10 @@ use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 use super::{refused, refused_io, unnamed};
 use crate::files;
 
+/// The most bytes of holes in an archive's sparse files. A blob that is sparse is hashed with its zeros, for some seconds at the most: no
+/// writer of images makes such files, but whoever packs a directory of them with `tar -S` does.
+const MAX_HOLES: u64 = 16 << 30;
+
 /// A tar file that is open.
 pub(crate) struct Archive {
     path: PathBuf,
@@ -40,7 +44,11 @@ impl Archive {
     pub(crate) fn open(path: &Path, temporary: Option<&Path>) -> Result<Self> {
         let here = |error: Error| error.within(format!("reading {}", path.display()));
         let file = seekable(path, temporary).map_err(here)?;
-        let index = Index::read(&file, Limits::default()).map_err(|error| here(refused(error)))?;
+        let limits = Limits {
+            hole_bytes: MAX_HOLES,
+            ..Limits::default()
+        };
+        let index = Index::read(&file, limits).map_err(|error| here(refused(error)))?;
         let mut seen = HashSet::new();
         let names = index.members().iter().filter_map(|member| match member.header.kind {
             teu_archive::tar::EntryKind::Directory => None,
