@@ -145,3 +145,21 @@ fn a_change_under_another_name_leaves_the_index_as_it_was() {
         format!("{before}\n")
     );
 }
+
+#[test]
+fn two_images_of_one_platform_are_found_before_they_are_copied() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let mut again = image();
+    again.config["config"]["Cmd"] = json!(["/bin/true"]);
+    layout.image("one", &image());
+    layout.image("two", &again);
+    let create = ["index", "create", "oci:new:all", "oci:images:one", "oci:images:two"];
+    let error = room.teu(create).fails(1);
+    for part in ["linux/amd64", "--beside", "--set-platform"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(!room.path("new").exists(), "nothing was copied");
+    room.teu(create.iter().chain(&["--beside"])).succeeds();
+    assert_eq!(list(&room, "oci:new:all", "--progress=none").len(), 2);
+}

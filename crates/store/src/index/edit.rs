@@ -138,7 +138,7 @@ pub(super) fn check(document: &Document) -> Result<()> {
 }
 
 /// Two images for one machine are an oversight, or say that they stand beside each other.
-fn check_distinct(entries: &[Entry]) -> Result<()> {
+pub(super) fn check_distinct(entries: &[Entry]) -> Result<()> {
     for (place, entry) in entries.iter().enumerate() {
         let same = |other: &&Entry| {
             !(entry.beside || other.beside)
@@ -149,7 +149,8 @@ fn check_distinct(entries: &[Entry]) -> Result<()> {
             return Err(Error::new(
                 ErrorKind::Invalid,
                 format!(
-                    "{} and {} are both for {}; choose one, state another platform, or have them stand beside each other",
+                    "{} and {} are both for {}; choose one, say what one is really for (--set-platform), or have them stand \
+                     beside each other (--beside)",
                     other.descriptor.digest,
                     entry.descriptor.digest,
                     shown_platform(&entry.descriptor)

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use teu_spec::{Annotations, Descriptor, Document, Format, ImageConfig, Platform, annotation};
 
-use super::Member;
+use super::{Member, edit};
 use crate::{
     Error, ErrorKind, Event, Events, Result, Side, Source, SourceExt, Target,
     copy::{Copied, Options, Which, copy_descriptor, descend, follow},
@@ -59,9 +59,21 @@ impl<'a> Members<'a> {
                     format,
                     ..self.options.clone()
                 };
-                let mut entries = Vec::new();
+                let mut planned = Vec::new();
                 for member in self.members {
-                    entries.extend(self.of(member, &options).await?);
+                    planned.push((member, plan(member, &options).await?));
+                }
+                // What cannot be listed together is not copied first.
+                let all: Vec<Entry> = planned
+                    .iter()
+                    .flat_map(|(member, planned)| {
+                        planned.iter().map(|(descriptor, _)| entry(member, descriptor.clone()))
+                    })
+                    .collect();
+                edit::check_distinct(&all)?;
+                let mut entries = Vec::new();
+                for (member, planned) in planned {
+                    entries.extend(self.of(member, planned, &options).await?);
                 }
                 entries
             }
@@ -70,23 +82,11 @@ impl<'a> Members<'a> {
         Ok(entries)
     }
 
-    async fn of(&mut self, member: &Member, options: &Options) -> Result<Vec<Entry>> {
-        let source = &*member.source;
-        let listed = listed(member, options).await?;
-        if let (Some(platform), 2..) = (&member.platform, listed.len()) {
-            let message = format!(
-                "{} images cannot all be for {platform}; choose one of them",
-                listed.len()
-            );
-            return Err(Error::new(ErrorKind::Invalid, message).on(Side::Source));
-        }
+    async fn of(&mut self, member: &Member, planned: Vec<(Descriptor, Step)>, options: &Options) -> Result<Vec<Entry>> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut moved = HashMap::new();
-        for (mut descriptor, step) in listed {
+        for (mut descriptor, step) in planned {
             if step == Step::Walk {
-                describe(source, &mut descriptor)
-                    .await
-                    .map_err(|error| error.on(Side::Source))?;
                 let (from, to) = (Arc::clone(&member.source), Arc::clone(&self.target));
                 let mut options = options.clone();
                 if let (Which::One(_), true) = (&options.which, member.nested) {
@@ -101,21 +101,7 @@ impl<'a> Members<'a> {
                 descriptor.size = copied.descriptor.size;
                 self.copied.push(copied);
             }
-            // What is attested of an image is not that image.
-            let stated = if is_attestation(&descriptor) {
-                Annotations::new()
-            } else {
-                member.annotations.clone()
-            };
-            descriptor.annotations.extend(stated.clone());
-            if member.platform.is_some() {
-                descriptor.platform.clone_from(&member.platform);
-            }
-            entries.push(Entry {
-                descriptor,
-                stated: (member.platform.clone(), stated),
-                beside: member.beside,
-            });
+            entries.push(entry(member, descriptor));
         }
         for entry in &mut entries {
             if follow(&mut entry.descriptor.annotations, &moved) {
@@ -128,6 +114,44 @@ impl<'a> Members<'a> {
             }
         }
         Ok(entries)
+    }
+}
+
+/// What is listed of a member, with the machine that it is for, and whether it is copied.
+async fn plan(member: &Member, options: &Options) -> Result<Vec<(Descriptor, Step)>> {
+    let mut planned = listed(member, options).await?;
+    if let (Some(platform), 2..) = (&member.platform, planned.len()) {
+        let message = format!(
+            "{} images cannot all be for {platform}; choose one of them",
+            planned.len()
+        );
+        return Err(Error::new(ErrorKind::Invalid, message).on(Side::Source));
+    }
+    for (descriptor, step) in &mut planned {
+        if *step == Step::Walk {
+            let described = describe(&*member.source, descriptor).await;
+            described.map_err(|error| error.on(Side::Source))?;
+        }
+    }
+    Ok(planned)
+}
+
+/// How what a member is, or has become, is listed.
+fn entry(member: &Member, mut descriptor: Descriptor) -> Entry {
+    // What is attested of an image is not that image.
+    let stated = if is_attestation(&descriptor) {
+        Annotations::new()
+    } else {
+        member.annotations.clone()
+    };
+    descriptor.annotations.extend(stated.clone());
+    if member.platform.is_some() {
+        descriptor.platform.clone_from(&member.platform);
+    }
+    Entry {
+        descriptor,
+        stated: (member.platform.clone(), stated),
+        beside: member.beside,
     }
 }
 
