@@ -177,6 +177,58 @@ async fn a_mirror_that_is_away_is_passed_over_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_off_at_a_mirror_goes_on_elsewhere() {
+    for ranges in [true, false] {
+        let (fake, _) = registry().await;
+        let own = Scripted::start(move |seen| {
+            let mut seen = seen.clone();
+            if !ranges {
+                seen.headers.retain(|(name, _)| name != "range");
+            }
+            fake.answer(&seen)
+        })
+        .await;
+        let (fake, _) = registry().await;
+        // It gives the first 600 bytes of the layer, however often it is asked, and nothing of a range.
+        let mirror = Scripted::start(move |seen| match (seen.header("range"), fake.answer(seen)) {
+            (None, reply) if reply.body.len() == 1000 => reply.cut(600),
+            (Some(_), _) => Reply::new(500),
+            (_, reply) => reply,
+        })
+        .await;
+        let setup = Setup::new(&mirrored(&own.host, &mirror.host));
+        let (source, pick) = setup
+            .source(&format!("{}/app:1", own.host), Given::default())
+            .expect("a source");
+        read(&*source, &pick).await.expect("read");
+        let asked = own.seen();
+        let layer = asked.last().expect("the own place was asked");
+        assert_eq!(layer.header("range"), Some("bytes=600-999"), "{asked:?}");
+        assert_eq!(asked.len(), 1);
+        let told = setup.told();
+        let last = told.last().expect("a warning");
+        assert!(
+            last.contains(&format!(
+                "{}/app:1 breaks off, and {}/app:1 is asked for the rest",
+                mirror.host, own.host
+            )),
+            "{told:?}"
+        );
+        // What nobody has the rest of is an error that says both.
+        let away = nobody_listens();
+        let setup = Setup::new(&mirrored(&away, &mirror.host));
+        let (source, pick) = setup
+            .source(&format!("{away}/app:1"), Given::default())
+            .expect("a source");
+        let error = read(&*source, &pick).await.expect_err("it breaks off");
+        assert_eq!(error.kind(), &ErrorKind::Io, "{error}");
+        for host in [&mirror.host, &away] {
+            assert!(error.to_string().contains(host.as_str()), "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_mirror_lacks_comes_from_elsewhere() {
     let ((_, own), (has_none, mirror)) = (registry().await, registry().await);
     let setup = Setup::new(&mirrored(&own.host, &mirror.host));

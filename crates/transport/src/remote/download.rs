@@ -342,7 +342,7 @@ impl Download {
 }
 
 /// The same content without its first bytes.
-fn skip(reader: Reader, bytes: u64) -> Reader {
+pub(super) fn skip(reader: Reader, bytes: u64) -> Reader {
     let mut left = bytes;
     Box::pin(reader.filter_map(move |chunk| {
         let kept = match chunk {

@@ -1,17 +1,26 @@
 //! Which of several places has the image? [`Mirrored`] is a source that tries them in order: mirrors, and the image's own place last.
 //!
 //! A mirror that cannot be reached, or that lacks what is asked, is passed over. Where an image was found, its content is asked for first;
-//! what is missing there may be had at another place, as content is what its digest says wherever it comes from.
+//! what is missing there may be had at another place, as content is what its digest says wherever it comes from. So it goes on at another
+//! place too where one breaks off in the middle.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use bytes::Bytes;
+use futures_util::StreamExt;
 use teu_spec::{Descriptor, Digest, Pick};
 use teu_store::{
     BoxFuture, Browse, Error, ErrorKind, Event, Events, FetchOptions, Fetched, Intent, Local, Named, Origin, Page,
-    Result, Role, Source,
+    Reader, Result, Role, Source,
 };
 
-use super::client::Repository;
+use super::{client::Repository, download::skip};
 
 /// One place to try.
 pub(super) struct Site {
@@ -22,7 +31,7 @@ pub(super) struct Site {
 
 /// Several places that should have the same images.
 pub(super) struct Mirrored {
-    sites: Vec<Site>,
+    sites: Arc<[Site]>,
     /// Where the image was found.
     found: AtomicUsize,
     events: Events,
@@ -32,7 +41,7 @@ impl Mirrored {
     /// Of at least one place.
     pub(super) fn new(sites: Vec<Site>, events: Events) -> Self {
         Self {
-            sites,
+            sites: sites.into(),
             found: AtomicUsize::new(0),
             events,
         }
@@ -114,8 +123,32 @@ impl Source for Mirrored {
 
     fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
         Box::pin(async move {
-            let fetched = self.first(|site| site.fetch(role, digest, options.clone())).await?;
-            Ok(fetched.1)
+            let (number, fetched) = self.first(|site| site.fetch(role, digest, options.clone())).await?;
+            let wanted = options.range.as_ref().map(|range| range.end);
+            let relay = Relay {
+                rest: self
+                    .in_order()
+                    .map(|(other, _)| other)
+                    .filter(|other| *other != number)
+                    .collect(),
+                sites: Arc::clone(&self.sites),
+                events: Arc::clone(&self.events),
+                at: number,
+                role,
+                digest: *digest,
+                urls: options.urls,
+                next: fetched.start,
+                end: match (wanted, fetched.size) {
+                    (Some(wanted), Some(size)) => Some(wanted.min(size)),
+                    (wanted, size) => wanted.or(size),
+                },
+                reader: fetched.reader,
+            };
+            Ok(Fetched {
+                size: fetched.size,
+                start: fetched.start,
+                reader: relay.into_reader(),
+            })
         })
     }
 
@@ -155,5 +188,84 @@ impl Browse for Mirrored {
             let found = self.first(|site| site.referrers(subject, artifact_type)).await?;
             Ok(found.1)
         })
+    }
+}
+
+/// Content on its way from one place, and on from another where that breaks off. What comes is checked as a whole by who reads it.
+struct Relay {
+    sites: Arc<[Site]>,
+    events: Events,
+    /// Where it is read.
+    at: usize,
+    /// Where else it may be had.
+    rest: VecDeque<usize>,
+    role: Role,
+    digest: Digest,
+    urls: Vec<String>,
+    /// The byte that comes next.
+    next: u64,
+    /// Behind the last one, where that is known.
+    end: Option<u64>,
+    reader: Reader,
+}
+
+impl Relay {
+    fn into_reader(self) -> Reader {
+        Box::pin(futures_util::stream::unfold(Some(Box::new(self)), |relay| async move {
+            let mut relay = relay?;
+            match relay.step().await {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some(relay))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        }))
+    }
+
+    async fn step(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            match self.reader.next().await {
+                Some(Ok(bytes)) => {
+                    self.next += bytes.len() as u64;
+                    return Ok(Some(bytes));
+                }
+                None => return Ok(None),
+                Some(Err(error)) => self.go_on(error).await?,
+            }
+        }
+    }
+
+    /// Opens the rest at the next place that has it, or gives up with what `error` says and the others.
+    async fn go_on(&mut self, error: Error) -> Result<()> {
+        // All bytes came, and it broke off where its end was due.
+        if self.end == Some(self.next) {
+            self.reader = Box::pin(futures_util::stream::empty());
+            return Ok(());
+        }
+        let range = self.end.map(|end| self.next..end);
+        let mut failures = Vec::new();
+        while let Some(number) = self.rest.pop_front() {
+            let Some(site) = self.sites.get(number) else { continue };
+            let options = FetchOptions {
+                range: range.clone(),
+                urls: self.urls.clone(),
+            };
+            match site.repository.fetch(self.role, &self.digest, options).await {
+                Ok(fetched) if fetched.start <= self.next => {
+                    let before = self.sites.get(self.at).map_or("", |site| site.name.as_str());
+                    let message = format!("{before} breaks off, and {} is asked for the rest: {error}", site.name);
+                    (self.events)(Event::Warning { message });
+                    self.reader = skip(fetched.reader, self.next - fetched.start);
+                    self.at = number;
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        if failures.is_empty() {
+            return Err(error);
+        }
+        let message = format!("{error}; {}", failures.join("; "));
+        Err(Error::new(error.kind().clone(), message))
     }
 }
