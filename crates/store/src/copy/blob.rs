@@ -27,6 +27,8 @@ pub(super) struct Ends {
     /// The repository that can be mounted from, where both ends are of one registry.
     pub(super) mount_from: Option<String>,
     pub(super) trust: bool,
+    /// Whether nothing is written.
+    pub(super) rehearse: bool,
     /// Where the beginnings of blobs are kept that the target cannot keep.
     pub(super) partials: Option<Arc<dyn Partials>>,
     pub(super) events: Events,
@@ -42,6 +44,7 @@ impl Ends {
         target: Arc<dyn Target>,
         trust: bool,
         partials: Option<Arc<dyn Partials>>,
+        rehearse: bool,
         threads: Threads,
         events: Events,
     ) -> Self {
@@ -53,6 +56,7 @@ impl Ends {
             target,
             mount_from,
             trust,
+            rehearse,
             partials,
             events,
             threads,
@@ -62,6 +66,13 @@ impl Ends {
 
     /// Copies a blob as it is.
     pub(super) async fn copy(&self, blob: &Descriptor) -> Result<How> {
+        if self.rehearse {
+            return Ok(match (self.has(blob).await?, &self.mount_from) {
+                (true, _) => How::Existed,
+                (false, Some(_)) => How::Mounted,
+                (false, None) => How::Copied,
+            });
+        }
         // The registry answers a mount of what is there already as it answers any other, so that one question is enough.
         if let (Some(from), Some(mount)) = (&self.mount_from, self.target.mount()) {
             let mounted = mount.mount(from, &blob.digest).await;
@@ -84,6 +95,14 @@ impl Ends {
         Ok(How::Copied)
     }
 
+    /// Why the target is asked what it has.
+    pub(super) fn intent(&self) -> Intent {
+        match self.rehearse {
+            true => Intent::Read,
+            false => Intent::Write,
+        }
+    }
+
     /// Whether the target has a blob. What it has of another size is broken, and is written again.
     pub(super) async fn has(&self, blob: &Descriptor) -> Result<bool> {
         Ok(self.size_of(&blob.digest).await? == Some(blob.size))
@@ -94,7 +113,7 @@ impl Ends {
         let Some(readable) = self.target.readable() else {
             return Ok(None);
         };
-        let found = readable.stat(Role::Blob, digest, Intent::Write).await;
+        let found = readable.stat(Role::Blob, digest, self.intent()).await;
         let found = found.map_err(|error| error.on(Side::Destination))?;
         Ok(found.map(|found| found.size))
     }

@@ -24,6 +24,7 @@ mod choose;
 mod partial;
 mod recompress;
 mod referrers;
+mod rehearse;
 mod resume;
 mod visit;
 
@@ -38,6 +39,7 @@ use teu_spec::{Descriptor, Digest, Document, Format, LayerCompression, Pick};
 pub use choose::{Which, choose_image};
 pub(crate) use choose::{descend, selected};
 pub use recompress::{Layers, Recompress, Recompressed, follow, forget_bytes};
+pub use rehearse::Imagined;
 
 use crate::{
     Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Role, Side, Source, Takes, Target,
@@ -70,6 +72,9 @@ pub struct Options {
     pub expect: Expect,
     /// The digest that the image must have at the target, where that was asked for by one.
     pub digest: Option<Digest>,
+    /// Whether the copy is only rehearsed: nothing is written, and events tell what would be. Of a layer that would be recompressed it is
+    /// not known what it would become, so the digests of the manifests above it are told as they are.
+    pub rehearse: bool,
     /// How many blobs and manifests are copied side by side.
     pub jobs: usize,
     /// How large an image may be.
@@ -89,6 +94,7 @@ impl Default for Options {
             partials: None,
             expect: Expect::Any,
             digest: None,
+            rehearse: false,
             jobs: 6,
             limits: Limits::default(),
         }
@@ -157,6 +163,7 @@ pub async fn copy_descriptor(
         Arc::clone(&target),
         options.trust_source,
         options.partials.clone(),
+        options.rehearse,
         Threads::new(recompress.as_ref().map_or(NonZeroUsize::MIN, |how| how.threads)),
         Arc::clone(events),
     );
@@ -174,7 +181,7 @@ pub async fn copy_descriptor(
     };
     if copier.is_identity() && !matches!(options.which, Which::Several { sparse: false, .. }) {
         copier.check_digest(&root.digest)?;
-        copier.known = known(&*target, &root, names).await?;
+        copier.known = known(&*target, &root, names, copier.ends.intent()).await?;
     }
     let outcome = walk(&*source, root, &copier).await;
     if outcome.is_err() {
@@ -244,14 +251,14 @@ async fn walk(source: &dyn Source, root: Descriptor, copier: &Copier<'_>) -> Res
 }
 
 /// Asks the target, as few questions as there can be, whether all of an image is there, and under these names.
-async fn known(target: &dyn Target, root: &Descriptor, names: &[String]) -> Result<Known> {
+async fn known(target: &dyn Target, root: &Descriptor, names: &[String], intent: Intent) -> Result<Known> {
     let Some(readable) = target.readable() else {
         return Ok(Known::default());
     };
     let Named { all, any } = named(target, &root.digest, names).await?;
     let mut present = any;
     if !present && readable.is_closed() {
-        let found = readable.stat(Role::Manifest, &root.digest, Intent::Write).await;
+        let found = readable.stat(Role::Manifest, &root.digest, intent).await;
         present = found.map_err(|error| error.on(Side::Destination))?.is_some();
     }
     Ok(Known {

@@ -17,7 +17,7 @@ use super::{
     recompress,
 };
 use crate::{
-    BoxFuture, Error, ErrorKind, Event, How, Intent, Result, Role, Side, Source, SourceExt,
+    BoxFuture, Error, ErrorKind, Event, How, Result, Role, Side, Source, SourceExt,
     graph::{Arrival, Content, Node, Position, Step, Visit},
 };
 
@@ -282,7 +282,7 @@ impl Copier<'_> {
         let Some(readable) = self.ends.target.readable() else {
             return Ok(false);
         };
-        let found = readable.stat(Role::Manifest, digest, Intent::Write).await;
+        let found = readable.stat(Role::Manifest, digest, self.ends.intent()).await;
         Ok(found.map_err(|error| error.on(Side::Destination))?.is_some())
     }
 
@@ -372,8 +372,10 @@ impl Copier<'_> {
         } else {
             crate::Expect::Any
         };
-        let put = self.ends.target.put_manifest(document, &digest, names, expect).await;
-        put.map_err(|error| error.on(Side::Destination).within(format!("writing manifest {digest}")))?;
+        if !self.ends.rehearse {
+            let put = self.ends.target.put_manifest(document, &digest, names, expect).await;
+            put.map_err(|error| error.on(Side::Destination).within(format!("writing manifest {digest}")))?;
+        }
         self.tally.manifests.fetch_add(1, Ordering::Relaxed);
         done(false);
         Ok(())
@@ -399,6 +401,7 @@ impl Copier<'_> {
         };
         let (how, content) = match recompress {
             _ if left_out => (How::LeftOut, blob.into()),
+            Some(_) if self.ends.rehearse => (How::Recompressed, blob.into()),
             Some(recompress) => {
                 let diff_id = {
                     let diff_ids = self.diff_ids.lock().unwrap_or_else(PoisonError::into_inner);

@@ -37,6 +37,14 @@ struct Image {
 }
 
 impl DockerArchiveWriter {
+    /// The forms that such an archive keeps.
+    pub const TAKES: Takes = Takes {
+        indexes: false,
+        oci: false,
+        docker: true,
+        uncompressed_only: true,
+    };
+
     /// Begins an archive. `temporary` is where a blob waits whose size is not known, or that comes side by side with another; without it,
     /// beside the archive.
     ///
@@ -250,12 +258,7 @@ impl Target for DockerArchiveWriter {
     }
 
     fn takes(&self) -> Takes {
-        Takes {
-            indexes: false,
-            oci: false,
-            docker: true,
-            uncompressed_only: true,
-        }
+        Self::TAKES
     }
 
     fn readable(&self) -> Option<&dyn Source> {

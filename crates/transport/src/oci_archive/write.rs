@@ -35,6 +35,9 @@ struct Listed {
 }
 
 impl OciArchiveWriter {
+    /// The forms that such an archive keeps.
+    pub const TAKES: Takes = Takes::EVERYTHING;
+
     /// Begins an archive. `temporary` is where a blob waits whose size is not known, or that comes side by side with another; without it,
     /// beside the archive.
     ///
@@ -135,7 +138,7 @@ impl Target for OciArchiveWriter {
     }
 
     fn takes(&self) -> Takes {
-        Takes::EVERYTHING
+        Self::TAKES
     }
 
     fn readable(&self) -> Option<&dyn Source> {
