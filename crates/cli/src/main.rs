@@ -27,12 +27,15 @@ fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let as_skopeo = called::as_skopeo(arguments.first().map(OsString::as_os_str));
     let mut command = arguments::command();
+    if asks_for_help(&arguments) {
+        command = arguments::shown(command);
+    }
     if as_skopeo {
         command = called::renamed(command);
     }
     arguments = called::plain(&command, arguments);
     let parsed = command
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Teu::from_arg_matches(&matches));
     let teu = match parsed {
         Ok(teu) => teu,
@@ -41,8 +44,20 @@ fn main() -> ExitCode {
     let settings = Arc::new(Settings::read(&teu.global, as_skopeo));
     match run(teu, &settings) {
         Ok(code) => code,
-        Err(failure) => failure.report(&settings),
+        Err(failure) => {
+            let code = failure.report(&settings);
+            if let Some(hint) = places::hint(&arguments, &failure).filter(|_| !as_skopeo) {
+                settings.complain(&hint);
+            }
+            code
+        }
     }
+}
+
+/// Whether help may be what is wanted; without a doubt it is not where a verb has something to do.
+fn asks_for_help(arguments: &[OsString]) -> bool {
+    let asks = |argument: &OsString| ["help", "-h", "--help"].iter().any(|word| argument == word);
+    arguments.len() < 3 || arguments.iter().any(asks)
 }
 
 fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {

@@ -58,6 +58,20 @@ impl Places {
         Ok(self.locator.target(reference, options)?)
     }
 
+    /// As [`target`](Self::target), where nothing is written but what would be is told.
+    pub(crate) fn rehearsed(
+        &self,
+        reference: &Reference,
+        options: &ImageOptions,
+        additional_names: Vec<String>,
+    ) -> Result<(Arc<dyn Target>, Vec<String>), Failure> {
+        let options = Options {
+            additional_names,
+            ..self.options(reference, options)?
+        };
+        Ok(self.locator.rehearsed(reference, options)?)
+    }
+
     /// A place that is there, to change.
     pub(crate) fn store(
         &self,
@@ -97,6 +111,7 @@ impl Places {
             anonymous: options.no_creds,
             auth_file: options.authfile.clone(),
             certificates: options.cert_dir.clone(),
+            realms: self.settings.token_realms.clone(),
             // skopeo takes every short name for Docker's.
             short_names: !self.settings.as_skopeo,
             ..Given::default()
@@ -151,6 +166,24 @@ pub(crate) fn reference(input: &str) -> Result<Reference, Failure> {
         image.short = None;
     }
     Ok(read)
+}
+
+/// What may have been meant instead of the registry that a failure tells of: something here, whose name was given without its transport.
+pub(crate) fn hint(arguments: &[std::ffi::OsString], failure: &Failure) -> Option<String> {
+    let Failure::Store(error) = failure else { return None };
+    let error = error.to_string();
+    arguments.iter().skip(1).find_map(|argument| {
+        let input = argument.to_str()?;
+        let Ok(Reference::Registry(image)) = reference(input) else {
+            return None;
+        };
+        let short = image.short?;
+        // As a registry's repository, and not as whatever else the failure tells of.
+        let is_meant = [":", "@", " "]
+            .iter()
+            .any(|end| error.contains(&format!("/{short}{end}")));
+        is_meant.then(|| local(input)).flatten()
+    })
 }
 
 /// What to write for what is here under the name that was given, in place of a reference.

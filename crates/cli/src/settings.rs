@@ -35,6 +35,7 @@ pub(crate) struct Settings {
     override_os: Option<String>,
     override_variant: Option<String>,
     user_agent_prefix: Option<String>,
+    pub(crate) token_realms: Vec<String>,
     registries_conf: Option<PathBuf>,
     /// What was said of TLS before the verb, for images of which nothing is said behind it.
     pub(crate) tls_verify: Option<bool>,
@@ -79,6 +80,7 @@ impl Settings {
             override_os: global.override_os.clone(),
             override_variant: global.override_variant.clone(),
             user_agent_prefix: global.user_agent_prefix.clone(),
+            token_realms: global.token_realms.clone(),
             registries_conf: global
                 .registries_conf
                 .clone()

@@ -341,3 +341,43 @@ fn certificates_are_found_where_they_lie() {
     fs::write(own.join("ca.crt"), authority).expect("written");
     room.teu(["catalog", host]).succeeds();
 }
+
+/// A directory that others lock is no reason to wait, and two logins at once keep both.
+#[test]
+fn a_login_locks_nothing_but_its_own_file() {
+    let Some(registry) = Peer::start("a_login_locks_nothing_but_its_own_file", PASSWORD) else {
+        return;
+    };
+    let (room, host) = (Room::new(), registry.host.as_str());
+    let directory = fs::File::open(room.path("")).expect("a directory");
+    directory.lock().expect("locked");
+    let file = room.path("auth.json");
+    let file = file.to_str().expect("UTF-8");
+    let login = |key: &str| {
+        room.teu([
+            "login",
+            "--tls-verify=false",
+            "--authfile",
+            file,
+            "-u",
+            "user",
+            "-p",
+            "secret",
+            key,
+        ])
+        .succeeds()
+    };
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c", "d"] {
+            scope.spawn(move || login(&format!("{host}/{name}")));
+        }
+    });
+    let kept = json_of(Path::new(file));
+    assert_eq!(kept["auths"].as_object().map(serde_json::Map::len), Some(4), "{kept}");
+    let mut left: Vec<_> = fs::read_dir(room.path(""))
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    left.retain(|name| name != "auth.json");
+    assert!(left.is_empty(), "{left:?}");
+}

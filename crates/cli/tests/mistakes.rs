@@ -280,12 +280,15 @@ fn a_directory_that_cannot_be_written() {
     if std::fs::write(directory.join("probe"), "").is_ok() {
         // Root writes where it likes, but not below what is no directory of a real file system.
         let error = room.teu(["copy", "oci:one", "oci:/proc/locked/app"]).fails(1);
-        assert!(error.starts_with("teu: destination: making /proc/locked"), "{error}");
+        let is_said = error.starts_with("teu: destination: ") && error.contains(": making /proc/locked");
+        assert!(is_said, "{error}");
         return;
     }
     let error = room.teu(["copy", "oci:one", "oci:locked/app"]).fails(1);
     assert!(
-        error.starts_with("teu: destination: making locked/app") && error.contains("Permission denied"),
+        error.starts_with("teu: destination: ")
+            && error.contains(": making locked/app")
+            && error.contains("Permission denied"),
         "{error}"
     );
 }
@@ -347,4 +350,74 @@ fn files(directory: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
             found.push(path);
         }
     }
+}
+
+#[test]
+fn a_copy_of_what_is_not_there_leaves_nothing() {
+    let room = room();
+    for source in [
+        "oci:none:app",
+        "oci:one:none",
+        "dir:none",
+        "oci-archive:none.tar",
+        "docker://127.0.0.1:1/none",
+    ] {
+        for target in [
+            "oci:new:app",
+            "dir:new",
+            "oci-archive:new:app",
+            "docker-archive:new:app:1",
+        ] {
+            let copy = ["copy", "--retry-times=0", "--src-tls-verify=false", source, target];
+            let ran = room.teu(copy).ran();
+            assert!(
+                [1, 2].contains(&ran.code) && ran.stderr.contains("source: "),
+                "{source} {target}: {ran:?}"
+            );
+            assert!(!room.path("new").exists(), "{source} {target}");
+            let left = std::fs::read_dir(room.path("")).expect("a directory");
+            let left = left.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+            let left: Vec<String> = left.filter(|name| name.starts_with('.')).collect();
+            assert_eq!(left, Vec::<String>::new(), "{source} {target}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_also_here_gets_a_hint() {
+    let room = room();
+    room.file("packed", "x");
+    room.file("conf", "unqualified-search-registries = [\"127.0.0.1:1\"]");
+    let ask = |name: &str| {
+        let asked = [
+            "digest",
+            "--registries-conf=conf",
+            "--retry-times=0",
+            "--tls-verify=false",
+            name,
+        ];
+        room.teu(asked).fails(1)
+    };
+    for (name, hint) in [
+        ("one", "oci:one"),
+        ("packed", "oci-archive:packed or docker-archive:packed"),
+    ] {
+        let said = ask(name);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), 2, "{said}");
+        assert!(lines[0].contains("refused"), "{said}");
+        assert!(lines[1].starts_with("teu: ") && lines[1].ends_with(hint), "{said}");
+    }
+    assert_eq!(ask("elsewhere").lines().count(), 1);
+    // What was named in full was meant.
+    let meant = ["digest", "--retry-times=0", "--tls-verify=false", "127.0.0.1:1/one"];
+    assert_eq!(room.teu(meant).fails(1).lines().count(), 1);
+}
+
+#[test]
+fn what_is_said_is_one_line() {
+    let room = room();
+    let error = room.teu(["inspect", "oci:none\nall is well"]).fails(2);
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains("none\\nall is well"), "{error}");
 }

@@ -41,6 +41,11 @@ pub enum Event {
         /// The wait before the next attempt, in milliseconds.
         wait_ms: u64,
     },
+    /// Nothing goes on, as somebody else has what is needed, and has had it for a while.
+    Waiting {
+        /// For whom or what.
+        reason: String,
+    },
     /// A manifest is being written.
     ManifestStarted {
         /// Which, as it is written.

@@ -39,7 +39,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use teu_spec::{Pick, Reference, RegistryReference};
-use teu_store::{Error, ErrorKind, Result, Source, Store, Target};
+use teu_store::{Error, ErrorKind, Events, Result, Source, Store, Target, copy::Imagined};
 
 use crate::{
     directory::Directory,
@@ -67,6 +67,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Locator {
     reach: Reach,
+    events: Events,
 }
 
 impl Locator {
@@ -80,6 +81,7 @@ impl Locator {
     #[must_use]
     pub fn with_files(client: Client, files: Files) -> Self {
         Self {
+            events: client.events(),
             reach: Reach::new(client, files),
         }
     }
@@ -121,7 +123,10 @@ impl Locator {
             }
             Reference::Layout { path, pick } => {
                 let names = names(reference, pick)?;
-                (Arc::new(Layout::create(path, options.shared_blobs)?), names)
+                (
+                    Arc::new(Layout::prepare(path, options.shared_blobs)?.telling(self.events.clone())),
+                    names,
+                )
             }
             Reference::Directory { path } => (Arc::new(Directory::create(path)?), Vec::new()),
             Reference::OciArchive { path, pick } => {
@@ -137,6 +142,25 @@ impl Locator {
         })
     }
 
+    /// As [`target`](Self::target), for a copy that is [rehearsed](teu_store::copy::Options::rehearse): an archive, which cannot be begun
+    /// without writing, is an imagined one.
+    ///
+    /// # Errors
+    /// As of [`target`](Self::target).
+    pub fn rehearsed(&self, reference: &Reference, options: Options) -> Result<(Arc<dyn Target>, Vec<String>)> {
+        let (pick, takes) = match reference {
+            Reference::OciArchive { pick, .. } => (pick, OciArchiveWriter::TAKES),
+            Reference::DockerArchive { pick, .. } => (pick, DockerArchiveWriter::TAKES),
+            // These are made when something is first written.
+            _ => return self.target(reference, options),
+        };
+        let mut names = names(reference, pick)?;
+        if let Reference::DockerArchive { .. } = reference {
+            names.extend(options.additional_names);
+        }
+        Ok((Arc::new(Imagined(takes)), names))
+    }
+
     /// A place that is there already, to read and to change.
     ///
     /// # Errors
@@ -144,7 +168,10 @@ impl Locator {
     pub fn store(&self, reference: &Reference, options: Options) -> Result<(Arc<dyn Store>, Pick)> {
         Ok(match reference {
             Reference::Registry(image) => (Arc::new(self.repository(image, &options)?), pick(image)),
-            Reference::Layout { path, pick } => (Arc::new(Layout::open(path, options.shared_blobs)?), pick.clone()),
+            Reference::Layout { path, pick } => {
+                let layout = Layout::open(path, options.shared_blobs)?.telling(self.events.clone());
+                (Arc::new(layout), pick.clone())
+            }
             Reference::Directory { path } => (Arc::new(Directory::open(path)?), Pick::Only),
             other => {
                 let how = "changed in place; copy the image to a layout (oci:), and change that";

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use teu_spec::{Digest, MediaType, Pick};
 use teu_store::{
-    Error, ErrorKind, Intent, Role, Source, Target, gc,
+    Error, ErrorKind, Event, Intent, Role, Source, Target, gc,
     suite::Image,
     verify::{self, verify},
 };
@@ -221,4 +221,86 @@ fn litter_goes_and_what_is_not_known_stays() {
     for name in ["notes.txt", "blobs/sha256-old", ".hidden"] {
         assert!(path.join(name).exists(), "{name}");
     }
+}
+
+#[test]
+fn old_litter_goes_where_blobs_are_shared_and_what_somebody_may_write_stays() {
+    let root = tempfile::tempdir().expect("a directory");
+    let (path, shared) = (root.path().join("layout"), root.path().join("shared"));
+    Layout::create(&path, Some(shared.clone())).expect("a layout");
+    let part = format!(".teu-part-{}", Digest::of(b"part").to_string().replace(':', "-"));
+    let week = Duration::from_secs(7 * 24 * 3600);
+    for (name, age) in [
+        (".teu-1-2-3", week + Duration::from_secs(60)),
+        (".teu-1-2-4", week - Duration::from_secs(3600)),
+        (part.as_str(), week + Duration::from_secs(60)),
+        ("old", week * 2),
+    ] {
+        let file = fs::File::create(shared.join(name)).expect("a file");
+        file.set_modified(std::time::SystemTime::now() - age).expect("its time");
+    }
+    Layout::create(&path, Some(shared.clone())).expect("a layout");
+    let mut left: Vec<String> = fs::read_dir(&shared)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    left.sort();
+    assert_eq!(left, [".teu-1-2-4", "old"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_another_process_is_told() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("layout");
+    Layout::create(&path, None).expect("a layout");
+    // The index, as another writer has it, and all of the layout, as gc has it.
+    for locked in ["oci-layout", ""] {
+        let lock = fs::File::open(path.join(locked)).expect("a file");
+        lock.lock().expect("locked");
+        let (tell, told) = std::sync::mpsc::channel();
+        let layout = Layout::open(&path, None).expect("a layout");
+        let layout = layout.telling(Arc::new(move |event| {
+            // The test has ended with its first assertion.
+            let _ = tell.send(event);
+        }));
+        let put = tokio::spawn(async move {
+            image("waits", 0).put(&layout, &["x"]).await.expect("put");
+            layout.finish().await.expect("finished");
+        });
+        let told = tokio::task::spawn_blocking(move || told.recv_timeout(Duration::from_secs(60)));
+        let told = told.await.expect("no panic").expect("it is told");
+        let Event::Waiting { reason } = &told else {
+            panic!("{told:?}");
+        };
+        assert!(
+            reason.contains(&path.join(locked).display().to_string().trim_end_matches('/').to_owned()),
+            "{reason}"
+        );
+        assert!(!put.is_finished());
+        drop(lock);
+        put.await.expect("it goes on");
+    }
+    assert_eq!(names_are_whole(&path).await, ["x"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_layout_is_made_by_the_first_write() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("new/layout");
+    let layout = Layout::prepare(&path, None).expect("prepared");
+    let image = image("first", 0);
+    let found = layout.resolve(&teu_spec::Pick::Only).await.expect_err("nothing");
+    assert_eq!(found.kind(), &ErrorKind::NotFound, "{found}");
+    let found = layout.stat(Role::Manifest, &image.digest, Intent::Read).await;
+    assert_eq!(found.expect("a stat"), None);
+    assert!(!root.path().join("new").exists());
+    image.put(&layout, &["x"]).await.expect("put");
+    layout.finish().await.expect("finished");
+    assert_eq!(names_are_whole(&path).await, ["x"]);
+    // What is in its way is said before anything is read.
+    fs::write(root.path().join("file"), "").expect("written");
+    let refused = Layout::prepare(root.path().join("file"), None)
+        .map(|_| ())
+        .expect_err("a file");
+    assert_eq!(refused.kind(), &ErrorKind::Conflict, "{refused}");
 }

@@ -10,6 +10,7 @@ mod raw;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
+mod unused;
 mod verbs;
 mod verify;
 
@@ -25,6 +26,7 @@ pub(crate) use index::*;
 pub(crate) use login::{At, Login, Logout};
 pub(crate) use raw::*;
 pub(crate) use time::Time;
+pub(crate) use unused::shown;
 pub(crate) use verbs::*;
 pub(crate) use verify::Verify;
 
@@ -89,6 +91,9 @@ pub(crate) struct Global {
     /// Use this file instead of containers' registries.conf
     #[arg(long = "registries-conf", global = true, value_name = "FILE")]
     pub(crate) registries_conf: Option<PathBuf>,
+    /// Trust this host too with the password of a registry that sends us there for a token; may be given several times
+    #[arg(long = "token-realm", global = true, value_name = "HOST[:PORT]")]
+    pub(crate) token_realms: Vec<String>,
     /// As behind the verb, for images of which nothing is said there
     #[arg(
         id = "every-tls-verify", long = "tls-verify", hide = true,

@@ -17,7 +17,8 @@ Examples:
   teu copy --all oci:alpine:3.19 docker://registry.example/alpine:3.19
   teu copy --platform linux/amd64 --platform linux/arm64 docker://debian oci:debian
   teu copy --dest-compress-format zstd --dest-force-compress-format oci:app:1 oci:smaller:1
-  teu copy --dest-tls-verify=false oci:app:1 docker://localhost:5000/app:1")]
+  teu copy --dest-tls-verify=false oci:app:1 docker://localhost:5000/app:1
+  teu copy --dry-run --all docker://debian oci:debian")]
 pub(crate) struct Copy {
     /// Where the image is
     pub(crate) source: String,
@@ -56,6 +57,9 @@ pub(crate) struct Copy {
     /// Copy layers that their makers do not want distributed
     #[arg(long)]
     pub(crate) include_foreign_layers: bool,
+    /// Say what would be copied, and write nothing
+    #[arg(long, conflicts_with = "digestfile")]
+    pub(crate) dry_run: bool,
     /// Write the digest of what was copied to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) digestfile: Option<PathBuf>,

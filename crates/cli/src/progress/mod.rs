@@ -169,7 +169,7 @@ fn say_on_stdout(line: &str) {
 }
 
 fn warnings_only(event: Event) {
-    if let Event::Warning { .. } = event
+    if let Event::Warning { .. } | Event::Waiting { .. } = event
         && let Some(line) = as_text(&event)
     {
         say(&line);
@@ -209,6 +209,7 @@ fn as_text(event: &Event) -> Option<String> {
             *wait_ms as f64 / 1000.0,
             output::plain(reason)
         )),
+        Event::Waiting { reason } => Some(format!("waiting: {}", output::plain(reason))),
         Event::Warning { message } => Some(format!("warning: {}", output::plain(message))),
         _ => None,
     }
@@ -229,6 +230,7 @@ fn as_json(event: &Event) -> Option<serde_json::Value> {
         Event::BlobProgress { digest, done } => json!({"event": "blob-progress", "digest": digest, "done": done}),
         Event::BlobDone { digest, how: way } => json!({"event": "blob-done", "digest": digest, "how": how(*way)}),
         Event::Retry { reason, wait_ms } => json!({"event": "retry", "reason": reason, "wait_ms": wait_ms}),
+        Event::Waiting { reason } => json!({"event": "waiting", "reason": reason}),
         Event::ManifestStarted { descriptor } => json!({"event": "manifest-started", "digest": descriptor.digest}),
         Event::ManifestDone {
             descriptor,

@@ -9,6 +9,7 @@ use teu_store::{
     copy::{self, Layers, Recompress},
 };
 
+use super::rehearsal::Rehearsal;
 use crate::{
     arguments::{Copy, MultiArch},
     failure::Failure,
@@ -43,11 +44,17 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     options.digest = wanted_digest(&target_reference);
 
     let shown = Shown::start(&settings, arguments.quiet);
+    let rehearsal = arguments.dry_run.then(|| Rehearsal::new(shown.events()));
+    let events = rehearsal.as_ref().map_or_else(|| shown.events(), Rehearsal::events);
+    options.rehearse = arguments.dry_run;
     let places = Places::new(Arc::clone(&settings), &from, shown.events());
     let opened = places.source(&source_reference, &from);
     let (source, pick) = opened.map_err(|failure| failure.on(Side::Source))?;
     settings.check_policy(&source_reference)?;
-    let opened = places.target(&target_reference, &to, arguments.additional_tag.clone());
+    let opened = match arguments.dry_run {
+        true => places.rehearsed(&target_reference, &to, arguments.additional_tag.clone()),
+        false => places.target(&target_reference, &to, arguments.additional_tag.clone()),
+    };
     let (target, mut names) = opened.map_err(|failure| failure.on(Side::Destination))?;
     names.extend(additional_names(&target_reference, &arguments.additional_tag)?);
 
@@ -64,11 +71,15 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
         options.which = copy::Which::One(platform.clone());
     }
     let remembered = Remembered::read(&options, &settings);
-    let copied = copy::copy(source, &pick, Arc::clone(&target), &names, &options, &shown.events()).await;
-    if let Some(remembered) = remembered {
+    let copied = copy::copy(source, &pick, Arc::clone(&target), &names, &options, &events).await;
+    if let (Some(remembered), false) = (remembered, arguments.dry_run) {
         remembered.write();
     }
     let copied = copied?;
+    if let Some(rehearsal) = rehearsal {
+        shown.finish();
+        return rehearsal.report(&copied, &names, &settings);
+    }
     target.finish().await.map_err(|error| error.on(Side::Destination))?;
     if options.format.is_none() && is_unread_by_others(&copied.descriptor.media_type, &target_reference) {
         let message = "the image is in Docker's form, which skopeo, podman and umoci do not read in a layout; \

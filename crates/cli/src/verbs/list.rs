@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use teu_spec::{Descriptor, Reference};
+use teu_spec::{Descriptor, Pick, Reference};
 use teu_store::{Error, ErrorKind, Named, silent};
 
 use super::inspect::{all_names, check_count};
@@ -101,6 +101,17 @@ pub(super) async fn images(arguments: &Ls, settings: Arc<Settings>) -> Result<()
             name: None,
             descriptor: Some(source.resolve(&pick).await?),
         }),
+    }
+    if let Reference::DockerArchive { .. } = place {
+        for (place, named) in images.iter_mut().enumerate() {
+            // The archive states no digest: the manifest that it lacks is made up, for which its layers are read.
+            let pick = match &named.name {
+                Some(name) if !name.starts_with('@') => Pick::Name(name.clone()),
+                Some(name) => name[1..].parse().map_or(Pick::At(place), Pick::At),
+                None => Pick::At(place),
+            };
+            named.descriptor = Some(source.resolve(&pick).await?);
+        }
     }
     if settings.json {
         let images = images.into_iter().map(|named| Image {

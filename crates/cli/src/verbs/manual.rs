@@ -13,7 +13,12 @@ use crate::{
 
 pub(super) fn completion(arguments: &Completion) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut arguments::command(), "teu", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut arguments::shown(arguments::command()),
+        "teu",
+        &mut script,
+    );
     output::bytes(&script)
 }
 
@@ -21,7 +26,7 @@ pub(super) fn pages(arguments: &Man) -> Result<(), Failure> {
     let directory = &arguments.directory;
     let failed = |error: std::io::Error| Error::from(error).within(format!("writing to {}", directory.display()));
     fs::create_dir_all(directory).map_err(failed)?;
-    let mut command = crate::arguments::command().disable_help_subcommand(true);
+    let mut command = arguments::shown(arguments::command()).disable_help_subcommand(true);
     command.build();
     write_pages(&command, directory).map_err(failed)?;
     Ok(())

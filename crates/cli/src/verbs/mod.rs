@@ -10,6 +10,7 @@ mod list;
 mod login;
 mod look;
 mod manual;
+mod rehearsal;
 mod unpack;
 mod verify;
 

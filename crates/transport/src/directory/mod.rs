@@ -61,13 +61,14 @@ impl Directory {
         Ok(directory)
     }
 
-    /// A directory to write an image to. It is made, with all above it, where it is absent, and marked where it is empty.
+    /// A directory to write an image to. It is made, with all above it, where it is absent, and marked where it is empty, when something is
+    /// first written.
     ///
     /// # Errors
     /// `Conflict` where there is something else in it, as skopeo has it; and what keeps it from writing.
     pub fn create(root: impl Into<PathBuf>) -> Result<Self> {
         let directory = Self::at(root.into());
-        directory.0.mark()?;
+        directory.0.is_marked()?;
         Ok(directory)
     }
 

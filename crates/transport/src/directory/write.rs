@@ -60,14 +60,28 @@ impl Inner {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes sure that this is a directory of this form, or becomes one.
-    pub(super) fn mark(&self) -> Result<()> {
+    /// Makes sure that this is a directory of this form.
+    fn mark(&self) -> Result<()> {
         files::make_directory(&self.root)?;
-        let path = self.root.join(VERSION);
-        match files::read_small(&path, 4096)? {
-            Some(mark) if mark == MARK => return Ok(()),
+        match self.is_marked()? {
+            true => Ok(()),
+            false => files::replace(&self.root.join(VERSION), MARK),
+        }
+    }
+
+    /// Whether this is a directory of this form; else there is nothing, or nothing in it, so that it can become one.
+    pub(super) fn is_marked(&self) -> Result<bool> {
+        if !self.root.exists() {
+            return Ok(false);
+        }
+        if !self.root.is_dir() {
+            // It says what is in the way.
+            files::make_directory(&self.root)?;
+        }
+        match files::read_small(&self.root.join(VERSION), 4096)? {
+            Some(mark) if mark == MARK => return Ok(true),
             Some(_) => {}
-            None if self.names()?.iter().all(|name| name.starts_with(TEMPORARY)) => return files::replace(&path, MARK),
+            None if self.names()?.iter().all(|name| name.starts_with(TEMPORARY)) => return Ok(false),
             None => {}
         }
         Err(Error::new(
@@ -96,6 +110,7 @@ impl Inner {
         if let Some(lock) = &writing.lock {
             return Ok(Arc::clone(lock));
         }
+        self.mark()?;
         let failed = |error| files::failed(error, "locking", &self.root);
         let file = File::open(&self.root).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

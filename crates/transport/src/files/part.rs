@@ -192,8 +192,8 @@ fn part_path(directory: &Path, digest: &Digest) -> PathBuf {
     directory.join(format!("{PART}{}-{}", digest.algorithm(), digest.hex()))
 }
 
-/// Removes what killed writers left in `directory`, and those parts that `is_useless` says. The caller knows that nobody is writing there.
-pub(crate) fn remove_litter(directory: &Path, is_useless: impl Fn(&Path, &Digest) -> bool) {
+/// Removes those files that are not whole in `directory` of which `is_useless` says so, told the digest of what is a part.
+pub(crate) fn remove_litter(directory: &Path, is_useless: impl Fn(&Path, Option<&Digest>) -> bool) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -204,7 +204,7 @@ pub(crate) fn remove_litter(directory: &Path, is_useless: impl Fn(&Path, &Digest
             .strip_prefix(PART)
             .and_then(|digest| digest.replacen('-', ":", 1).parse().ok());
         let path = entry.path();
-        if part.is_none_or(|digest| is_useless(&path, &digest)) {
+        if is_useless(&path, part.as_ref()) {
             let _ = fs::remove_file(path);
         }
     }

@@ -2,7 +2,6 @@
 
 use std::{collections::HashSet, fs::File};
 
-use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, MediaType, annotation, json, layout};
 use teu_store::{Error, ErrorKind, Expect, Result};
 
@@ -10,7 +9,7 @@ use super::{
     Inner,
     resolve::{is_called, name},
 };
-use crate::files;
+use crate::files::{self, Share};
 
 /// A change of the index: what each of its manifests becomes, none for what goes, and what is added behind them.
 #[derive(Default)]
@@ -156,7 +155,7 @@ impl Inner {
         let Some(file) = files::open(&path)? else {
             return Err(Error::new(ErrorKind::NotFound, format!("{} is gone", path.display())));
         };
-        flock(&file, FlockOperation::LockExclusive).map_err(|error| files::failed(error.into(), "locking", &path))?;
+        files::wait_for_lock(&file, &path, Share::All, &self.events())?;
         Ok(file)
     }
 }

@@ -19,15 +19,15 @@ use std::{
     collections::HashSet,
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use teu_spec::{Algorithm, Descriptor, Digest, Pick, json, layout};
 use teu_store::{
-    BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
-    Source, blocking, octet_stream,
+    BoxFuture, Browse, Error, ErrorKind, Events, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result,
+    Role, Source, blocking, octet_stream, silent,
 };
 
 use crate::files;
@@ -42,6 +42,10 @@ struct Inner {
     /// Where blobs are: `blobs` within the root, or a directory that layouts share.
     blobs: PathBuf,
     shared: bool,
+    /// Whether there is a layout: one that is only prepared is made when something is first written.
+    made: AtomicBool,
+    /// Who is told of what is waited for.
+    events: Mutex<Events>,
     writing: Mutex<Writing>,
 }
 
@@ -67,11 +71,11 @@ impl Layout {
     /// # Errors
     /// `NotFound` where there is no layout; `Unsupported` for another version of layouts.
     pub fn open(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
-        let layout = Self::at(root.into(), shared_blobs);
+        let layout = Self::at(root.into(), shared_blobs, true);
         layout.0.check_directories()?;
         let root = &layout.0.root;
         // Some tools write no marker. What has an index is a layout nevertheless, as it is to skopeo.
-        if !layout.check_marker()? && files::open(&root.join(layout::INDEX_FILE))?.is_none() {
+        if !layout.0.check_marker()? && files::open(&root.join(layout::INDEX_FILE))?.is_none() {
             let what = if root.is_dir() {
                 format!(
                     "{} is no image layout: it has no {}",
@@ -98,28 +102,43 @@ impl Layout {
     /// # Errors
     /// As of [`open`](Self::open), and what keeps it from writing.
     pub fn create(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
-        let layout = Self::at(root.into(), shared_blobs);
-        layout.0.check_directories()?;
-        let root = &layout.0.root;
-        files::make_directory(root)?;
-        // As every writer, so that what is half-written here is known for a living one's.
-        let _lock = layout.0.share()?;
-        if !layout.check_marker()? {
-            // It is what is locked, so the first one there stays.
-            files::put_new(&root.join(layout::MARKER_FILE), layout::MARKER)?;
-        }
-        files::make_directory(&layout.0.blobs)?;
-        layout.0.begin_index()?;
+        let layout = Self::prepare(root, shared_blobs)?;
+        layout.0.make()?;
         Ok(layout)
     }
 
-    fn at(root: PathBuf, shared_blobs: Option<PathBuf>) -> Self {
+    /// The same, but a new layout is made only when something is first written to it: until then there is nothing, and what reads finds
+    /// nothing.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open), and where there is a file in its place.
+    pub fn prepare(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
+        let layout = Self::at(root.into(), shared_blobs, false);
+        layout.0.check_directories()?;
+        layout.0.check_marker()?;
+        if layout.0.root.is_file() {
+            // It says what is in the way.
+            files::make_directory(&layout.0.root)?;
+        }
+        Ok(layout)
+    }
+
+    /// The same, which tells where it must wait for another process.
+    #[must_use]
+    pub fn telling(self, events: Events) -> Self {
+        *self.0.told() = events;
+        self
+    }
+
+    fn at(root: PathBuf, shared_blobs: Option<PathBuf>, made: bool) -> Self {
         let shared = shared_blobs.is_some();
         let blobs = shared_blobs.unwrap_or_else(|| root.join(layout::BLOBS_DIRECTORY));
         Self(Arc::new(Inner {
             root,
             blobs,
             shared,
+            made: AtomicBool::new(made),
+            events: Mutex::new(silent()),
             writing: Mutex::default(),
         }))
     }
@@ -129,10 +148,12 @@ impl Layout {
     pub fn root(&self) -> &Path {
         &self.0.root
     }
+}
 
+impl Inner {
     /// Whether there is a marker, of a version that we know.
     fn check_marker(&self) -> Result<bool> {
-        let path = self.0.root.join(layout::MARKER_FILE);
+        let path = self.root.join(layout::MARKER_FILE);
         let Some(raw) = files::read_small(&path, layout::MAX_MARKER)? else {
             return Ok(false);
         };
@@ -140,9 +161,15 @@ impl Layout {
             .map_err(|error| Error::from(error).within(format!("reading {}", path.display())))?;
         Ok(true)
     }
-}
 
-impl Inner {
+    fn told(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn events(&self) -> Events {
+        Arc::clone(&self.told())
+    }
+
     fn writing(&self) -> MutexGuard<'_, Writing> {
         // No one leaves it half changed, so what a panic elsewhere left is whole.
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)

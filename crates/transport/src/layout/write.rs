@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,11 +16,11 @@ use teu_store::{
 };
 
 use super::{Inner, Layout, index::Change, resolve::describe};
-use crate::files::{self, FileIngest, Temporary};
+use crate::files::{self, FileIngest, Share, Temporary};
 
 /// What any new file is made with; the process's umask takes off what it takes off everywhere.
 const MODE: u32 = 0o666;
-/// How long a part waits.
+/// How long a part waits, and what somebody may still write to where that cannot be asked.
 const LONGEST_PART: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A blob that is smaller, in bytes, is begun anew where it was cut off.
 const SMALLEST_PART: u64 = 1 << 20;
@@ -31,10 +31,29 @@ impl Inner {
         if let Some(lock) = &self.writing().lock {
             return Ok(Arc::clone(lock));
         }
+        self.make()?;
         files::make_directory(&self.blobs)?;
         let lock = Arc::new(self.share()?);
         // Two tasks may have come here at once; one lock is enough.
         Ok(Arc::clone(self.writing().lock.get_or_insert(lock)))
+    }
+
+    /// Makes what a layout consists of, where that is not there yet.
+    pub(super) fn make(&self) -> Result<()> {
+        if self.made.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        files::make_directory(&self.root)?;
+        // As every writer, so that what is half-written here is known for a living one's.
+        let _lock = self.share()?;
+        if !self.check_marker()? {
+            // It is what is locked, so the first one there stays.
+            files::put_new(&self.root.join(layout::MARKER_FILE), layout::MARKER)?;
+        }
+        files::make_directory(&self.blobs)?;
+        self.begin_index()?;
+        self.made.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// A share of the lock, as long as the file is open.
@@ -45,16 +64,19 @@ impl Inner {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             self.remove_litter(|path, digest| self.blob(digest).exists() || files::is_older(path, LONGEST_PART));
         }
-        flock(&file, FlockOperation::LockShared).map_err(|error| failed(error.into()))?;
+        files::wait_for_lock(&file, &self.root, Share::One, &self.events())?;
         Ok(file)
     }
 
     /// Removes what killed writers left, and those parts of blobs that are of no use. The caller has the lock alone.
     pub(super) fn remove_litter(&self, is_useless: impl Fn(&Path, &Digest) -> bool) {
         files::remove_litter(&self.root, |_, _| true);
-        // Where blobs are shared, writers to other layouts may be at work.
-        if !self.shared {
-            files::remove_litter(&self.blobs, is_useless);
+        match self.shared {
+            false => files::remove_litter(&self.blobs, |path, part| {
+                part.is_none_or(|digest| is_useless(path, digest))
+            }),
+            // Writers to other layouts may be at work, but none that has written nothing for so long.
+            true => files::remove_litter(&self.blobs, |path, _| files::is_older(path, LONGEST_PART)),
         }
     }
 

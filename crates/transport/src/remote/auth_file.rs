@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -263,12 +263,7 @@ impl AuthFile {
             };
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true).mode(0o700).create(directory).map_err(failed)?;
-            // The directory is locked, as the file itself is replaced. Where a file system knows no locks the last of two writers wins.
-            let guard = File::open(directory).map_err(failed)?;
-            match guard.lock() {
-                Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(failed(error)),
-                _ => {}
-            }
+            let _guard = Guard::of(&path).map_err(failed)?;
             let content = read(&file)?;
             let mut editor = Editor::new(
                 content
@@ -281,9 +276,72 @@ impl AuthFile {
             temporary.write_all(&editor.finish()).map_err(failed)?;
             temporary.as_file().sync_all().map_err(failed)?;
             temporary.persist(&path).map_err(|error| failed(error.error))?;
-            guard.sync_all().map_err(failed)
+            File::open(directory)
+                .and_then(|directory| directory.sync_all())
+                .map_err(failed)
         })
         .await
+    }
+}
+
+/// Keeps other processes of ours from changing a file while it lives. It is the file itself that is locked: its directory may be one that
+/// others use for other things.
+struct Guard {
+    file: File,
+    path: PathBuf,
+    /// Whether it was made to be locked.
+    made: bool,
+}
+
+impl Guard {
+    /// Of the file at `path`, made empty where it is absent. Where a file system knows no locks the last of two writers wins.
+    fn of(path: &Path) -> io::Result<Self> {
+        loop {
+            let mut made = false;
+            let opened = File::open(path).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    made = true;
+                    let mut options = fs::OpenOptions::new();
+                    options.write(true).create_new(true).mode(0o600).open(path)
+                }
+                _ => Err(error),
+            });
+            let file = match opened {
+                Ok(file) => file,
+                // Another made it between the two.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.exists() => continue,
+                Err(error) => return Err(error),
+            };
+            match file.lock() {
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+                _ => {}
+            }
+            let guard = Self {
+                file,
+                path: path.to_owned(),
+                made,
+            };
+            // Who had the lock before has put another file in its place.
+            if guard.is_of_what_is_there()? {
+                return Ok(guard);
+            }
+        }
+    }
+
+    fn is_of_what_is_there(&self) -> io::Result<bool> {
+        let locked = self.file.metadata()?;
+        let there = fs::metadata(&self.path);
+        Ok(there.is_ok_and(|there| there.ino() == locked.ino() && there.dev() == locked.dev()))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It does not stay where nothing came of it.
+        let is_empty = self.file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        if self.made && is_empty && self.is_of_what_is_there().unwrap_or(false) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -57,7 +57,9 @@ impl Client {
         Registry::new(self, name, access, false)
     }
 
-    pub(super) fn events(&self) -> Events {
+    /// Who is told of what happens: [`Settings::events`].
+    #[must_use]
+    pub fn events(&self) -> Events {
         self.settings.events.clone()
     }
 }

@@ -135,7 +135,7 @@ pub(super) fn check_realm(registry: &Url, realm: &Url, allowed: &[String]) -> Re
     }
     if !same_site(registry, realm) {
         return refuse(
-            "it is refused, as that is another site; if you trust it, allow this host as a realm of the registry",
+            "it is refused, as that is another site; if you trust it with your password, allow it by --token-realm HOST",
         );
     }
     Ok(())

@@ -138,29 +138,26 @@ mod tests {
     #[test]
     fn a_registry_leads_no_nearer_than_it_is() {
         let at = |text: &str| Whereabouts::of(&Url::parse(text).expect("a URL"));
-        let cases: &[(&str, &[&str], Option<&[&str]>)] = &[
-            ("https://r.example/", &["192.0.2.1"], Some(&["192.0.2.1"])),
-            (
-                "https://r.example/",
-                &["10.0.0.1", "fd00::1"],
-                Some(&["10.0.0.1", "fd00::1"]),
-            ),
-            ("https://r.example/", &["169.254.169.254"], None),
-            ("https://r.example/", &["fe80::1"], None),
-            ("https://r.example/", &["::ffff:169.254.169.254"], None),
-            ("https://r.example/", &["127.0.0.1", "::1"], None),
-            ("https://r.example/", &["0.0.0.0"], None),
+        // Where nothing is allowed it is an error.
+        let cases: &[(&str, &[&str], &[&str])] = &[
+            ("https://r.example/", &["192.0.2.1"], &["192.0.2.1"]),
+            ("https://r.example/", &["10.0.0.1", "fd00::1"], &["10.0.0.1", "fd00::1"]),
+            ("https://r.example/", &["169.254.169.254"], &[]),
+            ("https://r.example/", &["fe80::1"], &[]),
+            ("https://r.example/", &["::ffff:169.254.169.254"], &[]),
+            ("https://r.example/", &["127.0.0.1", "::1"], &[]),
+            ("https://r.example/", &["0.0.0.0"], &[]),
             // What is left may be gone to: the others are not tried.
-            ("https://r.example/", &["fe80::1", "192.0.2.1"], Some(&["192.0.2.1"])),
-            ("http://169.254.1.1/", &["169.254.169.254"], Some(&["169.254.169.254"])),
-            ("http://169.254.1.1/", &["127.0.0.1"], None),
-            ("http://127.0.0.1:5000/", &["127.0.0.1"], Some(&["127.0.0.1"])),
-            ("http://127.0.0.1:5000/", &["169.254.169.254"], None),
-            ("https://r.example/", &[], Some(&[])),
+            ("https://r.example/", &["fe80::1", "192.0.2.1"], &["192.0.2.1"]),
+            ("http://169.254.1.1/", &["169.254.169.254"], &["169.254.169.254"]),
+            ("http://169.254.1.1/", &["127.0.0.1"], &[]),
+            ("http://127.0.0.1:5000/", &["127.0.0.1"], &["127.0.0.1"]),
+            ("http://127.0.0.1:5000/", &["169.254.169.254"], &[]),
         ];
         for (registry, found, allowed) in cases {
-            let held = held("there.example", addresses(found), &at(registry)).ok();
-            assert_eq!(held, allowed.map(addresses), "{registry} to {found:?}");
+            let held = held("there.example", addresses(found), &at(registry));
+            assert_eq!(held.is_err(), allowed.is_empty(), "{registry} to {found:?}");
+            assert_eq!(held.unwrap_or_default(), addresses(allowed), "{registry} to {found:?}");
         }
     }
 }
