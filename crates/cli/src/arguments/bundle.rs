@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::One;
 
-/// Unpack an image into a bundle that runc and crun run, or its files alone
+/// Unpack an image into a bundle, or its files alone
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What comes of it is a directory with the image's files in rootfs, with config.json for a runtime, and with
