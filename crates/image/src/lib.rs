@@ -3,6 +3,7 @@
 
 pub mod bundle;
 pub mod change;
+pub mod edit;
 pub mod entry;
 mod failure;
 pub mod glob;

@@ -75,6 +75,15 @@ pub trait Change: Send + Sync {
     fn listed(&self, image: &mut Descriptor) {
         let _ = image;
     }
+
+    /// All that was to be changed of `root` was shown, and nothing of it is put yet.
+    ///
+    /// # Errors
+    /// Why it is not to be put, such as that what was looked for is nowhere.
+    fn finish(&self, root: &Descriptor) -> Result<()> {
+        let _ = root;
+        Ok(())
+    }
 }
 
 /// How a change is done.

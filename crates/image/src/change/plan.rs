@@ -52,6 +52,7 @@ pub(super) async fn plan(
     // Layers may be worked on, each on several threads.
     let jobs = options.copy.jobs.min(2);
     let new = graph::fold(&*overlay, root, &planner, options.copy.limits, jobs).await?;
+    change.finish(root)?;
     let state = planner.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Plan {
         root: new.unwrap_or_else(|| root.clone()),

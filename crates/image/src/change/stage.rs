@@ -45,6 +45,12 @@ impl Stage {
         digest
     }
 
+    /// Where to tell what is happening.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
     /// Says something that stops nothing.
     pub fn warn(&self, message: impl Into<String>) {
         (self.events)(Event::Warning {

@@ -1,0 +1,247 @@
+//! Which layers go, and which are written anew because of what is in them?
+
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::StreamExt;
+use teu_spec::{Descriptor, Digest, LayerCompression, MediaType};
+use teu_store::{Error, ErrorKind, Expected, Intent, Result, Role, SourceExt, blocking, copy::forget_bytes};
+
+use super::{Edit, rewrite};
+use crate::{
+    Layer,
+    change::{Image, NewLayer, Stage},
+    layer::{self, Times},
+    layers,
+};
+
+/// A layer, as a person names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhichLayer {
+    /// The one at this place, counted from the lowest, which is 0.
+    At(usize),
+    /// The one with this digest, or with this DiffID.
+    Digest(Digest),
+}
+
+impl WhichLayer {
+    fn is(self, place: usize, descriptor: &Descriptor, diff_id: Option<&Digest>) -> bool {
+        match self {
+            Self::At(at) => at == place,
+            Self::Digest(digest) => descriptor.digest == digest || diff_id == Some(&digest),
+        }
+    }
+}
+
+impl FromStr for WhichLayer {
+    type Err = Error;
+
+    /// Reads a number or a digest.
+    fn from_str(text: &str) -> Result<Self> {
+        if let Ok(place) = text.parse() {
+            return Ok(Self::At(place));
+        }
+        let digest = text.parse();
+        digest.map(Self::Digest).map_err(|error| {
+            let message =
+                format!("{text:?} is neither the number of a layer, the lowest being 0, nor its digest: {error}");
+            Error::new(ErrorKind::Invalid, message)
+        })
+    }
+}
+
+impl fmt::Display for WhichLayer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(place) => place.fmt(formatter),
+            Self::Digest(digest) => digest.fmt(formatter),
+        }
+    }
+}
+
+/// Does to the layers what is asked for.
+pub(super) async fn edit(edit: &Edit, image: &mut Image, stage: &Stage) -> Result<()> {
+    remove(edit, image)?;
+    if edit.distribute {
+        distribute(image, stage).await?;
+    }
+    if !edit.remove_files.is_empty() || edit.times != Times::Keep {
+        for place in 0..image.layers().len() {
+            rewrite(edit, image, place, stage).await?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(edit: &Edit, image: &mut Image) -> Result<()> {
+    if edit.remove_layers.is_empty() {
+        return Ok(());
+    }
+    let diff_ids = image.diff_ids()?.to_vec();
+    let layers = image.layers().to_vec();
+    for place in (0..layers.len()).rev() {
+        let mut goes = false;
+        for (number, which) in edit.remove_layers.iter().enumerate() {
+            if which.is(place, &layers[place], diff_ids.get(place)) {
+                edit.done().removed.insert(number);
+                goes = true;
+            }
+        }
+        if goes {
+            image.remove_layer(place)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has non-distributable layers be like all others: their content comes here, and where else it was is not said any more.
+async fn distribute(image: &mut Image, stage: &Stage) -> Result<()> {
+    let diff_ids = image.diff_ids()?.to_vec();
+    let layers = image.layers().to_vec();
+    for (place, (old, diff_id)) in layers.into_iter().zip(diff_ids).enumerate() {
+        let media_type = match old.media_type {
+            MediaType::OciForeignLayer => MediaType::OciLayer,
+            MediaType::OciForeignLayerGzip => MediaType::OciLayerGzip,
+            MediaType::OciForeignLayerZstd => MediaType::OciLayerZstd,
+            MediaType::DockerForeignLayer => MediaType::DockerLayer,
+            MediaType::DockerForeignLayerGzip => MediaType::DockerLayerGzip,
+            // Where else another one can be had is not said either: some clients ask there first.
+            _ if !old.urls.is_empty() => old.media_type.clone(),
+            _ => continue,
+        };
+        let source = stage.source();
+        if source.stat(Role::Blob, &old.digest, Intent::Read).await?.is_none() {
+            let mut content = source.open(Role::Blob, &old).await?;
+            let mut ingest = stage.target().ingest(Expected::verified(&old)).await?;
+            while let Some(bytes) = content.next().await {
+                ingest.write(bytes?).await?;
+            }
+            ingest.commit(Some(old.digest)).await?;
+        }
+        let descriptor = Descriptor {
+            media_type,
+            urls: Vec::new(),
+            ..old
+        };
+        image.replace_layer(place, &NewLayer { descriptor, diff_id })?;
+    }
+    Ok(())
+}
+
+/// Writes a layer anew, if something in it is to be different.
+async fn rewrite(edit: &Edit, image: &mut Image, place: usize, stage: &Stage) -> Result<()> {
+    let old = image.layers()[place].clone();
+    let diff_id = image.diff_ids()?[place];
+    let known = edit.done().rewritten.get(&old.digest).cloned();
+    let new = match known {
+        Some(known) => known,
+        None => {
+            let compression = readable(&old, place)?;
+            let new = rewritten(edit, image, &old, diff_id, compression, stage).await?;
+            edit.done().rewritten.insert(old.digest, new.clone());
+            new
+        }
+    };
+    let Some(mut new) = new else { return Ok(()) };
+    // What this manifest says of it, and another may not.
+    new.descriptor.annotations = old.annotations;
+    let forgotten = forget_bytes(&mut new.descriptor.annotations);
+    if !forgotten.is_empty() {
+        stage.warn(format!(
+            "layer {} is rewritten, so what was said of its bytes is left out: {}",
+            old.digest,
+            forgotten.join(", ")
+        ));
+    }
+    image.replace_layer(place, &new)
+}
+
+/// How a layer is compressed that can be written anew.
+fn readable(layer: &Descriptor, place: usize) -> Result<LayerCompression> {
+    let refuse = |reason: String| {
+        let message = format!("layer {place} ({}) {reason}", layer.digest);
+        Err(Error::new(ErrorKind::Unsupported, message))
+    };
+    match layer.media_type.layer_compression() {
+        None => refuse(format!(
+            "is of type {:?}, and its files are not known",
+            layer.media_type.as_str()
+        )),
+        Some(_) if layer.media_type.is_foreign() => refuse(
+            "is non-distributable: its files are its maker's to change; remove it, or have it be like all others first"
+                .to_owned(),
+        ),
+        Some(compression) => Ok(compression),
+    }
+}
+
+async fn rewritten(
+    edit: &Edit,
+    image: &Image,
+    old: &Descriptor,
+    diff_id: Digest,
+    compression: LayerCompression,
+    stage: &Stage,
+) -> Result<Option<NewLayer>> {
+    let source = stage.source();
+    let layer = Layer {
+        position: 0,
+        descriptor: old.clone(),
+        diff_id,
+    };
+    let reading = layers::Options {
+        events: Arc::clone(stage.events()),
+        ..layers::Options::default()
+    };
+    let of_layer = |error: Error| error.within(format!("rewriting layer {}", old.digest));
+    let mut found = rewrite::Found::default();
+    if !edit.remove_files.is_empty() {
+        let opened = layers::open(&source, &layer, &reading);
+        let (patterns, limits) = (edit.remove_files.clone(), edit.limits.clone());
+        let looked = blocking::run(move || rewrite::look(opened, &patterns, limits)).await;
+        found = looked.map_err(of_layer)?;
+        edit.done().matched.extend(&found.matched);
+        if !found.removes && edit.times == Times::Keep {
+            return Ok(None);
+        }
+    }
+    let options = layer::Options {
+        compression,
+        algorithm: old.digest.algorithm(),
+        times: edit.times,
+        ..layer::Options::default()
+    };
+    let same = Arc::new(AtomicBool::new(false));
+    let opened = layers::open(&source, &layer, &reading);
+    let work = {
+        let (patterns, limits, times) = (edit.remove_files.clone(), edit.limits.clone(), edit.times);
+        let same = Arc::clone(&same);
+        move |writer: &mut layer::Writer<'_>| {
+            let changed = rewrite::write(opened, writer, &patterns, found, times, limits)?;
+            if !changed {
+                same.store(true, Ordering::Relaxed);
+                return Err(Error::new(ErrorKind::Cancelled, "nothing in it is different"));
+            }
+            Ok(())
+        }
+    };
+    let written = match layer::write(stage.target(), &options, work).await {
+        Ok((written, ())) => written,
+        Err(_) if same.load(Ordering::Relaxed) => return Ok(None),
+        Err(error) => return Err(of_layer(error)),
+    };
+    let mut descriptor = image.layer_of(&written);
+    if old.media_type.layer_compression() == Some(written.compression) {
+        descriptor = Ok(NewLayer {
+            descriptor: Descriptor::new(old.media_type.clone(), written.digest, written.size),
+            diff_id: written.diff_id,
+        });
+    }
+    descriptor.map(Some)
+}

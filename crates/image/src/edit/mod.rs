@@ -1,0 +1,230 @@
+//! What is to be different about an image? [`Edit`]: fields of its config, what its documents say of it, its layers and what is in them.
+//!
+//! It is done by [`change`](crate::change). What is the same already is not written anew, so an edit that says what is so changes nothing.
+//! The same edit gives the same image on every machine: no clock is asked.
+
+mod config;
+mod layers;
+mod rewrite;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use teu_archive::tar;
+use teu_spec::{Descriptor, Digest, Document, History, Timestamp};
+use teu_store::{BoxFuture, Error, ErrorKind, Result};
+
+use crate::{
+    change::{Change, Image, NewLayer, Stage},
+    glob::Pattern,
+    layer::Times,
+};
+
+pub use config::{ConfigEdit, Healthcheck, Keys, Pairs, To};
+pub use layers::WhichLayer;
+
+/// What is to be different.
+#[derive(Debug, Default)]
+pub struct Edit {
+    /// Of the config.
+    pub config: ConfigEdit,
+    /// Whether the history goes, before anything is added to it.
+    pub clear_history: bool,
+    /// Entries that the history gets, of what made no layer.
+    pub history: Vec<History>,
+    /// Labels that become annotations too, of the manifest that names the config: those whose key is this, or begins with it where it ends in
+    /// `*`.
+    pub labels_to_annotations: Vec<String>,
+    /// Annotations of the manifests of images, or of an artifact.
+    pub annotations: Pairs,
+    /// Annotations of what was named, where that is an index.
+    pub index_annotations: Pairs,
+    /// Annotations of what an index says of each image.
+    pub descriptor_annotations: Pairs,
+    /// Annotations of what each manifest says of its layers.
+    pub layer_annotations: Pairs,
+    /// The artifact type of what was named.
+    pub artifact_type: To<String>,
+    /// What that is about.
+    pub subject: To<Descriptor>,
+    /// The layers that go, as they were counted before.
+    pub remove_layers: Vec<WhichLayer>,
+    /// The files that go, out of all layers.
+    pub remove_files: Vec<Pattern>,
+    /// What becomes of times: of the files in layers, and of those that config and history state.
+    pub times: Times,
+    /// Whether non-distributable layers become like all others, and are not fetched from elsewhere any more.
+    pub distribute: bool,
+    /// What an archive may ask of its reader, where layers are rewritten.
+    pub limits: tar::Limits,
+    done: Mutex<Done>,
+}
+
+/// What was found and made so far: images share layers, and each is worked on once.
+#[derive(Debug, Default)]
+struct Done {
+    /// What became of layers; none where they stayed.
+    rewritten: HashMap<Digest, Option<NewLayer>>,
+    /// The layers to be removed that some image had.
+    removed: HashSet<usize>,
+    /// The patterns that meant a file.
+    matched: HashSet<usize>,
+    /// Whether there was any image, to whose config something could be done.
+    images: bool,
+}
+
+impl Edit {
+    fn done(&self) -> MutexGuard<'_, Done> {
+        // No one leaves it half changed.
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it says something that only an image's config or layers can say.
+    fn is_of_images(&self) -> bool {
+        !self.config.is_empty()
+            || self.clear_history
+            || !self.history.is_empty()
+            || !self.labels_to_annotations.is_empty()
+            || !self.remove_layers.is_empty()
+            || !self.remove_files.is_empty()
+            || self.times != Times::Keep
+            || self.distribute
+    }
+
+    async fn apply(&self, image: &mut Image, stage: &Stage) -> Result<()> {
+        if self.is_of_images() {
+            // An artifact is refused before anything is done.
+            image.config()?;
+            self.done().images = true;
+            layers::edit(self, image, stage).await?;
+            if self.times != Times::Keep {
+                config::set_times(image, self.times)?;
+            }
+            self.config.apply(image)?;
+            if self.clear_history {
+                image.set_config("history", None::<&str>)?;
+            }
+            for entry in &self.history {
+                image.append_history(entry)?;
+            }
+            self.promote_labels(image)?;
+        }
+        let annotations = self.annotations.changes(image.document().annotations());
+        image.edit_manifest(|document| document.annotate(&annotations))?;
+        if !self.layer_annotations.is_empty() {
+            image.edit_manifest(|document| {
+                let mut children = document.children();
+                for layer in &mut children[1..] {
+                    self.layer_annotations.apply(&mut layer.annotations);
+                }
+                document.rewrite(&children.into_iter().map(Some).collect::<Vec<_>>())
+            })?;
+        }
+        if image.is_root() {
+            image.edit_manifest(|document| self.of_root(document))?;
+        }
+        Ok(())
+    }
+
+    fn promote_labels(&self, image: &mut Image) -> Result<()> {
+        if self.labels_to_annotations.is_empty() {
+            return Ok(());
+        }
+        let wanted = |key: &String| {
+            self.labels_to_annotations
+                .iter()
+                .any(|wanted| match wanted.strip_suffix('*') {
+                    Some(beginning) => key.starts_with(beginning),
+                    None => key == wanted,
+                })
+        };
+        let labels = image.config()?.fields.config.labels.clone().unwrap_or_default();
+        let promoted = labels.into_iter().filter(|(key, _)| wanted(key));
+        let changes: BTreeMap<_, _> = promoted.map(|(key, value)| (key, Some(value))).collect();
+        image.edit_manifest(|document| document.annotate(&changes))
+    }
+
+    /// What is done to what was named, be it an image or an index.
+    fn of_root(&self, document: &Document) -> std::result::Result<Document, teu_spec::Error> {
+        let document = match &self.artifact_type {
+            To::Same => document.clone(),
+            To::Set(artifact_type) => document.with_artifact_type(Some(artifact_type))?,
+            To::Remove => document.with_artifact_type(None)?,
+        };
+        match &self.subject {
+            To::Same => Ok(document),
+            To::Set(subject) => document.with_subject(Some(subject)),
+            To::Remove => document.with_subject(None),
+        }
+    }
+}
+
+impl Change for Edit {
+    fn image<'a>(&'a self, image: &'a mut Image, stage: &'a Stage) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.apply(image, stage))
+    }
+
+    fn index(&self, index: &Document, is_root: bool) -> Result<Document> {
+        if !is_root {
+            return Ok(index.clone());
+        }
+        let annotations = self.index_annotations.changes(index.annotations());
+        Ok(self.of_root(&index.annotate(&annotations)?)?)
+    }
+
+    fn listed(&self, image: &mut Descriptor) {
+        self.descriptor_annotations.apply(&mut image.annotations);
+    }
+
+    /// Refuses what was asked for and meant nothing in any image: a layer or a file that is still there under another name would go unseen.
+    fn finish(&self, root: &Descriptor) -> Result<()> {
+        let done = self.done();
+        let not_found = |message: String| Err(Error::new(ErrorKind::NotFound, message));
+        if !done.images && self.is_of_images() {
+            return not_found(format!(
+                "{} lists no image whose config or layers could be changed",
+                root.digest
+            ));
+        }
+        for (place, which) in self.remove_layers.iter().enumerate() {
+            if !done.removed.contains(&place) {
+                return not_found(format!("there is no layer {which} in {}", root.digest));
+            }
+        }
+        for (place, pattern) in self.remove_files.iter().enumerate() {
+            if !done.matched.contains(&place) {
+                let pattern = pattern.as_str();
+                return not_found(format!("no layer of {} has a file {pattern:?}", root.digest));
+            }
+        }
+        let of_index = [&self.index_annotations, &self.descriptor_annotations];
+        if !root.media_type.is_index() && of_index.iter().any(|pairs| !pairs.is_empty()) {
+            let message = format!(
+                "{} is a single image, so there is no index that could say something of it; annotate the image itself",
+                root.digest
+            );
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        Ok(())
+    }
+}
+
+/// What a document says when something was made, as it is to be said then; none where it stays.
+fn retimed(created: Option<&str>, times: Times) -> Option<String> {
+    // What is no moment is not what this is about.
+    let created: Timestamp = created?.parse().ok()?;
+    let time = crate::layer::Time {
+        seconds: created.unix(),
+        nanoseconds: created.nanosecond(),
+    };
+    let new = times.apply(time);
+    if new == time {
+        return None;
+    }
+    Timestamp::from_unix(new.seconds, new.nanoseconds).map(|new| new.to_string())
+}
+
+#[cfg(test)]
+mod tests;
