@@ -78,7 +78,7 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether it means this path, which is [clean](clean).
+    /// Whether it means this path, which is [clean].
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         self.ends(path).last().copied().unwrap_or_default()
