@@ -37,18 +37,20 @@
 mod image;
 mod overlay;
 mod plan;
+mod preview;
 mod stage;
 
 use std::{collections::HashSet, sync::Arc};
 
 use teu_spec::{Descriptor, Digest, Document, Pick, Platform};
 use teu_store::{
-    BoxFuture, Error, ErrorKind, Event, Events, Expect, Result, Side, Source, SourceExt, Store, Target,
+    BoxFuture, Error, ErrorKind, Event, Events, Expect, Result, Side, Source, SourceExt, Store, Takes, Target,
     copy::{self, Which, choose_image, copy_descriptor},
     name_found_by,
 };
 
 pub use image::{Image, NewLayer};
+pub use preview::{Preview, Rewritten, Written, preview};
 pub use stage::Stage;
 
 use overlay::Overlay;
@@ -181,21 +183,8 @@ pub async fn into(
     events: &Events,
 ) -> Result<Changed> {
     let found = source.resolve(pick).await.map_err(|error| error.on(Side::Source))?;
-    let mut root = Descriptor::new(found.media_type.clone(), found.digest, found.size);
-    let takes_indexes = target.takes().indexes;
-    if let ([platform], false) = (options.platforms.as_slice(), takes_indexes) {
-        // One image is what a place for single images is given.
-        root = choose_image(&*source, &root, platform).await?.0;
-    }
-    if !takes_indexes
-        && let Document::Index(_) = source.document(&root).await.map_err(|error| error.on(Side::Source))?
-    {
-        let message = format!(
-            "this destination holds single images, and {} is an index; choose a platform",
-            root.digest
-        );
-        return Err(Error::new(ErrorKind::Unsupported, message).on(Side::Destination));
-    }
+    let root = Descriptor::new(found.media_type.clone(), found.digest, found.size);
+    let root = chosen(&*source, &root, options, target.takes()).await?;
     let plan = planned(&source, &target, &root, change, options, events).await?;
     let mut copy = options.copy.clone();
     copy.which = Which::All;
@@ -222,6 +211,27 @@ pub async fn into(
     })
 }
 
+/// What of an image goes to a place that takes these: one image is what a place for single images is given.
+async fn chosen(source: &dyn Source, root: &Descriptor, options: &Options, takes: Takes) -> Result<Descriptor> {
+    if takes.indexes {
+        return Ok(root.clone());
+    }
+    let root = match options.platforms.as_slice() {
+        [platform] => choose_image(source, root, platform).await?.0,
+        _ => root.clone(),
+    };
+    match source.document(&root).await.map_err(|error| error.on(Side::Source))? {
+        Document::Manifest(_) => Ok(root),
+        Document::Index(_) => {
+            let message = format!(
+                "this destination holds single images, and {} is an index; choose a platform",
+                root.digest
+            );
+            Err(Error::new(ErrorKind::Unsupported, message).on(Side::Destination))
+        }
+    }
+}
+
 /// What the image is to become, with all that is new of it staged.
 async fn planned(
     source: &Arc<dyn Source>,
@@ -234,7 +244,7 @@ async fn planned(
     let fresh = match (target.readable(), &options.scratch) {
         (Some(_), _) => overlay::Fresh::Target(Arc::clone(target)),
         (None, Some(scratch)) => overlay::Fresh::Scratch(Arc::clone(scratch)),
-        (None, None) => overlay::Fresh::Nowhere,
+        (None, None) => overlay::Fresh::Refused,
     };
     let overlay = Arc::new(Overlay::new(Arc::clone(source), fresh, target.takes()));
     plan(overlay, root, change, options, events).await

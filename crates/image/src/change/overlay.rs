@@ -11,8 +11,10 @@ use futures_util::{FutureExt, StreamExt, future, stream};
 use teu_spec::{Descriptor, Digest, MediaType, Pick};
 use teu_store::{
     BoxFuture, Browse, Committed, Error, ErrorKind, Expected, FetchOptions, Fetched, Ingest, Intent, Local, Origin,
-    Result, Role, Side, Source, Store, Takes, Target,
+    Result, Role, Side, Source, Store, Takes, Target, octet_stream,
 };
+
+use super::preview::Hashed;
 
 /// Where new blobs are.
 pub(super) enum Fresh {
@@ -20,8 +22,10 @@ pub(super) enum Fresh {
     Target(Arc<dyn Target>),
     /// In a place that is thrown away.
     Scratch(Arc<dyn Store>),
-    /// Nowhere: there can be none.
+    /// Nowhere: they are hashed, and thrown away.
     Nowhere,
+    /// There can be none.
+    Refused,
 }
 
 /// A source with what is new over it.
@@ -65,7 +69,8 @@ impl Overlay {
         let ingest = match &self.fresh {
             Fresh::Target(target) => target.ingest(expected).await,
             Fresh::Scratch(store) => store.ingest(expected).await,
-            Fresh::Nowhere => Err(Error::new(
+            Fresh::Nowhere => Ok(Box::new(Hashed::new(expected)) as Box<dyn Ingest>),
+            Fresh::Refused => Err(Error::new(
                 ErrorKind::Unsupported,
                 "new layers cannot go straight into what cannot be read again, and there is no temporary place for them",
             )),
@@ -94,7 +99,7 @@ impl Overlay {
         match &self.fresh {
             Fresh::Target(target) => target.readable(),
             Fresh::Scratch(store) => Some(store.as_source()),
-            Fresh::Nowhere => None,
+            Fresh::Nowhere | Fresh::Refused => None,
         }
     }
 }
@@ -109,21 +114,19 @@ impl Source for Overlay {
             let found = Descriptor::new(media_type, *digest, content.len() as u64);
             return future::ready(Ok(Some(found))).boxed();
         }
-        match self.ingested(digest) {
-            Some(fresh) if role == Role::Blob => fresh.stat(role, digest, intent),
+        let ingested = self.state().ingested.get(digest).copied();
+        match ingested {
+            Some(size) if role == Role::Blob => {
+                let found = Descriptor::new(octet_stream(), *digest, size);
+                future::ready(Ok(Some(found))).boxed()
+            }
             _ => self.source.stat(role, digest, intent),
         }
     }
 
     fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
         if let Some((_, content)) = self.kept(digest) {
-            let fetched = Fetched {
-                size: Some(content.len() as u64),
-                // Whoever asks for a range of what is small is given all of it.
-                start: 0,
-                reader: stream::iter((!content.is_empty()).then_some(Ok(content))).boxed(),
-            };
-            return future::ready(Ok(fetched)).boxed();
+            return future::ready(Ok(fetched(content))).boxed();
         }
         match self.ingested(digest) {
             Some(fresh) if role == Role::Blob => fresh.fetch(role, digest, options),
@@ -145,6 +148,15 @@ impl Source for Overlay {
 
     fn origin(&self) -> Option<Origin> {
         self.source.origin()
+    }
+}
+
+/// All of what is small: whoever asks for a range of it is given more.
+pub(super) fn fetched(content: Bytes) -> Fetched {
+    Fetched {
+        size: Some(content.len() as u64),
+        start: 0,
+        reader: stream::iter((!content.is_empty()).then_some(Ok(content))).boxed(),
     }
 }
 

@@ -258,3 +258,48 @@ async fn of_two_changes_at_once_neither_is_lost() {
         (done.descriptor, 2)
     );
 }
+
+#[tokio::test]
+async fn a_preview_shows_what_would_be_written_and_writes_nothing() {
+    let store = Memory::new();
+    let (amd, arm) = (image(&store, "amd64").await, image(&store, "arm64").await);
+    let (_, top) = index(&store, "app", &[(&amd, "amd64"), (&arm, "arm64")]).await;
+    let before = store.len();
+    let mut options = for_machine("arm64");
+    options.copy.recompress = Some(copy::Recompress::to(LayerCompression::None));
+    let seen = preview(
+        Arc::new(store.clone()),
+        &named("app"),
+        &command("bash"),
+        &options,
+        &silent(),
+    )
+    .await;
+    let seen = seen.expect("a preview");
+    assert_eq!((store.len(), &seen.before), (before, &top));
+    assert_eq!(resolved(&store, "app").await.digest, top.digest);
+    let done = changed_with(&store, &named("app"), &command("bash"), &options).await;
+    let done = done.expect("changed");
+    assert_eq!(seen.after.digest, done.descriptor.digest);
+    let children = document(&store, &done.descriptor).await.children();
+    let after: Vec<Digest> = seen.documents.iter().map(|document| document.after.digest).collect();
+    let new_config = document(&store, &children[1]).await.children().remove(0);
+    assert_eq!(after, [done.descriptor.digest, children[1].digest, new_config.digest]);
+    let (old, new) = (&seen.documents[2].before.digest, new_config.digest);
+    assert_eq!(
+        seen.documents[2].unified(),
+        format!(
+            "--- {old} application/vnd.oci.image.config.v1+json\n+++ {new} application/vnd.oci.image.config.v1+json\n{}",
+            "@@ -7,7 +7,7 @@\n   \"architecture\": \"arm64\",\n   \"config\": {\n     \"Cmd\": [\n-      \"sh\"\n+      \"bash\"\n     ]\n   },\n   \"rootfs\": {\n"
+        )
+    );
+    let none = preview(
+        Arc::new(store.clone()),
+        &named("app"),
+        &command("bash"),
+        &options,
+        &silent(),
+    )
+    .await;
+    assert_eq!(none.expect("a preview").documents, []);
+}
