@@ -5,7 +5,7 @@ use clap::{Command, CommandFactory as _};
 use super::Teu;
 
 /// The verbs in the order in which they are shown.
-const GROUPS: [(&str, &[&str]); 8] = [
+const GROUPS: [(&str, &[&str]); 9] = [
     (
         "Copy and inspect, as skopeo does",
         &[
@@ -21,6 +21,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Names", &["ls", "catalog", "tag", "untag", "digest"]),
     ("Look inside", &["config", "history", "tree", "referrers", "verify"]),
     ("Bundles: an image as files", &["unpack"]),
+    ("Make images of files", &["new", "append", "insert"]),
     ("Indexes: images for several platforms", &["index"]),
     ("Content as it is", &["manifest", "blob"]),
     ("Layouts", &["init", "gc"]),

@@ -6,6 +6,7 @@ mod help;
 mod image;
 mod index;
 mod login;
+mod make;
 mod raw;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -21,9 +22,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use bundle::*;
 pub(crate) use compression::CompressionOptions;
 pub(crate) use help::command;
-pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, SourceOptions};
+pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, OneOptions, SourceOptions};
 pub(crate) use index::*;
 pub(crate) use login::{At, Login, Logout};
+pub(crate) use make::*;
 pub(crate) use raw::*;
 pub(crate) use time::Time;
 pub(crate) use unused::shown;
@@ -169,6 +171,9 @@ pub(crate) enum Verb {
     Referrers(Referrers),
     Verify(Verify),
     Unpack(Box<Unpack>),
+    New(Box<New>),
+    Append(Box<Append>),
+    Insert(Box<Insert>),
     #[command(subcommand)]
     Index(Box<Index>),
     #[command(subcommand)]

@@ -110,7 +110,7 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
 }
 
 /// Whether the image itself goes there, so that nothing else may.
-fn is_standard_output(target: &Reference) -> bool {
+pub(super) fn is_standard_output(target: &Reference) -> bool {
     let (Reference::OciArchive { path, .. } | Reference::DockerArchive { path, .. }) = target else {
         return false;
     };

@@ -2,6 +2,7 @@
 
 mod blob;
 mod change;
+mod changed;
 mod copy;
 mod index;
 mod inspect;
@@ -9,6 +10,7 @@ mod layout;
 mod list;
 mod login;
 mod look;
+mod make;
 mod manual;
 mod rehearsal;
 mod unpack;
@@ -37,6 +39,9 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Config(arguments) => look::config(&arguments, settings).await,
         Verb::History(arguments) => look::history(&arguments, settings).await,
         Verb::Tree(arguments) => look::tree(&arguments, settings).await,
+        Verb::New(arguments) => make::new(&arguments, settings).await,
+        Verb::Append(arguments) => make::append(&arguments, settings).await,
+        Verb::Insert(arguments) => make::insert(&arguments, settings).await,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Which archives stay as they came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Keep {
     /// Those that are compressed as [`Options::compression`] says, at whatever level.
     #[default]

@@ -1,0 +1,115 @@
+//! How does a verb change images? In place, or on their way to where `--to` says; then it tells what came of it.
+
+use std::{path::Path, sync::Arc};
+
+use serde_json::json;
+use teu_image::change::{self, Change, Changed, Options};
+use teu_spec::Platform;
+use teu_store::{Error, Side, Store, copy};
+use teu_transport::layout::Layout;
+
+use super::copy::is_standard_output;
+use crate::{
+    arguments::To,
+    failure::Failure,
+    output,
+    places::{Places, reference},
+    progress::Shown,
+    settings::Settings,
+};
+
+/// Changes the image, and prints the digest of what came of it.
+pub(super) async fn run(image: &str, to: &To, change: &dyn Change, settings: &Arc<Settings>) -> Result<(), Failure> {
+    let platforms: Vec<Platform> = to
+        .platform
+        .iter()
+        .map(|platform| platform.parse())
+        .collect::<Result<_, _>>()?;
+    let mut options = Options {
+        platforms,
+        copy: copy::Options {
+            partials: settings.partials(),
+            ..copy::Options::default()
+        },
+        scratch: None,
+    };
+    let from = to.one.options(&to.common);
+    let image = reference(image)?;
+    let shown = Shown::start(settings, to.quiet);
+    let places = Places::new(Arc::clone(settings), &from, shown.events());
+    let changed = match &to.to {
+        None => {
+            let (store, pick) = places.store(&image, &from)?;
+            settings.check_policy(&image)?;
+            let changed = change::in_place(Arc::clone(&store), &pick, change, &options, &shown.events()).await?;
+            store.finish().await?;
+            changed
+        }
+        Some(target) => {
+            let reached = to.target.options(&to.common);
+            let place = reference(target)?;
+            let opened = places.source(&image, &from);
+            let (source, pick) = opened.map_err(|failure| failure.on(Side::Source))?;
+            settings.check_policy(&image)?;
+            let opened = places.target(&place, &reached, Vec::new());
+            let (target, names) = opened.map_err(|failure| failure.on(Side::Destination))?;
+            let scratch = match target.readable() {
+                Some(_) => None,
+                None => Some(Scratch::new(&settings.temporary)?),
+            };
+            options.scratch = scratch.as_ref().map(Scratch::store);
+            let (events, pick) = (shown.events(), &pick);
+            let changed = change::into(source, pick, Arc::clone(&target), &names, change, &options, &events).await?;
+            target.finish().await.map_err(|error| error.on(Side::Destination))?;
+            if is_standard_output(&place) {
+                shown.finish();
+                return Ok(());
+            }
+            changed
+        }
+    };
+    shown.finish();
+    report(&changed, to.quiet, settings)
+}
+
+fn report(changed: &Changed, quiet: bool, settings: &Settings) -> Result<(), Failure> {
+    if settings.json {
+        return output::json(&json!({
+            "digest": changed.descriptor.digest,
+            "before": changed.before.digest,
+            "names": changed.names,
+        }));
+    }
+    match quiet {
+        true => Ok(()),
+        false => output::line(&changed.descriptor.digest.to_string()),
+    }
+}
+
+/// A layout for what cannot go to its place at once, which is thrown away.
+pub(super) struct Scratch {
+    layout: Arc<Layout>,
+    _directory: tempfile::TempDir,
+}
+
+impl Scratch {
+    pub(super) fn new(temporary: &Path) -> Result<Self, Failure> {
+        let directory = tempfile::Builder::new().prefix("teu-").tempdir_in(temporary);
+        let within = |error: std::io::Error| {
+            Error::from(error).within(format!(
+                "making a temporary directory in {} (--tmpdir chooses another)",
+                temporary.display()
+            ))
+        };
+        let directory = directory.map_err(within)?;
+        let layout = Layout::create(directory.path().join("layout"), None)?;
+        Ok(Self {
+            layout: Arc::new(layout),
+            _directory: directory,
+        })
+    }
+
+    pub(super) fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.layout) as Arc<dyn Store>
+    }
+}

@@ -1,0 +1,247 @@
+//! `teu new`, `append`, `insert`: images made of files.
+
+use std::{
+    io::Read,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::json;
+use teu_image::{
+    append::{self, Archive, Content, Files, Open, Settings as LayerSettings},
+    layer::{Owners, Time, Times, Tree},
+    new,
+};
+use teu_rootfs as rootfs;
+use teu_spec::{History, Platform, Timestamp};
+use teu_store::{Error, ErrorKind, Expect, silent};
+
+use super::changed;
+use crate::{
+    arguments::{Append, Epoch, Insert, LayerOptions, New, Owner, TreeOptions},
+    failure::Failure,
+    output,
+    places::{Places, reference},
+    settings::Settings,
+};
+
+pub(super) async fn new(arguments: &New, settings: Arc<Settings>) -> Result<(), Failure> {
+    let place = reference(&arguments.image)?;
+    let platform = match &arguments.platform {
+        Some(platform) => platform.parse::<Platform>()?,
+        None => settings.platform(),
+    };
+    let created = match &arguments.created {
+        Some(created) => Some(moment(created)?),
+        None => epoch(&arguments.epoch)?,
+    };
+    let image = new::New {
+        platform,
+        created,
+        author: arguments.author.clone(),
+    };
+    let options = arguments.one.options();
+    let places = Places::new(Arc::clone(&settings), &options, silent());
+    let (target, names) = places.target(&place, &options, Vec::new())?;
+    let expect = match arguments.force {
+        true => Expect::Any,
+        false => Expect::Absent,
+    };
+    let made = new::create(&image, Arc::clone(&target), &names, expect, &silent()).await;
+    let made = made.map_err(|error| match (error.kind(), arguments.force) {
+        (ErrorKind::Conflict, false) => {
+            let message = format!("{place} is there already; --force gives its name to the new image");
+            Error::new(ErrorKind::Conflict, message)
+        }
+        _ => error,
+    })?;
+    target.finish().await?;
+    match settings.json {
+        true => output::json(&json!({"digest": made.digest, "names": names, "platform": image.platform})),
+        false => output::line(&made.digest.to_string()),
+    }
+}
+
+pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Result<(), Failure> {
+    let inputs = arguments.content.iter().filter(|path| is_standard_input(path)).count();
+    if inputs > 1 {
+        return Err(Failure::Usage("standard input (-) can be read once only".to_owned()));
+    }
+    let history = history(&arguments.layer, "teu append")?;
+    let mut layers = Vec::new();
+    for path in &arguments.content {
+        let content = match path.is_dir() && !is_standard_input(path) {
+            true => Content::Files(Files {
+                // With a dot behind it, a link to a directory leads there.
+                tree: Some((path.join("."), tree(&arguments.tree, Vec::new()))),
+                one_file_system: arguments.tree.one_file_system,
+                ..Files::default()
+            }),
+            false => Content::Archive(archive(path)),
+        };
+        let history = history.clone();
+        layers.push(append::New { content, history });
+    }
+    let settings_of_layers = LayerSettings {
+        anew: arguments.recompress,
+        ..layer_settings(&arguments.layer)?
+    };
+    let change = append::Append::new(layers, settings_of_layers);
+    changed::run(&arguments.image, &arguments.to, &change, &settings).await
+}
+
+pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Result<(), Failure> {
+    let mut files = Files {
+        one_file_system: arguments.tree.one_file_system,
+        ..Files::default()
+    };
+    let mut made_by = "teu insert".to_owned();
+    for path in &arguments.whiteout {
+        let path = append::path_in_image(path.as_bytes())?;
+        if path.is_empty() {
+            let message = "the root of an image cannot be hidden; what is in it can: --whiteout /NAME";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        made_by.push_str(&format!(" --whiteout /{}", String::from_utf8_lossy(&path)));
+        files.hidden.push(path);
+    }
+    if let (Some(source), Some(destination)) = (&arguments.source, &arguments.destination) {
+        let at = destination_of(source, destination)?;
+        if arguments.opaque {
+            if !source.is_dir() {
+                let message = "--opaque is for a directory; a file takes the place of what is there as it is";
+                return Err(Failure::Usage(message.to_owned()));
+            }
+            made_by.push_str(" --opaque");
+            files.opaque.push(at.clone());
+        }
+        made_by.push_str(&format!(" /{}", String::from_utf8_lossy(&at)));
+        files.tree = Some((source.clone(), tree(&arguments.tree, at)));
+    }
+    let layer = append::New {
+        content: Content::Files(files),
+        history: history(&arguments.layer, &made_by)?,
+    };
+    let change = append::Append::new(vec![layer], layer_settings(&arguments.layer)?);
+    changed::run(&arguments.image, &arguments.to, &change, &settings).await
+}
+
+/// Where a file goes: at the path, or into it where that ends in a slash and the file is no directory.
+fn destination_of(source: &Path, destination: &str) -> Result<Vec<u8>, Failure> {
+    let mut at = append::path_in_image(destination.as_bytes())?;
+    let found = source.symlink_metadata();
+    let found = found.map_err(|error| Error::from(error).within(format!("reading {}", source.display())))?;
+    let into = destination.is_empty() || destination.ends_with('/');
+    if into && !found.is_dir() {
+        let Some(name) = source.file_name() else {
+            return Err(Failure::Usage(format!("{} has no name of its own", source.display())));
+        };
+        if !at.is_empty() {
+            at.push(b'/');
+        }
+        at.extend_from_slice(&append::path_in_image(name.as_bytes())?);
+    }
+    Ok(at)
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// An archive that is opened when it is read.
+fn archive(path: &Path) -> Archive {
+    if is_standard_input(path) {
+        let input = Mutex::new(Some(std::io::stdin()));
+        let open: Open = Arc::new(move || {
+            let input = input.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let again = || {
+                let message = "standard input is read already; say --compress, so that all images of the index get the same layer";
+                Error::new(ErrorKind::Unsupported, message)
+            };
+            Ok(Box::new(input.ok_or_else(again)?) as Box<dyn Read + Send>)
+        });
+        let name = "standard input".to_owned();
+        return Archive { name, open };
+    }
+    let owned: PathBuf = path.to_owned();
+    let open: Open = Arc::new(move || Ok(Box::new(std::fs::File::open(&owned)?) as Box<dyn Read + Send>));
+    Archive {
+        name: path.display().to_string(),
+        open,
+    }
+}
+
+fn tree(options: &TreeOptions, at: Vec<u8>) -> Tree {
+    let owners = match options.owner {
+        Some(Owner::Keep) => Owners::default(),
+        Some(Owner::Set(uid, gid)) => Owners::Set { uid, gid },
+        None => Owners::Undo {
+            owners: rootfs::Owners::Recorded,
+            own: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+        },
+    };
+    Tree {
+        at,
+        owners,
+        fractions: false,
+    }
+}
+
+fn layer_settings(options: &LayerOptions) -> Result<LayerSettings, Failure> {
+    let compression = options.compress.as_deref().map(str::parse).transpose()?;
+    let mut settings = LayerSettings {
+        compression,
+        level: options.compress_level,
+        ..LayerSettings::default()
+    };
+    if let Some(threads) = options.threads {
+        settings.threads = threads;
+    }
+    if let Some(seconds) = options.epoch.source_date_epoch {
+        settings.times = Times::Clamp(Time {
+            seconds,
+            nanoseconds: 0,
+        });
+    }
+    Ok(settings)
+}
+
+fn history(options: &LayerOptions, made_by: &str) -> Result<History, Failure> {
+    let created = match &options.history_created {
+        Some(created) => Some(moment(created)?),
+        None => epoch(&options.epoch)?,
+    };
+    let given = options.history_created_by.clone();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    Ok(History {
+        created,
+        created_by: given.unwrap_or_else(|| made_by.to_owned()),
+        author: text(&options.history_author),
+        comment: text(&options.history_comment),
+        empty_layer: false,
+    })
+}
+
+/// A moment that a person gave, as documents have it.
+fn moment(text: &str) -> Result<String, Failure> {
+    match text.parse::<Timestamp>() {
+        Ok(moment) => Ok(moment.to_string()),
+        Err(_) => Err(Failure::Usage(format!(
+            "{text:?} is no time; write one as 2026-01-31T12:00:00Z"
+        ))),
+    }
+}
+
+/// The moment that no file is to be later than, as documents have it.
+fn epoch(epoch: &Epoch) -> Result<Option<String>, Failure> {
+    let Some(seconds) = epoch.source_date_epoch else {
+        return Ok(None);
+    };
+    match Timestamp::from_unix(seconds, 0) {
+        Some(moment) => Ok(Some(moment.to_string())),
+        None => Err(Failure::Usage(format!(
+            "SOURCE_DATE_EPOCH {seconds} lies outside the years 0 to 9999"
+        ))),
+    }
+}

@@ -1,0 +1,270 @@
+//! How does an image get new layers on top? [`Append`] is the [`Change`] that writes them, of archives and of files, and puts them there.
+//!
+//! A layer is written once, however many images of an index get it, unless their layers are compressed in different ways and nobody said how
+//! this one is to be. The same image, files and settings give the same image on every machine.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    io::Read,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use teu_archive::Escaped;
+use teu_rootfs::walk::{self, Walk};
+use teu_spec::{Format, History, LayerCompression};
+use teu_store::{BoxFuture, Error, ErrorKind, Result};
+use tokio::sync::Mutex;
+
+use crate::{
+    change::{Change, Image, Stage},
+    failure::of_files,
+    layer::{self, Keep, Limits, Time, Times, Tree, Written},
+    whiteout,
+};
+
+/// How many files that were passed over are told of by name.
+const NAMED: usize = 10;
+
+/// Adds layers to images.
+#[derive(Debug)]
+pub struct Append {
+    layers: Vec<New>,
+    settings: Settings,
+    made: Mutex<HashMap<(usize, LayerCompression, Keep), Written>>,
+}
+
+/// A layer to be.
+#[derive(Clone, Debug)]
+pub struct New {
+    /// What is in it.
+    pub content: Content,
+    /// How it came to be, for the history.
+    pub history: History,
+}
+
+/// What is in a layer to be.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A tar archive, plain or in gzip or zstd.
+    Archive(Archive),
+    /// Files, and what is hidden of lower layers.
+    Files(Files),
+}
+
+/// A tar archive to be read.
+#[derive(Clone)]
+pub struct Archive {
+    /// What it is called.
+    pub name: String,
+    /// Opens it. It is called again where one layer must be written in several ways.
+    pub open: Open,
+}
+
+/// Opens something to read it.
+pub type Open = Arc<dyn Fn() -> Result<Box<dyn Read + Send>> + Send + Sync>;
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Archive").field(&self.name).finish()
+    }
+}
+
+/// Files that become a layer, and what is hidden of lower ones. Paths are as [`path_in_image`] gives them.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// Paths at which nothing of lower layers is to be seen.
+    pub hidden: Vec<Vec<u8>>,
+    /// Directories in which nothing of lower layers is to be seen; empty for the root.
+    pub opaque: Vec<Vec<u8>>,
+    /// A tree on the disk: a directory, or one file of any kind.
+    pub tree: Option<(PathBuf, Tree)>,
+    /// How much the tree may ask for.
+    pub limits: walk::Limits,
+    /// Whether what is mounted in the tree is left out.
+    pub one_file_system: bool,
+}
+
+/// How new layers are written.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How they are compressed. None means: as most layers of the image, and what is compressed already stays as it is.
+    pub compression: Option<LayerCompression>,
+    /// How hard it is tried; see [`layer::Options::level`].
+    pub level: Option<i32>,
+    /// Whether archives that are compressed as wanted are compressed anew all the same.
+    pub anew: bool,
+    /// How many threads compress.
+    pub threads: NonZeroUsize,
+    /// What becomes of the times of files; those in archives stay.
+    pub times: Times,
+    /// What an archive may ask for.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            compression: None,
+            level: None,
+            anew: false,
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            times: Times::Keep,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Append {
+    /// Adds these, the lowest first.
+    #[must_use]
+    pub fn new(layers: Vec<New>, settings: Settings) -> Self {
+        Self {
+            layers,
+            settings,
+            made: Mutex::default(),
+        }
+    }
+
+    /// The layer for this image, which may have been written for another one.
+    async fn layer(&self, number: usize, image: &Image, stage: &Stage) -> Result<Written> {
+        let new = &self.layers[number];
+        let settings = &self.settings;
+        let keep = match (settings.anew, settings.compression) {
+            (true, _) => Keep::Nothing,
+            // Docker's form has no word for zstd.
+            (false, None) if image.format() == Format::Oci => Keep::AnyCompression,
+            (false, _) => Keep::SameCompression,
+        };
+        let compression = settings.compression.unwrap_or_else(|| image.usual_compression());
+        // Before the work is done for nothing.
+        image.diff_ids()?;
+        image.layer_type(compression)?;
+        let options = layer::Options {
+            compression,
+            level: settings.level,
+            threads: settings.threads,
+            times: settings.times,
+            ..layer::Options::default()
+        };
+        let key = (number, compression, keep);
+        let mut made = self.made.lock().await;
+        if let Some(written) = made.get(&key) {
+            return Ok(written.clone());
+        }
+        let written = match &new.content {
+            Content::Archive(archive) => {
+                let (input, limits) = ((archive.open)()?, settings.limits.clone());
+                let written = layer::from_tar(stage.target(), &options, limits, input, keep).await;
+                written.map_err(|error| error.within(format!("reading {}", archive.name)))?
+            }
+            Content::Files(files) => of_tree(files, &options, stage).await?,
+        };
+        made.insert(key, written.clone());
+        Ok(written)
+    }
+}
+
+impl Change for Append {
+    fn image<'a>(&'a self, image: &'a mut Image, stage: &'a Stage) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            for (number, new) in self.layers.iter().enumerate() {
+                let written = self.layer(number, image, stage).await?;
+                let layer = image.layer_of(&written)?;
+                image.append_layer(&layer, &new.history)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+async fn of_tree(files: &Files, options: &layer::Options, stage: &Stage) -> Result<Written> {
+    let files = files.clone();
+    let work = move |writer: &mut layer::Writer<'_>| {
+        // What is hidden stands before what is put in its place.
+        for directory in &files.opaque {
+            writer.opaque(directory, Time::default())?;
+        }
+        for path in &files.hidden {
+            writer.whiteout(path, Time::default())?;
+        }
+        let mut passed_over = PassedOver::default();
+        if let Some((path, tree)) = &files.tree {
+            let options = walk::Options {
+                limits: files.limits.clone(),
+                one_file_system: files.one_file_system,
+                ..layer::walk_options()
+            };
+            let mut walk = Walk::open(path, options).map_err(of_files)?;
+            writer
+                .append_tree(&mut walk, tree, |path| passed_over.add(path))
+                .map_err(|error| error.within(format!("reading {}", shown(path))))?;
+        }
+        Ok(passed_over)
+    };
+    let (written, passed_over) = layer::write(stage.target(), options, work).await?;
+    if let Some(message) = passed_over.message() {
+        stage.warn(message);
+    }
+    Ok(written)
+}
+
+/// Sockets, which no layer can hold.
+#[derive(Default)]
+struct PassedOver {
+    count: u64,
+    named: Vec<String>,
+}
+
+impl PassedOver {
+    fn add(&mut self, path: &[u8]) {
+        self.count += 1;
+        if self.named.len() < NAMED {
+            self.named.push(Escaped(path).to_string());
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        let more = self.count - self.named.len() as u64;
+        let named = self.named.join(", ");
+        match (self.count, more) {
+            (0, _) => None,
+            (_, 0) => Some(format!("left out, as no layer can hold a socket: {named}")),
+            _ => Some(format!(
+                "left out, as no layer can hold a socket: {named} and {more} more"
+            )),
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    Escaped(path.as_os_str().as_bytes()).to_string()
+}
+
+/// Reads a path in an image as a person writes it: from the root, with or without a slash at its beginning. Empty for the root.
+///
+/// # Errors
+/// `Invalid` where `..` is in it, whose meaning would depend on the links of the image, or a name that would hide something.
+pub fn path_in_image(path: &[u8]) -> Result<Vec<u8>> {
+    let refuse = |why: &str| {
+        let message = format!("{}: {why}", Escaped(path));
+        Err(Error::new(ErrorKind::Invalid, message))
+    };
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => return refuse("write the path in the image without .."),
+            name if name.contains(&0) => return refuse("a path has no NUL byte in it"),
+            name if name.starts_with(whiteout::PREFIX) => {
+                return refuse("in a layer a name that begins with .wh. hides another file, and is none itself");
+            }
+            name => names.push(name),
+        }
+    }
+    Ok(names.join(&b'/'))
+}
