@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use teu_spec::{Descriptor, Document, MediaType, Platform};
-use teu_store::{Events, Expect, Expected, Memory, Result, Target, copy};
+use teu_spec::{Descriptor, Document, MediaType, Pick, Platform};
+use teu_store::{Error, ErrorKind, Events, Expect, Expected, Memory, Result, Target, copy};
 
 /// What is said of a new image.
 #[derive(Clone, Debug)]
@@ -29,6 +29,18 @@ pub async fn create(
     expect: Expect,
     events: &Events,
 ) -> Result<Descriptor> {
+    if expect == Expect::Absent
+        && let Some(readable) = target.readable()
+    {
+        // Registries do not hold a name against what was expected of it.
+        for name in names {
+            match readable.resolve(&Pick::Name(name.clone())).await {
+                Ok(_) => return Err(Error::new(ErrorKind::Conflict, format!("{name:?} is there already"))),
+                Err(error) if *error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
     let config = bytes(&config(new))?;
     let config_descriptor = Descriptor::of(MediaType::OciConfig, &config);
     let manifest = bytes(&json!({
@@ -80,5 +92,5 @@ fn config(new: &New) -> Value {
 }
 
 fn bytes(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| teu_store::Error::new(teu_store::ErrorKind::Invalid, error.to_string()))
+    serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
 }

@@ -24,10 +24,10 @@ fn options(compression: LayerCompression, threads: usize) -> Options {
     }
 }
 
-/// Two MiB and more that do not compress to nothing.
+/// A MiB and more that do not compress to nothing.
 fn noise() -> Vec<u8> {
     let mut state = 1_u64;
-    (0..2_200_000)
+    (0..1_300_000)
         .map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 60) as u8 * 3
@@ -121,7 +121,7 @@ async fn a_layer_has_its_digests_and_what_was_put_into_it() {
             ]
         );
         let big = &found[3].1;
-        assert_eq!((big.mode, big.uid, big.gid, big.size), (0o4755, 1, 2, 2_200_000));
+        assert_eq!((big.mode, big.uid, big.gid, big.size), (0o4755, 1, 2, 1_300_000));
         let mtime = Time {
             seconds: 1_700_000_000,
             nanoseconds: 5,
@@ -318,4 +318,54 @@ async fn what_is_no_sound_archive_is_refused_whether_it_would_be_kept_or_not() {
             assert!(is_empty(&store).await, "{name}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_tree_has_its_links_with_all_that_the_file_is_and_no_file_that_hides_another() {
+    use std::{fs, os::unix::fs::PermissionsExt};
+    use teu_image::layer::{Owners, Tree, walk_options};
+    use teu_rootfs::walk::Walk;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("file"), "content").expect("a file");
+    fs::set_permissions(at("file"), fs::Permissions::from_mode(0o4750)).expect("a mode");
+    fs::hard_link(at("file"), at("link")).expect("a link");
+    let append = |store: Memory, at: &'static str| {
+        let path = directory.path().to_owned();
+        async move {
+            let tree = Tree {
+                at: at.into(),
+                owners: Owners::Set { uid: 5, gid: 6 },
+                fractions: false,
+            };
+            let written = layer::write(&store, &options(LayerCompression::None, 1), move |writer| {
+                let mut walk = Walk::open(&path, walk_options()).expect("a walk");
+                writer.append_tree(&mut walk, &tree, |_| {})
+            })
+            .await?;
+            Ok::<_, Error>((content(&store, &written.0).await, store))
+        }
+    };
+    let (archive, _) = append(Memory::new(), "opt/app").await.expect("a layer");
+    let mut reader = tar::Reader::new(&archive[..]);
+    let mut found = Vec::new();
+    while let Some(entry) = reader.next_entry().expect("a sound archive") {
+        found.push(entry.header().clone());
+    }
+    let paths: Vec<&[u8]> = found.iter().map(|header| &header.path[..]).collect();
+    assert_eq!(paths, [&b"opt/app/"[..], b"opt/app/file", b"opt/app/link"]);
+    let [_, file, link] = &found[..] else { panic!("three") };
+    assert_eq!((file.mode, file.uid, file.gid), (0o4750, 5, 6));
+    assert_eq!((file.kind, link.kind), (EntryKind::Regular, EntryKind::HardLink));
+    assert_eq!(link.link, b"opt/app/file");
+    let mut as_file = link.clone();
+    (as_file.kind, as_file.size) = (file.kind, file.size);
+    as_file.link.clear();
+    as_file.path.clone_from(&file.path);
+    assert_eq!(as_file, *file, "those who unpack give it to the file once more");
+
+    fs::write(at(".wh.file"), "").expect("a file");
+    let error = append(Memory::new(), "").await.map(drop).expect_err("it would hide");
+    assert_eq!(*error.kind(), ErrorKind::Invalid);
 }

@@ -165,7 +165,11 @@ fn archive(path: &Path) -> Archive {
         return Archive { name, open };
     }
     let owned: PathBuf = path.to_owned();
-    let open: Open = Arc::new(move || Ok(Box::new(std::fs::File::open(&owned)?) as Box<dyn Read + Send>));
+    let open: Open = Arc::new(move || {
+        let opened = std::fs::File::open(&owned);
+        let opened = opened.map_err(|error| Error::from(error).within(format!("reading {}", owned.display())))?;
+        Ok(Box::new(opened) as Box<dyn Read + Send>)
+    });
     Archive {
         name: path.display().to_string(),
         open,

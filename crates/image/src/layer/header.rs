@@ -24,11 +24,24 @@ pub fn header(path: &[u8], node: &Node, metadata: &Metadata) -> Option<Header> {
         }
         Node::Socket => return None,
     };
+    describe(&mut header, metadata);
+    Some(header)
+}
+
+/// The header of another name for a file that stands before it. It says all that the file's own header says, but for its size: those who unpack
+/// give it to the file once more (containers/storage, `createTarFile`), and to change an owner takes a file's capabilities away.
+#[must_use]
+pub fn hard_link(path: &[u8], target: &[u8], metadata: &Metadata) -> Header {
+    let mut header = Header::hard_link(path, target);
+    describe(&mut header, metadata);
+    header
+}
+
+fn describe(header: &mut Header, metadata: &Metadata) {
     header.mode = metadata.mode;
     (header.uid, header.gid) = (metadata.uid, metadata.gid);
     header.mtime = time(metadata.mtime);
     header.xattrs = metadata.xattrs.clone();
-    Some(header)
 }
 
 /// A time of a file as an archive has it.

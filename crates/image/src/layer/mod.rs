@@ -27,7 +27,7 @@ use teu_store::{
 use digested::{Content, Digested};
 
 pub use from_tar::{Keep, Limits, from_tar};
-pub use header::{header, time};
+pub use header::{hard_link, header, time};
 pub use teu_archive::tar::Time;
 pub use tree::{Owners, Tree, walk_options};
 pub use writer::Writer;

@@ -1,16 +1,16 @@
 //! How does a tree of files on a disk become entries of a layer?
 
-use teu_archive::{
-    Escaped,
-    tar::{EntryKind, Header},
-};
+use teu_archive::{Escaped, tar::EntryKind};
 use teu_rootfs::{
     self as files, Metadata, Node,
     walk::{self, Walk},
 };
 use teu_store::{Error, ErrorKind, Result};
 
-use super::{Writer, header::header};
+use super::{
+    Writer,
+    header::{hard_link, header},
+};
 use crate::{failure::of_files, whiteout};
 
 /// How the files of a tree are put into a layer.
@@ -101,18 +101,19 @@ impl Writer<'_> {
                 continue;
             }
             check_name(&path)?;
+            found.read_xattrs().map_err(of_files)?;
+            let metadata = &mut found.metadata;
+            tree.owners.apply(&path, metadata)?;
+            if !tree.fractions {
+                metadata.mtime.nanoseconds = 0;
+            }
             if let Some(first) = &found.link {
-                self.append(&Header::hard_link(path, joined(&tree.at, first)))?;
+                self.append(&hard_link(&path, &joined(&tree.at, first), metadata))?;
                 continue;
             }
-            found.read_xattrs().map_err(of_files)?;
-            tree.owners.apply(&path, &mut found.metadata)?;
-            let Some(mut header) = header(&path, &found.node, &found.metadata) else {
+            let Some(header) = header(&path, &found.node, metadata) else {
                 continue;
             };
-            if !tree.fractions {
-                header.mtime.nanoseconds = 0;
-            }
             match header.kind {
                 EntryKind::Regular => {
                     let content = found.open().map_err(of_files)?;
