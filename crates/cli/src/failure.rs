@@ -16,7 +16,10 @@ pub(crate) enum Failure {
     /// Nobody reads our output any more: no failure of ours.
     BrokenPipe,
     /// What was looked at is not as it should be, and that was said already.
-    Found,
+    Found {
+        /// The exit code that says what.
+        code: u8,
+    },
     /// The user or the system stopped it, by this signal.
     Stopped {
         /// Its number.
@@ -36,11 +39,11 @@ impl Failure {
     }
 
     /// Says it on standard error, and gives the exit code: 1, or as skopeo does 2 for an image that is not there; 130 or 143 when a
-    /// signal stopped it.
+    /// signal stopped it; and the verb's own where it found something.
     pub(crate) fn report(&self, settings: &Settings) -> ExitCode {
         let code = match self {
             Self::BrokenPipe => return ExitCode::SUCCESS,
-            Self::Found => return ExitCode::from(1),
+            Self::Found { code } => return ExitCode::from(*code),
             // As a shell gives it for what a signal ended.
             Self::Stopped { signal } => 128 + signal,
             // A destination is no image that was looked for.
@@ -76,7 +79,7 @@ impl fmt::Display for Failure {
             Self::TimedOut => formatter.write_str(
                 "stopped, as it took longer than --command-timeout allows; what was stored already serves the next run",
             ),
-            Self::BrokenPipe | Self::Found => Ok(()),
+            Self::BrokenPipe | Self::Found { .. } => Ok(()),
         }
     }
 }

@@ -53,6 +53,7 @@ const PROGRAM: &[&str] = &[
     "eyre",
     "gotmpl",
     "indicatif",
+    "ratatui",
     "tracing-subscriber",
 ];
 

@@ -1,7 +1,10 @@
 //! What does an entry of a layer ask for? [`action`] says it, for all who unpack, list or judge a layer, so that none of them sees another tree.
 
-use teu_archive::tar::{EntryKind, Header};
-use teu_rootfs::{Device, Metadata, Node, Time};
+use teu_archive::{
+    Escaped,
+    tar::{EntryKind, Header},
+};
+use teu_rootfs::{Budget, Device, Makes, Metadata, Node, Time};
 
 use crate::whiteout::{self, Meaning};
 
@@ -63,6 +66,49 @@ pub fn action(header: &Header) -> Result<Action, &'static str> {
         EntryKind::CharDevice => Action::Make(Node::CharDevice(device)),
         EntryKind::BlockDevice => Action::Make(Node::BlockDevice(device)),
     })
+}
+
+/// Whether an entry would be unpacked, as far as its own words tell: by the rules of [`action`] and those that files are made by.
+///
+/// # Errors
+/// Why it would be refused, with its name, for a person.
+pub fn check(header: &Header, budget: &Budget) -> Result<Action, String> {
+    let action = action(header).map_err(|why| format!("\"{}\": {why}", Escaped(&header.path)))?;
+    let (path, makes) = match &action {
+        Action::PassOver => return Ok(action),
+        Action::HardLink => (&header.path, Makes::HardLink(&header.link)),
+        Action::Remove(path) => (path, Makes::Nothing),
+        Action::Clear(path) => (path, Makes::Directory),
+        Action::Make(node) => {
+            let makes = match node {
+                Node::File(size) => Makes::File(*size),
+                Node::Directory => Makes::Directory,
+                Node::Symlink(text) => Makes::Symlink(text),
+                Node::Fifo | Node::CharDevice(_) | Node::BlockDevice(_) | Node::Socket => Makes::Node,
+            };
+            (&header.path, makes)
+        }
+    };
+    let metadata = match makes {
+        Makes::Nothing => Metadata::default(),
+        _ => metadata(&mut header.clone()),
+    };
+    teu_rootfs::check(path, &metadata, makes, budget).map_err(|error| error.to_string())?;
+    Ok(action)
+}
+
+/// A name as it is where no link is on the way: without `.`, `..`, doubled slashes and those at its ends. The root is empty.
+#[must_use]
+pub(crate) fn plain(path: &[u8]) -> Vec<u8> {
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    names.join(&b'/')
 }
 
 /// What a header says beside path, kind and content; its extended attributes are taken out of it.

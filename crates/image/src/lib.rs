@@ -4,6 +4,7 @@
 pub mod append;
 pub mod bundle;
 pub mod change;
+pub mod diff;
 pub mod edit;
 pub mod entry;
 mod failure;
@@ -16,6 +17,7 @@ pub mod new;
 mod rigged;
 pub mod runtime;
 pub mod unpack;
+pub mod verify;
 pub mod whiteout;
 
 pub use image::{Image, Layer, layers as layers_of};

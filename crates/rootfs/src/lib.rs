@@ -2,6 +2,7 @@
 //! files: through directory handles, one resolution for each name, never through joined strings. Nothing here knows what an image is.
 
 mod budget;
+mod check;
 mod confine;
 mod content;
 mod directories;
@@ -19,6 +20,7 @@ mod writer;
 mod xattrs;
 
 pub use budget::Budget;
+pub use check::{Makes, check};
 pub use confine::{Confinement, confine, confined};
 pub use content::FileWriter;
 pub use error::{Error, ErrorKind, Result};

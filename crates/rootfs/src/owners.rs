@@ -51,11 +51,8 @@ pub(crate) enum Owner {
 impl Owners {
     /// What is to be done for a file of this owner.
     pub(crate) fn of(&self, path: &[u8], metadata: &Metadata) -> Result<Owner> {
+        check(path, metadata)?;
         let (user, group) = (metadata.uid, metadata.gid);
-        // To chown, this number means: as it is.
-        if user == u32::MAX || group == u32::MAX {
-            return Err(Error::refused(path, "4294967295 (-1) is nobody's number"));
-        }
         Ok(match self {
             Self::Kept => Owner::Is(user, group),
             Self::Mapped { users, groups } => Owner::Is(
@@ -102,6 +99,15 @@ fn unmap(ranges: &[Range], number: u32) -> Option<u32> {
             .filter(|offset| *offset < range.count)?;
         range.inside.checked_add(offset).filter(|mapped| *mapped != u32::MAX)
     })
+}
+
+/// Refuses owners that nobody is.
+pub(crate) fn check(path: &[u8], metadata: &Metadata) -> Result<()> {
+    // To chown, this number means: as it is.
+    match metadata.uid == u32::MAX || metadata.gid == u32::MAX {
+        true => Err(Error::refused(path, "4294967295 (-1) is nobody's number")),
+        false => Ok(()),
+    }
 }
 
 fn map(ranges: &[Range], number: u32) -> Option<u32> {

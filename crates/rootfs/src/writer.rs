@@ -13,7 +13,8 @@ use rustix::{
 
 use crate::{
     Budget, Error, ErrorKind, Metadata, Node, Owners, Report, Result, Root,
-    budget::{Spent, reached},
+    budget::Spent,
+    check,
     content::FileWriter,
     directories::{Directories, both},
     made::{Identity, Made, identity},
@@ -118,8 +119,7 @@ impl Writer {
     /// # Errors
     /// As for every entry: what no honest tree asks for is refused, a limit is reached, or the file system fails.
     pub fn directory(&mut self, path: &[u8], metadata: &Metadata) -> Result<()> {
-        xattrs::check(path, &metadata.xattrs)?;
-        let time = time(path, metadata)?;
+        let time = check::said(path, metadata)?;
         let owner = self.options.owners.of(path, metadata)?;
         self.spent.entry(&self.options.budget, path)?;
         let split = split(path, &self.options.budget)?;
@@ -163,18 +163,9 @@ impl Writer {
     /// # Errors
     /// As [`directory`](Self::directory); the name may be no other file's, nor the root's.
     pub fn file<'a>(&'a mut self, path: &'a [u8], metadata: &'a Metadata, size: u64) -> Result<FileWriter<'a>> {
-        xattrs::check(path, &metadata.xattrs)?;
-        let time = time(path, metadata)?;
+        let time = check::said(path, metadata)?;
         let owner = self.options.owners.of(path, metadata)?;
-        let limit = self.options.budget.file_bytes;
-        if size > limit {
-            return Err(reached(
-                path,
-                "file_bytes",
-                limit,
-                format_args!("the file has {size} bytes"),
-            ));
-        }
+        check::file_size(path, size, &self.options.budget)?;
         let place = self.entry(path)?;
         let mode = Mode::from_raw_mode(metadata.mode & PERMISSIONS);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -191,20 +182,9 @@ impl Writer {
     /// # Errors
     /// As [`file`](Self::file); or the text is empty, too long or has a NUL byte.
     pub fn symlink(&mut self, path: &[u8], metadata: &Metadata, target: &[u8]) -> Result<()> {
-        xattrs::check(path, &metadata.xattrs)?;
-        let time = time(path, metadata)?;
+        let time = check::said(path, metadata)?;
         let owner = self.options.owners.of(path, metadata)?;
-        if target.is_empty() || target.contains(&0) {
-            return Err(Error::refused(
-                path,
-                "the text of the link is empty or has a NUL byte in it",
-            ));
-        }
-        let limit = self.options.budget.path_bytes;
-        if target.len() > limit {
-            let what = format_args!("the text of the link has {} bytes", target.len());
-            return Err(reached(path, "path_bytes", limit as u64, what));
-        }
+        check::link_text(path, target, &self.options.budget)?;
         let place = self.entry(path)?;
         make(path, "make the link", &place, || {
             fs::symlinkat(target, &place.parent, place.leaf)
@@ -220,7 +200,7 @@ impl Writer {
         split(path, &self.options.budget)?;
         let from = split(target, &self.options.budget)?;
         let Leaf::Name(from_leaf) = from.leaf else {
-            return Err(Error::refused(path, "a hard link to a directory"));
+            return Err(check::link_to_directory(path));
         };
         let missing = || Error::refused(path, "it is a hard link, and nothing is where it leads to");
         let failed = |errno| Error::system(path, "make the hard link", errno);
@@ -238,7 +218,7 @@ impl Writer {
             Err(errno) => return Err(failed(errno)),
         };
         if FileType::from_raw_mode(linked.st_mode) == FileType::Directory {
-            return Err(Error::refused(path, "a hard link to a directory"));
+            return Err(check::link_to_directory(path));
         }
         let place = self.entry(path)?;
         if (identity(&place.seen), place.leaf) == (from_identity, from_leaf) {
@@ -273,8 +253,7 @@ impl Writer {
     /// # Errors
     /// As [`file`](Self::file); or `node` is something else.
     pub fn node(&mut self, path: &[u8], metadata: &Metadata, node: &Node) -> Result<()> {
-        xattrs::check(path, &metadata.xattrs)?;
-        let time = time(path, metadata)?;
+        let time = check::said(path, metadata)?;
         let owner = self.options.owners.of(path, metadata)?;
         let (kind, device) = match node {
             Node::Fifo => (FileType::Fifo, None),
@@ -319,12 +298,7 @@ impl Writer {
     pub fn remove(&mut self, path: &[u8]) -> Result<()> {
         self.spent.entry(&self.options.budget, path)?;
         let split = split(path, &self.options.budget)?;
-        let Leaf::Name(leaf) = split.leaf else {
-            return Err(Error::refused(
-                path,
-                "only what has a name in a directory can be removed",
-            ));
-        };
+        let leaf = check::removable(path, split.leaf)?;
         let failed = |errno| Error::system(path, "remove it", errno);
         let parent = match self.root.directory(split.parent) {
             Ok(parent) => parent,
@@ -362,7 +336,14 @@ impl Writer {
         self.made.add(identity(&seen), leaf);
         let metadata = implied();
         let owner = self.options.owners.of(path, &metadata)?;
-        self.settle_directory(path, &split, (handle, false), &metadata, owner, time(path, &metadata)?)
+        self.settle_directory(
+            path,
+            &split,
+            (handle, false),
+            &metadata,
+            owner,
+            check::said(path, &metadata)?,
+        )
     }
 
     /// Removes all that earlier layers left in the directory `path`: an opaque whiteout. The directory stays, and what the present layer made in it.
@@ -424,12 +405,7 @@ impl Writer {
     }
 
     fn place<'a>(&mut self, path: &[u8], split: &Split<'a>) -> Result<Place<'a>> {
-        let Leaf::Name(leaf) = split.leaf else {
-            return Err(Error::refused(
-                path,
-                "it is the root, or a directory above, and nothing else can be there",
-            ));
-        };
+        let leaf = check::named(path, split.leaf)?;
         let parent = match self.root.directory(split.parent) {
             Ok(parent) => parent,
             Err(Errno::NOENT) => self.make_parents(path, split.parent)?,
@@ -485,7 +461,7 @@ impl Writer {
                     let metadata = implied();
                     let owner = self.options.owners.of(path, &metadata)?;
                     let split = crate::name::parts(&next);
-                    let time = time(path, &metadata)?;
+                    let time = check::said(path, &metadata)?;
                     handle = new.try_clone().map_err(|_| failed(Errno::MFILE))?;
                     self.settle_directory(path, &split, (new, true), &metadata, owner, time)?;
                     done = next;
@@ -724,17 +700,6 @@ fn not_given(path: &[u8], errno: Errno) -> Error {
         return Error::new(ErrorKind::Unsupported, message).with_cause(errno);
     }
     Error::system(path, "set its owner", errno)
-}
-
-fn time(path: &[u8], metadata: &Metadata) -> Result<Timespec> {
-    // Greater numbers mean something else to the kernel than a time.
-    if metadata.mtime.nanoseconds >= 1_000_000_000 {
-        return Err(Error::refused(path, "its time has more than a second's nanoseconds"));
-    }
-    Ok(Timespec {
-        tv_sec: metadata.mtime.seconds,
-        tv_nsec: metadata.mtime.nanoseconds.into(),
-    })
 }
 
 /// What is taken away from the modes of new files; everything, where it cannot be known without changing it.

@@ -273,6 +273,12 @@ impl ImageConfig {
         }
     }
 
+    /// The [`chain_ids`] of its layers.
+    #[must_use]
+    pub fn chain_ids(&self) -> Vec<Digest> {
+        chain_ids(self.diff_ids())
+    }
+
     /// Checks that there is one DiffID for each of a manifest's `layers` (threat 54): with fewer or more, readers that count differently
     /// see different images. And that they are layers: image-spec (config.md, `rootfs`) has every reader refuse another type.
     ///
@@ -307,6 +313,19 @@ impl ImageConfig {
     pub fn to_go_json(&self, indent: &str) -> Result<String, Error> {
         go_json::indented(&OciView::of(&self.fields)?, indent)
     }
+}
+
+/// The ChainID of each layer, lowest first: what stands for a layer together with all below it (image-spec, config.md, "Layer ChainID").
+#[must_use]
+pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
+    let mut chain: Vec<Digest> = Vec::with_capacity(diff_ids.len());
+    for diff_id in diff_ids {
+        chain.push(match chain.last() {
+            Some(below) => Digest::of(format!("{below} {diff_id}").as_bytes()),
+            None => *diff_id,
+        });
+    }
+    chain
 }
 
 /// Reads the keys of Go's `map[string]struct{}`.

@@ -63,7 +63,7 @@ mod repository;
 mod rewrite;
 mod time;
 
-pub use config::{ConfigFields, ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
+pub use config::{ConfigFields, ContainerConfig, Healthcheck, History, ImageConfig, RootFs, chain_ids};
 pub use convert::{Format, LayerCompression, Loss};
 pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};

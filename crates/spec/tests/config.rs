@@ -208,3 +208,13 @@ fn threat_54_diff_ids_and_layers_are_as_many() {
         assert!(reason(&raw).starts_with("not a valid image config: "), "{raw}");
     }
 }
+
+#[test]
+fn a_chain_id_stands_for_a_layer_and_all_below_it() {
+    use teu_spec::{Digest, chain_ids};
+    let [a, b, c] = ["a", "b", "c"].map(|text| Digest::of(text.as_bytes()));
+    let ab = Digest::of(format!("{a} {b}").as_bytes());
+    let abc = Digest::of(format!("{ab} {c}").as_bytes());
+    assert_eq!(chain_ids(&[a, b, c]), [a, ab, abc]);
+    assert_eq!(chain_ids(&[]), []);
+}

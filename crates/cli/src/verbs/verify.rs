@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use teu_archive::Escaped;
+use teu_image::verify::{self, Finding, Kind, Report, Severity};
 use teu_spec::{Descriptor, Platform};
-use teu_store::{
-    copy::choose_image,
-    graph::Position,
-    silent,
-    verify::{self, Finding, Report, Severity},
-};
+use teu_store::{copy::choose_image, graph::Position, silent};
 
 use crate::{
     arguments::Verify,
@@ -39,11 +36,32 @@ pub(super) async fn run(arguments: &Verify, settings: Arc<Settings>) -> Result<(
         true => output::json(&as_json(&root, &report)),
         false => output::bytes(as_text(&root, &report).as_bytes()),
     };
-    match (report.is_good(), told) {
-        (true, told) => told,
+    match (report.checked.worst(), told) {
+        (None, told) => told,
         // Who reads no further still learns from the exit code that it is not good.
-        (false, Ok(()) | Err(Failure::BrokenPipe)) => Err(Failure::Found),
-        (false, Err(failure)) => Err(failure),
+        (Some(kind), Ok(()) | Err(Failure::BrokenPipe)) => Err(Failure::Found { code: code(kind) }),
+        (Some(_), Err(failure)) => Err(failure),
+    }
+}
+
+/// The exit code that says what kind of thing is wrong: of several, the first here.
+fn code(kind: Kind) -> u8 {
+    match kind {
+        Kind::Content => 10,
+        Kind::Document => 11,
+        Kind::Agreement => 12,
+        Kind::Layer => 13,
+        Kind::Entry => 14,
+    }
+}
+
+fn kind(finding: &Finding) -> &'static str {
+    match finding.kind {
+        Kind::Content => "content",
+        Kind::Document => "document",
+        Kind::Agreement => "agreement",
+        Kind::Layer => "layer",
+        Kind::Entry => "entry",
     }
 }
 
@@ -63,12 +81,37 @@ fn position(finding: &Finding) -> &'static str {
 }
 
 fn as_json(root: &Descriptor, report: &Report) -> Value {
+    let notes = report.notes.iter().map(|note| {
+        json!({
+            "layer": note.layer,
+            "kind": note.kind.word(),
+            "count": note.count,
+            "examples": note.examples.iter().map(|path| Escaped(path).to_string()).collect::<Vec<_>>(),
+        })
+    });
+    let (entries, notes) = (report.entries, notes.collect::<Vec<_>>());
+    let report = &report.checked;
     let findings = report.findings.iter().map(|finding| {
         json!({
             "severity": severity(finding),
+            "kind": kind(finding),
             "position": position(finding),
             "digest": finding.digest,
             "message": finding.message,
+        })
+    });
+    let images = report.images.iter().map(|image| {
+        let layers = image.layers.iter().map(|layer| {
+            json!({
+                "digest": layer.digest,
+                "diffId": layer.diff_id,
+                "chainId": layer.chain_id,
+            })
+        });
+        json!({
+            "digest": image.manifest,
+            "platform": image.platform,
+            "layers": layers.collect::<Vec<_>>(),
         })
     });
     json!({
@@ -79,9 +122,12 @@ fn as_json(root: &Descriptor, report: &Report) -> Value {
             "manifests": report.manifests,
             "configs": report.configs,
             "layers": report.layers,
+            "entries": entries,
             "bytes": report.bytes,
         },
+        "images": images.collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(),
+        "notes": notes,
         "absent": report.absent,
         "elsewhere": report.elsewhere,
     })
@@ -89,6 +135,30 @@ fn as_json(root: &Descriptor, report: &Report) -> Value {
 
 fn as_text(root: &Descriptor, report: &Report) -> String {
     let mut text = String::new();
+    for note in &report.notes {
+        let examples: Vec<String> = note
+            .examples
+            .iter()
+            .map(|path| format!("\"{}\"", Escaped(path)))
+            .collect();
+        let such = match examples.is_empty() {
+            true => String::new(),
+            false => format!(": {}", examples.join(", ")),
+        };
+        let more = if note.count > note.examples.len() as u64 && !examples.is_empty() {
+            ", …"
+        } else {
+            ""
+        };
+        text.push_str(&format!(
+            "note: layer {}: {} {}{such}{more}\n",
+            note.layer.short(),
+            note.count,
+            note.kind.text()
+        ));
+    }
+    let entries = report.entries;
+    let report = &report.checked;
     for finding in &report.findings {
         let message = output::plain(&finding.to_string());
         text.push_str(&format!("{}: {message}\n", severity(finding)));
@@ -104,6 +174,7 @@ fn as_text(root: &Descriptor, report: &Report) -> String {
         (report.manifests, "manifest", "manifests"),
         (report.configs, "config", "configs"),
         (report.layers, "layer", "layers"),
+        (usize::try_from(entries).unwrap_or(usize::MAX), "entry", "entries"),
     ]
     .iter()
     .filter(|(count, ..)| *count > 0)
@@ -113,7 +184,7 @@ fn as_text(root: &Descriptor, report: &Report) -> String {
     text.push_str(&format!("{verdict}: {}\n", root.digest));
     if !counted.is_empty() {
         text.push_str(&format!(
-            "checked: {}, {}: digests, sizes, media types, DiffIDs, and what the specification demands\n",
+            "checked: {}, {}: digests, sizes, media types, DiffIDs, what the specification demands, and what unpacking refuses\n",
             counted.join(", "),
             output::size(report.bytes)
         ));

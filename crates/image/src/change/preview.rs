@@ -118,7 +118,7 @@ pub async fn preview(
     let mut documents = Vec::new();
     compare(
         &*source,
-        &*trial,
+        &trial,
         &root,
         &copied.descriptor,
         &mut documents,

@@ -1,6 +1,10 @@
 //! Is an image what it says it is? [`verify`]: digests, sizes, media types, DiffIDs, the agreement of config and manifest, and what the
 //! specification demands. All that was checked is counted, so that a good report says what it covers.
 
+mod documents;
+mod pass;
+#[cfg(test)]
+mod tests;
 use std::{
     collections::HashMap,
     fmt,
@@ -10,18 +14,17 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future};
-use teu_archive::codec::{Compression, Decoder};
-use teu_spec::{
-    Algorithm, Descriptor, Digest, Document, ImageConfig, Manifest, MediaType, Platform, json::MAX_DOCUMENT,
-};
+use teu_archive::codec::Compression;
+use teu_spec::{Descriptor, Digest, Document, Platform};
 
 use crate::{
     BoxFuture, Error, ErrorKind, Result, Role, Source, SourceExt,
-    blocking::{BATCH, Chunks, Sink},
+    blocking::Sink,
     compression::codec,
     graph::{Content, Fold, Limits, Node, Position, Step, Visit},
     task::Tasks,
 };
+use pass::{Pass, pass};
 
 /// How an image is verified.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,16 @@ impl Default for Options {
     }
 }
 
+/// Whoever knows more of layers than that they are compressed: it looks at them as they go by, so that they are read once.
+pub trait Inspect: Send + Sync {
+    /// Reads a layer's content without compression, as far as it wants, on a thread for blocking work, and says what it found. That the
+    /// content breaks off is found by itself, and what of [`Kind::Layer`] was found then is not reported.
+    fn layer(&self, layer: &Descriptor, content: &mut dyn Read) -> Vec<Found>;
+
+    /// All layers of an image were seen that are there: what can be said of them together.
+    fn image<'a>(&'a self, source: &'a dyn Source, layers: &'a [Descriptor]) -> BoxFuture<'a, Result<Vec<Found>>>;
+}
+
 /// What was checked, and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -57,6 +70,8 @@ pub struct Report {
     pub layers: usize,
     /// The bytes of all that.
     pub bytes: u64,
+    /// Images whose layers were found to be those of their configs.
+    pub images: Vec<Image>,
     /// Non-distributable layers that are not there and need not be.
     pub elsewhere: Vec<Digest>,
     /// Manifests that a sparse index names and that are not there.
@@ -69,8 +84,40 @@ impl Report {
     /// Whether nothing is wrong; what is merely odd does not count.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity == Severity::Odd)
+        self.worst().is_none()
     }
+
+    /// The first kind, in the order of [`Kind`], of which something is wrong.
+    #[must_use]
+    pub fn worst(&self) -> Option<Kind> {
+        let wrong = self
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Wrong);
+        wrong.map(|finding| finding.kind).min()
+    }
+}
+
+/// An image and what its layers are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// The machine that its config says it is for.
+    pub platform: Platform,
+    /// Its layers, lowest first.
+    pub layers: Vec<LayerIds>,
+}
+
+/// What a layer is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerIds {
+    /// As it is stored.
+    pub digest: Digest,
+    /// By its content without compression, as it was found.
+    pub diff_id: Digest,
+    /// Together with all below it.
+    pub chain_id: Digest,
 }
 
 /// How bad a finding is.
@@ -82,11 +129,39 @@ pub enum Severity {
     Odd,
 }
 
+/// What a finding is about: the first in this order leaves the others without meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Content that is not there, or not of the size and digest by which it is named.
+    Content,
+    /// A document that does not say what the specification demands, or in a way that readers understand differently.
+    Document,
+    /// Documents that do not agree, with one another or with the content that they describe.
+    Agreement,
+    /// A layer that cannot be read: its compression or its archive is broken, or past a limit.
+    Layer,
+    /// An entry of a layer of which nobody should make a file.
+    Entry,
+}
+
+/// What an inspector found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about.
+    pub kind: Kind,
+    /// What is wrong.
+    pub message: String,
+}
+
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
+    /// What it is about.
+    pub kind: Kind,
     /// Where the content stands.
     pub position: Position,
     /// Which content.
@@ -113,9 +188,23 @@ impl fmt::Display for Finding {
 /// # Errors
 /// What kept it from being checked: the source could not be read, or a limit was reached.
 pub async fn verify(source: Arc<dyn Source>, root: &Descriptor, options: &Options) -> Result<Report> {
+    verify_with(source, root, options, None).await
+}
+
+/// The same, and whoever knows more of layers looks at each as it goes by.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_with(
+    source: Arc<dyn Source>,
+    root: &Descriptor,
+    options: &Options,
+    inspect: Option<Arc<dyn Inspect>>,
+) -> Result<Report> {
     let checker = Checker {
         source: Arc::clone(&source),
         options,
+        inspect,
         report: Mutex::default(),
         uncompressed: Mutex::default(),
         tasks: Tasks::default(),
@@ -126,7 +215,8 @@ pub async fn verify(source: Arc<dyn Source>, root: &Descriptor, options: &Option
     let mut report = checker.report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report
         .findings
-        .sort_by_key(|finding| (finding.severity, finding.digest));
+        .sort_by_key(|finding| (finding.severity, finding.kind, finding.digest));
+    report.images.sort_by_key(|image| image.manifest);
     report.elsewhere.sort();
     report.absent.sort();
     Ok(report)
@@ -135,19 +225,17 @@ pub async fn verify(source: Arc<dyn Source>, root: &Descriptor, options: &Option
 struct Checker<'a> {
     source: Arc<dyn Source>,
     options: &'a Options,
+    inspect: Option<Arc<dyn Inspect>>,
     report: Mutex<Report>,
     /// By the digest of a layer, that of its content without compression, or why it cannot be had.
     uncompressed: Mutex<HashMap<Digest, std::result::Result<Digest, String>>>,
     tasks: Tasks,
 }
 
-/// How a DiffID is computed. One of another algorithm is reported as not checked.
-const DIFF_ID: Algorithm = Algorithm::Sha256;
-
 /// What a blob is made of.
 struct Seen {
     beginning: Bytes,
-    uncompressed: Option<std::result::Result<Digest, String>>,
+    pass: Option<Pass>,
 }
 
 /// Whether an error is about the content, and not about the way to it.
@@ -159,14 +247,23 @@ fn is_finding(error: &Error) -> bool {
     )
 }
 
+/// What an error of reading is about.
+fn content_or_form(error: &Error) -> Kind {
+    match error.kind() {
+        ErrorKind::Mismatch | ErrorKind::NotFound => Kind::Content,
+        _ => Kind::Document,
+    }
+}
+
 impl Checker<'_> {
     fn report(&self, add: impl FnOnce(&mut Report)) {
         add(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn find(&self, severity: Severity, node: Node<'_>, message: impl Into<String>) {
+    fn find(&self, severity: Severity, kind: Kind, node: Node<'_>, message: impl Into<String>) {
         let finding = Finding {
             severity,
+            kind,
             position: node.position,
             digest: node.descriptor.digest,
             message: message.into(),
@@ -174,125 +271,15 @@ impl Checker<'_> {
         self.report(|report| report.findings.push(finding));
     }
 
-    /// What is wrong with what a document says of its children.
-    fn check_children(&self, node: Node<'_>, document: &Document) {
-        for (place, child) in document.children().iter().enumerate() {
-            if child.data.is_some() && child.verified_data().is_none() {
-                let message = format!(
-                    "the data embedded for child {place} is not the content of {}",
-                    child.digest
-                );
-                self.find(Severity::Wrong, node, message);
-            }
-        }
-        match document {
-            Document::Index(index) => self.check_index(node, &index.manifests),
-            Document::Manifest(manifest) => self.check_manifest(node, manifest),
-        }
-    }
-
-    fn check_index(&self, node: Node<'_>, manifests: &[Descriptor]) {
-        for (place, child) in manifests.iter().enumerate() {
-            if !child.media_type.is_document() {
-                let message = format!(
-                    "manifest {place} is said to be {}, which is no manifest",
-                    child.media_type
-                );
-                self.find(Severity::Odd, node, message);
-            }
-            if let Some(platform) = &child.platform
-                && (platform.os.is_empty() || platform.architecture.is_empty())
-            {
-                let message = format!("the platform of manifest {place} lacks its os or architecture");
-                self.find(Severity::Wrong, node, message);
-            }
-        }
-    }
-
-    /// The demands of image-spec's manifest.md.
-    fn check_manifest(&self, node: Node<'_>, manifest: &Manifest) {
-        if manifest.config.media_type == MediaType::OciEmpty && manifest.artifact_type.is_none() {
-            let message = "its config is empty, so it must have an artifactType, and has none";
-            self.find(Severity::Wrong, node, message);
-        }
-        if !manifest.config.media_type.is_image_config() {
-            return;
-        }
-        for (place, layer) in manifest.layers.iter().enumerate() {
-            if !layer.media_type.is_layer() {
-                let message = format!("layer {place} is said to be {}, which is no layer", layer.media_type);
-                self.find(Severity::Odd, node, message);
-            }
-        }
-    }
-
-    /// Whether an image's config agrees with its manifest, and with what the index says of that.
-    async fn check_config(&self, node: Node<'_>, manifest: &Manifest) -> Result<()> {
-        if !manifest.config.media_type.is_image_config() {
-            return Ok(());
-        }
-        let raw = match self.source.small_blob(&manifest.config).await {
-            Ok(raw) => raw,
-            // It was found where it was visited.
-            Err(error) if is_finding(&error) => return Ok(()),
-            Err(error) if *error.kind() == ErrorKind::TooLarge => {
-                let message = format!("the config has more than the limit of {MAX_DOCUMENT} bytes");
-                self.find(Severity::Wrong, node, message);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        let config = match ImageConfig::parse(raw) {
-            Ok(config) => config,
-            Err(error) => {
-                self.find(Severity::Wrong, node, format!("its config: {error}"));
-                return Ok(());
-            }
-        };
-        match config.check_layers(manifest.layers.len()) {
-            Ok(()) => self.check_diff_ids(node, manifest, config.diff_ids()),
-            Err(error) => self.find(Severity::Wrong, node, format!("its config: {error}")),
-        }
-        if let Err(error) = config.created() {
-            self.find(Severity::Wrong, node, format!("its config: {error}"));
-        }
-        let platform = config.platform();
-        if platform.os.is_empty() || platform.architecture.is_empty() {
-            self.find(Severity::Wrong, node, "its config lacks its os or architecture");
-        } else if let Some(said) = &node.descriptor.platform
-            && !same_machine(said, &platform)
+    /// Takes over what the inspector found.
+    fn take(&self, node: Node<'_>, found: Vec<Found>) {
+        for Found {
+            severity,
+            kind,
+            message,
+        } in found
         {
-            let message = format!("the index says it is for {said}, its config for {platform}");
-            self.find(Severity::Wrong, node, message);
-        }
-        Ok(())
-    }
-
-    /// Whether the layers are those of the config, by their content without compression.
-    fn check_diff_ids(&self, node: Node<'_>, manifest: &Manifest, diff_ids: &[Digest]) {
-        let uncompressed = self.uncompressed.lock().unwrap_or_else(PoisonError::into_inner);
-        for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
-            let (severity, message) = match uncompressed.get(&layer.digest) {
-                Some(Ok(found)) if found == diff_id => continue,
-                Some(Ok(_)) if diff_id.algorithm() != DIFF_ID => {
-                    let message = format!("the DiffID {diff_id} was not checked, as it is no {DIFF_ID}");
-                    (Severity::Odd, message)
-                }
-                Some(Ok(found)) => {
-                    let message = format!(
-                        "layer {} has the DiffID {found}, but the config says {diff_id}",
-                        layer.digest
-                    );
-                    (Severity::Wrong, message)
-                }
-                Some(Err(why)) => {
-                    let message = format!("layer {} cannot be uncompressed: {why}", layer.digest);
-                    (Severity::Wrong, message)
-                }
-                // It is not there, or wrong, which was found where it was read; or nobody knows how it is compressed.
-                None => continue,
-            };
-            self.find(severity, node, message);
+            self.find(severity, kind, node, message);
         }
     }
 
@@ -300,41 +287,43 @@ impl Checker<'_> {
     async fn read(&self, node: Node<'_>) -> Result<()> {
         let blob = node.descriptor;
         let (source, descriptor) = (Arc::clone(&self.source), blob.clone());
-        let is_layer = node.position == Position::Layer && blob.media_type.layer_compression().is_some();
+        let inspect = self.inspect.clone();
+        let is_layer =
+            node.position == Position::Layer && node.in_image && blob.media_type.layer_compression().is_some();
         let read = self.tasks.run(async move {
             let mut content = source.open(Role::Blob, &descriptor).await?;
             let mut beginning = Bytes::new();
-            let mut sink = is_layer.then(|| Sink::spawn(diff_id));
-            let mut failed = None;
+            let layer = descriptor.clone();
+            let mut sink = is_layer.then(|| Sink::spawn(move |content| pass(content, &layer, inspect.as_deref())));
             while let Some(bytes) = content.next().await {
                 let bytes = bytes?;
                 if beginning.is_empty() {
                     beginning = bytes.slice(..bytes.len().min(MAGIC));
                 }
-                // Whatever cannot be uncompressed, the digest is checked to the end.
-                if let Some(open) = &mut sink
-                    && let Err(error) = open.send(bytes).await
-                {
-                    (sink, failed) = (None, Some(Err(error.to_string())));
+                if let Some(sink) = &mut sink {
+                    sink.send(bytes).await?;
                 }
             }
-            let uncompressed = match sink {
-                Some(sink) => Some(sink.finish().await.map_err(|error| error.to_string())),
-                None => failed,
+            let pass = match sink {
+                Some(sink) => Some(sink.finish().await?),
+                None => None,
             };
-            Ok(Seen {
-                beginning,
-                uncompressed,
-            })
+            Ok(Seen { beginning, pass })
         });
         match read.await {
-            Ok(Seen {
-                beginning,
-                uncompressed,
-            }) => {
-                if let Some(uncompressed) = uncompressed {
+            Ok(Seen { beginning, pass }) => {
+                if let Some(Pass { diff_id, found }) = pass {
+                    if let Err(why) = &diff_id {
+                        self.find(
+                            Severity::Wrong,
+                            Kind::Layer,
+                            node,
+                            format!("it cannot be uncompressed: {why}"),
+                        );
+                    }
+                    self.take(node, found);
                     let mut all = self.uncompressed.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.insert(blob.digest, uncompressed);
+                    all.insert(blob.digest, diff_id);
                 }
                 self.report(|report| {
                     match node.position {
@@ -348,7 +337,7 @@ impl Checker<'_> {
                     && codec(stated) != Compression::of(&beginning)
                 {
                     let message = format!("it is said to be {}, but its content is not", blob.media_type);
-                    self.find(Severity::Wrong, node, message);
+                    self.find(Severity::Wrong, Kind::Agreement, node, message);
                 }
                 Ok(())
             }
@@ -357,34 +346,12 @@ impl Checker<'_> {
                 Ok(())
             }
             Err(error) if is_finding(&error) => {
-                self.find(Severity::Wrong, node, error.to_string());
+                self.find(Severity::Wrong, content_or_form(&error), node, error.to_string());
                 Ok(())
             }
             Err(error) => Err(error.within(format!("reading blob {}", blob.digest))),
         }
     }
-}
-
-/// The digest of a layer's content without compression, however it is compressed.
-fn diff_id(content: Chunks) -> Result<Digest> {
-    let mut decoder = Decoder::detect(content, teu_archive::codec::Limits::default())?;
-    let mut hasher = DIFF_ID.hasher();
-    let mut buffer = vec![0; BATCH];
-    loop {
-        let count = decoder
-            .read(&mut buffer)
-            .map_err(|error| Error::from(teu_archive::Error::from(error)))?;
-        if count == 0 {
-            return Ok(hasher.finish());
-        }
-        hasher.update(&buffer[..count]);
-    }
-}
-
-/// Whether two platforms are one machine's, as far as both say.
-fn same_machine(said: &Platform, config: &Platform) -> bool {
-    let (said, config) = (said.normalized(), config.normalized());
-    said.os == config.os && said.architecture == config.architecture
 }
 
 /// How many bytes tell a compression.
@@ -407,7 +374,7 @@ impl Visit for Checker<'_> {
             self.report(|report| report.absent.push(node.descriptor.digest));
             Ok(Some(node.descriptor.into()))
         } else if is_finding(&error) {
-            self.find(Severity::Wrong, node, error.to_string());
+            self.find(Severity::Wrong, content_or_form(&error), node, error.to_string());
             Ok(Some(node.descriptor.into()))
         } else {
             Err(error)
@@ -444,12 +411,15 @@ impl Visit for Checker<'_> {
         async move {
             if let Document::Manifest(manifest) = document {
                 self.check_config(node, manifest).await?;
+                if let Some(inspect) = &self.inspect
+                    && manifest.config.media_type.is_image_config()
+                {
+                    let found = inspect.image(&*self.source, &manifest.layers).await?;
+                    self.take(node, found);
+                }
             }
             Ok(Some(node.descriptor.into()))
         }
         .boxed()
     }
 }
-
-#[cfg(test)]
-mod tests;

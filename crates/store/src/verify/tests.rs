@@ -1,6 +1,6 @@
 //! Is a good image good, and is what is wrong found?
 
-use teu_spec::Format;
+use teu_spec::{Format, Manifest, MediaType};
 
 use super::*;
 use crate::{
@@ -46,7 +46,26 @@ async fn a_good_image_is_good_and_all_of_it_was_checked() {
     assert_eq!(messages(&report), Vec::<String>::new());
     assert!(report.is_good());
     let shared = one.document.children()[1].size;
+    let mut images = [&one, &two].map(|image| {
+        let layers: Vec<Digest> = image.document.children()[1..]
+            .iter()
+            .map(|layer| layer.digest)
+            .collect();
+        let chain = Digest::of(format!("{} {}", layers[0], layers[1]).as_bytes());
+        let ids = |digest, chain_id| LayerIds {
+            digest,
+            diff_id: digest,
+            chain_id,
+        };
+        super::Image {
+            manifest: image.digest,
+            platform: Platform::new("linux", "amd64"),
+            layers: vec![ids(layers[0], layers[0]), ids(layers[1], chain)],
+        }
+    });
+    images.sort_by_key(|image| image.manifest);
     let expected = Report {
+        images: images.into(),
         indexes: 1,
         manifests: 2,
         configs: 2,
@@ -104,6 +123,134 @@ async fn a_config_must_agree_with_its_manifest() {
             ),
             format!("manifest {digest}: the index says it is for linux/s390x, its config for linux/amd64"),
         ]
+    );
+    assert_eq!(report.worst(), Some(Kind::Agreement));
+    assert_eq!(report.images, []);
+}
+
+#[tokio::test]
+async fn what_is_odd_between_documents_is_said_and_leaves_the_image_good() {
+    let store = Memory::new();
+    let image = Image::small(Takes::EVERYTHING, "sample");
+    image.put(&store, &[]).await.expect("put");
+    let children = image.document.children();
+    let layer = &children[1];
+    let config = Bytes::from(format!(
+        r#"{{"architecture":"arm","variant":"v6","os":"linux","rootfs":{{"type":"layers","diff_ids":["{0}","{0}"]}},
+            "history":[{{"created_by":"one"}},{{"created_by":"two","empty_layer":true}}]}}"#,
+        layer.digest
+    ));
+    store.insert_blob(config.clone());
+    let twice = Manifest::build(
+        Format::Oci,
+        &Descriptor::of(MediaType::OciConfig, &config),
+        &[layer.clone(), layer.clone()],
+    )
+    .expect("a manifest");
+    let mut said = put(&store, &twice).await;
+    let mut platform = Platform::new("linux", "arm");
+    platform.variant = "v7".to_owned();
+    said.platform = Some(platform);
+    let root = put(
+        &store,
+        &teu_spec::Index::build(Format::Oci, &[said.clone()]).expect("an index"),
+    )
+    .await;
+    let report = checked(&store, &root).await;
+    let digest = said.digest;
+    assert_eq!(
+        messages(&report),
+        [
+            format!("manifest {digest}: layer 1 is the same as layer 0"),
+            format!("manifest {digest}: its config has a history of 1 layers, but the manifest has 2"),
+            format!("manifest {digest}: the index says it is for linux/arm/v7, its config for linux/arm/v6"),
+        ]
+    );
+    assert!(report.is_good());
+    let chain = Digest::of(format!("{0} {0}", layer.digest).as_bytes());
+    assert_eq!(report.images[0].layers[1].chain_id, chain);
+}
+
+/// Says how many bytes it saw, and of an image how many layers it has.
+struct Counts(usize);
+
+impl Inspect for Counts {
+    fn layer(&self, layer: &Descriptor, content: &mut dyn Read) -> Vec<Found> {
+        let mut seen = vec![0; self.0];
+        let kind = match content.read_exact(&mut seen) {
+            Ok(()) => Kind::Entry,
+            Err(_) => Kind::Layer,
+        };
+        vec![Found {
+            severity: Severity::Wrong,
+            kind,
+            message: format!("of {} bytes", layer.size),
+        }]
+    }
+
+    fn image<'a>(&'a self, _: &'a dyn Source, layers: &'a [Descriptor]) -> BoxFuture<'a, Result<Vec<Found>>> {
+        let found = Found {
+            severity: Severity::Odd,
+            kind: Kind::Entry,
+            message: format!("{} layers", layers.len()),
+        };
+        future::ready(Ok(vec![found])).boxed()
+    }
+}
+
+#[tokio::test]
+async fn whoever_knows_more_of_layers_sees_each_as_it_goes_by() {
+    let store = Memory::new();
+    let image = Image::of(
+        Takes::EVERYTHING,
+        "sample",
+        &["0123456789", "01234"].map(|text| Bytes::from_static(text.as_bytes())),
+    );
+    let root = image.put(&store, &[]).await.expect("put");
+    let source: Arc<dyn Source> = Arc::new(store.clone());
+    let options = Options::default();
+    let report = verify_with(Arc::clone(&source), &root, &options, Some(Arc::new(Counts(5))))
+        .await
+        .expect("a report");
+    let layers: Vec<Digest> = image.document.children()[1..]
+        .iter()
+        .map(|layer| layer.digest)
+        .collect();
+    let mut expected = [
+        format!("layer {}: of 10 bytes", layers[0]),
+        format!("layer {}: of 5 bytes", layers[1]),
+    ];
+    expected.sort();
+    let mut found = messages(&report);
+    assert_eq!(found.pop(), Some(format!("manifest {}: 2 layers", image.digest)));
+    found.sort();
+    assert_eq!(found, expected);
+    assert_eq!(report.worst(), Some(Kind::Entry));
+    // What it read no further has its DiffID nevertheless.
+    assert_eq!(
+        report.images[0]
+            .layers
+            .iter()
+            .map(|ids| ids.diff_id)
+            .collect::<Vec<_>>(),
+        layers
+    );
+
+    // That the content breaks off is said once, and what it makes of that is not.
+    let broken = Bytes::from_static(b"\x1f\x8bno gzip");
+    store.insert_blob(broken.clone());
+    let layer = Descriptor::of(MediaType::OciLayerGzip, &broken);
+    let broken = Manifest::build(Format::Oci, &image.document.children()[0], &[layer]).expect("a manifest");
+    let root = put(&store, &broken).await;
+    let report = verify_with(source, &root, &options, Some(Arc::new(Counts(5))))
+        .await
+        .expect("a report");
+    let kinds: Vec<Kind> = report.findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(
+        kinds,
+        [Kind::Agreement, Kind::Layer, Kind::Entry],
+        "{:?}",
+        messages(&report)
     );
 }
 

@@ -1,0 +1,5 @@
+//! In what do two images differ?
+
+mod fields;
+
+pub use fields::{Field, fields};
