@@ -3,7 +3,6 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io::{self, Write as _},
     path::Path,
     process::ExitCode,
 };
@@ -13,7 +12,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::{arguments::Verb, failure::Failure, settings};
+use crate::{arguments::Verb, failure::Failure, say};
 
 /// What scripts that ask are told: the newest skopeo that we follow, and what we are.
 const VERSION: &str = concat!("version 1.22.0 (teu ", env!("CARGO_PKG_VERSION"), ")");
@@ -122,10 +121,10 @@ pub(crate) fn answer(error: &clap::Error, as_skopeo: bool) -> ExitCode {
     let bare = name.split('=').next().unwrap_or_default();
     let refused = NOT_YET.iter().find(|(known, _)| *known == bare);
     if let Some((name, why)) = refused {
-        settings::complain(as_skopeo, &format!("{name} {why}"));
+        say::complain(as_skopeo, &format!("{name} {why}"));
     } else if as_skopeo {
         let words = in_its_words(error, name);
-        settings::complain_in(true, &words.lines().collect::<Vec<_>>());
+        say::complain_in(true, &words.lines().collect::<Vec<_>>());
     } else {
         let _ = error.print();
     }
@@ -221,54 +220,10 @@ fn is_transport(name: &str) -> bool {
     .contains(&name)
 }
 
-/// Says a line as logrus does, as skopeo's other programs read it.
-pub(crate) fn log(level: &str, now: &str, message: &str) {
-    let line = format!("time=\"{now}\" level={level} msg={}\n", quoted(message));
-    // Where even that cannot be said, the exit code is all there is.
-    let _ = io::stderr().write_all(line.as_bytes());
-}
-
-/// As Go's `%q` has it, where a message is more than one word.
-fn quoted(message: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._/@^+".contains(c);
-    if !message.is_empty() && message.chars().all(plain) {
-        return message.to_owned();
-    }
-    let mut out = String::from("\"");
-    for c in message.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x80 && c.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out + "\""
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::arguments;
-
-    #[test]
-    fn messages_are_quoted_as_logrus_does() {
-        for (message, said) in [
-            ("word", "word"),
-            ("a-b._/@^+", "a-b._/@^+"),
-            ("", "\"\""),
-            ("two words", "\"two words\""),
-            ("a:b", "\"a:b\""),
-            ("\"q\"\\\n\t\u{1b}é\u{2028}", "\"\\\"q\\\"\\\\\\n\\t\\x1bé\\u2028\""),
-        ] {
-            assert_eq!(quoted(message), said);
-        }
-    }
 
     /// Every flag of skopeo's (its newest), as its users write them; the global ones stand before the verb.
     #[test]

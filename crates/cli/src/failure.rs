@@ -4,7 +4,7 @@ use std::{fmt, io, process::ExitCode};
 
 use teu_store::{Error, ErrorKind, Side};
 
-use crate::settings::Settings;
+use crate::say;
 
 /// Why a verb did not do what it was asked.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Failure {
 
     /// Says it on standard error, and gives the exit code: 1, or as skopeo does 2 for an image that is not there; 130 or 143 when a
     /// signal stopped it; and the verb's own where it found something.
-    pub(crate) fn report(&self, settings: &Settings) -> ExitCode {
+    pub(crate) fn report(&self, as_skopeo: bool) -> ExitCode {
         let code = match self {
             Self::BrokenPipe => return ExitCode::SUCCESS,
             Self::Found { code } => return ExitCode::from(*code),
@@ -50,14 +50,14 @@ impl Failure {
             Self::Store(error) if *error.kind() == ErrorKind::NotFound && error.side() != Some(Side::Destination) => 2,
             Self::Store(_) | Self::TimedOut => 1,
             Self::Usage(_) => {
-                if settings.as_skopeo {
+                if as_skopeo {
                     1
                 } else {
                     2
                 }
             }
         };
-        settings.complain(&self.to_string());
+        say::complain(as_skopeo, &self.to_string());
         ExitCode::from(code)
     }
 }

@@ -7,6 +7,7 @@ mod output;
 mod places;
 mod progress;
 mod recompressed;
+mod say;
 mod settings;
 mod template;
 mod terminal;
@@ -45,9 +46,9 @@ fn main() -> ExitCode {
     match run(teu, &settings) {
         Ok(code) => code,
         Err(failure) => {
-            let code = failure.report(&settings);
+            let code = failure.report(as_skopeo);
             if let Some(hint) = places::hint(&arguments, &failure).filter(|_| !as_skopeo) {
-                settings.complain(&hint);
+                say::complain(as_skopeo, &hint);
             }
             code
         }

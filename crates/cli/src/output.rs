@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 use teu_spec::MediaType;
 
+pub(crate) use crate::say::plain;
 use crate::{failure::Failure, settings::Settings, terminal};
 
 /// Writes bytes as they are.
@@ -111,17 +112,6 @@ pub(crate) fn kind(media_type: &MediaType) -> String {
     short.strip_prefix("vnd.").unwrap_or(short).to_owned()
 }
 
-/// Text that came from elsewhere, safe on a terminal: control characters are escaped, and those that turn text round or hide in it.
-pub(crate) fn plain(text: &str) -> String {
-    let hides =
-        |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    let shown = |c: char| match c.is_control() || hides(c) {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(shown).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,11 +144,5 @@ mod tests {
             aligned(&rows, None),
             format!("{long}  1\na{}2\n", " ".repeat(WIDEST + 1))
         );
-    }
-
-    #[test]
-    fn foreign_text_cannot_act() {
-        assert_eq!(plain("a\u{1b}[31mé\n"), "a\\u{1b}[31mé\\n");
-        assert_eq!(plain("a\u{202e}txt\u{200b}"), "a\\u{202e}txt\\u{200b}");
     }
 }

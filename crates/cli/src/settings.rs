@@ -2,14 +2,13 @@
 
 use std::{
     env, fs,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
 };
 
 use teu_image::unpack::Stop;
-use teu_spec::{Platform, Reference, Timestamp};
+use teu_spec::{Platform, Reference};
 use teu_store::{Error, ErrorKind, Partials, Result};
 use teu_transport::{
     policy::Policy,
@@ -18,8 +17,7 @@ use teu_transport::{
 
 use crate::{
     arguments::{Global, Output, Progress},
-    called,
-    output::plain,
+    say,
 };
 
 /// What holds for the whole run.
@@ -214,60 +212,9 @@ impl Settings {
         Some(Arc::new(teu_transport::partials::Partials::new(directory)))
     }
 
-    /// Says a message of failure on standard error, as whoever we were called as does.
-    pub(crate) fn complain(&self, message: &str) {
-        complain(self.as_skopeo, message);
-    }
-
     /// Says something that stops nothing.
     pub(crate) fn warn(&self, message: &str) {
-        match self.as_skopeo {
-            true => called::log("warning", &now(), message),
-            // Where it cannot be said, that stops nothing either.
-            false => {
-                let _ = io::stderr().write_all(format!("teu: warning: {}\n", one_line(message)).as_bytes());
-            }
-        }
-    }
-}
-
-/// Says what only who looks for a fault wants to know.
-pub(crate) fn detail(as_skopeo: bool, message: &str) {
-    match as_skopeo {
-        true => called::log("debug", &now(), message),
-        false => {
-            let _ = io::stderr().write_all(format!("teu: {}\n", one_line(message)).as_bytes());
-        }
-    }
-}
-
-/// Says a message of failure, also before there are settings.
-pub(crate) fn complain(as_skopeo: bool, message: &str) {
-    // What a registry or a document says may be in it: it is neither to act on a terminal nor to look like lines of ours.
-    complain_in(as_skopeo, &[&one_line(message)]);
-}
-
-/// Says what is wrong with a command line, in lines that are ours.
-pub(crate) fn complain_in(as_skopeo: bool, lines: &[&str]) {
-    let shown = || lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n");
-    let line = match as_skopeo {
-        false => format!("teu: {}\n", shown()),
-        true if io::stderr().is_terminal() => format!("FATA[0000] {}\n", shown()),
-        true => return called::log("fatal", &now(), &lines.join("\n")),
-    };
-    // Where even that cannot be said, the exit code is all there is.
-    let _ = io::stderr().write_all(line.as_bytes());
-}
-
-/// The most characters of a message that are said: whoever wrote a part of it may have had no end.
-const LONGEST: usize = 8 << 10;
-
-/// A message as one line that ends.
-fn one_line(message: &str) -> String {
-    let shown = plain(message);
-    match shown.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}… ({} bytes more)", &shown[..end], shown.len() - end),
-        None => shown,
+        say::warn(self.as_skopeo, message);
     }
 }
 
@@ -277,30 +224,4 @@ fn unreadable(error: io::Error, path: &Path) -> Error {
         ErrorKind::Invalid,
         format!("{} cannot be read: {error}", path.display()),
     )
-}
-
-fn now() -> String {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
-    Timestamp::from_unix(seconds, 0)
-        .map(|now| now.to_string())
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_one_line_that_ends() {
-        assert_eq!(
-            one_line("no tag\nteu: warning: \u{1b}[2Jmind\r"),
-            "no tag\\nteu: warning: \\u{1b}[2Jmind\\r"
-        );
-        let long = "é".repeat(LONGEST);
-        assert_eq!(one_line(&long), long);
-        assert_eq!(one_line(&format!("{long}éa")), format!("{long}… (3 bytes more)"));
-    }
 }

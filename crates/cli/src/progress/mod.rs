@@ -12,11 +12,7 @@ use bars::Bars;
 use teu_spec::{Descriptor, Digest};
 use teu_store::{Event, Events, How};
 
-use crate::{
-    arguments::Progress,
-    output,
-    settings::{self, Settings},
-};
+use crate::{arguments::Progress, output, say, settings::Settings};
 
 /// Progress that is being shown.
 pub(crate) struct Shown {
@@ -94,7 +90,7 @@ pub(crate) fn with_details(settings: &Settings, events: Events) -> Events {
     let as_skopeo = settings.as_skopeo;
     Arc::new(move |event| {
         if let Event::Detail { message } = &event {
-            settings::detail(as_skopeo, message);
+            say::detail(as_skopeo, message);
         }
         events(event);
     })

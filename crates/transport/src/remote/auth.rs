@@ -23,9 +23,10 @@ use tokio::{sync::OnceCell, time::Instant};
 use url::{Url, form_urlencoded};
 
 use super::{
+    call::Call,
     challenge::{self, Challenge},
     failure::Complaint,
-    http::{Call, Http},
+    http::Http,
     origin::{self, Origin},
     settings::{Access, Credential},
 };

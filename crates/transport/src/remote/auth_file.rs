@@ -19,8 +19,7 @@ use teu_spec::{Repository, json, json::edit::Editor};
 use teu_store::{Error, ErrorKind, Result, blocking};
 
 use super::{
-    credential_helper::{Helper, HelperName, HelperSettings},
-    credentials::{DOCKER, DOCKER_SERVER, servers},
+    credential_helper::{DOCKER, DOCKER_SERVER, Helper, HelperName, HelperSettings, servers},
     settings::Credential,
 };
 

@@ -9,9 +9,10 @@ use teu_store::{BoxFuture, Browse, Error, ErrorKind, Named, Page, Result};
 use url::Url;
 
 use super::{
+    answer::Answer,
     auth::{Need, Scope},
+    call::Call,
     client::{Registry, Repository},
-    http::{Answer, Call},
     link,
 };
 

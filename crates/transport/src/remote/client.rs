@@ -16,9 +16,12 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{
+    answer::Answer,
     auth::{Authenticator, Need, Scope},
+    broken::Failure,
+    call::Call,
     failure::{self, Complaint},
-    http::{Answer, Call, Failure, Http, SharedRoots},
+    http::{Http, SharedRoots},
     origin::Origin,
     settings::{Access, PlainHttp, Settings},
 };

@@ -39,6 +39,10 @@ const NOT_FOUND: [&str; 3] = [
     "no credentials username",
 ];
 
+/// Docker's own registry, and what Docker calls it in files and to helpers.
+pub(super) const DOCKER: &str = "docker.io";
+pub(super) const DOCKER_SERVER: &str = "https://index.docker.io/v1/";
+
 /// The name of a helper, without `docker-credential-`: letters, digits, `-`, `_` and `.`, at most 64, so that it names a program and no path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HelperName(String);
@@ -266,6 +270,15 @@ struct Told {
     status: ExitStatus,
     answer: Vec<u8>,
     complaint: Vec<u8>,
+}
+
+/// What a helper may call a registry. Docker's own has the name that Docker gives it, and the one that containers/image does.
+pub(super) fn servers(registry: &str) -> Vec<&str> {
+    if registry == DOCKER {
+        vec![DOCKER_SERVER, DOCKER]
+    } else {
+        vec![registry]
+    }
 }
 
 /// Says `input` and hears the answer to its end, both at once: a helper may answer before it has read all.

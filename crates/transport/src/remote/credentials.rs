@@ -22,15 +22,11 @@ use teu_store::{BoxFuture, Result, blocking};
 
 use super::{
     auth_file::{Entry, read},
-    credential_helper::{Helper, HelperName, HelperSettings},
+    credential_helper::{Helper, HelperName, HelperSettings, servers},
     settings::{Credential, CredentialSource},
 };
 
 pub use super::auth_file::{AuthFile, AuthFormat, Keeper};
-
-/// Docker's own registry, and what Docker calls it in files and to helpers.
-pub(super) const DOCKER: &str = "docker.io";
-pub(super) const DOCKER_SERVER: &str = "https://index.docker.io/v1/";
 
 /// The directories that files of credentials are in. The environment is the caller's to read.
 #[derive(Clone, Debug, Default)]
@@ -153,15 +149,6 @@ impl Credentials {
             }
         }
         Ok(None)
-    }
-}
-
-/// What a helper may call a registry. Docker's own has the name that Docker gives it, and the one that containers/image does.
-pub(super) fn servers(registry: &str) -> Vec<&str> {
-    if registry == DOCKER {
-        vec![DOCKER_SERVER, DOCKER]
-    } else {
-        vec![registry]
     }
 }
 

@@ -13,11 +13,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::{
+    answer::Answer,
+    call::Call,
     client::Repository,
     failure::Complaint,
-    http::{Answer, Call},
     origin::{self, Origin},
-    pull::accept_manifests,
     retry,
 };
 
@@ -150,7 +150,7 @@ async fn request(
     match place {
         Place::Repository(Role::Manifest) => {
             let path = format!("manifests/{digest}");
-            repository.call(&path, |url| accept_manifests(make(url))).await
+            repository.call(&path, |url| make(url).accepting_manifests()).await
         }
         Place::Repository(Role::Blob) => repository.call(&format!("blobs/{digest}"), make).await,
         Place::Elsewhere(url) => {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use teu_spec::{Digest, json};
 use teu_store::{Error, ErrorKind};
 
-use super::{http::Answer, secrets::Secrets};
+use super::{answer::Answer, secrets::Secrets};
 
 /// How much of an answer that is an error is read, in bytes (threat 79).
 const MAX_BODY: u64 = 64 << 10;

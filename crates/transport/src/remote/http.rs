@@ -1,4 +1,4 @@
-//! How does one request get its answer? Connections, redirects by our own rule, timeouts, and bodies with a limit.
+//! How does one request get its answer? Connections, redirects by our own rule, and timeouts.
 //!
 //! There is no cookie jar and no decompression (threat 71): what comes is what was hashed when it was pushed. Credentials are sent to the
 //! registry's own origin alone; a redirect elsewhere goes without (threats 56 and 57).
@@ -8,22 +8,23 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use reqwest::{
-    Body, Method, Request, Response, StatusCode,
-    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION},
+    Body, Method, Request, Response,
+    header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION},
     redirect::Policy,
 };
 use rustls::RootCertStore;
-use teu_store::{Error, ErrorKind, Event, Reader, Result};
+use teu_store::{Error, ErrorKind, Event, Result};
 use tokio::{sync::OnceCell, time::Instant};
 use url::Url;
 
 use super::{
+    answer::Answer,
+    broken::{Failure, failure},
+    call::Call,
     origin::{self, Origin},
     proxy,
-    resolve::{Forbidden, Resolver, Whereabouts, Whose},
+    resolve::{Resolver, Whereabouts, Whose},
     retry,
     secrets::Secrets,
     settings::{Settings, Timeouts, Tls},
@@ -62,87 +63,6 @@ struct Clients {
     own: OnceCell<reqwest::Client>,
     /// To wherever the registry leads.
     foreign: OnceCell<reqwest::Client>,
-}
-
-/// A request, before it is known where redirects lead it.
-#[derive(Clone)]
-pub(super) struct Call {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    /// Sent again with every redirect and repetition.
-    pub(super) body: Option<Bytes>,
-    /// Whether redirects are followed.
-    follow: bool,
-    /// Whether it may be sent again after it may have arrived.
-    repeat: bool,
-}
-
-impl Call {
-    pub(super) fn new(method: Method, url: Url) -> Self {
-        Self {
-            method,
-            url,
-            headers: HeaderMap::new(),
-            body: None,
-            follow: true,
-            repeat: true,
-        }
-    }
-
-    /// The same, to be refused where it is redirected.
-    pub(super) fn stay(mut self) -> Self {
-        self.follow = false;
-        self
-    }
-
-    /// The same, to be sent once: to do it twice is not what doing it once is.
-    pub(super) fn once(mut self) -> Self {
-        self.repeat = false;
-        self
-    }
-
-    pub(super) fn header(mut self, name: reqwest::header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
-        self
-    }
-
-    pub(super) fn body(mut self, body: Bytes) -> Self {
-        self.body = Some(body);
-        self
-    }
-}
-
-/// The head of an answer, its body still on its way.
-pub(super) struct Answer {
-    pub(super) response: Response,
-    /// Where it came from, after redirects.
-    pub(super) url: Url,
-    /// Whether it came from the origin that was asked, which alone may want to know who we are.
-    pub(super) is_own: bool,
-    /// What must not be shown of what it says.
-    pub(super) secrets: Arc<Secrets>,
-    idle: Duration,
-}
-
-/// Why there is no answer.
-pub(super) enum Failure {
-    /// No connection came about: nothing was sent.
-    Connect(Error),
-    /// A connection came about and TLS on it did not, which will be the same the next time: nothing was sent.
-    Tls(Error),
-    /// The connection failed once something may have been sent.
-    Broken(Error),
-    /// An answer came, and it or where it leads is refused.
-    Refused(Error),
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Connect(error) | Failure::Tls(error) | Failure::Broken(error) | Failure::Refused(error) => error,
-        }
-    }
 }
 
 impl Http {
@@ -242,7 +162,7 @@ impl Http {
                 {
                     (
                         format!("{} answers {}", origin::authority(&answer.url), answer.status()),
-                        retry::asked(answer),
+                        answer.header("retry-after").and_then(retry::asked),
                     )
                 }
                 Err(Failure::Connect(error)) if self.insists => (error.to_string(), None),
@@ -382,77 +302,6 @@ impl Http {
     }
 }
 
-impl Answer {
-    pub(super) fn status(&self) -> StatusCode {
-        self.response.status()
-    }
-
-    /// A header as text; what is not visible ASCII is as good as absent.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
-    }
-
-    /// The stated length of the body, also of an answer to HEAD.
-    pub(super) fn content_length(&self) -> Option<u64> {
-        self.header("content-length")?.trim().parse().ok()
-    }
-
-    /// Refuses a body that was encoded on the way (threat 71).
-    pub(super) fn check_encoding(&self) -> Result<()> {
-        match self.response.headers().get(CONTENT_ENCODING) {
-            Some(encoding) if encoding != "identity" => {
-                let message = format!("the registry encoded its answer as {encoding:?}, which nobody asked for");
-                Err(self.secrets.hide_in(Error::new(ErrorKind::Invalid, message)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The body, as it comes.
-    pub(super) fn into_reader(self) -> Reader {
-        let idle = self.idle;
-        let host = origin::authority(&self.url);
-        let stream = self.response.bytes_stream();
-        Box::pin(futures_util::stream::unfold(Some(stream), move |stream| {
-            let host = host.clone();
-            async move {
-                let mut stream = stream?;
-                match tokio::time::timeout(idle, stream.next()).await {
-                    Ok(None) => None,
-                    Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(stream))),
-                    Ok(Some(Err(error))) => Some((Err(broken(&host, error)), None)),
-                    Err(_) => {
-                        let message = format!("{host} sent nothing for {} s", idle.as_secs_f32());
-                        Some((Err(Error::new(ErrorKind::Io, message)), None))
-                    }
-                }
-            }
-        }))
-    }
-
-    /// The whole body, which is `what`, if it has no more than `limit` bytes (threats 68 and 79).
-    pub(super) async fn body(self, limit: u64, what: &str) -> Result<Bytes> {
-        self.check_encoding()?;
-        let too_large = || {
-            let message = format!("the registry's {what} has more bytes than the limit of {limit}");
-            Error::new(ErrorKind::TooLarge, message)
-        };
-        if self.content_length().is_some_and(|length| length > limit) {
-            return Err(too_large());
-        }
-        let mut reader = self.into_reader();
-        let mut body = BytesMut::new();
-        while let Some(bytes) = reader.next().await {
-            let bytes = bytes?;
-            if (body.len() + bytes.len()) as u64 > limit {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&bytes);
-        }
-        Ok(body.freeze())
-    }
-}
-
 /// Where an answer leads, if it is a redirect that keeps the method: others would turn a PUT into a GET.
 fn redirect<'a>(response: &'a Response, method: &Method) -> Option<&'a HeaderValue> {
     let follows = match response.status().as_u16() {
@@ -484,78 +333,3 @@ fn build(settings: &Settings, tls: rustls::ClientConfig, resolver: Resolver) -> 
     }
     builder.build().map_err(invalid)
 }
-
-fn failure(url: &Url, error: reqwest::Error) -> Failure {
-    if let Some(forbidden) = cause::<Forbidden>(&error) {
-        return Failure::Refused(Error::new(ErrorKind::Denied, forbidden.to_string()));
-    }
-    let is_connect = error.is_connect();
-    let is_tls = is_of_tls(&error);
-    let error = broken(&origin::authority(url), error);
-    if is_connect && is_tls {
-        Failure::Tls(error)
-    } else if is_connect {
-        Failure::Connect(error)
-    } else {
-        Failure::Broken(error)
-    }
-}
-
-/// URLs stay out of errors: those of storages are secrets.
-fn broken(host: &str, error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    let mut causes = Vec::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
-    }
-    // The outer ones say no more than that a request failed, which is known.
-    if let Some(telling) = causes.iter().position(|cause| !is_vague(cause)) {
-        causes.drain(..telling);
-    }
-    let mut message = format!("talking to {host}: {}", causes.join(": "));
-    if let Some((_, advice)) = ADVICE.iter().find(|(sign, _)| message.contains(sign)) {
-        message.push_str("; ");
-        message.push_str(advice);
-    }
-    Error::new(ErrorKind::Io, message)
-}
-
-/// The first of an error's causes that is of a type.
-fn cause<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {
-    error
-        .downcast_ref::<T>()
-        .or_else(|| error.source().and_then(cause::<T>))
-}
-
-/// Whether TLS is what came in the way.
-fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    // What an I/O error was made of is not among its sources.
-    let made_of = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    error.is::<rustls::Error>()
-        || made_of.is_some_and(|inner| is_of_tls(inner))
-        || error.source().is_some_and(is_of_tls)
-}
-
-fn is_vague(cause: &str) -> bool {
-    cause == "error sending request" || cause.starts_with("client error")
-}
-
-/// What to do about what a connection fails by, told by what the causes say.
-const ADVICE: [(&str, &str); 4] = [
-    (
-        "InvalidContentType",
-        "it answers without TLS: --tls-verify=false (of a copy --src-tls-verify or --dest-tls-verify) allows plain HTTP",
-    ),
-    (
-        "UnknownIssuer",
-        "nobody trusted vouches for its certificate: --cert-dir names a directory with the authority's (*.crt), \
-         --tls-verify=false takes any",
-    ),
-    ("Connection refused", "is a registry running there, on that port?"),
-    (
-        "failed to lookup address",
-        "is the name of the host right, and the network up?",
-    ),
-];

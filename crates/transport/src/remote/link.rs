@@ -6,7 +6,7 @@ use teu_store::{Error, ErrorKind, Result};
 use url::Url;
 
 use super::{
-    http::Answer,
+    answer::Answer,
     origin::{self, Origin},
 };
 

@@ -28,9 +28,12 @@
 //! What a registry says is taken for an enemy's word: see [`challenge`] and the rules of `origin` for where credentials go; every body has
 //! a limit; a digest that a registry states is checked as soon as there are bytes to check it against.
 
+mod answer;
 mod auth;
 mod auth_file;
+mod broken;
 mod browse;
+mod call;
 pub mod certificates;
 pub mod challenge;
 mod client;

@@ -1,26 +1,14 @@
 //! How is content of a repository found and read? [`Source`] for [`Repository`]: distribution-spec, "Pull".
 
 use bytes::Bytes;
-use reqwest::{
-    Method, StatusCode,
-    header::{ACCEPT, HeaderValue},
-};
+use reqwest::{Method, StatusCode};
 use teu_spec::{Algorithm, Descriptor, Digest, Document, MediaType, Pick, Tag, json};
 use teu_store::{
     BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Origin, Result, Role, Source,
     octet_stream,
 };
 
-use super::{
-    client::Repository,
-    download,
-    http::{Answer, Call},
-};
-
-/// All that is a manifest to us, and at the end anything, as artifacts' registries have manifests of other types. Without a type a registry
-/// may convert to schema 1, or say that there is nothing.
-const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, */*;q=0.1";
+use super::{answer::Answer, call::Call, client::Repository, download};
 
 impl Source for Repository {
     /// A tag (`latest` where none is picked) or a digest. It costs one HEAD, where the registry answers that as distribution-spec says.
@@ -129,15 +117,10 @@ impl std::fmt::Display for Wanted {
     }
 }
 
-/// A request for manifests.
-pub(super) fn accept_manifests(call: Call) -> Call {
-    call.header(ACCEPT, HeaderValue::from_static(MANIFESTS))
-}
-
 impl Repository {
     /// The descriptor of a manifest, by HEAD, or by GET where HEAD does not say enough.
     pub(super) async fn manifest(&self, wanted: &Wanted) -> Result<Option<Descriptor>> {
-        let head = |url| accept_manifests(Call::new(Method::HEAD, url));
+        let head = |url| Call::new(Method::HEAD, url).accepting_manifests();
         let answer = self.call(&wanted.path(), head).await?;
         match answer.status() {
             StatusCode::OK => {
@@ -155,7 +138,7 @@ impl Repository {
 
     /// A manifest itself, checked as far as it can be: against the digest asked for, or the one that the registry states (threat 65).
     pub(super) async fn manifest_body(&self, wanted: &Wanted) -> Result<Option<(Descriptor, Bytes)>> {
-        let get = |url| accept_manifests(Call::new(Method::GET, url));
+        let get = |url| Call::new(Method::GET, url).accepting_manifests();
         let answer = self.call(&wanted.path(), get).await?;
         match answer.status() {
             StatusCode::OK => {}

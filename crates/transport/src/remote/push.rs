@@ -11,13 +11,7 @@ use teu_store::{
     Sweep, Takes, Target,
 };
 
-use super::{
-    auth::Scope,
-    client::Repository,
-    http::{Answer, Call},
-    pull::Wanted,
-    upload::Upload,
-};
+use super::{answer::Answer, auth::Scope, call::Call, client::Repository, pull::Wanted, upload::Upload};
 
 impl Target for Repository {
     fn ingest(&self, expected: Expected) -> BoxFuture<'_, Result<Box<dyn Ingest>>> {

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{http::Answer, settings::Retry};
+use super::settings::Retry;
 
 /// Whether an answer says that the same request may fare better later.
 pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// What a registry asks us to wait, by `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
-pub(super) fn asked(answer: &Answer) -> Option<Duration> {
-    let value = answer.header("retry-after")?.trim();
+/// What a registry asks us to wait, by its `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
+pub(super) fn asked(value: &str) -> Option<Duration> {
+    let value = value.trim();
     if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
         // More digits than a number can have are still "long".
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));

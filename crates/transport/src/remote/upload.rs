@@ -28,8 +28,10 @@ use tokio::{
 use url::Url;
 
 use super::{
+    answer::Answer,
+    broken::Failure,
+    call::Call,
     client::Repository,
-    http::{Answer, Call, Failure},
     origin::{self, Origin},
     retry,
 };
