@@ -7,6 +7,7 @@
 
 mod block;
 mod content;
+mod encode;
 mod entry;
 mod header;
 mod index;

@@ -1,69 +1,17 @@
 //! How does a blob get from here to there? By the cheapest way that holds: it is there; the registry mounts it; the file system copies it; it
 //! is streamed, and hashed exactly once.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures_util::StreamExt;
-use teu_spec::{Descriptor, Digest};
+use teu_spec::Descriptor;
 
-use super::{partial, recompress::Threads};
-use crate::{
-    Committed, Error, ErrorKind, Event, Events, Expected, FetchOptions, How, Intent, Origin, Partials, Reader, Result,
-    Role, Side, Source, SourceExt, Target, task::Tasks,
-};
-
-/// Bytes between two reports of progress.
-const REPORT: u64 = 1 << 20;
+use super::{ends::Ends, partial, progress::Progress};
+use crate::{Committed, Error, ErrorKind, Expected, FetchOptions, How, Reader, Result, Role, Side, SourceExt};
 
 /// Up to here a blob is copied where the walk runs: a task of its own would cost more than it saves.
 const SMALL: u64 = 64 << 10;
 
-/// The two ends of a copy, and what holds for every blob of it.
-#[derive(Clone)]
-pub(super) struct Ends {
-    pub(super) source: Arc<dyn Source>,
-    pub(super) target: Arc<dyn Target>,
-    /// The repository that can be mounted from, where both ends are of one registry.
-    pub(super) mount_from: Option<String>,
-    pub(super) trust: bool,
-    /// Whether nothing is written.
-    pub(super) rehearse: bool,
-    /// Where the beginnings of blobs are kept that the target cannot keep.
-    pub(super) partials: Option<Arc<dyn Partials>>,
-    pub(super) events: Events,
-    /// The threads that layers are compressed on.
-    pub(super) threads: Threads,
-    /// The blobs that are copied in tasks of their own.
-    pub(super) tasks: Tasks,
-}
-
 impl Ends {
-    pub(super) fn new(
-        source: Arc<dyn Source>,
-        target: Arc<dyn Target>,
-        trust: bool,
-        partials: Option<Arc<dyn Partials>>,
-        rehearse: bool,
-        threads: Threads,
-        events: Events,
-    ) -> Self {
-        let mount_from = mount_from(source.origin(), &*target);
-        // Only what lies here can be trusted, and only because a person said so.
-        let trust = trust && source.local().is_some();
-        Self {
-            source,
-            target,
-            mount_from,
-            trust,
-            rehearse,
-            partials,
-            events,
-            threads,
-            tasks: Tasks::default(),
-        }
-    }
-
     /// Copies a blob as it is.
     pub(super) async fn copy(&self, blob: &Descriptor) -> Result<How> {
         if self.rehearse {
@@ -93,29 +41,6 @@ impl Ends {
             self.tasks.run(async move { ends.stream(&blob).await }).await?;
         }
         Ok(How::Copied)
-    }
-
-    /// Why the target is asked what it has.
-    pub(super) fn intent(&self) -> Intent {
-        match self.rehearse {
-            true => Intent::Read,
-            false => Intent::Write,
-        }
-    }
-
-    /// Whether the target has a blob. What it has of another size is broken, and is written again.
-    pub(super) async fn has(&self, blob: &Descriptor) -> Result<bool> {
-        Ok(self.size_of(&blob.digest).await? == Some(blob.size))
-    }
-
-    /// The size of a blob that the target has.
-    pub(super) async fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
-        let Some(readable) = self.target.readable() else {
-            return Ok(None);
-        };
-        let found = readable.stat(Role::Blob, digest, self.intent()).await;
-        let found = found.map_err(|error| error.on(Side::Destination))?;
-        Ok(found.map(|found| found.size))
     }
 
     /// Whether the target took over the source's file.
@@ -211,44 +136,6 @@ impl Ends {
             .fetch(Role::Blob, &blob.digest, FetchOptions::default())
             .await?;
         Ok((fetched.reader, false))
-    }
-}
-
-/// The repository to mount from: another one, of the registry that the target is in.
-fn mount_from(source: Option<Origin>, target: &dyn Target) -> Option<String> {
-    let (source, target) = (source?, target.mount()?.origin());
-    (source.registry == target.registry && source.repository != target.repository).then_some(source.repository)
-}
-
-/// Reports how far a blob is, now and then.
-pub(super) struct Progress {
-    events: Events,
-    digest: Digest,
-    size: u64,
-    done: u64,
-    reported: u64,
-}
-
-impl Progress {
-    pub(super) fn new(events: &Events, blob: &Descriptor) -> Self {
-        Self {
-            events: Arc::clone(events),
-            digest: blob.digest,
-            size: blob.size,
-            done: 0,
-            reported: 0,
-        }
-    }
-
-    pub(super) fn add(&mut self, bytes: usize) {
-        self.done += bytes as u64;
-        if self.done - self.reported >= REPORT || self.done == self.size {
-            self.reported = self.done;
-            (self.events)(Event::BlobProgress {
-                digest: self.digest,
-                done: self.done,
-            });
-        }
     }
 }
 

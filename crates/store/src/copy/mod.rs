@@ -21,11 +21,15 @@
 
 mod blob;
 mod choose;
+mod ends;
 mod partial;
+mod progress;
 mod recompress;
 mod referrers;
 mod rehearse;
 mod resume;
+mod tally;
+mod threads;
 mod visit;
 
 use std::{
@@ -45,9 +49,10 @@ use crate::{
     Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Role, Side, Source, Takes, Target,
     graph::{Fold, Limits},
 };
-use blob::Ends;
-use recompress::Threads;
-use visit::{Copier, Known, Tally};
+use ends::Ends;
+use tally::Tally;
+use threads::Threads;
+use visit::{Copier, Known};
 
 /// How a copy is done.
 #[derive(Clone, Debug)]

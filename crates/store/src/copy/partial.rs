@@ -4,7 +4,7 @@
 use futures_util::{StreamExt, stream};
 use teu_spec::Descriptor;
 
-use super::blob::Ends;
+use super::ends::Ends;
 use crate::{Error, ErrorKind, FetchOptions, Fetched, KeepRest, Partial, Reader, Result, Role, Verified};
 
 /// The content of a blob, checked, of which what comes is kept until its end; and whether some of it was kept already. None where nothing is

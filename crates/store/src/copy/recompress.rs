@@ -16,18 +16,14 @@ use std::{
 use futures_util::StreamExt;
 use teu_archive::codec::{self, Decoder, Encoder};
 use teu_spec::{Annotations, Descriptor, Digest, LayerCompression, annotation};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::blob::{Ends, Progress};
+use super::{ends::Ends, progress::Progress};
 use crate::{
     Error, ErrorKind, Expected, How, Reader, Result, Side,
     blocking::{self, BATCH, Chunks, Outlet},
     compression,
     graph::Content,
 };
-
-/// The most threads that one layer is compressed on, each of which holds up to 8 MiB.
-const THREADS_PER_LAYER: usize = 8;
 
 /// Annotations that say where in a layer's compressed bytes its files are, by their beginnings: `zstd:chunked` of containers/storage, by
 /// its name of now and its earlier one, and eStargz. They go with these bytes.
@@ -207,41 +203,6 @@ pub fn follow(annotations: &mut Annotations, moved: &HashMap<String, Digest>) ->
             true
         }
         None => false,
-    }
-}
-
-/// The threads that a copy's layers are compressed on.
-#[derive(Clone)]
-pub(super) struct Threads {
-    free: Arc<Semaphore>,
-    all: usize,
-}
-
-impl Threads {
-    pub(super) fn new(all: NonZeroUsize) -> Self {
-        let all = all.get().min(Semaphore::MAX_PERMITS);
-        Self {
-            free: Arc::new(Semaphore::new(all)),
-            all,
-        }
-    }
-
-    /// One thread, waited for, and of those that are free as many as are of use.
-    async fn take(&self, compression: LayerCompression) -> Option<(OwnedSemaphorePermit, NonZeroUsize)> {
-        // It is never closed, so there is always one in the end.
-        let mut taken = Arc::clone(&self.free).acquire_owned().await.ok()?;
-        let most = match compression {
-            LayerCompression::None => 1,
-            _ => THREADS_PER_LAYER.min(self.all),
-        };
-        for _ in 1..most {
-            match Arc::clone(&self.free).try_acquire_owned() {
-                Ok(more) => taken.merge(more),
-                Err(_) => break,
-            }
-        }
-        let count = NonZeroUsize::new(taken.num_permits())?;
-        Some((taken, count))
     }
 }
 

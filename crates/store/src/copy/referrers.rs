@@ -4,10 +4,7 @@ use std::collections::HashSet;
 
 use teu_spec::{Descriptor, Digest};
 
-use super::{
-    Which,
-    visit::{Copier, Fate},
-};
+use super::{Which, tally::Fate, visit::Copier};
 use crate::{Browse, Error, ErrorKind, Event, Result, Side, Source, graph::Fold};
 
 /// Copies what refers to the manifests that `images` copied, subjects before their referrers, and gives what the target has of it.

@@ -4,7 +4,7 @@
 use futures_util::StreamExt;
 use teu_spec::Descriptor;
 
-use super::blob::{Ends, Progress};
+use super::{ends::Ends, progress::Progress};
 use crate::{Error, ErrorKind, FetchOptions, Park, Result, Resumed, Role, Side};
 
 impl Ends {

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Mutex, PoisonError, atomic::Ordering},
 };
 
 use futures_util::FutureExt;
@@ -13,8 +10,10 @@ use teu_spec::{Descriptor, Digest, Document, Format, ImageConfig, LayerCompressi
 
 use super::{
     Options, Recompress, Which,
-    blob::{Ends, of_blob},
+    blob::of_blob,
+    ends::Ends,
     recompress,
+    tally::{Fate, Tally},
 };
 use crate::{
     BoxFuture, Error, ErrorKind, Event, How, Result, Role, Side, Source, SourceExt,
@@ -48,36 +47,6 @@ pub(super) struct Known {
     pub(super) complete: bool,
     /// All names point at it.
     pub(super) named: bool,
-}
-
-/// What a copy did, counted.
-#[derive(Default)]
-pub(super) struct Tally {
-    pub(super) blobs: AtomicUsize,
-    pub(super) bytes: AtomicU64,
-    pub(super) manifests: AtomicUsize,
-    /// What became of manifests, by their digest at the source, since this was last taken.
-    fates: Mutex<Vec<(Digest, Fate)>>,
-}
-
-/// What became of a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It is at the target under the same digest.
-    Unchanged,
-    /// It is there under another.
-    Changed,
-}
-
-impl Tally {
-    pub(super) fn take_fates(&self) -> Vec<(Digest, Fate)> {
-        std::mem::take(&mut self.fates.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn add_fate(&self, digest: Digest, fate: Fate) {
-        let mut fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
-        fates.push((digest, fate));
-    }
 }
 
 impl Copier<'_> {

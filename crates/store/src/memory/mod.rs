@@ -1,20 +1,22 @@
 //! The simplest store there is: [`Memory`], for tests, and for what is made and thrown away within one process.
 
+mod sweep;
+mod write;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future, stream};
 use teu_spec::{Descriptor, Digest, Document, Pick};
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::RwLock;
 
 use crate::{
-    BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest, Intent,
-    Kept, Local, Mount, Named, Origin, Page, Result, Resume, Role, Source, Sweep, SweepSession, Takes, Target,
-    octet_stream, referrer, traits::Adopt,
+    BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
+    Source, Takes, octet_stream, referrer,
 };
 
 /// How many items a page holds: few, so that small tests turn pages too.
@@ -114,64 +116,6 @@ impl Memory {
     fn state(&self) -> MutexGuard<'_, State> {
         // No one leaves the state half changed, so what a panic elsewhere left is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, document: &Document, digest: &Digest, names: &[String], expect: Expect) -> Result<Descriptor> {
-        let takes = self.takes;
-        let is_index = matches!(document, Document::Index(_));
-        let form_taken = match document.format() {
-            teu_spec::Format::Oci => takes.oci,
-            teu_spec::Format::Docker => takes.docker,
-        };
-        if (is_index && !takes.indexes) || !form_taken {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!("this store takes no {}", document.media_type()),
-            ));
-        }
-        if digest.algorithm().digest(document.raw()) != *digest {
-            return Err(Error::new(ErrorKind::Mismatch, format!("the manifest is not {digest}")));
-        }
-        let mut state = self.state();
-        if self.closed {
-            let missing: Vec<Digest> = document
-                .children()
-                .iter()
-                .filter(|child| match is_index {
-                    true => !state.manifests.contains_key(&child.digest),
-                    false => !state.blobs.contains_key(&child.digest) && !child.media_type.is_foreign(),
-                })
-                .map(|child| child.digest)
-                .collect();
-            if !missing.is_empty() {
-                let message = format!("manifest {digest} names content that is not here");
-                return Err(Error::new(ErrorKind::MissingChildren(missing), message));
-            }
-        }
-        for name in names {
-            let found = state.names.get(name);
-            let holds = match expect {
-                Expect::Any => true,
-                Expect::Absent => found.is_none(),
-                Expect::Digest(digest) => found == Some(&digest),
-            };
-            if !holds {
-                let found = found.map_or_else(|| "nothing".to_owned(), Digest::to_string);
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("the name {name:?} points at {found}, which is not what was expected"),
-                ));
-            }
-        }
-        let entry = Entry {
-            document: document.clone(),
-            since: Instant::now(),
-        };
-        state.manifests.insert(*digest, entry);
-        for name in names {
-            state.names.insert(name.clone(), *digest);
-        }
-        Ok(described(document, *digest))
     }
 }
 
@@ -350,101 +294,6 @@ fn slice(content: Bytes, range: Option<std::ops::Range<u64>>) -> Result<Fetched>
     })
 }
 
-impl Target for Memory {
-    fn ingest(&self, expected: Expected) -> BoxFuture<'_, Result<Box<dyn Ingest>>> {
-        async move {
-            let ingest = MemoryIngest {
-                store: self.clone(),
-                expected,
-                content: BytesMut::new(),
-                _writing: Arc::clone(&self.writers).read_owned().await,
-            };
-            Ok(Box::new(ingest) as Box<dyn Ingest>)
-        }
-        .boxed()
-    }
-
-    fn put_manifest<'a>(
-        &'a self,
-        document: &'a Document,
-        digest: &'a Digest,
-        names: &'a [String],
-        expect: Expect,
-    ) -> BoxFuture<'a, Result<Descriptor>> {
-        async move {
-            let _writing = self.writers.read().await;
-            self.put(document, digest, names, expect)
-        }
-        .boxed()
-    }
-
-    fn finish(&self) -> BoxFuture<'_, Result<()>> {
-        future::ready(Ok(())).boxed()
-    }
-
-    fn takes(&self) -> Takes {
-        self.takes
-    }
-
-    fn readable(&self) -> Option<&dyn Source> {
-        Some(self)
-    }
-
-    fn mount(&self) -> Option<&dyn Mount> {
-        None
-    }
-
-    fn adopt(&self) -> Option<&dyn Adopt> {
-        None
-    }
-
-    fn resume(&self) -> Option<&dyn Resume> {
-        None
-    }
-
-    fn delete(&self) -> Option<&dyn Delete> {
-        Some(self)
-    }
-
-    fn sweep(&self) -> Option<&dyn Sweep> {
-        Some(self)
-    }
-}
-
-struct MemoryIngest {
-    store: Memory,
-    expected: Expected,
-    content: BytesMut,
-    _writing: OwnedRwLockReadGuard<()>,
-}
-
-impl Ingest for MemoryIngest {
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        self.content.extend_from_slice(&bytes);
-        future::ready(Ok(())).boxed()
-    }
-
-    fn commit(self: Box<Self>, digest: Option<Digest>) -> BoxFuture<'static, Result<Committed>> {
-        let Self {
-            store,
-            expected,
-            content,
-            _writing,
-        } = *self;
-        let content = content.freeze();
-        let size = content.len() as u64;
-        let outcome = expected.check(digest, size, |algorithm| algorithm.digest(&content));
-        if let Ok(digest) = outcome {
-            store.insert_unchecked(digest, content);
-        }
-        future::ready(outcome.map(|digest| Committed { digest, size })).boxed()
-    }
-
-    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
-        future::ready(Ok(())).boxed()
-    }
-}
-
 impl Browse for Memory {
     fn names<'a>(&'a self, from: Option<&'a str>) -> BoxFuture<'a, Result<Page<Named>>> {
         // Names and digests are in one order, so that a page goes on where the last ended whatever came or went between them.
@@ -481,107 +330,5 @@ impl Browse for Memory {
     }
 }
 
-impl Delete for Memory {
-    fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>> {
-        let mut state = self.state();
-        let found = match role {
-            Role::Blob => state.blobs.remove(digest).is_some(),
-            Role::Manifest => {
-                state.names.retain(|_, named| named != digest);
-                state.manifests.remove(digest).is_some()
-            }
-        };
-        future::ready(if found { Ok(()) } else { Err(no_content(role, digest)) }).boxed()
-    }
-
-    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
-        let outcome = match self.state().names.remove(name) {
-            Some(_) => Ok(()),
-            None => Err(Error::new(ErrorKind::NotFound, format!("there is no name {name:?}"))),
-        };
-        future::ready(outcome).boxed()
-    }
-}
-
-impl Sweep for Memory {
-    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn SweepSession + '_>>> {
-        let session = match Arc::clone(&self.writers).try_write_owned() {
-            Ok(alone) => Ok(Box::new(MemorySweep {
-                store: self,
-                _alone: alone,
-            }) as Box<dyn SweepSession + '_>),
-            Err(_) => Err(Error::new(ErrorKind::Conflict, "a writer is at work; try again later")),
-        };
-        future::ready(session).boxed()
-    }
-}
-
-struct MemorySweep<'a> {
-    store: &'a Memory,
-    _alone: OwnedRwLockWriteGuard<()>,
-}
-
-impl SweepSession for MemorySweep<'_> {
-    fn roots(&self) -> BoxFuture<'_, Result<Vec<Descriptor>>> {
-        let listed = self.store.state().listed();
-        future::ready(Ok(listed.into_iter().filter_map(|named| named.descriptor).collect())).boxed()
-    }
-
-    fn content(&self) -> BoxFuture<'_, Result<Vec<Kept>>> {
-        let state = self.store.state();
-        let blobs = state.blobs.iter().map(|(digest, b)| (digest, b.content.len(), b.since));
-        let manifests = state.manifests.iter();
-        let manifests = manifests.map(|(digest, entry)| (digest, entry.document.raw().len(), entry.since));
-        let kept = blobs.chain(manifests).map(|(digest, size, since)| Kept {
-            digest: *digest,
-            size: size as u64,
-            age: Some(since.elapsed()),
-        });
-        future::ready(Ok(kept.collect())).boxed()
-    }
-
-    fn remove<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<()>> {
-        let mut state = self.store.state();
-        state.blobs.remove(digest);
-        state.manifests.remove(digest);
-        future::ready(Ok(())).boxed()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::suite::{Can, Place};
-
-    impl Place for Memory {
-        fn target(&self) -> BoxFuture<'_, Result<Arc<dyn Target>>> {
-            future::ready(Ok(Arc::new(self.clone()) as Arc<dyn Target>)).boxed()
-        }
-
-        fn source(&self) -> BoxFuture<'_, Result<Arc<dyn Source>>> {
-            future::ready(Ok(Arc::new(self.clone()) as Arc<dyn Source>)).boxed()
-        }
-
-        fn can(&self) -> Can {
-            Can::EVERYTHING
-        }
-
-        fn corrupt(&self, digest: &Digest, content: &[u8]) -> bool {
-            self.insert_unchecked(*digest, content.to_vec());
-            true
-        }
-    }
-
-    crate::store_suite!(Memory::new);
-
-    mod docker_only {
-        use super::*;
-
-        crate::store_suite!(|| Memory::sparse().taking(Takes {
-            oci: false,
-            indexes: false,
-            docker: true,
-            uncompressed_only: true,
-        }));
-    }
-}
+mod tests;

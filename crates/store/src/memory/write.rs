@@ -1,0 +1,191 @@
+//! How does content come into a store in memory, and leave it by name or digest?
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, future};
+use teu_spec::{Descriptor, Digest, Document};
+use tokio::sync::OwnedRwLockReadGuard;
+
+use super::{Entry, Memory, described, no_content};
+use crate::{
+    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Role,
+    Source, Sweep, Takes, Target,
+};
+
+impl Memory {
+    fn put(&self, document: &Document, digest: &Digest, names: &[String], expect: Expect) -> Result<Descriptor> {
+        let takes = self.takes;
+        let is_index = matches!(document, Document::Index(_));
+        let form_taken = match document.format() {
+            teu_spec::Format::Oci => takes.oci,
+            teu_spec::Format::Docker => takes.docker,
+        };
+        if (is_index && !takes.indexes) || !form_taken {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("this store takes no {}", document.media_type()),
+            ));
+        }
+        if digest.algorithm().digest(document.raw()) != *digest {
+            return Err(Error::new(ErrorKind::Mismatch, format!("the manifest is not {digest}")));
+        }
+        let mut state = self.state();
+        if self.closed {
+            let missing: Vec<Digest> = document
+                .children()
+                .iter()
+                .filter(|child| match is_index {
+                    true => !state.manifests.contains_key(&child.digest),
+                    false => !state.blobs.contains_key(&child.digest) && !child.media_type.is_foreign(),
+                })
+                .map(|child| child.digest)
+                .collect();
+            if !missing.is_empty() {
+                let message = format!("manifest {digest} names content that is not here");
+                return Err(Error::new(ErrorKind::MissingChildren(missing), message));
+            }
+        }
+        for name in names {
+            let found = state.names.get(name);
+            let holds = match expect {
+                Expect::Any => true,
+                Expect::Absent => found.is_none(),
+                Expect::Digest(digest) => found == Some(&digest),
+            };
+            if !holds {
+                let found = found.map_or_else(|| "nothing".to_owned(), Digest::to_string);
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("the name {name:?} points at {found}, which is not what was expected"),
+                ));
+            }
+        }
+        let entry = Entry {
+            document: document.clone(),
+            since: Instant::now(),
+        };
+        state.manifests.insert(*digest, entry);
+        for name in names {
+            state.names.insert(name.clone(), *digest);
+        }
+        Ok(described(document, *digest))
+    }
+}
+
+impl Target for Memory {
+    fn ingest(&self, expected: Expected) -> BoxFuture<'_, Result<Box<dyn Ingest>>> {
+        async move {
+            let ingest = MemoryIngest {
+                store: self.clone(),
+                expected,
+                content: BytesMut::new(),
+                _writing: Arc::clone(&self.writers).read_owned().await,
+            };
+            Ok(Box::new(ingest) as Box<dyn Ingest>)
+        }
+        .boxed()
+    }
+
+    fn put_manifest<'a>(
+        &'a self,
+        document: &'a Document,
+        digest: &'a Digest,
+        names: &'a [String],
+        expect: Expect,
+    ) -> BoxFuture<'a, Result<Descriptor>> {
+        async move {
+            let _writing = self.writers.read().await;
+            self.put(document, digest, names, expect)
+        }
+        .boxed()
+    }
+
+    fn finish(&self) -> BoxFuture<'_, Result<()>> {
+        future::ready(Ok(())).boxed()
+    }
+
+    fn takes(&self) -> Takes {
+        self.takes
+    }
+
+    fn readable(&self) -> Option<&dyn Source> {
+        Some(self)
+    }
+
+    fn mount(&self) -> Option<&dyn Mount> {
+        None
+    }
+
+    fn adopt(&self) -> Option<&dyn Adopt> {
+        None
+    }
+
+    fn resume(&self) -> Option<&dyn Resume> {
+        None
+    }
+
+    fn delete(&self) -> Option<&dyn Delete> {
+        Some(self)
+    }
+
+    fn sweep(&self) -> Option<&dyn Sweep> {
+        Some(self)
+    }
+}
+
+struct MemoryIngest {
+    store: Memory,
+    expected: Expected,
+    content: BytesMut,
+    _writing: OwnedRwLockReadGuard<()>,
+}
+
+impl Ingest for MemoryIngest {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
+        self.content.extend_from_slice(&bytes);
+        future::ready(Ok(())).boxed()
+    }
+
+    fn commit(self: Box<Self>, digest: Option<Digest>) -> BoxFuture<'static, Result<Committed>> {
+        let Self {
+            store,
+            expected,
+            content,
+            _writing,
+        } = *self;
+        let content = content.freeze();
+        let size = content.len() as u64;
+        let outcome = expected.check(digest, size, |algorithm| algorithm.digest(&content));
+        if let Ok(digest) = outcome {
+            store.insert_unchecked(digest, content);
+        }
+        future::ready(outcome.map(|digest| Committed { digest, size })).boxed()
+    }
+
+    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        future::ready(Ok(())).boxed()
+    }
+}
+
+impl Delete for Memory {
+    fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>> {
+        let mut state = self.state();
+        let found = match role {
+            Role::Blob => state.blobs.remove(digest).is_some(),
+            Role::Manifest => {
+                state.names.retain(|_, named| named != digest);
+                state.manifests.remove(digest).is_some()
+            }
+        };
+        future::ready(if found { Ok(()) } else { Err(no_content(role, digest)) }).boxed()
+    }
+
+    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        let outcome = match self.state().names.remove(name) {
+            Some(_) => Ok(()),
+            None => Err(Error::new(ErrorKind::NotFound, format!("there is no name {name:?}"))),
+        };
+        future::ready(outcome).boxed()
+    }
+}
