@@ -8,33 +8,26 @@
 //! The last bytes that were sent are kept, [`WINDOW`] of them: when a request breaks, the registry is asked how far it got, and what it
 //! lacks is sent again.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+mod flight;
+mod recover;
+mod session;
+
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Body, Method, Request, StatusCode,
+    Method, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue},
 };
 use teu_spec::{Digest, Hasher};
 use teu_store::{BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Result};
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    task::JoinHandle,
-};
+use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
-use super::{
-    answer::Answer,
-    broken::Failure,
-    call::Call,
-    client::Repository,
-    origin::{self, Origin},
-    retry,
-};
+use flight::Flight;
+use session::{range, session, with_digest};
+
+use super::{answer::Answer, broken::Failure, call::Call, client::Repository, origin::Origin, retry};
 
 /// How many of the last bytes are kept to be sent again: about what the kernels on both sides may hold of a broken connection.
 const WINDOW: usize = 4 << 20;
@@ -42,9 +35,6 @@ const WINDOW: usize = 4 << 20;
 const PIECE: u64 = 4 << 20;
 /// The largest piece that a registry can demand: it is held in memory.
 const MAX_PIECE: u64 = 32 << 20;
-/// How many chunks of a body wait for the connection.
-const WAITING: usize = 2;
-
 /// A blob on its way into a registry.
 pub(super) struct Upload {
     repository: Repository,
@@ -77,21 +67,6 @@ enum Way {
     Stream,
     /// A PATCH for each piece of this size.
     Pieces(usize),
-}
-
-/// A request whose body is being sent.
-struct Flight {
-    body: mpsc::Sender<Result<Bytes>>,
-    answer: JoinHandle<std::result::Result<Answer, Failure>>,
-    /// Whether its success makes the blob.
-    commits: bool,
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        // A body that merely ended could look complete.
-        self.answer.abort();
-    }
 }
 
 impl Upload {
@@ -150,19 +125,6 @@ impl Upload {
         })
     }
 
-    /// Where an answer says that the session goes on: relative or absolute, with a query that must be kept.
-    pub(super) fn location(answer: &Answer) -> Result<Url> {
-        let told = answer.header("location").ok_or_else(|| {
-            Error::new(
-                ErrorKind::Invalid,
-                "the registry does not say where the upload goes: there is no Location",
-            )
-        })?;
-        origin::join(&answer.url, told, "upload location")
-            .and_then(|url| origin::check_step(&answer.url, &url, "upload location").map(|()| url))
-            .map_err(|error| answer.secrets.hide_in(error))
-    }
-
     async fn take(&mut self, bytes: Bytes) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -215,197 +177,6 @@ impl Upload {
             self.recover().await?;
         }
         Ok(())
-    }
-
-    /// Begins the request that sends the bytes from `offset` on.
-    async fn take_off(&mut self, offset: u64) -> Result<()> {
-        let whole = self.way == Way::Whole && offset == 0;
-        let (method, url) = match self.expected.digest {
-            Some(digest) if whole => (Method::PUT, with_digest(&self.location, &digest)),
-            _ => (Method::PATCH, self.location.clone()),
-        };
-        let (sender, receiver) = mpsc::channel::<Result<Bytes>>(WAITING);
-        let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
-            let item = receiver.recv().await?;
-            Some((item, receiver))
-        });
-        let mut request = Request::new(method, url);
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        if let (Way::Whole, Some(size)) = (self.way, self.expected.size) {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(size - offset));
-            if offset > 0 {
-                headers.insert(CONTENT_RANGE, range(offset, size - offset)?);
-            }
-        }
-        *request.body_mut() = Some(Body::wrap_stream(stream));
-        let repository = self.repository.clone();
-        let authorization = repository.registry().authorization(&repository.need()).await?;
-        self.authorization.clone_from(&authorization);
-        let answer = tokio::spawn(async move {
-            let registry = repository.registry();
-            let home = Origin::of(registry.base());
-            registry.inner.http.stream(request, &home, authorization.as_ref()).await
-        });
-        self.flight = Some(Flight {
-            body: sender,
-            answer,
-            commits: whole,
-        });
-        Ok(())
-    }
-
-    /// Hands bytes to the request under way; an error says that it ended, or stalled.
-    async fn load(&mut self, bytes: Bytes) -> std::result::Result<(), ()> {
-        let idle = self.repository.settings().timeouts.idle;
-        let flight = self.flight.as_ref().ok_or(())?;
-        let sent = tokio::time::timeout(idle, flight.body.send(Ok(bytes))).await;
-        sent.map_err(|_| ())?.map_err(|_| ())
-    }
-
-    /// Ends the request under way and waits for its answer.
-    async fn land(&mut self) -> std::result::Result<(Answer, bool), Failure> {
-        let Some(mut flight) = self.flight.take() else {
-            let error = Error::new(ErrorKind::Io, "the upload has no request under way");
-            return Err(Failure::Broken(error));
-        };
-        // The channel's end is the body's.
-        let (ended, _) = mpsc::channel(1);
-        flight.body = ended;
-        let patience = self.repository.settings().timeouts.answer;
-        match tokio::time::timeout(patience, &mut flight.answer).await {
-            Ok(Ok(answer)) => answer.map(|answer| (answer, flight.commits)),
-            Ok(Err(_)) => Err(Failure::Broken(Error::new(
-                ErrorKind::Cancelled,
-                "the upload was cancelled",
-            ))),
-            Err(_) => {
-                let message = format!("no answer to the upload for {} s", patience.as_secs_f32());
-                Err(Failure::Broken(Error::new(ErrorKind::Io, message)))
-            }
-        }
-    }
-
-    /// Why a request that takes no more bytes ended; it is dropped if it only stalled.
-    async fn crash(&mut self) -> std::result::Result<(Answer, bool), Failure> {
-        match self.flight.take() {
-            Some(mut flight) => match tokio::time::timeout(Duration::from_secs(1), &mut flight.answer).await {
-                Ok(Ok(answer)) => answer.map(|answer| (answer, flight.commits)),
-                _ => Err(Failure::Broken(Error::new(
-                    ErrorKind::Io,
-                    "the registry stopped reading the upload",
-                ))),
-            },
-            None => Err(Failure::Broken(Error::new(ErrorKind::Io, "the upload broke off"))),
-        }
-    }
-
-    /// The request under way ended before its time: finds out why, and begins the next where the registry got to.
-    async fn recover(&mut self) -> Result<()> {
-        let why = self.crash().await;
-        self.resume(why).await
-    }
-
-    async fn resume(&mut self, why: std::result::Result<(Answer, bool), Failure>) -> Result<()> {
-        let mut why = self.reason(why).await?;
-        loop {
-            let settings = Arc::clone(self.repository.settings());
-            if self.failures >= settings.retry.times {
-                self.give_up();
-                return Err(why);
-            }
-            let wait = retry::wait(&settings.retry, self.failures, None);
-            self.failures += 1;
-            self.repository.registry().inner.http.announce(why.to_string(), wait);
-            tokio::time::sleep(wait).await;
-            let Some(offset) = self.offset().await? else {
-                self.give_up();
-                return Err(why);
-            };
-            let kept: u64 = self.window.iter().map(|bytes| bytes.len() as u64).sum();
-            if offset > self.given || offset < self.given - kept {
-                self.give_up();
-                let message = format!(
-                    "the upload broke off; the registry got {offset} bytes of {}, and fewer are kept to be sent again",
-                    self.given
-                );
-                return Err(Error::new(ErrorKind::Io, message).with_cause(why));
-            }
-            self.take_off(offset).await?;
-            let mut pass = offset - (self.given - kept);
-            let again: Vec<Bytes> = self
-                .window
-                .iter()
-                .filter_map(|bytes| {
-                    let passed = pass.min(bytes.len() as u64);
-                    pass -= passed;
-                    let rest = bytes.slice(usize::try_from(passed).unwrap_or(bytes.len())..);
-                    (!rest.is_empty()).then_some(rest)
-                })
-                .collect();
-            let mut landed = true;
-            for bytes in again {
-                if self.load(bytes).await.is_err() {
-                    landed = false;
-                    break;
-                }
-            }
-            if landed {
-                return Ok(());
-            }
-            let crash = self.crash().await;
-            why = self.reason(crash).await?;
-        }
-    }
-
-    /// Why a request did not do what it should, if trying again may help; else that is the error.
-    async fn reason(&mut self, outcome: std::result::Result<(Answer, bool), Failure>) -> Result<Error> {
-        match outcome {
-            Ok((answer, _)) => {
-                let status = answer.status();
-                let registry = self.repository.registry();
-                if status == StatusCode::UNAUTHORIZED && answer.is_own {
-                    registry.learn(&answer, &self.repository.need(), self.authorization.as_ref())?;
-                    return Ok(registry.complaint(answer).await);
-                }
-                let passing = retry::is_passing(status.as_u16()) || status == StatusCode::RANGE_NOT_SATISFIABLE;
-                let error = registry.complaint(answer).await;
-                if passing {
-                    return Ok(error);
-                }
-                self.give_up();
-                Err(error)
-            }
-            Err(Failure::Refused(error)) => {
-                self.give_up();
-                Err(error)
-            }
-            Err(Failure::Connect(error) | Failure::Tls(error) | Failure::Broken(error)) => Ok(error),
-        }
-    }
-
-    /// How many bytes the registry has, and from where the upload goes on; none where it does not know the session any more.
-    async fn offset(&mut self) -> Result<Option<u64>> {
-        let answer = self.send(Call::new(Method::GET, self.location.clone())).await?;
-        if !answer.status().is_success() {
-            // The session is lost. What is still held from the beginning can begin another.
-            let (location, _) = session(&self.repository).await?;
-            self.location = location;
-            return Ok(Some(0));
-        }
-        let reached = answer.header("range").and_then(reached);
-        if answer.header("location").is_some() {
-            self.location = Self::location(&answer)?;
-        }
-        match reached {
-            // `0-0` is what registries say of one byte, and some of none.
-            Some(0 | 1) | None => {
-                let (location, _) = session(&self.repository).await?;
-                self.location = location;
-                Ok(Some(0))
-            }
-            reached => Ok(reached),
-        }
     }
 
     /// Sends a piece and waits until the registry has it.
@@ -617,62 +388,4 @@ impl Drop for Upload {
             runtime.spawn(async move { repository.cancel(&location).await });
         }
     }
-}
-
-impl Repository {
-    /// Cancels an upload session, if the registry can do that.
-    pub(super) async fn cancel(&self, location: &Url) -> Result<()> {
-        let call = Call::new(Method::DELETE, location.clone()).once();
-        self.registry().call(|_| call.clone(), &self.need()).await?;
-        Ok(())
-    }
-
-    /// Keeps an upload that was begun where a mount was declined.
-    pub(super) fn keep_begun(&self, digest: Digest, location: Url) {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.insert(digest, location);
-    }
-
-    fn take_begun_for(&self, digest: &Digest) -> Option<Url> {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.remove(digest)
-    }
-
-    pub(super) fn take_begun(&self) -> Vec<Url> {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.drain().map(|(_, location)| location).collect()
-    }
-}
-
-/// Begins a session: where it goes on, and the size that pieces must have.
-async fn session(repository: &Repository) -> Result<(Url, Option<u64>)> {
-    let answer = repository.begin_upload("").await?;
-    if answer.status() != StatusCode::ACCEPTED {
-        return Err(repository.registry().complaint(answer).await);
-    }
-    let smallest = answer
-        .header("oci-chunk-min-length")
-        .and_then(|least| least.trim().parse().ok());
-    Ok((Upload::location(&answer)?, smallest))
-}
-
-fn with_digest(location: &Url, digest: &Digest) -> Url {
-    let mut url = location.clone();
-    url.query_pairs_mut().append_pair("digest", &digest.to_string());
-    url
-}
-
-/// The end of `0-99` or `bytes=0-99`: how many bytes a registry has.
-fn reached(range: &str) -> Option<u64> {
-    let range = range.trim();
-    let (first, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
-    if first.trim() != "0" {
-        return None;
-    }
-    last.trim().parse::<u64>().ok()?.checked_add(1)
-}
-
-fn range(offset: u64, length: u64) -> Result<HeaderValue> {
-    let last = (offset + length).saturating_sub(1);
-    HeaderValue::try_from(format!("{offset}-{last}")).map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
 }
