@@ -245,3 +245,26 @@ fn layers_change_their_compression_only_when_asked() {
         .fails(2);
     assert!(error.contains("reads zstd too"), "{error}");
 }
+
+#[test]
+fn the_images_of_a_docker_archive_are_listed_with_the_digests_that_a_copy_of_them_has() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let mut other = image();
+    other.config["config"]["Cmd"] = json!(["/bin/true"]);
+    layout.image("one", &image());
+    layout.image("two", &other);
+    for (name, from) in [("app:1", "oci:images:one"), ("tool:1", "oci:images:two")] {
+        let to = format!("docker-archive:{}.tar:{name}", &name[..3]);
+        room.teu(["copy", from, &to]).succeeds();
+        let place = to.strip_suffix(&format!(":{name}")).expect("a file");
+        let digest = room.teu(["digest", place]).succeeds().stdout;
+        let listed = room.teu(["ls", place]).succeeds().stdout;
+        let whole = format!("docker.io/library/{name}");
+        let words: Vec<&str> = listed.split_whitespace().collect();
+        assert_eq!(words[..2], [whole.as_str(), digest.trim()], "{listed}");
+        let listed = room.teu(["ls", "-o", "json", place]).succeeds().stdout;
+        let listed: Value = serde_json::from_str(&listed).expect("JSON");
+        assert_eq!(listed[0]["descriptor"]["digest"], digest.trim());
+    }
+}

@@ -35,6 +35,7 @@ const WINDOW: usize = 4 << 20;
 const PIECE: u64 = 4 << 20;
 /// The largest piece that a registry can demand: it is held in memory.
 const MAX_PIECE: u64 = 32 << 20;
+
 /// A blob on its way into a registry.
 pub(super) struct Upload {
     repository: Repository,
