@@ -10,7 +10,6 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Algorithm, Descriptor, Digest, Document, json};
 use teu_store::{
     Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Source,
@@ -18,13 +17,13 @@ use teu_store::{
 };
 
 use super::{Directory, INSTANCE, Inner, MANIFEST, MARK, VERSION, describe};
-use crate::files::{self, FileIngest, TEMPORARY, Temporary};
+use crate::files::{self, FileIngest, Locked, Share, TEMPORARY, Temporary};
 
 /// What a writer has to remember until it has finished.
 #[derive(Default)]
 pub(super) struct Writing {
     /// Keeps other writers out.
-    lock: Option<Arc<File>>,
+    lock: Option<Arc<Locked>>,
     /// What was there before and is of this form: files by their names.
     before: HashSet<String>,
     /// The manifests that were put, in their order, each with the digest that it is about.
@@ -105,30 +104,25 @@ impl Inner {
     }
 
     /// Says that we are writing, until we have finished.
-    pub(super) fn lock(&self) -> Result<Arc<File>> {
+    pub(super) fn lock(&self) -> Result<Arc<Locked>> {
         let mut writing = self.writing();
         if let Some(lock) = &writing.lock {
             return Ok(Arc::clone(lock));
         }
         self.mark()?;
-        let failed = |error| files::failed(error, "locking", &self.root);
-        let file = File::open(&self.root).map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!(
-                        "another image is being written to {}; try again when it is done",
-                        self.root.display()
-                    ),
-                ));
-            }
-            Err(error) => return Err(failed(error.into())),
-        }
+        let file = File::open(&self.root).map_err(|error| files::failed(error, "locking", &self.root))?;
+        let lock = files::try_lock(file, &self.root, Share::All)?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "another image is being written to {}; try again when it is done",
+                    self.root.display()
+                ),
+            )
+        })?;
         files::remove_litter(&self.root, |_, _| true);
         writing.before = self.names()?.into_iter().filter(|name| is_ours(name)).collect();
-        let lock = Arc::new(file);
+        let lock = Arc::new(lock);
         writing.lock = Some(Arc::clone(&lock));
         Ok(lock)
     }

@@ -26,15 +26,44 @@ pub(crate) enum Share {
     All,
 }
 
-/// Locks `file`, which is at `path`, until it is closed.
-pub(crate) fn wait_for_lock(file: &File, path: &Path, share: Share, events: &Events) -> Result<()> {
-    let (at_once, patiently) = match share {
-        Share::One => (FlockOperation::NonBlockingLockShared, FlockOperation::LockShared),
-        Share::All => (FlockOperation::NonBlockingLockExclusive, FlockOperation::LockExclusive),
-    };
+/// A file that is locked as long as this lives.
+///
+/// It is unlocked, and not only closed: a process that is being started at this moment, such as a credential helper, has all open files until
+/// it runs its own program, and would keep the lock so long.
+#[derive(Debug)]
+pub(crate) struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Where it fails, closing it does the same.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+impl Share {
+    fn operations(self) -> (FlockOperation, FlockOperation) {
+        match self {
+            Self::One => (FlockOperation::NonBlockingLockShared, FlockOperation::LockShared),
+            Self::All => (FlockOperation::NonBlockingLockExclusive, FlockOperation::LockExclusive),
+        }
+    }
+}
+
+/// Locks `file`, which is at `path`; none where another has it.
+pub(crate) fn try_lock(file: File, path: &Path, share: Share) -> Result<Option<Locked>> {
+    match flock(&file, share.operations().0) {
+        Ok(()) => Ok(Some(Locked(file))),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(failed(error.into(), "locking", path)),
+    }
+}
+
+/// Locks `file`, which is at `path`, however long that takes.
+pub(crate) fn wait_for_lock(file: File, path: &Path, share: Share, events: &Events) -> Result<Locked> {
+    let (at_once, patiently) = share.operations();
     let failed = |error: io::Error| failed(error, "locking", path);
-    match flock(file, at_once) {
-        Ok(()) => return Ok(()),
+    match flock(&file, at_once) {
+        Ok(()) => return Ok(Locked(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => {}
         Err(error) => return Err(failed(error.into())),
     }
@@ -48,9 +77,9 @@ pub(crate) fn wait_for_lock(file: &File, path: &Path, share: Share, events: &Eve
             });
         }
     });
-    let locked = flock(file, patiently).map_err(|error| failed(error.into()));
+    let locked = flock(&file, patiently).map_err(|error| failed(error.into()));
     drop(got_it);
     // Without a thread to tell it is waited for all the same.
     drop(watch);
-    locked
+    locked.map(|()| Locked(file))
 }

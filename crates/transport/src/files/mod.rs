@@ -22,7 +22,7 @@ use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 #[cfg(feature = "archives")]
 pub(crate) use ingest::digest_of;
 pub(crate) use ingest::{FileIngest, adopt};
-pub(crate) use lock::{Share, wait_for_lock};
+pub(crate) use lock::{Locked, Share, try_lock, wait_for_lock};
 #[cfg(feature = "archives")]
 pub(crate) use part::unnamed;
 pub(crate) use part::{Keeper, TEMPORARY, Temporary, has_part, is_older, is_temporary, remove_litter};

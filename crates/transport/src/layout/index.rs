@@ -1,6 +1,6 @@
 //! What is called what in a layout? Its `index.json`: read strictly, changed in place, and replaced whole.
 
-use std::{collections::HashSet, fs::File};
+use std::collections::HashSet;
 
 use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, MediaType, annotation, json, layout};
 use teu_store::{Error, ErrorKind, Expect, Result};
@@ -9,7 +9,7 @@ use super::{
     Inner,
     resolve::{is_called, name},
 };
-use crate::files::{self, Share};
+use crate::files::{self, Locked, Share};
 
 /// A change of the index: what each of its manifests becomes, none for what goes, and what is added behind them.
 #[derive(Default)]
@@ -149,14 +149,13 @@ impl Inner {
         files::sync_file_system(&self.blobs)
     }
 
-    /// The lock is the marker's, as that is never replaced. It is held until the file is closed.
-    fn lock_index(&self) -> Result<File> {
+    /// The lock is the marker's, as that is never replaced. It is held until this is dropped.
+    fn lock_index(&self) -> Result<Locked> {
         let path = self.root.join(layout::MARKER_FILE);
         let Some(file) = files::open(&path)? else {
             return Err(Error::new(ErrorKind::NotFound, format!("{} is gone", path.display())));
         };
-        files::wait_for_lock(&file, &path, Share::All, &self.events())?;
-        Ok(file)
+        files::wait_for_lock(file, &path, Share::All, &self.events())
     }
 }
 

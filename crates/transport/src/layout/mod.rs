@@ -53,7 +53,7 @@ struct Inner {
 #[derive(Default)]
 struct Writing {
     /// Keeps gc out.
-    lock: Option<Arc<File>>,
+    lock: Option<Arc<files::Locked>>,
     /// Manifests that were put without a name, in their order.
     unnamed: Vec<Descriptor>,
     /// What the manifests that were put name.

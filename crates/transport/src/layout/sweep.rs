@@ -8,7 +8,6 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Algorithm, Descriptor, Digest};
 use teu_store::{BoxFuture, Delete, Error, ErrorKind, Kept, Result, Role, Sweep, SweepSession, blocking};
 
@@ -17,7 +16,7 @@ use super::{
     index::Change,
     resolve::{Content, name},
 };
-use crate::files;
+use crate::files::{self, Locked, Share};
 
 impl Inner {
     fn remove(&self, digest: &Digest) -> Result<()> {
@@ -84,22 +83,20 @@ impl Inner {
         Ok(content)
     }
 
-    /// Keeps writers out, as long as the file is open.
-    fn lock_alone(&self) -> Result<File> {
+    /// Keeps writers out, as long as this lives.
+    fn lock_alone(&self) -> Result<Locked> {
         // What this handle itself has begun and not finished keeps its own share of the lock.
         self.writing().lock = None;
         let file = File::open(&self.root).map_err(|error| files::failed(error, "locking", &self.root))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
+        files::try_lock(file, &self.root, Share::All)?.ok_or_else(|| {
+            Error::new(
                 ErrorKind::Conflict,
                 format!(
                     "something is being written to {}; try again when it is done",
                     self.root.display()
                 ),
-            )),
-            Err(error) => Err(files::failed(error.into(), "locking", &self.root)),
-        }
+            )
+        })
     }
 }
 
@@ -152,7 +149,7 @@ impl Sweep for Layout {
 
 struct Session {
     inner: Arc<Inner>,
-    _lock: File,
+    _lock: Locked,
 }
 
 impl SweepSession for Session {

@@ -16,7 +16,7 @@ use teu_store::{
 };
 
 use super::{Inner, Layout, index::Change, resolve::describe};
-use crate::files::{self, FileIngest, Share, Temporary};
+use crate::files::{self, FileIngest, Locked, Share, Temporary};
 
 /// What any new file is made with; the process's umask takes off what it takes off everywhere.
 const MODE: u32 = 0o666;
@@ -27,7 +27,7 @@ const SMALLEST_PART: u64 = 1 << 20;
 
 impl Inner {
     /// Says that we are writing, until we have finished; waits while a garbage collection is at work.
-    pub(super) fn lock(&self) -> Result<Arc<File>> {
+    pub(super) fn lock(&self) -> Result<Arc<Locked>> {
         if let Some(lock) = &self.writing().lock {
             return Ok(Arc::clone(lock));
         }
@@ -57,15 +57,14 @@ impl Inner {
     }
 
     /// A share of the lock, as long as the file is open.
-    pub(super) fn share(&self) -> Result<File> {
+    pub(super) fn share(&self) -> Result<Locked> {
         let failed = |error: std::io::Error| files::failed(error, "locking", &self.root);
         let file = File::open(&self.root).map_err(failed)?;
         // Who can have it alone finds no other writer at work: what lies there half-written is a dead one's. A part waits to be gone on with.
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             self.remove_litter(|path, digest| self.blob(digest).exists() || files::is_older(path, LONGEST_PART));
         }
-        files::wait_for_lock(&file, &self.root, Share::One, &self.events())?;
-        Ok(file)
+        files::wait_for_lock(file, &self.root, Share::One, &self.events())
     }
 
     /// Removes what killed writers left, and those parts of blobs that are of no use. The caller has the lock alone.
@@ -156,7 +155,7 @@ impl Inner {
 /// One who puts a blob: keeps gc out, and leaves word when the file is in its place.
 struct Putting {
     inner: Arc<Inner>,
-    _lock: Arc<File>,
+    _lock: Arc<Locked>,
 }
 
 impl Putting {

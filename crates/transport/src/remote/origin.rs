@@ -17,7 +17,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Of a URL that [`parse`] or [`join`] gave.
+    /// Of a URL with a host.
     pub(super) fn of(url: &Url) -> Self {
         Self {
             scheme: url.scheme().to_owned(),
