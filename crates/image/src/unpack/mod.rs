@@ -3,7 +3,7 @@
 //! at the destination.
 //!
 //! What an entry asks for is [`entry::action`]'s word, what becomes of it the door's ([`teu_rootfs::Writer`]). What it makes is a runtime's
-//! bundle (runtime-spec, bundle.md) with what is remembered for [`repack`](crate::repack), or the files alone.
+//! bundle (runtime-spec, bundle.md) with what is remembered for packing it again, or the files alone.
 
 mod stop;
 
