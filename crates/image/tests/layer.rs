@@ -11,7 +11,7 @@ use teu_archive::{
 };
 use teu_image::layer::{self, Keep, Options, Times, Written};
 use teu_rootfs::{Device, Metadata, Node};
-use teu_spec::{Algorithm, Digest, LayerCompression};
+use teu_spec::{Algorithm, Descriptor, Digest, LayerCompression, MediaType};
 use teu_store::{Error, ErrorKind, Memory, Result, Role, SourceExt, Sweep as _, Target};
 
 const COMPRESSIONS: [LayerCompression; 3] = [LayerCompression::None, LayerCompression::Gzip, LayerCompression::Zstd];
@@ -75,7 +75,8 @@ async fn write(store: &Memory, options: &Options) -> Written {
 }
 
 async fn content(store: &Memory, written: &Written) -> Vec<u8> {
-    let blob = store.open(Role::Blob, &written.descriptor()).await.expect("the blob");
+    let named = Descriptor::new(MediaType::OciLayer, written.digest, written.size);
+    let blob = store.open(Role::Blob, &named).await.expect("the blob");
     let blob = blob.read_all(u64::MAX).await.expect("a checked blob");
     let mut content = Vec::new();
     let mut decoder = Decoder::detect(Cursor::new(blob), Default::default()).expect("a decoder");

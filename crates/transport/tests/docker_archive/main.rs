@@ -2,6 +2,8 @@
 //! and what Docker wrote in its time; what is hostile is refused.
 #![cfg(all(feature = "archives", feature = "remote"))]
 
+#[path = "../archive/mod.rs"]
+mod archive;
 mod hostile;
 mod reading;
 #[path = "../support/mod.rs"]
@@ -10,7 +12,7 @@ mod writing;
 
 use std::{
     fs,
-    io::{Seek, SeekFrom, Write},
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -65,26 +67,8 @@ impl Place for Here {
         }
     }
 
-    /// Of the same size only: what lies behind it stays where it is.
     fn corrupt(&self, digest: &Digest, content: &[u8]) -> bool {
-        let mut file = fs::File::options()
-            .read(true)
-            .write(true)
-            .open(self.path())
-            .expect("the archive");
-        let index = Index::read(&file, Limits::default()).expect("an index");
-        let name = format!("blobs/{}/{}", digest.algorithm(), digest.hex());
-        let place = index
-            .file(name.as_bytes())
-            .expect("a file")
-            .expect("the blob")
-            .range()
-            .expect("in one piece");
-        if place.end - place.start != content.len() as u64 {
-            return false;
-        }
-        file.seek(SeekFrom::Start(place.start)).expect("there");
-        file.write_all(content).is_ok()
+        archive::corrupt(&self.path(), digest, content)
     }
 
     fn listed(&self, name: &str) -> String {
@@ -92,9 +76,7 @@ impl Place for Here {
     }
 
     fn litter(&self) -> Vec<String> {
-        let names = fs::read_dir(self.0.path()).expect("a directory");
-        let names = names.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
-        names.filter(|name| name != "image.tar").collect()
+        archive::litter(self.0.path())
     }
 }
 

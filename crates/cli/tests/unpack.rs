@@ -1,0 +1,653 @@
+//! Does `teu unpack` make the files that others make of the same image, does a runtime run them, and is nothing there where it fails?
+
+#![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
+
+mod support;
+
+use std::{
+    fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use support::{Room, image, peers};
+use teu_archive::{
+    codec::{Compression, Encoder},
+    tar::{EntryKind, Header, Time, Writer},
+};
+use teu_spec::Digest;
+
+const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A tar of these entries with these contents.
+fn tar(entries: &[(Header, &[u8])]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    for (header, content) in entries {
+        writer.append_data(header, content).expect("written");
+    }
+    writer.finish().expect("whole")
+}
+
+fn owned(mut header: Header, mode: u32, owner: u32) -> Header {
+    header.mode = mode;
+    (header.uid, header.gid) = (owner, owner + 1);
+    header.mtime = Time {
+        seconds: 1_600_000_000 + i64::from(mode),
+        nanoseconds: 0,
+    };
+    header
+}
+
+fn directory(path: &str) -> (Header, &'static [u8]) {
+    (owned(Header::directory(path), 0o755, 0), b"")
+}
+
+fn file(path: &str) -> (Header, &'static [u8]) {
+    (owned(Header::file(path, 8), 0o640, 7), b"content\n")
+}
+
+fn marker(path: &str) -> (Header, &'static [u8]) {
+    (owned(Header::file(path, 0), 0o644, 0), b"")
+}
+
+/// Puts an image of these layers, each compressed in its way, into the layout `images`.
+fn put(room: &Room, name: &str, layers: &[Vec<u8>]) -> Digest {
+    let kinds = [
+        (TAR, Compression::None),
+        ("application/vnd.oci.image.layer.v1.tar+gzip", Compression::Gzip),
+    ];
+    let mut made = image();
+    made.config["rootfs"]["diff_ids"] = layers
+        .iter()
+        .map(|layer| json!(Digest::of(layer).to_string()))
+        .collect();
+    made.config["history"] = json!([]);
+    let packed = layers.iter().enumerate().map(|(place, layer)| {
+        let (kind, compression) = kinds[place % kinds.len()];
+        let mut encoder = Encoder::new(Vec::new(), compression, None).expect("an encoder");
+        std::io::Write::write_all(&mut encoder, layer).expect("written");
+        (kind.to_owned(), encoder.finish().expect("whole"))
+    });
+    made.layers = packed.collect();
+    room.layout("images").image(name, &made)
+}
+
+/// All that there is to see of a tree: kinds, modes, owners, times, sizes, links, names of one file, attributes, content.
+fn seen(at: &Path) -> Vec<String> {
+    let mut list = Vec::new();
+    let mut inodes: Vec<(u64, String)> = Vec::new();
+    let mut wait = vec![PathBuf::new()];
+    while let Some(path) = wait.pop() {
+        let real = at.join(&path);
+        let stat = real.symlink_metadata().expect("a file");
+        let name = path.as_os_str().as_bytes().escape_ascii().to_string();
+        let kind = stat.file_type();
+        let what = if kind.is_dir() {
+            let names = fs::read_dir(&real).expect("a directory");
+            wait.extend(names.map(|entry| path.join(entry.expect("an entry").file_name())));
+            "directory".to_owned()
+        } else if kind.is_symlink() {
+            format!("-> {}", fs::read_link(&real).expect("a link").display())
+        } else if kind.is_file() {
+            format!("{} {}", stat.size(), Digest::of(&fs::read(&real).expect("content")))
+        } else {
+            format!("node {:x}", stat.rdev())
+        };
+        let mut attributes = [0_u8; 4096];
+        let length = rustix::fs::llistxattr(&real, &mut attributes[..]).unwrap_or(0);
+        let attributes = String::from_utf8_lossy(&attributes[..length]).replace('\0', " ");
+        if stat.nlink() > 1 && !kind.is_dir() {
+            inodes.push((stat.ino(), name.clone()));
+        }
+        let (mode, uid, gid, time) = (stat.mode(), stat.uid(), stat.gid(), stat.mtime());
+        list.push(format!("{name} {mode:o} {uid}:{gid} {time} {what} {attributes}"));
+    }
+    inodes.sort();
+    list.sort();
+    // Which names are one file.
+    let one = inodes.chunk_by(|a, b| a.0 == b.0);
+    list.extend(one.map(|names| format!("one: {:?}", names.iter().map(|(_, name)| name).collect::<Vec<_>>())));
+    list
+}
+
+/// Two layers on a third, with all that whiteouts, links and replaced files can do to one another.
+fn layers() -> Vec<Vec<u8>> {
+    let mut attributed = file("etc/attributed");
+    attributed.0.xattrs.insert(b"user.note".to_vec(), b"kept".to_vec());
+    let lowest = tar(&[
+        (owned(Header::directory("./"), 0o751, 0), b""),
+        directory("etc/"),
+        file("etc/hidden"),
+        file("etc/changed"),
+        attributed,
+        (owned(Header::new(EntryKind::Fifo, "etc/pipe"), 0o600, 9), b""),
+        directory("usr/"),
+        directory("usr/bin/"),
+        (owned(Header::file("usr/bin/su", 8), 0o4755, 0), b"content\n"),
+        (owned(Header::hard_link("usr/bin/sudo", "usr/bin/su"), 0o4755, 0), b""),
+        (owned(Header::symlink("bin", "usr/bin"), 0o777, 0), b""),
+        (owned(Header::symlink("run", "/var/run"), 0o777, 3), b""),
+        directory("cache/"),
+        file("cache/old"),
+        directory("cache/deep/"),
+        file("cache/deep/old"),
+        directory("becomes-file/"),
+        file("becomes-file/a"),
+        file("becomes-directory"),
+    ]);
+    let middle = tar(&[
+        (owned(Header::directory("etc/"), 0o700, 4), b""),
+        marker("etc/.wh.hidden"),
+        marker("etc/.wh.was-never-there"),
+        (owned(Header::file("etc/changed", 4), 0o604, 8), b"new\n"),
+        file("cache/new"),
+        marker("cache/.wh..wh..opq"),
+        (owned(Header::directory("cache/"), 0o711, 2), b""),
+        file("becomes-file"),
+        directory("becomes-directory/"),
+        file("becomes-directory/a"),
+        (
+            owned(Header::hard_link("etc/linked-across", "usr/bin/su"), 0o4755, 0),
+            b"",
+        ),
+        // Through the link of the layer below.
+        file("bin/tool"),
+    ]);
+    let latin: Vec<u8> = b"etc/caf\xe9".to_vec();
+    let highest = tar(&[
+        marker(".wh.becomes-file"),
+        (owned(Header::file(latin, 8), 0o644, 0), b"content\n"),
+        marker("bin/.wh.sudo"),
+        (owned(Header::directory("etc/"), 0o755, 0), b""),
+        (owned(Header::directory("usr/bin/"), 0o755, 0), b""),
+    ]);
+    vec![lowest, middle, highest]
+}
+
+#[test]
+fn the_files_are_those_that_umoci_makes() {
+    let test = "the_files_are_those_that_umoci_makes";
+    if !is_root() {
+        eprintln!("SKIPPED {test}: only root gives files to others");
+        return;
+    }
+    let room = Room::new();
+    put(&room, "app", &layers());
+    room.teu(["unpack", "oci:images:app", "by-us"]).succeeds();
+    let ours = seen(&room.path("by-us/rootfs"));
+    let names: Vec<&str> = ours.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(
+        names,
+        [
+            "",
+            "becomes-directory",
+            "becomes-directory/a",
+            "bin",
+            "cache",
+            "cache/new",
+            "etc",
+            "etc/attributed",
+            r"etc/caf\xe9",
+            "etc/changed",
+            "etc/linked-across",
+            "etc/pipe",
+            "run",
+            "usr",
+            "usr/bin",
+            "usr/bin/su",
+            "usr/bin/tool",
+            "one:"
+        ]
+    );
+    assert_eq!(
+        ours.last().expect("a line"),
+        r#"one: ["etc/linked-across", "usr/bin/su"]"#
+    );
+    assert!(
+        ours.iter().any(|line| line.starts_with("usr/bin/su 104755 0:1 ")),
+        "{ours:#?}"
+    );
+    if peers(test, &["umoci"]) {
+        room.run("umoci", ["unpack", "--image", "images:app", "by-umoci"])
+            .succeeds();
+        assert_eq!(ours, seen(&room.path("by-umoci/rootfs")));
+    }
+    // The files alone are the same, and so they are from an archive.
+    room.teu(["unpack", "--rootfs-only", "oci:images:app", "alone"])
+        .succeeds();
+    assert_eq!(seen(&room.path("alone")), ours);
+    room.teu(["copy", "oci:images:app", "docker-archive:app.tar:app:1"])
+        .succeeds();
+    room.teu(["unpack", "--rootfs-only", "docker-archive:app.tar", "archived"])
+        .succeeds();
+    assert_eq!(seen(&room.path("archived")), ours);
+}
+
+#[test]
+fn an_image_without_whiteouts_is_what_tar_makes_of_it() {
+    if !is_root() {
+        eprintln!("SKIPPED an_image_without_whiteouts_is_what_tar_makes_of_it: only root gives files to others");
+        return;
+    }
+    let room = Room::new();
+    let lowest = layers().swap_remove(0);
+    room.file("layer.tar", &lowest);
+    put(&room, "app", &[lowest]);
+    room.teu(["unpack", "--rootfs-only", "oci:images:app", "by-us"])
+        .succeeds();
+    fs::create_dir(room.path("by-tar")).expect("a directory");
+    let flags = [
+        "--numeric-owner",
+        "--xattrs",
+        "--xattrs-include=*",
+        "-C",
+        "by-tar",
+        "-xpf",
+        "layer.tar",
+    ];
+    room.run("tar", flags).succeeds();
+    assert_eq!(seen(&room.path("by-us")), seen(&room.path("by-tar")));
+}
+
+#[test]
+fn a_runtime_runs_the_bundle() {
+    let test = "a_runtime_runs_the_bundle";
+    if !is_root() || !peers(test, &["runc", "ldd"]) {
+        return;
+    }
+    let room = Room::new();
+    let libraries = Command::new("ldd").arg("/bin/sh").output().expect("it runs").stdout;
+    let libraries = String::from_utf8(libraries).expect("text");
+    let mut entries = vec![
+        (
+            owned(Header::file("etc/passwd", 33), 0o644, 0),
+            b"it:x:1234:99::/home/it:/bin/sh\n\n\n".to_vec(),
+        ),
+        (owned(Header::directory("proc/"), 0o755, 0), Vec::new()),
+        (owned(Header::directory("dev/"), 0o755, 0), Vec::new()),
+        (owned(Header::directory("sys/"), 0o755, 0), Vec::new()),
+    ];
+    for path in libraries
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .chain(["/bin/sh"])
+    {
+        let content = fs::read(path).expect("read");
+        entries.push((owned(Header::file(&path[1..], content.len() as u64), 0o755, 0), content));
+    }
+    let entries: Vec<(Header, &[u8])> = entries
+        .iter()
+        .map(|(header, content)| (header.clone(), &content[..]))
+        .collect();
+    let layer = tar(&entries);
+    let mut made = image();
+    made.config["rootfs"]["diff_ids"] = json!([Digest::of(&layer).to_string()]);
+    made.config["config"] = json!({
+        "Entrypoint": ["/bin/sh", "-c"], "Cmd": ["echo $WHAT in $PWD"], "Env": ["WHAT=runs"], "WorkingDir": "/proc",
+        "User": "it",
+    });
+    made.layers = vec![(TAR.to_owned(), layer)];
+    room.layout("images").image("app", &made);
+    room.teu(["unpack", "oci:images:app", "bundle"]).succeeds();
+    let raw = fs::read(room.path("bundle/config.json")).expect("a config");
+    let config: Value = serde_json::from_slice(&raw).expect("JSON");
+    assert_eq!(
+        config["process"]["args"],
+        json!(["/bin/sh", "-c", "echo $WHAT in $PWD"])
+    );
+    assert_eq!(config["process"]["cwd"], "/proc");
+    // The name is looked up in the image.
+    assert_eq!(
+        (&config["process"]["user"]["uid"], &config["process"]["user"]["gid"]),
+        (&json!(1234), &json!(99))
+    );
+    let state = room.path("state");
+    let name = format!("teu-unpack-{}", std::process::id());
+    let arguments = [
+        "--root".as_ref(),
+        state.as_os_str(),
+        "run".as_ref(),
+        "--bundle".as_ref(),
+        "bundle".as_ref(),
+        name.as_ref(),
+    ];
+    let ran = room.run("runc", arguments).ran();
+    if ran.code != 0 && ran.stdout.is_empty() {
+        eprintln!("SKIPPED {test}: runc cannot run here: {}", ran.stderr);
+        return;
+    }
+    assert_eq!(ran.stdout, "runs in /proc\n");
+}
+
+/// What is tried, in which layers, and the words by which it is refused; none where it is done, and stays inside.
+type Attack = (&'static str, Vec<Vec<u8>>, Option<&'static str>);
+
+fn attacks(outside: &str) -> Vec<Attack> {
+    let link = |path: &str, target: &str| (owned(Header::symlink(path, target), 0o777, 0), &b""[..]);
+    let hard = |path: &str, target: &str| (owned(Header::hard_link(path, target), 0o644, 0), &b""[..]);
+    let nobody = |mut entry: (Header, &'static [u8])| {
+        entry.0.xattrs.insert(b"user.big".to_vec(), vec![b'x'; (64 << 10) + 1]);
+        entry
+    };
+    let absolute = format!("{outside}/canary");
+    let long = "n".repeat(300);
+    vec![
+        ("1 absolute", vec![tar(&[file(&absolute)])], None),
+        ("2 up", vec![tar(&[file("../canary"), file("../../canary")])], None),
+        (
+            "16 through a link",
+            vec![tar(&[link("l", outside), file("l/canary")])],
+            None,
+        ),
+        (
+            "16 through a link of a lower layer",
+            vec![tar(&[link("l", outside)]), tar(&[file("l/canary"), directory("l/sub")])],
+            None,
+        ),
+        (
+            "18 times and modes of a directory",
+            vec![tar(&[directory("d"), link("d", outside)])],
+            None,
+        ),
+        (
+            "29 a whiteout through a link",
+            vec![tar(&[link("l", outside)]), tar(&[marker("l/.wh.canary")])],
+            None,
+        ),
+        (
+            "30 an opaque one",
+            vec![tar(&[link("l", outside)]), tar(&[marker("l/.wh..wh..opq")])],
+            None,
+        ),
+        (
+            "20 /proc",
+            vec![tar(&[link("l", "/proc/self/cwd"), file("l/canary")])],
+            None,
+        ),
+        (
+            "36 a device",
+            vec![tar(&[(
+                Header {
+                    device_major: 1,
+                    device_minor: 3,
+                    ..Header::new(EntryKind::CharDevice, "null")
+                },
+                b"",
+            )])],
+            None,
+        ),
+        (
+            "48 an archive behind the end",
+            vec![[tar(&[file("a")]), tar(&[file("../canary")])].concat()],
+            None,
+        ),
+        (
+            "11 the root as a link",
+            vec![tar(&[link(".", outside)])],
+            Some("it is the root"),
+        ),
+        (
+            "11 the root as a file",
+            vec![tar(&[file("a/..")])],
+            Some("it is the root"),
+        ),
+        (
+            "24 a hard link outside",
+            vec![tar(&[hard("h", &absolute)])],
+            Some("nothing is where it leads to"),
+        ),
+        (
+            "25 a hard link to a directory",
+            vec![tar(&[directory("d"), hard("h", "d")])],
+            Some("hard link to a directory"),
+        ),
+        (
+            "26 a hard link to what is hidden",
+            vec![tar(&[file("a")]), tar(&[marker(".wh.a"), hard("h", "a")])],
+            Some("nothing is where it leads to"),
+        ),
+        (
+            "28 a whiteout of nothing",
+            vec![tar(&[marker("d/.wh..")])],
+            Some("whiteout of nothing"),
+        ),
+        ("15 a long name", vec![tar(&[file(&long)])], Some("name_bytes is 255")),
+        (
+            "21 a circle of links",
+            vec![tar(&[link("a", "b"), link("b", "a"), file("a/f")])],
+            Some("a/f"),
+        ),
+        (
+            "42 an attribute that is too long",
+            vec![tar(&[nobody(file("a"))])],
+            Some("user.big"),
+        ),
+        (
+            "47 a layer cut short",
+            vec![tar(&[file("a"), file("b")])[..1536 + 100].to_vec()],
+            Some("the stream ends"),
+        ),
+    ]
+}
+
+#[test]
+fn hostile_images_stay_inside_or_leave_nothing() {
+    let room = Room::new();
+    fs::create_dir_all(room.path("outside/sub")).expect("a directory");
+    for canary in ["outside/canary", "canary"] {
+        fs::set_permissions(room.file(canary, "sings"), fs::Permissions::from_mode(0o640)).expect("a mode");
+    }
+    let outside = room.path("outside").to_str().expect("a path").to_owned();
+    let canaries = || {
+        let stat = |path: &str| {
+            let seen = room.path(path).symlink_metadata().expect("it is there");
+            (
+                seen.ino(),
+                seen.mode(),
+                seen.uid(),
+                seen.ctime(),
+                seen.ctime_nsec(),
+                seen.nlink(),
+            )
+        };
+        let top: Vec<_> = {
+            let names = fs::read_dir(room.path("")).expect("a directory");
+            let mut names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name()).collect();
+            names.sort();
+            names
+        };
+        let content = fs::read(room.path("outside/canary")).expect("it is there");
+        (
+            ["outside", "outside/canary", "outside/sub", "canary"].map(stat),
+            content,
+            top,
+        )
+    };
+    let mut attacks = attacks(&outside);
+    for (attack, format) in [
+        ("5 up, by ustar's prefix", "ustar"),
+        ("6 up, by GNU's long name", "gnu"),
+        ("7 up, by a PAX path", "posix"),
+    ] {
+        attacks.push((attack, vec![far_up(format)], None));
+    }
+    for (attack, layers, refused) in attacks {
+        put(&room, "evil", &layers);
+        let before = canaries();
+        let begun = Instant::now();
+        let rootless = if is_root() { "--sync" } else { "--rootless" };
+        let ran = room.teu(["unpack", rootless, "oci:images:evil", "dest"]).ran();
+        assert!(begun.elapsed() < Duration::from_secs(20), "{attack}");
+        match refused {
+            None => {
+                assert_eq!(ran.code, 0, "{attack}: {}", ran.stderr);
+                fs::remove_dir_all(room.path("dest")).expect("it is there");
+            }
+            Some(why) => {
+                assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{attack}: {}", ran.stderr);
+                assert!(ran.stderr.contains(why), "{attack}: {}", ran.stderr);
+            }
+        }
+        // Neither what is outside nor anything beside the destination is another.
+        assert_eq!(canaries(), before, "{attack}");
+    }
+}
+
+/// A file whose name leads far above, and is too long for the header's own field.
+fn far_up(format: &str) -> Vec<u8> {
+    let room = Room::new();
+    room.file("canary", "evil");
+    let (format, up) = (
+        format!("--format={format}"),
+        format!("--transform=s,^,{},", "../".repeat(50)),
+    );
+    room.run("tar", ["-P", &format, &up, "-cf", "up.tar", "canary"])
+        .succeeds();
+    let archive = fs::read(room.path("up.tar")).expect("an archive");
+    let listed = room.run("tar", ["-P", "-tf", "up.tar"]).succeeds().stdout;
+    assert_eq!(listed, format!("{}canary\n", "../".repeat(50)));
+    archive
+}
+
+#[test]
+fn content_that_is_not_what_it_is_called_leaves_nothing() {
+    let room = Room::new();
+    let layer = tar(&[file("a")]);
+    put(&room, "app", std::slice::from_ref(&layer));
+    let flag = if is_root() { "--sync" } else { "--rootless" };
+    // Another DiffID than the layer's.
+    let mut made = image();
+    made.config["rootfs"]["diff_ids"] = json!([Digest::of(b"another").to_string()]);
+    made.layers = vec![(TAR.to_owned(), layer.clone())];
+    let layout = room.layout("images");
+    layout.image("lies", &made);
+    let error = room.teu(["unpack", flag, "oci:images:lies", "dest"]).fails(1);
+    assert!(error.contains("DiffID"), "{error}");
+    // Other content than the digest's, and as long.
+    let mut spoiled = layer.clone();
+    spoiled[512] ^= 1;
+    fs::write(layout.blob_path(&Digest::of(&layer)), spoiled).expect("written");
+    let error = room.teu(["unpack", flag, "oci:images:app", "dest"]).fails(1);
+    assert!(error.contains(&Digest::of(&layer).to_string()), "{error}");
+    assert!(!room.path("dest").exists());
+    // What is there already stays.
+    fs::create_dir(room.path("dest")).expect("a directory");
+    let error = room.teu(["unpack", flag, "oci:images:app", "dest"]).fails(1);
+    assert!(error.contains("dest is there already"), "{error}");
+    let names = fs::read_dir(room.path("")).expect("a directory");
+    let hidden = names.filter(|entry| {
+        entry
+            .as_ref()
+            .expect("an entry")
+            .file_name()
+            .as_bytes()
+            .starts_with(b".")
+    });
+    assert_eq!(hidden.count(), 0, "nothing is left beside it");
+}
+
+#[test]
+fn every_limit_is_named_and_can_be_raised() {
+    let room = Room::new();
+    let sparse = sparse(8 << 20);
+    put(
+        &room,
+        "app",
+        &[tar(&[directory("a/"), directory("a/b/"), file("a/b/c")])],
+    );
+    put(&room, "sparse", &[sparse]);
+    let flag = if is_root() { "--sync" } else { "--rootless" };
+    for (image, limit) in [
+        ("app", "entries=2"),
+        ("app", "bytes=7"),
+        ("app", "file_bytes=7"),
+        ("app", "depth=2"),
+        ("app", "path_bytes=4"),
+        ("app", "total_bytes=600"),
+        ("app", "output_bytes=600"),
+        ("sparse", "hole_bytes=1000000"),
+        ("sparse", "sparse_segments=0"),
+    ] {
+        let from = format!("oci:images:{image}");
+        let error = room.teu(["unpack", flag, "--limit", limit, &from, "dest"]).fails(1);
+        let name = limit.split('=').next().expect("a name");
+        assert!(error.contains(name), "{limit}: {error}");
+        assert!(!room.path("dest").exists(), "{limit}");
+        // As it is asked for by the error, it is done.
+        room.teu(["unpack", flag, "--limit", &format!("{name}=99999999"), &from, "dest"])
+            .succeeds();
+        fs::remove_dir_all(room.path("dest")).expect("it is there");
+    }
+    let error = room
+        .teu(["unpack", "--limit", "courage=1", "oci:images:app", "dest"])
+        .fails(2);
+    assert!(error.contains("hole_bytes"), "{error}");
+}
+
+/// A file of GNU's sparse form with nothing but a hole and one byte behind it.
+fn sparse(size: u64) -> Vec<u8> {
+    let room = Room::new();
+    let mut file = fs::File::create(room.path("hole")).expect("a file");
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(size - 1)).expect("there");
+    std::io::Write::write_all(&mut file, b"x").expect("written");
+    drop(file);
+    room.run("tar", ["--sparse", "--format=gnu", "-cf", "hole.tar", "hole"])
+        .succeeds();
+    fs::read(room.path("hole.tar")).expect("an archive")
+}
+
+#[test]
+fn killed_or_stopped_it_leaves_no_destination() {
+    let room = Room::new();
+    let flag = if is_root() { "--sync" } else { "--rootless" };
+    let entries: Vec<(Header, &[u8])> = (0..60_000).map(|number| file(&format!("f{number}"))).collect();
+    put(&room, "app", &[tar(&entries)]);
+    let beside = || {
+        let names = fs::read_dir(room.path("")).expect("a directory");
+        names
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .expect("an entry")
+                    .file_name()
+                    .as_bytes()
+                    .starts_with(b".")
+            })
+            .count()
+    };
+    for (signal, code) in [("INT", Some(130)), ("KILL", None)] {
+        let mut run = room.teu(["unpack", flag, "oci:images:app", "dest"]);
+        let mut child = run
+            .0
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let begun = Instant::now();
+        while beside() == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it begins");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let killed = Command::new("kill")
+            .args(["-s", signal, &child.id().to_string()])
+            .status();
+        assert!(killed.is_ok_and(|killed| killed.success()));
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), code, "{signal}");
+        assert!(!room.path("dest").exists(), "{signal}");
+        // What is told to stop removes what it made; what is killed cannot.
+        assert_eq!(beside(), usize::from(signal == "KILL"), "{signal}");
+    }
+    room.teu(["unpack", flag, "oci:images:app", "dest"]).succeeds();
+    assert_eq!(fs::read_dir(room.path("dest/rootfs")).expect("files").count(), 60_000);
+}
