@@ -97,20 +97,6 @@ pub fn check(header: &Header, budget: &Budget) -> Result<Action, String> {
     Ok(action)
 }
 
-/// A name as it is where no link is on the way: without `.`, `..`, doubled slashes and those at its ends. The root is empty.
-#[must_use]
-pub(crate) fn plain(path: &[u8]) -> Vec<u8> {
-    let mut names: Vec<&[u8]> = Vec::new();
-    for name in path.split(|byte| *byte == b'/') {
-        match name {
-            b"" | b"." => {}
-            b".." => drop(names.pop()),
-            name => names.push(name),
-        }
-    }
-    names.join(&b'/')
-}
-
 /// What a header says beside path, kind and content; its extended attributes are taken out of it.
 pub(crate) fn metadata(header: &mut Header) -> Metadata {
     Metadata {

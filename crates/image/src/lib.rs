@@ -1,5 +1,21 @@
-//! What is in an image, and how does one change it? Layers, the tree that they make, and the files in it; edits, new layers and bundles.
-//! It works on any place that `teu-store`'s traits describe, and knows no concrete one.
+//! What is in an image, and how does one change it? Layers and the files in them, edits, new layers and bundles. It works on any place that
+//! `teu-store`'s traits describe, and knows no concrete one; files are made and read by `teu-rootfs` alone.
+//!
+//! # To read
+//!
+//! [`Image`] is an image's documents, and its [`Layer`]s by position. [`layers`] reads these as the tar archives that they are: fetched, checked,
+//! inflated and hashed side by side, and ended by an error where size, digest or DiffID are not what they should be. What an entry means is said
+//! once, in [`entry`] and [`whiteout`], for all who unpack or judge. [`verify`](verify::verify) judges; [`unpack`](unpack::unpack) makes a
+//! directory that a runtime can start ([`runtime`], [`bundle`]), or none.
+//!
+//! # To change
+//!
+//! All that changes an image is a [`Change`](change::Change), and goes the one way of [`change`]: for every machine of an index or for those that
+//! are chosen, in place or on its way elsewhere; what is not touched keeps its bytes, and the name moves last. [`append`] puts layers on top,
+//! of archives or of files, [`edit`] changes fields, layers and what is in them, and [`new`] begins an image that is built on no other. A
+//! [`layer`] is written in one pass, the same bytes on every machine. [`change::preview`] tells what would come of it.
+//!
+//! The example `changed` makes an image of files, changes and unpacks it.
 
 pub mod append;
 pub mod bundle;

@@ -180,6 +180,10 @@ pub fn recorded(bytes: &[u8]) -> Option<(Option<u32>, Option<u32>)> {
 mod tests {
     use super::*;
 
+    fn range(inside: u32, outside: u32, count: u32) -> Range {
+        Range { inside, outside, count }
+    }
+
     #[test]
     fn owners_are_written_down_as_umoci_does_it() {
         for (user, group, bytes) in [
@@ -208,23 +212,8 @@ mod tests {
     #[test]
     fn what_was_done_for_an_owner_is_undone() {
         let mapped = Owners::Mapped {
-            users: vec![
-                Range {
-                    inside: 0,
-                    outside: 1000,
-                    count: 1,
-                },
-                Range {
-                    inside: 1,
-                    outside: 100_000,
-                    count: 65_535,
-                },
-            ],
-            groups: vec![Range {
-                inside: 5,
-                outside: 7,
-                count: 1,
-            }],
+            users: vec![range(0, 1000, 1), range(1, 100_000, 65_535)],
+            groups: vec![range(5, 7, 1)],
         };
         let back = |owners: &Owners, uid, gid, written: Option<&[u8]>| {
             let mut metadata = Metadata {
@@ -262,23 +251,8 @@ mod tests {
     #[test]
     fn a_map_has_ranges_and_no_number_wraps() {
         let owners = Owners::Mapped {
-            users: vec![
-                Range {
-                    inside: 0,
-                    outside: 1000,
-                    count: 1,
-                },
-                Range {
-                    inside: 1,
-                    outside: 100_000,
-                    count: 65_535,
-                },
-            ],
-            groups: vec![Range {
-                inside: 0,
-                outside: u32::MAX - 1,
-                count: 10,
-            }],
+            users: vec![range(0, 1000, 1), range(1, 100_000, 65_535)],
+            groups: vec![range(0, u32::MAX - 1, 10)],
         };
         let of = |uid, gid| {
             owners.of(

@@ -1,4 +1,4 @@
-//! What do `teu unpack` take?
+//! What does `teu unpack` take?
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -9,11 +9,12 @@ use super::One;
 /// Unpack an image into a bundle, or its files alone
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What comes of it is a directory with the image's files in rootfs, with config.json for a runtime, and with
-what `teu repack` needs to find out later what was changed. It appears when it is whole: where an image is
-not what its digests say, or asks for what no honest image asks for, nothing is there.
+What comes of it is a directory with the image's files in rootfs, with config.json for a runtime,
+and with a record of how each file was unpacked. It appears when it is whole: where an image is not
+what its digests say, or asks for what no honest image asks for, nothing is there.
 
-Who is not root says --rootless: all files are the user's own then, and their owners are written down.
+Who is not root says --rootless: all files are the user's own then, and their owners are written
+down in an attribute, as umoci does it.
 
 Examples:
   teu unpack oci:alpine:3.19 alpine

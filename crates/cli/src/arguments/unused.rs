@@ -51,6 +51,8 @@ const UNUSED: &[(&[&str], &[&[&str]])] = &[
         &[PROGRESS, POLICY, PLATFORM, TEMPORARY],
     ),
     (&["index create", "index add"], &[PLATFORM]),
+    (&["new"], &[PROGRESS, POLICY]),
+    (&["append", "insert"], &[PLATFORM]),
     (&["init", "gc"], &[PROGRESS, POLICY, PLATFORM, TEMPORARY, REGISTRIES]),
     (
         &["manifest-digest"],

@@ -147,6 +147,7 @@ fn set(options: &mut Options, limit: &Limit) -> Result<(), Failure> {
         "depth" => budget.depth = small,
         "metadata_bytes" => tar.metadata_bytes = value,
         "sparse_segments" => tar.sparse_segments = value,
+        "hole_bytes" => tar.hole_bytes = value,
         "total_bytes" => tar.total_bytes = value,
         "output_bytes" => codec.output_bytes = value,
         "ratio" => codec.ratio = value,
@@ -156,7 +157,7 @@ fn set(options: &mut Options, limit: &Limit) -> Result<(), Failure> {
         name => {
             let message = format!(
                 "there is no limit \"{}\"; there are entries, bytes, file_bytes, name_bytes, path_bytes, depth, \
-                 metadata_bytes, sparse_segments, total_bytes, output_bytes, ratio, ratio_from, window_bytes and \
+                 metadata_bytes, sparse_segments, hole_bytes, total_bytes, output_bytes, ratio, ratio_from, window_bytes and \
                  header_bytes",
                 plain(name)
             );

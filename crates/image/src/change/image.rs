@@ -119,12 +119,9 @@ impl Image {
     /// # Errors
     /// `Unsupported` where Docker's form has no word for it: zstd.
     pub fn layer_type(&self, compression: LayerCompression) -> Result<MediaType> {
-        let oci = match compression {
-            LayerCompression::None => MediaType::OciLayer,
-            LayerCompression::Gzip => MediaType::OciLayerGzip,
-            LayerCompression::Zstd => MediaType::OciLayerZstd,
-        };
-        oci.in_format(self.document.format()).ok_or_else(|| {
+        let oci = MediaType::OciLayer.recompressed(compression);
+        let here = oci.and_then(|oci| oci.in_format(self.document.format()));
+        here.ok_or_else(|| {
             Error::new(
                 ErrorKind::Unsupported,
                 format!("an image in Docker's form (v2s2) has no {compression} layers; use gzip, or make it oci's"),

@@ -12,9 +12,9 @@ use std::{
 
 use teu_archive::codec::Encoder;
 use teu_spec::{Algorithm, Digest, Hasher};
-use teu_store::{Error, ErrorKind, Result};
+use teu_store::{Error, ErrorKind, Result, codec};
 
-use super::{Options, codec};
+use super::Options;
 
 /// How much goes from one thread to the other at once: what the encoder takes in one go, too.
 const CHUNK: usize = 1 << 20;

@@ -17,11 +17,12 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use teu_archive::codec::{Compression, Encoder};
-use teu_spec::{Algorithm, Descriptor, Digest, LayerCompression, MediaType};
+use teu_archive::codec::Encoder;
+use teu_spec::{Algorithm, Digest, LayerCompression};
 use teu_store::{
     Committed, Error, ErrorKind, Expected, Result, Target,
     blocking::{self, Outlet},
+    codec,
 };
 
 use digested::{Content, Digested};
@@ -126,19 +127,6 @@ pub struct Written {
     pub compression: LayerCompression,
 }
 
-impl Written {
-    /// How a manifest of OCI's form names it.
-    #[must_use]
-    pub fn descriptor(&self) -> Descriptor {
-        let media_type = match self.compression {
-            LayerCompression::None => MediaType::OciLayer,
-            LayerCompression::Gzip => MediaType::OciLayerGzip,
-            LayerCompression::Zstd => MediaType::OciLayerZstd,
-        };
-        Descriptor::new(media_type, self.digest, self.size)
-    }
-}
-
 /// Writes a layer of the entries that `work` gives, which is called on a thread for blocking work, and what `work` answers.
 ///
 /// # Errors
@@ -215,12 +203,4 @@ async fn pour<T: Send + 'static>(
     };
     let committed = ingest.commit(plain.then_some(diff_id)).await?;
     Ok((committed, answer))
-}
-
-fn codec(compression: LayerCompression) -> Compression {
-    match compression {
-        LayerCompression::None => Compression::None,
-        LayerCompression::Gzip => Compression::Gzip,
-        LayerCompression::Zstd => Compression::Zstd,
-    }
 }

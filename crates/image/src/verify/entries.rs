@@ -16,7 +16,10 @@ use teu_spec::Digest;
 use teu_store::verify::{Found, Kind, Severity};
 
 use super::notes::{Note, NoteKind, Notes};
-use crate::entry::{self, Action, plain};
+use crate::{
+    entry::{self, Action},
+    glob::clean,
+};
 
 /// How many refused entries of a layer are told one by one.
 const TOLD: u64 = 20;
@@ -88,10 +91,10 @@ impl Judge {
             Err(why) => return self.refuse(why),
         };
         let path = match action {
-            Action::Make(_) => plain(&header.path),
+            Action::Make(_) => clean(&header.path),
             Action::HardLink => {
                 self.hard_link(header);
-                plain(&header.path)
+                clean(&header.path)
             }
             // Neither makes a name, and lower layers are not seen here.
             Action::Remove(_) | Action::Clear(_) => return,
@@ -115,7 +118,7 @@ impl Judge {
 
     /// What a hard link leads to may be behind a symbolic link or in a layer below: here only what is certain counts.
     fn hard_link(&mut self, header: &Header) {
-        let (path, target) = (plain(&header.path), plain(&header.link));
+        let (path, target) = (clean(&header.path), clean(&header.link));
         if self.links.is_empty() && path == target {
             self.refuse(format!("\"{}\": it is a hard link to itself", Escaped(&header.path)));
         } else if self.names.get(&self.key.hash_one(&target)) == Some(&true) {
