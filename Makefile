@@ -13,7 +13,7 @@ build: ## the release binary
 	@scripts/setup.sh build
 	cargo build --release --package teu
 
-lab: ## the first exercise, step by step on real content: make lab [IMAGE=docker://…]
+lab: ## an image without Docker, step by step on real content: make lab [IMAGE=docker://…]
 	@scripts/setup.sh build lab
 	@scripts/lab.sh $(IMAGE)
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The first exercise: an image's way from a registry to a directory, what it is made of there, and what becomes of it when it is changed by
-# hand. Each step is shown as a person would type it, then done, then checked; the first that is not what it should be ends the lab.
+# The exercise, an image without Docker: its way from a registry to a directory, what it is made of there, what becomes of it when it is changed
+# by hand and pushed back, its files run as a container, and an image that attacks who unpacks it. Each step is shown as a person would type it,
+# then done, then checked; the first that is not what it should be ends the lab.
 #
 # usage: scripts/lab.sh [IMAGE]      IMAGE, such as docker://docker.io/library/alpine:3.19, stands in for Debian's content
 #
@@ -60,6 +61,14 @@ refused() {
 }
 # quietly COMMAND: what a step needs to know, unseen.
 quietly() { (cd "$lab" && bash -o pipefail -c "$1"); }
+# holds WHAT COMMAND…: a check that a command makes.
+holds() {
+  local what=$1
+  shift
+  checks=$((checks + 1))
+  "$@" || fail "$what: that is not so"
+  printf '%s✓ %s%s\n' "$good" "$what" "$plain"
+}
 # same WHAT GOT WANTED
 same() {
   checks=$((checks + 1))
@@ -114,6 +123,8 @@ same "it is empty" "$out" ""
 
 title "An image for it"
 name=debian tag=12
+# What it is to run later, and what is changed then; no shell is asked of an image that we do not know.
+entrypoint='["cat","/etc/os-release"]' file=etc/os-release line='VARIANT="changed in its bundle"'
 if [ -n "$image" ]; then
   if reason=$(teu digest --retry-times 0 "$image" 2>&1); then
     name=$(basename "${image%%@*}")
@@ -135,6 +146,7 @@ if [ -z "$image" ]; then
   "$PWD/scripts/corpus.sh" "$corpus" small
   cp -r "$corpus/debian" "$lab/made"
   from=oci:made:latest
+  entrypoint='["/opt/app/hello"]' file=opt/app/hello line='echo and from its bundle'
   say "made/ is an OCI layout of Debian's packages bash and coreutils, unpacked, for two architectures."
 fi
 remote=docker://$host/$name:$tag
@@ -156,15 +168,17 @@ run "teu inspect oci:images:$tag"
 run "teu tree oci:images:$tag"
 
 title "Its parts: index, manifest, configuration"
-platform=
+platform='' override=''
+here="linux/$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')"
 if [ "$(quietly "teu manifest get oci:images:$tag | jq 'has(\"manifests\")'")" = true ]; then
   run "teu manifest get oci:images:$tag | jq ."
   say "An index: one manifest for each platform. The index of images/ names this one, which is a blob like any other."
   # This machine's image where there is one, else the first.
-  wanted="linux/$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')"
+  wanted=$here
   platforms=$(quietly "teu manifest get oci:images:$tag | jq -r '.manifests[].platform | .os + \"/\" + .architecture'")
   grep -qx "$wanted" <<<"$platforms" || wanted=$(head -n 1 <<<"$platforms")
   platform="--platform $wanted "
+  [ "$wanted" = "$here" ] || override="--override-os ${wanted%%/*} --override-arch ${wanted#*/} "
 fi
 run "teu manifest get ${platform}oci:images:$tag | jq ."
 say "A manifest: the configuration and the layers, by digest and size."
@@ -178,10 +192,12 @@ hex=${layer#sha256:}
 run "sha256sum images/blobs/sha256/$hex"
 same "the file has the digest that is its name" "$(cut -d' ' -f1 <<<"$out")" "$hex"
 if [ "$(quietly "head -c 2 images/blobs/sha256/$hex | od -An -tx1 | tr -d ' '")" = 1f8b ]; then
-  run "teu blob get oci:images $layer | gunzip | sha256sum"
-  same "unpacked, it has the DiffID of the configuration" "sha256:$(cut -d' ' -f1 <<<"$out")" \
+  run "teu blob get oci:images $layer | gunzip >layer.tar"
+  run "sha256sum layer.tar"
+  same "decompressed, it has the DiffID of the configuration" "sha256:$(cut -d' ' -f1 <<<"$out")" \
     "$(quietly "teu config ${platform}oci:images:$tag | jq -r '.rootfs.diff_ids[0]'")"
-  run "teu blob get oci:images $layer | tar tzf - | head -n 8 || true"
+  run "tar tvf layer.tar >layer.list && tail -n 8 layer.list"
+  say "A tar archive of $(wc -l <"$lab/layer.list") entries, of which these are the last."
 fi
 
 title "Names in the registry"
@@ -203,16 +219,62 @@ before=$(requests)
 run "teu copy --all --dest-tls-verify=false oci:images:$tag $remote"
 same "the same the other way" "$(($(requests) - before))" 1
 
-title "Changed by hand, step by step"
-run "teu config ${platform}oci:images:$tag | jq '.config.Env += [\"CHANGED=by hand\"]' >config.json"
+title "Another entrypoint, by hand"
+say "The entrypoint stands in the configuration, whose digest stands in the manifest, whose digest stands in the index: each is made anew."
+run "teu config ${platform}oci:images:$tag | jq '.config.Entrypoint = $entrypoint | del(.config.Cmd)' >config.json"
 run "teu blob put oci:images config.json"
 read -r config size <<<"$out"
 run "teu manifest get ${platform}oci:images:$tag | jq '.config.digest = \"$config\" | .config.size = $size' >manifest.json"
-run "teu manifest put oci:images:by-hand manifest.json"
-run "teu inspect oci:images:by-hand | jq -c .Env"
-same "the new image says what was added" "$(jq -r '.[-1]' <<<"$out")" "CHANGED=by hand"
+if [ -n "$platform" ]; then
+  old=$(quietly "teu manifest get ${platform}oci:images:$tag | sha256sum | cut -d' ' -f1")
+  run "teu blob put oci:images manifest.json"
+  read -r manifest size <<<"$out"
+  run "teu manifest get oci:images:$tag | jq '(.manifests[] | select(.digest == \"sha256:$old\")) |= (.digest = \"$manifest\" | .size = $size)' >index.json"
+  run "teu manifest put oci:images:by-hand index.json"
+else
+  run "teu manifest put oci:images:by-hand manifest.json"
+fi
+changed=$out
 run "teu ls oci:images"
-say "Two images, and the layers once: only a configuration and a manifest are new."
+say "Two images, and the layers once: only these documents are new. What do teu and skopeo see?"
+run "teu inspect ${override}--config oci:images:by-hand | jq -c .config.Entrypoint"
+same "teu sees the new entrypoint" "$out" "$entrypoint"
+if command -v skopeo >/dev/null; then
+  run "skopeo ${override}inspect --config oci:images:by-hand | jq -c .config.Entrypoint"
+  same "so does skopeo" "$out" "$entrypoint"
+fi
+
+title "Back to the registry"
+before=$(requests)
+run "teu copy --all --dest-tls-verify=false oci:images:by-hand docker://$host/$name:by-hand"
+same "it has the digest there that it has here" "$(tail -n 1 <<<"$out")" "$changed"
+run "tail -n +$((before + 1)) registry.log | grep -oE '\"(POST|PUT) /v2/[^\"?]*'"
+same "one blob went there, the configuration: the layers are there" "$(grep -c 'POST' <<<"$out")" 1
+
+title "As files, which run"
+rootless=
+[ "$(id -u)" = 0 ] || rootless='--rootless '
+run "teu unpack ${rootless}${platform}oci:images:by-hand bundle"
+run "ls bundle bundle/rootfs"
+run "jq -c .process.args bundle/config.json"
+same "a runtime is to run the new entrypoint" "$out" "$entrypoint"
+runtime=
+for candidate in crun runc; do
+  command -v "$candidate" >/dev/null || continue
+  if reason=$(quietly "$candidate --root state run --bundle bundle lab 2>&1"); then
+    runtime=$candidate
+    break
+  fi
+  say "$candidate cannot run it here: $(tail -n 1 <<<"$reason")"
+done
+if [ -n "$runtime" ]; then
+  run "$runtime --root state run --bundle bundle lab"
+  holds "it runs, without Docker" test -n "$out"
+elif [ -n "$image" ]; then
+  say "It is not run: no runtime can do it here, or it has no such program."
+else
+  echo "SKIPPED lab, the bundle runs: neither crun nor runc can run it here"
+fi
 
 title "Is all of it right?"
 run "teu verify oci:images:$tag"
@@ -220,21 +282,53 @@ run "teu verify oci:images:by-hand"
 say "And where some bytes are others?"
 run "cp -r images broken && printf corrupted | dd of=broken/blobs/sha256/$hex bs=1 seek=100 conv=notrunc status=none"
 refused "teu verify oci:broken:$tag"
-checks=$((checks + 1))
-printf '%s✓ the broken layer is found: %s%s\n' "$good" "$(grep -qF "${hex:0:12}" <<<"$out" && echo "it is named" || fail "its digest is not named")" "$plain"
+holds "the broken layer is found and named" grep -qF "${hex:0:12}" <<<"$out"
 quietly "rm -rf broken"
 
 title "What nobody names any more"
 run "teu untag oci:images:by-hand"
 run "teu gc --grace 0s --dry-run oci:images"
 run "teu gc --grace 0s oci:images"
-same "the configuration made by hand is gone" "$(quietly "test -e images/blobs/sha256/${config#sha256:} && echo there || echo gone")" gone
+same "the configuration that was made by hand is gone" "$(quietly "test -e images/blobs/sha256/${config#sha256:} && echo there || echo gone")" gone
 run "teu verify oci:images:$tag"
 if command -v skopeo >/dev/null; then
   say "Others read what is left as well:"
   run "skopeo inspect --raw oci:images:$tag | sha256sum"
   same "skopeo gives the same bytes" "sha256:$(cut -d' ' -f1 <<<"$out")" "$digest"
 fi
+
+title "An image that attacks who unpacks it"
+say "A link that leads out, and a file put through it. Old tools wrote it wherever the link led; here it leads to a directory beside the bundle."
+run "mkdir outside && echo untouched >outside/canary"
+cat >"$lab/attack.py" <<'PY'
+import io, sys, tarfile
+
+# usage: attack.py ARCHIVE LINK TARGET FILE: a link, then a file that is to go where it leads.
+archive, link, target, file = sys.argv[1:]
+with tarfile.open(archive, "w") as tar:
+    entry = tarfile.TarInfo(link)
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    tar.addfile(entry)
+    entry = tarfile.TarInfo(file)
+    entry.size = len(b"owned\n")
+    tar.addfile(entry, io.BytesIO(b"owned\n"))
+PY
+run "python3 attack.py through.tar escape $lab/outside escape/canary"
+run "teu new oci:evil:through && teu append --quiet oci:evil:through through.tar"
+run "teu verify oci:evil:through"
+run "teu unpack ${rootless}oci:evil:through caught"
+say "Such links are legal, and honest images have them. They are followed as the image's own root would have it, so that nothing leads out:"
+run "cat caught/rootfs$lab/outside/canary outside/canary"
+same "the file is inside, and what is outside is as it was" "$out" $'owned\nuntouched'
+say "Another: the root of the image itself is to be the link (CVE-2021-29136). No honest image has that."
+run "python3 attack.py root.tar . $lab/outside canary"
+run "teu new oci:evil:root && teu append --quiet oci:evil:root root.tar"
+refused "teu verify oci:evil:root"
+holds "it is found before anything is unpacked" grep -qF 'it is the root' <<<"$out"
+refused "teu unpack ${rootless}oci:evil:root owned"
+holds "it is refused, and it is said why" grep -qF 'it is the root' <<<"$out"
+run "ls owned 2>&1 || cat outside/canary"
+same "nothing was unpacked, and what is outside is as it was" "$(tail -n 1 <<<"$out")" untouched
 
 printf '\n%s%s checks held.%s\n' "$strong" "$checks" "$plain"
 say "$lab is yours to play with: images/ is the layout, registry/ what the registry kept. To go on there:"
