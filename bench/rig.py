@@ -277,16 +277,18 @@ class Bench:
             measure(source, self.env)
 
     def file_system(self, kind, size):
-        """A new file system of that kind in a file on the bench's disk, mounted for this process alone."""
+        """A file system of that kind in a file on the bench's disk, mounted for this process alone."""
+        file, mount = os.path.join(self.work, kind + ".img"), os.path.join(self.work, kind)
+        if mount in self.mounts:
+            return mount
         if not self.options.private:
             raise Failed("mounting needs root and unshare")
         if not shutil.which("mkfs." + kind):
             raise Failed("mkfs.%s is missing" % kind)
-        file, mount = os.path.join(self.work, kind + ".img"), os.path.join(self.work, kind)
         os.makedirs(mount)
         with open(file, "wb") as f:
             f.truncate(size)
-        for argv in (["mkfs." + kind, "-q", file], ["mount", "-o", "loop", file, mount]):
+        for argv in (["mkfs." + kind, "-q", file], ["mount", "-o", "loop,discard", file, mount]):
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise Failed("%s: %s" % (argv[0], done.stderr.strip()))
@@ -294,7 +296,9 @@ class Bench:
         return mount
 
 
-class Result(collections.namedtuple("Result", "key title state medians turns repeat")):
+class Result(collections.namedtuple("Result", "key title state medians turns repeat sizes", defaults=[{}])):
+    """What came of a row; `sizes` are bytes that each tool made, where that is to be compared."""
+
     def lines(self):
         teu = next(iter(self.medians.values()))
         for tool, sample in self.medians.items():

@@ -3,8 +3,8 @@
 
 usage: scripts/bench.py [--turns N] [--write] [--smoke] [--corpus DIR] [--peers DIR] [--disk DIR] [ROW…]
 
-Each row is a job that teu, crane, skopeo as it is now and Debian's skopeo do in turns (A B C D, A B C D, …) after a warm-up that does not
-count. Reported are medians of CPU (user and system, of the whole process tree), wall time and peak memory, the requests that the registry
+Each row is a job that teu and those of crane, skopeo, umoci and tar that can do it do in turns (A B C D, A B C D, …) after a warm-up that does
+not count. Reported are medians of CPU (user and system, of the whole process tree), wall time and peak memory, the requests that the registry
 saw, and how many times as much CPU and time a peer took. CPU is the figure that survives a noisy machine.
 
 ROW is any of those that --list names; all of them when none is named. --write puts the tables into bench/RESULTS.md. --smoke runs every row
@@ -26,11 +26,12 @@ sys.path.insert(0, os.path.join(ROOT, "bench"))
 sys.dont_write_bytecode = True
 
 import copying  # noqa: E402
+import inside  # noqa: E402
 import report  # noqa: E402
 from rig import Bench, Failed, skipped  # noqa: E402
 
-ROWS = {**copying.ROWS}
-NEEDS_REGISTRY = copying.NEEDS_REGISTRY
+ROWS = {**copying.ROWS, **inside.ROWS}
+NEEDS_REGISTRY = copying.NEEDS_REGISTRY | inside.NEEDS_REGISTRY
 
 
 def own_mounts():
@@ -98,6 +99,8 @@ def main():
                 print()
         if not options.smoke:
             report.print_table(results)
+            print()
+            report.print_aims(results)
             print()
             print("\n".join(report.describe(bench)))
         if options.write:

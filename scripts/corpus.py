@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes OCI layouts out of tar files: the half of scripts/corpus.sh that shell does badly.
 
-usage: corpus.py small|bench|huge DIR
+usage: corpus.py small|bench|many|huge DIR
        corpus.py local FILE NAME       a tar of this machine's files, where Debian's archive is out of reach
 
 The standard library alone. Nothing here depends on the clock, on the order of a directory or on chance that is not seeded, so that the same
@@ -145,9 +145,9 @@ def difference(lower, upper, path):
     return made(path, fill)
 
 
-def small_files(tar):
+def small_files(tar, directories=20):
     chance = random.Random(42)
-    for directory in range(20):
+    for directory in range(directories):
         member(tar, "srv/d%02d" % directory, type=tarfile.DIRTYPE, mode=0o755)
         for file in range(100):
             text = chance.randbytes(chance.randrange(50, 2000)).hex().encode() + b"\n"
@@ -272,6 +272,13 @@ def bench(out):
     layout.finish(layout.image("amd64", packed(layout, layers)))
 
 
+def many(out):
+    layout = Layout(os.path.join(out, "many"))
+    tar = os.path.join(out, ".tar", "many.tar")
+    layers = packed(layout, [(made(tar, lambda tar: small_files(tar, 300)), 6, "thirty thousand small files")])
+    layout.finish(layout.image("amd64", layers))
+
+
 def huge(out):
     layout = Layout(os.path.join(out, "huge"))
     layers = []
@@ -302,8 +309,8 @@ def local(path, name):
 
 
 def main():
-    if len(sys.argv) == 3 and sys.argv[1] in ("small", "bench", "huge"):
-        {"small": small, "bench": bench, "huge": huge}[sys.argv[1]](sys.argv[2])
+    if len(sys.argv) == 3 and sys.argv[1] in ("small", "bench", "many", "huge"):
+        {"small": small, "bench": bench, "many": many, "huge": huge}[sys.argv[1]](sys.argv[2])
     elif len(sys.argv) == 4 and sys.argv[1] == "local":
         local(sys.argv[2], sys.argv[3])
     else:

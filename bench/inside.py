@@ -1,0 +1,325 @@
+"""Rows: inside an image. Its files unpacked, packed again, put into another; its content checked.
+
+A bundle is compared with umoci's, which is what teu makes; the files alone with what tar extracts, which checks no digest and hides nothing.
+"""
+
+import gzip
+import json
+import os
+import random
+import shutil
+import tarfile
+
+from rig import Failed, Tool, layout_digest, measure, module_version, skipped
+
+# What teu may take, whatever the image.
+MEMORY = 128 << 20
+CHANGED = 24 << 20  # bytes that repack finds new
+ADDED = 96 << 20  # bytes that append and insert put into an image
+
+
+class Peers:
+    """Who else does these jobs, as far as it is here."""
+
+    def __init__(self, bench):
+        by_key = {tool.key: tool for tool in bench.tools}
+        self.teu, self.crane = by_key["teu"], by_key.get("crane")
+        self.umoci, self.debian = None, None
+        built = os.path.join(os.path.abspath(bench.options.peers), "bin/umoci")
+        if os.access(built, os.X_OK):
+            self.umoci = Tool("umoci", "umoci now", built, module_version(built, "github.com/opencontainers/umoci"))
+        else:
+            skipped("current umoci", "it is not built (scripts/peers.sh)")
+        if shutil.which("umoci"):
+            self.debian = Tool("umoci-debian", "umoci (Debian)", shutil.which("umoci"), "0.4")
+        else:
+            skipped("Debian's umoci", "it is not installed")
+        self.tar = Tool("tar", "tar", "/bin/sh", "")
+        self.zcat = Tool("zcat", "zcat | sha256sum", "/bin/sh", "")
+
+    def here(self, *tools):
+        return [tool for tool in tools if tool]
+
+
+def peers(bench):
+    if not hasattr(bench, "inside"):
+        bench.inside = Peers(bench)
+    return bench.inside
+
+
+# ---------------------------------------------------------------- images
+
+
+def layers(image):
+    """The files of an image's layers, the lowest first. (The images of these rows are for one platform.)"""
+
+    def blob(descriptor):
+        return os.path.join(image, "blobs", *descriptor["digest"].split(":"))
+
+    with open(os.path.join(image, "index.json")) as f:
+        manifest = json.load(f)["manifests"][0]
+    with open(blob(manifest)) as f:
+        return [blob(layer) for layer in json.load(f)["layers"]]
+
+
+def many(bench):
+    return os.path.join(bench.corpus, "edge" if bench.options.smoke else "many")
+
+
+def as_zstd(bench):
+    """The bench's image with its layers in zstd."""
+    image = os.path.join(bench.work, "zstd")
+    if not os.path.exists(image):
+        teu = peers(bench).teu
+        source, to = "oci:%s:latest" % bench.image, "oci:%s:latest" % image
+        measure([teu.path, "copy", "--quiet", "--dest-compress-format", "zstd", source, to], bench.env)
+    return image
+
+
+def linked(bench, image, name):
+    """A layout that can be written to, whose blobs are the image's own."""
+    path = bench.fresh(name)
+    shutil.copytree(image, path, copy_function=lambda at, to: shutil.copy(at, to) if at.endswith(".json") else os.link(at, to))
+    return path
+
+
+def merged(image):
+    """How many files an image has and how many bytes are in them, by Python's tarfile: what every tool is to make of it."""
+    tree = {}
+
+    def remove(path, itself):
+        for name in [name for name in tree if (itself and name == path) or name.startswith(path + "/")]:
+            del tree[name]
+
+    for layer in layers(image):
+        with gzip.open(layer) as content, tarfile.open(fileobj=content) as tar:
+            entries = [(os.path.normpath(info.name).lstrip("/"), info) for info in tar]
+        for path, info in entries:
+            directory, name = os.path.split(path)
+            if name == ".wh..wh..opq":
+                remove(directory, False)
+            elif name.startswith(".wh."):
+                remove(os.path.join(directory, name[4:]), True)
+        for path, info in entries:
+            if os.path.basename(path).startswith(".wh.") or path == "." or info.ischr() or info.isblk():
+                continue
+            if not info.isdir():
+                remove(path, True)
+            size = tree.get(os.path.normpath(info.linkname).lstrip("/"), 0) if info.islnk() else info.size
+            tree[path] = size if info.isreg() or info.islnk() else 0
+            while os.path.dirname(path):
+                path = os.path.dirname(path)
+                tree.setdefault(path, 0)
+    return len(tree), sum(tree.values())
+
+
+def found(root):
+    """The same of a tree on the disk."""
+    count = size = 0
+    for directory, directories, files in os.walk(root):
+        for name in directories + files:
+            seen = os.lstat(os.path.join(directory, name))
+            if not os.path.isdir(os.path.join(directory, name)) and (seen.st_mode & 0o170000) in (0o020000, 0o060000):
+                continue
+            count += 1
+            size += seen.st_size if (seen.st_mode & 0o170000) == 0o100000 else 0
+    return count, size
+
+
+def wanted(bench, image):
+    if not hasattr(bench, "trees"):
+        bench.trees = {}
+    if image not in bench.trees:
+        bench.trees[image] = merged(image)
+    return bench.trees[image]
+
+
+# ---------------------------------------------------------------- unpack
+
+
+def unpack_command(tool, image, out):
+    if tool.key == "teu":
+        return [tool.path, "unpack", "--progress", "none", "oci:%s:latest" % image, out]
+    return [tool.path, "unpack", "--image", image + ":latest", out]
+
+
+def ext4(bench):
+    return bench.file_system("ext4", 4 << 30)
+
+
+def unpack_row(bench, key, title, image, like=None, disk=None, tools=None):
+    """A bundle, beside umoci. `like` is the same image in gzip."""
+    who, out = peers(bench), os.path.join(disk or bench.work, "bundle")
+
+    def prepare(tool):
+        bench.fresh("bundle", disk)
+        if disk:
+            os.sync()
+
+    return bench.row(
+        key, title, "a bundle",
+        lambda tool: unpack_command(tool, image, out),
+        prepare=prepare,
+        check=lambda tool: (found(os.path.join(out, "rootfs")), wanted(bench, like or image)),
+        tools=tools or who.here(who.teu, who.umoci, who.debian), turns=3, limit=MEMORY,
+    )  # fmt: skip
+
+
+def files_row(bench, key, title, image, like=None, disk=None):
+    """The files alone, beside tar."""
+    who, out = peers(bench), os.path.join(disk or bench.work, "files")
+    flags = "--zstd -xf" if like else "-xzf"
+
+    def prepare(tool):
+        bench.fresh("files", disk)
+        if tool.key != "teu":
+            os.mkdir(out)
+        if disk:
+            os.sync()
+
+    def command(tool):
+        if tool.key == "teu":
+            return [tool.path, "unpack", "--progress", "none", "--rootfs-only", "oci:%s:latest" % image, out]
+        script = 'out=$1; shift; for layer; do tar -C "$out" --numeric-owner %s "$layer" || exit; done' % flags
+        # In a tiny image of hard cases a file takes a directory's place, which tar does not do.
+        return [tool.path, "-c", script, "sh", out, *layers(image)[: 1 if bench.options.smoke else None]]
+
+    return bench.row(
+        key, title, "the files alone",
+        command,
+        prepare=prepare,
+        # tar knows no whiteouts.
+        check=lambda tool: (found(out), wanted(bench, like or image)) if tool.key == "teu" else (0, 0),
+        tools=who.here(who.teu, who.tar), turns=3, limit=MEMORY,
+    )  # fmt: skip
+
+
+def unpack(bench):
+    return unpack_row(bench, "unpack", "unpack, gzip, tmpfs", bench.image)
+
+
+def unpack_zstd(bench):
+    who = peers(bench)
+    return unpack_row(
+        bench, "unpack-zstd", "unpack, zstd, tmpfs", as_zstd(bench), like=bench.image, tools=who.here(who.teu, who.umoci)
+    )
+
+
+def unpack_many(bench):
+    return unpack_row(bench, "unpack-many", "unpack, small files, tmpfs", many(bench))
+
+
+def unpack_ext4(bench):
+    return unpack_row(bench, "unpack-ext4", "unpack, gzip, ext4", bench.image, disk=ext4(bench))
+
+
+def unpack_many_ext4(bench):
+    return unpack_row(bench, "unpack-many-ext4", "unpack, small files, ext4", many(bench), disk=ext4(bench))
+
+
+def files(bench):
+    return files_row(bench, "unpack-files", "unpack, gzip, tmpfs", bench.image)
+
+
+def files_zstd(bench):
+    if not shutil.which("zstd"):
+        raise Failed("zstd is missing")
+    return files_row(bench, "unpack-files-zstd", "unpack, zstd, tmpfs", as_zstd(bench), like=bench.image)
+
+
+def files_many(bench):
+    return files_row(bench, "unpack-files-many", "unpack, small files, tmpfs", many(bench))
+
+
+def files_ext4(bench):
+    return files_row(bench, "unpack-files-ext4", "unpack, gzip, ext4", bench.image, disk=ext4(bench))
+
+
+# ---------------------------------------------------------------- layers
+
+
+def texts(directory, size):
+    """Files of hexadecimal digits, which compress by half, as programs do."""
+    chance = random.Random(size)
+    os.makedirs(directory)
+    for number in range(max(1, size >> 20)):
+        with open(os.path.join(directory, "%03d.txt" % number), "wb") as f:
+            f.write(chance.randbytes(min(size, 1 << 20) // 2).hex().encode())
+
+
+def append(bench):
+    """A directory as a new layer. Both compress it with gzip at the level that they have when nothing is said."""
+    who, layout = peers(bench), os.path.join(bench.work, "layout")
+    source = os.path.join(bench.work, "added")
+    if not os.path.exists(source):
+        texts(source, 1 << 16 if bench.options.smoke else ADDED)
+    sizes = {}
+
+    def command(tool):
+        if tool.key == "teu":
+            return [tool.path, "append", "--progress", "none", "oci:%s:latest" % layout, source]
+        return [tool.path, "insert", "--image", layout + ":latest", source, "/added"]
+
+    def check(tool):
+        sizes[tool] = os.path.getsize(layers(layout)[-1])
+        return len(layers(layout)), len(layers(bench.image)) + 1
+
+    result = bench.row(
+        "append", "a directory appended, gzip", "96 MiB of 96 files",
+        command,
+        prepare=lambda tool: linked(bench, bench.image, "layout"),
+        check=check,
+        tools=who.here(who.teu, who.umoci, who.debian), limit=MEMORY,
+    )  # fmt: skip
+    return result._replace(sizes=sizes)
+
+
+# ---------------------------------------------------------------- checked
+
+
+def verify(bench):
+    who = peers(bench)
+    script = 'for layer; do zcat "$layer" | sha256sum || exit; done'
+
+    def command(tool):
+        if tool.key == "teu":
+            return [tool.path, "verify", "oci:%s:latest" % bench.image]
+        return [tool.path, "-c", script, "sh", *layers(bench.image)]
+
+    return bench.row(
+        "verify", "verify, oci", "each layer's digest and DiffID; teu also every entry, zcat no digest",
+        command, tools=who.here(who.teu, who.zcat), turns=5, limit=MEMORY,
+    )  # fmt: skip
+
+
+def verify_remote(bench):
+    who = peers(bench)
+    bench.fill_registry(bench.image, "bench:1")
+    name = "%s/bench:1" % bench.registry.host
+
+    def command(tool):
+        if tool.key == "teu":
+            return [tool.path, "verify", "--tls-verify=false", "docker://" + name]
+        return [tool.path, "validate", "--insecure", "--remote", name]
+
+    return bench.row(
+        "verify-remote", "verify, registry", "each layer's digest and DiffID",
+        command, tools=who.here(who.teu, who.crane), turns=3, limit=MEMORY,
+    )  # fmt: skip
+
+
+ROWS = {
+    "unpack": unpack,
+    "unpack-zstd": unpack_zstd,
+    "unpack-many": unpack_many,
+    "unpack-ext4": unpack_ext4,
+    "unpack-many-ext4": unpack_many_ext4,
+    "unpack-files": files,
+    "unpack-files-zstd": files_zstd,
+    "unpack-files-many": files_many,
+    "unpack-files-ext4": files_ext4,
+    "append": append,
+    "verify": verify,
+    "verify-remote": verify_remote,
+}
+NEEDS_REGISTRY = {"verify-remote"}
