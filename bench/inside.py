@@ -247,6 +247,13 @@ def texts(directory, size):
             f.write(chance.randbytes(min(size, 1 << 20) // 2).hex().encode())
 
 
+def beside(who, sizes, what):
+    """How much larger than the current umoci's it is, what teu made."""
+    if who.umoci not in sizes:
+        return []
+    return [("%s beside %s's" % (what, who.umoci.title), "≤ 1.00", "%.2f" % (sizes[who.teu] / sizes[who.umoci]))]
+
+
 def append(bench):
     """A directory as a new layer. Both compress it with gzip at the level that they have when nothing is said."""
     who, layout = peers(bench), os.path.join(bench.work, "layout")
@@ -271,7 +278,7 @@ def append(bench):
         check=check,
         tools=who.here(who.teu, who.umoci, who.debian), limit=MEMORY,
     )  # fmt: skip
-    return result._replace(sizes=sizes)
+    return result._replace(reached=beside(who, sizes, "size of the new layer"))
 
 
 # ---------------------------------------------------------------- checked

@@ -120,7 +120,5 @@ def aims(results):
             yield [result.title + ", wall of each", "≤ %d ms" % limit, "%.1f ms" % (teu.wall / result.repeat * 1000)]
         if result.key.startswith("memory"):
             yield [result.title + ", memory", "≤ %d MiB" % (MEMORY >> 20), "%.0f MiB" % (teu.rss / 2**20)]
-        ours = next((size for tool, size in result.sizes.items() if tool.key == "teu"), None)
-        for tool, size in result.sizes.items():
-            if tool.key != "teu":
-                yield [result.title + ", size beside %s's" % tool.title, "≤ 1", "%.2f" % (ours / size)]
+        for what, aim, reached in result.reached:
+            yield ["%s, %s" % (result.title, what), aim, reached]

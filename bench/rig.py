@@ -32,8 +32,9 @@ class Failed(Exception):
     pass
 
 
-def measure(argv, env, repeat=1):
-    """Runs a command `repeat` times; CPU and wall summed. wait4 tells the use of the child and of all children that it waited for."""
+def measure(argv, env, repeat=1, statuses=(0,)):
+    """Runs a command `repeat` times, which is to end with one of these statuses; CPU and wall summed. wait4 tells the use of the child and of all
+    children that it waited for."""
     cpu = wall = rss = 0
     with tempfile.TemporaryFile() as errors:
         actions = [
@@ -48,7 +49,7 @@ def measure(argv, env, repeat=1):
             wall += time.perf_counter() - begin
             cpu += usage.ru_utime + usage.ru_stime
             rss = max(rss, usage.ru_maxrss * 1024)
-            if status != 0:
+            if os.waitstatus_to_exitcode(status) not in statuses:
                 errors.seek(0)
                 raise Failed("%s\n%s" % (" ".join(argv), errors.read().decode(errors="replace").strip()))
     return cpu, wall, rss
@@ -110,6 +111,11 @@ class Registry:
     def requests(self):
         with open(self.log_path, "rb") as f:
             return sum(1 for line in f if b'" 20' in line or b'" 30' in line or b'" 40' in line)
+
+    def sent(self):
+        """Bytes of content that were sent so far, by the access log."""
+        with open(self.log_path, errors="replace") as f:
+            return sum(int(size) for size in re.findall(r'"GET [^"]*" 20[06] (\d+)', f.read()))
 
     def digest(self, name):
         repository, tag = name.rsplit(":", 1)
@@ -220,7 +226,7 @@ class Bench:
             return [tool.path, "copy", "--insecure", *names]
         return None  # crane has no copy between layouts
 
-    def row(self, key, title, state, command, prepare=None, check=None, repeat=1, turns=None, warm_up=True, tools=None, limit=MEMORY):
+    def row(self, key, title, state, command, prepare=None, check=None, repeat=1, turns=None, warm_up=True, tools=None, limit=MEMORY, statuses=(0,)):
         """Measures one row. command(tool) gives the argv or None; prepare(tool) is not timed; check(tool) gives what came out and what should
         have; tools are those of copying unless others are given, teu first; limit is what teu may take of memory."""
         tools = tools or self.tools
@@ -238,7 +244,7 @@ class Bench:
                     prepare(tool)
                 before = self.registry.requests() if self.registry else 0
                 try:
-                    cpu, wall, rss = measure(commands[tool], self.env, repeat)
+                    cpu, wall, rss = measure(commands[tool], self.env, repeat, statuses)
                 except Failed as error:
                     failed[tool] = str(error)
                     print("bench: %s of %s failed: %s" % (key, tool.title, error), file=sys.stderr)
@@ -296,8 +302,8 @@ class Bench:
         return mount
 
 
-class Result(collections.namedtuple("Result", "key title state medians turns repeat sizes", defaults=[{}])):
-    """What came of a row; `sizes` are bytes that each tool made, where that is to be compared."""
+class Result(collections.namedtuple("Result", "key title state medians turns repeat reached", defaults=[()])):
+    """What came of a row; `reached` is what it has to say beside times: (what, aim, how far it was reached)."""
 
     def lines(self):
         teu = next(iter(self.medians.values()))
