@@ -6,7 +6,8 @@
 //! [`Image`] is an image's documents, and its [`Layer`]s by position. [`layers`] reads these as the tar archives that they are: fetched, checked,
 //! inflated and hashed side by side, and ended by an error where size, digest or DiffID are not what they should be. What an entry means is said
 //! once, in [`entry`] and [`whiteout`], for all who unpack or judge. [`verify`](verify::verify) judges; [`unpack`](unpack::unpack) makes a
-//! directory that a runtime can start ([`runtime`], [`bundle`]), or none.
+//! directory that a runtime can start ([`runtime`], [`bundle`]), or none. [`contents`] is what a layer holds without what is in its files, read once
+//! and remembered.
 //!
 //! # To change
 //!
@@ -20,6 +21,8 @@
 pub mod append;
 pub mod bundle;
 pub mod change;
+mod compact;
+pub mod contents;
 pub mod diff;
 pub mod edit;
 pub mod entry;

@@ -9,11 +9,12 @@ use std::{
     io::{self, Read, Write},
 };
 
-use teu_rootfs::{Device, Node, Time};
+use teu_rootfs::{Device, Node};
 use teu_spec::Algorithm;
 use teu_store::{Error, ErrorKind, Result};
 
 use super::{Entry, Fingerprint, Mark, order};
+use crate::compact::{Cursor, bytes, number, time};
 
 const MAGIC: &[u8] = b"teu tree 1\n";
 /// A block is ended when it has so many bytes.
@@ -185,10 +186,7 @@ impl<R: Read> Reader<R> {
                 return Ok(None);
             }
         }
-        let mut block = Cursor {
-            bytes: &self.block,
-            at: self.at,
-        };
+        let mut block = Cursor::new(&self.block, self.at, malformed);
         let kind = block.byte()?;
         let shared = block.number()?;
         let shared = usize::try_from(shared)
@@ -229,7 +227,7 @@ impl<R: Read> Reader<R> {
             }
             _ => return Err(malformed()),
         };
-        self.at = block.at;
+        self.at = block.at();
         if self.any && order(&self.path, &path) != Ordering::Less {
             return Err(malformed());
         }
@@ -290,75 +288,6 @@ fn kind(node: &Node) -> u8 {
         Node::Socket => b's',
         Node::CharDevice(_) => b'c',
         Node::BlockDevice(_) => b'b',
-    }
-}
-
-fn number(into: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        into.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    into.push(value as u8);
-}
-
-fn bytes(into: &mut Vec<u8>, bytes: &[u8]) {
-    number(into, bytes.len() as u64);
-    into.extend_from_slice(bytes);
-}
-
-/// A time may lie before 1970: the sign goes to the lowest bit.
-fn time(into: &mut Vec<u8>, time: Time) {
-    number(into, ((time.seconds << 1) ^ (time.seconds >> 63)) as u64);
-    number(into, u64::from(time.nanoseconds));
-}
-
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let taken = self.bytes.get(self.at..).and_then(|rest| rest.get(..count));
-        self.at += count;
-        taken.ok_or_else(malformed)
-    }
-
-    fn byte(&mut self) -> Result<u8> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn number(&mut self) -> Result<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                break;
-            }
-            value |= bits << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(malformed())
-    }
-
-    fn small(&mut self) -> Result<u32> {
-        u32::try_from(self.number()?).map_err(|_| malformed())
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8]> {
-        let length = usize::try_from(self.number()?).ok().filter(|length| *length <= LARGEST);
-        self.take(length.ok_or_else(malformed)?)
-    }
-
-    fn time(&mut self) -> Result<Time> {
-        let seconds = self.number()?;
-        Ok(Time {
-            seconds: (seconds >> 1) as i64 ^ -((seconds & 1) as i64),
-            nanoseconds: self.small()?,
-        })
     }
 }
 

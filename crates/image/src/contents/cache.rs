@@ -1,0 +1,152 @@
+//! Where are tables of contents kept? [`Cache`]: a directory that the processes of one user share, a file for each layer, named by its digest.
+//!
+//! It is used only where it is the user's own and nobody else can write to it; a file appears in it whole, and one that is damaged, of another
+//! version or of another layer is as if it were not there. It can be removed at any time: that costs reading layers again.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    hash::{BuildHasher, RandomState},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use rustix::fs::OFlags;
+use teu_spec::Digest;
+use teu_store::blocking;
+
+use super::{Contents, Options};
+use crate::Layer;
+
+/// What the name of a file begins with that is not whole yet.
+const TEMPORARY: &str = ".new-";
+
+/// A directory of tables.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// The directory; it is made where it is absent, for its owner alone.
+    pub directory: PathBuf,
+    /// The most bytes that all tables may have together; those that were used longest ago make room.
+    pub bound: u64,
+}
+
+impl Cache {
+    /// Tables in `directory`, 1 GiB of them at most.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            bound: 1 << 30,
+        }
+    }
+
+    /// The table of a layer, where it is here and has what these options ask for.
+    pub async fn load(&self, layer: &Layer, options: &Options) -> Option<Contents> {
+        let (cache, layer, options) = (self.clone(), layer.clone(), options.clone());
+        let loaded = blocking::run(move || Ok(cache.find(&layer, &options))).await;
+        loaded.ok().flatten()
+    }
+
+    /// Keeps a table. That it cannot be kept takes nothing from who made it.
+    pub async fn keep(&self, contents: &Contents) {
+        let (cache, contents) = (self.clone(), contents.clone());
+        let kept = blocking::run(move || {
+            cache.put(&contents)?;
+            Ok(())
+        });
+        // It is read again the next time.
+        let _ = kept.await;
+    }
+
+    fn find(&self, layer: &Layer, options: &Options) -> Option<Contents> {
+        if !is_private(&self.directory) {
+            return None;
+        }
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits() as i32)
+            .open(self.path(&layer.descriptor.digest));
+        let file = opened
+            .ok()
+            .filter(|file| file.metadata().is_ok_and(|file| file.is_file()))?;
+        // What stands around the entries is short.
+        let most = options.contents_bytes as u64 + 4096;
+        let mut form = Vec::new();
+        (&file).take(most + 1).read_to_end(&mut form).ok()?;
+        if form.len() as u64 > most {
+            return None;
+        }
+        let contents = Contents::from_bytes(&form.into()).ok()?;
+        let is_wanted = contents.layer == layer.descriptor.digest
+            && contents.diff_id == layer.diff_id
+            && (contents.digests || !options.digests);
+        if is_wanted {
+            // For who makes room; that it cannot be said stops nothing.
+            let _ = file.set_modified(SystemTime::now());
+        }
+        is_wanted.then_some(contents)
+    }
+
+    fn put(&self, contents: &Contents) -> io::Result<()> {
+        let form = contents.to_bytes();
+        let Some(room) = self.bound.checked_sub(form.len() as u64) else {
+            return Ok(());
+        };
+        if !is_private(&self.directory) {
+            return Ok(());
+        }
+        make_room(&self.directory, room);
+        let unique = RandomState::new().hash_one(std::process::id());
+        let temporary = self.directory.join(format!("{TEMPORARY}{unique:016x}"));
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        let written = file.write_all(&form);
+        let named = written.and_then(|()| fs::rename(&temporary, self.path(&contents.layer)));
+        if named.is_err() {
+            // The first error is the one that counts.
+            let _ = fs::remove_file(&temporary);
+        }
+        named
+    }
+
+    pub(super) fn path(&self, layer: &Digest) -> PathBuf {
+        self.directory.join(format!("{}-{}", layer.algorithm(), layer.hex()))
+    }
+}
+
+/// Makes the directory where it is absent, and says whether it is one that only we can write to.
+fn is_private(directory: &Path) -> bool {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    let metadata = made.and_then(|()| fs::symlink_metadata(directory));
+    metadata.is_ok_and(|metadata| {
+        metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+    })
+}
+
+/// Removes those that were used longest ago until all have no more than `bound` bytes together.
+fn make_room(directory: &Path, bound: u64) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let mut tables: Vec<(SystemTime, u64, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+        })
+        .collect();
+    tables.sort();
+    let mut sum: u64 = tables.iter().map(|(_, size, _)| size).sum();
+    for (_, size, path) in tables {
+        if sum <= bound {
+            return;
+        }
+        // Who has it open reads on; a file that another process is writing is among the newest.
+        if fs::remove_file(&path).is_ok() {
+            sum -= size;
+        }
+    }
+}

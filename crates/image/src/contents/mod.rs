@@ -1,0 +1,323 @@
+//! What is in a layer? [`Contents`]: its table of contents, every entry but not what is in the files. It is [read] once, from a layer that
+//! is verified to its end, and kept by a [`Cache`], so that who asks again need not read the layer.
+//!
+//! What an entry means is [`entry::check`]'s word: a layer that would not be unpacked has no table. A table is held in the compact form in which it
+//! is kept, some 40 bytes an entry, and [`Contents::entries`] reads it off one by one.
+
+mod cache;
+mod form;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use teu_archive::{
+    Escaped,
+    tar::{self, Header},
+};
+use teu_rootfs::{Budget, Metadata, Node};
+use teu_spec::{Algorithm, Digest, Hasher};
+use teu_store::{Error, ErrorKind, Result, Source, blocking};
+
+pub use cache::Cache;
+pub use form::Entries;
+
+use crate::{
+    Layer,
+    entry::{self, Action},
+    failure::of_reading,
+    layers::{self, Opened},
+};
+
+/// How many bytes of holes are hashed in a layer: they cost their maker nothing.
+const MOST_HOLES: u64 = 4 << 30;
+
+/// One entry of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name, as it stands in the archive.
+    pub path: Vec<u8>,
+    /// What it does.
+    pub what: What,
+    /// Mode, owner, time and extended attributes; of a whiteout they mean nothing.
+    pub metadata: Metadata,
+    /// The digest of a regular file's content, where [`Options::digests`] asked for it. Where holes have many bytes it is not known.
+    pub content: Option<Digest>,
+    /// Where its first header begins, in bytes of the uncompressed archive: no two entries have the same.
+    pub offset: u64,
+}
+
+/// What an entry does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A file is made, or any other node that is no link.
+    Make(Node),
+    /// Another name of what is at this path.
+    HardLink(Vec<u8>),
+    /// What lower layers have at this path is hidden.
+    Remove(Vec<u8>),
+    /// All that lower layers have in this directory is hidden; empty for the root.
+    Clear(Vec<u8>),
+}
+
+/// How a table is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Regular files get the digest of their content, which costs its hashing.
+    pub digests: bool,
+    /// How much the archive may ask for.
+    pub tar: tar::Limits,
+    /// What an entry may ask for, of which names, paths and sizes count here.
+    pub budget: Budget,
+    /// How many bytes a table may have. Default 256 MiB, some millions of entries.
+    pub contents_bytes: usize,
+    /// How layers are read.
+    pub layers: layers::Options,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            digests: false,
+            tar: tar::Limits::default(),
+            budget: Budget::default(),
+            contents_bytes: 256 << 20,
+            layers: layers::Options::default(),
+        }
+    }
+}
+
+/// The table of contents of a layer. A copy shares its memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    layer: Digest,
+    diff_id: Digest,
+    digests: bool,
+    size: u64,
+    count: u64,
+    /// The entries in their compact form, which was checked when it was made.
+    entries: Bytes,
+}
+
+impl Contents {
+    /// The digest of the layer's blob.
+    #[must_use]
+    pub fn layer(&self) -> &Digest {
+        &self.layer
+    }
+
+    /// The digest of the archive in it.
+    #[must_use]
+    pub fn diff_id(&self) -> &Digest {
+        &self.diff_id
+    }
+
+    /// Whether regular files have the digest of their content.
+    #[must_use]
+    pub fn has_digests(&self) -> bool {
+        self.digests
+    }
+
+    /// The size of the archive in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The entries, in the order of the archive. What AUFS keeps for itself is not among them.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_> {
+        Entries::new(&self.entries)
+    }
+}
+
+/// Reads a layer's table of contents out of the layer, within a tokio runtime.
+///
+/// # Errors
+/// `Invalid` for a layer that would not be unpacked, with the entry; `TooLarge` for what reaches a limit, which is named; `Mismatch` where size, digest
+/// or DiffID differ; what the source says.
+pub async fn read(source: &Arc<dyn Source>, layer: &Layer, options: &Options) -> Result<Contents> {
+    read_with(source, layer, options, |_, _| Ok(())).await
+}
+
+/// As [`read`], and shows `visit` each entry with its content on the way. What it sees is nobody's word until this returns: it is verified
+/// at the end.
+///
+/// # Errors
+/// As [`read`], and what `visit` says.
+pub async fn read_with<V>(source: &Arc<dyn Source>, layer: &Layer, options: &Options, visit: V) -> Result<Contents>
+where
+    V: FnMut(&Entry, &mut dyn Read) -> Result<()> + Send + 'static,
+{
+    let opened = layers::open(source, layer, &options.layers);
+    let (layer, options) = (layer.clone(), options.clone());
+    blocking::run(move || {
+        let read = table(opened, &layer, &options, visit);
+        read.map_err(|error| error.within(format!("the contents of layer {}", layer.descriptor.digest)))
+    })
+    .await
+}
+
+/// A layer's table of contents: what the cache has, or else read out of the layer and put there.
+///
+/// # Errors
+/// As [`read`].
+pub async fn of(source: &Arc<dyn Source>, layer: &Layer, cache: Option<&Cache>, options: &Options) -> Result<Contents> {
+    if let Some(cache) = cache
+        && let Some(known) = cache.load(layer, options).await
+    {
+        return Ok(known);
+    }
+    let contents = read(source, layer, options).await?;
+    if let Some(cache) = cache {
+        cache.keep(&contents).await;
+    }
+    Ok(contents)
+}
+
+/// The tables of contents of these layers, in their order; several are read side by side, as [`layers::Options`] says, and none twice.
+///
+/// # Errors
+/// As [`read`].
+pub async fn of_all(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    cache: Option<&Cache>,
+    options: &Options,
+) -> Result<Vec<Contents>> {
+    let mut places: HashMap<(Digest, Digest), usize> = HashMap::new();
+    let mut once = Vec::new();
+    let wanted: Vec<usize> = layers
+        .iter()
+        .map(|layer| {
+            *places
+                .entry((layer.descriptor.digest, layer.diff_id))
+                .or_insert_with(|| {
+                    once.push(layer);
+                    once.len() - 1
+                })
+        })
+        .collect();
+    let tables: Vec<Contents> = stream::iter(once)
+        .map(|layer| of(source, layer, cache, options))
+        .buffered(options.layers.side_by_side.max(1))
+        .try_collect()
+        .await?;
+    Ok(wanted.into_iter().map(|place| tables[place].clone()).collect())
+}
+
+/// Reads a layer to its verified end.
+fn table<V>(opened: Opened, layer: &Layer, options: &Options, mut visit: V) -> Result<Contents>
+where
+    V: FnMut(&Entry, &mut dyn Read) -> Result<()>,
+{
+    let mut reader = tar::Reader::with_limits(Counted { opened, count: 0 }, options.tar.clone());
+    let mut list = form::List::default();
+    let mut holes: u64 = 0;
+    while let Some(mut found) = reader.next_entry()? {
+        let offset = found.header_offset();
+        let Some(mut entry) = described(found.header(), offset, options)? else {
+            continue;
+        };
+        let is_file = matches!(entry.what, What::Make(Node::File(_)));
+        let stored: u64 = found.segments().iter().map(|segment| segment.length).sum();
+        holes = holes.saturating_add(found.header().size - stored);
+        let is_hashed = options.digests && is_file && (holes <= MOST_HOLES || stored == found.header().size);
+        let mut content = Hashed {
+            hasher: is_hashed.then(|| Algorithm::Sha256.hasher()),
+            content: &mut found,
+        };
+        visit(&entry, &mut content)?;
+        if content.hasher.is_some() {
+            io::copy(&mut content, &mut io::sink()).map_err(of_reading)?;
+        }
+        entry.content = content.hasher.map(Hasher::finish);
+        list.push(&entry)?;
+        if list.size() > options.contents_bytes {
+            let message = format!(
+                "its table has more bytes than the limit contents_bytes of {}; raise it only for an image that you trust",
+                options.contents_bytes
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+    }
+    let (counted, _) = reader.finish()?;
+    let (entries, count) = list.finish();
+    Ok(Contents {
+        layer: layer.descriptor.digest,
+        diff_id: layer.diff_id,
+        digests: options.digests,
+        size: counted.count,
+        count,
+        entries,
+    })
+}
+
+/// What a header says; none where it says nothing of the tree.
+fn described(header: &Header, offset: u64, options: &Options) -> Result<Option<Entry>> {
+    let refused = |why: String| Error::new(ErrorKind::Invalid, format!("entry {why}"));
+    let what = match entry::check(header, &options.budget).map_err(refused)? {
+        Action::Make(node) => What::Make(node),
+        Action::HardLink => What::HardLink(header.link.clone()),
+        Action::Remove(path) => What::Remove(path),
+        Action::Clear(path) => What::Clear(path),
+        Action::PassOver => return Ok(None),
+    };
+    let mut header = header.clone();
+    Ok(Some(Entry {
+        what,
+        metadata: entry::metadata(&mut header),
+        path: header.path,
+        content: None,
+        offset,
+    }))
+}
+
+/// Counts what is read of a layer.
+struct Counted {
+    opened: Opened,
+    count: u64,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.opened.read(buffer)?;
+        self.count += read as u64;
+        Ok(read)
+    }
+}
+
+/// The content of an entry, hashed as it is read where that is wanted.
+struct Hashed<'a, R> {
+    content: &'a mut R,
+    hasher: Option<Hasher>,
+}
+
+impl<R: Read> Read for Hashed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.content.read(buffer)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..read]);
+        }
+        Ok(read)
+    }
+}
+
+/// An entry as a person is told of it.
+impl std::fmt::Display for Entry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "\"{}\"", Escaped(&self.path))
+    }
+}

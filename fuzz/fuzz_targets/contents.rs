@@ -1,0 +1,20 @@
+//! A table of contents as it may lie in the cache: what is read as one is written as it was read, and no entry of it panics.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use teu_image::contents::Contents;
+use teu_spec::Digest;
+
+fuzz_target!(|bytes: &[u8]| {
+    assert!(Contents::from_bytes(&bytes.to_vec().into()).is_err() || bytes.len() > 32);
+    // With the sum that it must have, so that what is behind it is reached.
+    let mut form = b"teu contents 1\n".to_vec();
+    form.extend_from_slice(bytes);
+    let sum = Digest::of(&form);
+    form.extend_from_slice(sum.bytes());
+    if let Ok(contents) = Contents::from_bytes(&form.into()) {
+        assert_eq!(contents.entries().count() as u64, contents.count());
+        let again = Contents::from_bytes(&contents.to_bytes().into());
+        assert_eq!(again.ok(), Some(contents));
+    }
+});
