@@ -8,6 +8,8 @@
 //! [`Browse`], [`Mount`], [`Adopt`], [`Local`], [`Delete`], [`Sweep`]. A place says which it has by accessors that every place must write,
 //! so that a wrapper cannot forget one. All of it is object-safe: a registry, a layout and [`Memory`] are the same to what is built on it.
 //!
+//! Many repositories by name are [`Repositories`]: what a registry serves.
+//!
 //! # Three rules
 //!
 //! - **Nothing unverified is used.** [`SourceExt::open`] is how content is read. Its stream, [`Verified`], gives the last chunk only after size
@@ -30,7 +32,8 @@
 //!
 //! # A new store
 //!
-//! starts with the feature `suite`: the macro `store_suite!` makes a test of each behaviour that all stores show.
+//! starts with the feature `suite`: the macro `store_suite!` makes a test of each behaviour that all stores show, and `repositories_suite!`
+//! of those that all places of many repositories show.
 //!
 //! The example `copy` shows an image from its making to the collection of its remains.
 
@@ -46,6 +49,7 @@ pub mod graph;
 pub mod index;
 mod memory;
 mod referrer;
+mod repositories;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 mod task;
@@ -59,7 +63,8 @@ pub use compression::codec;
 pub use error::{Error, ErrorKind, Result, Side};
 pub use event::{Event, Events, How, silent};
 pub use found_by::name_found_by;
-pub use memory::Memory;
+pub use memory::{ManyInMemory, Memory};
 pub use referrer::referrer;
+pub use repositories::{Given, Keyset, Repositories};
 pub use traits::*;
 pub use verified::{SourceExt, Verified};

@@ -1,5 +1,6 @@
 //! The simplest store there is: [`Memory`], for tests, and for what is made and thrown away within one process.
 
+mod many;
 mod sweep;
 mod write;
 
@@ -13,6 +14,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future, stream};
 use teu_spec::{Descriptor, Digest, Document, Pick};
 use tokio::sync::RwLock;
+
+pub use many::ManyInMemory;
 
 use crate::{
     BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
@@ -30,6 +33,8 @@ pub struct Memory {
     writers: Arc<RwLock<()>>,
     takes: Takes,
     closed: bool,
+    /// Where it is one repository of many.
+    home: Option<many::Home>,
 }
 
 #[derive(Default)]
@@ -64,6 +69,7 @@ impl Memory {
             writers: Arc::default(),
             takes: Takes::EVERYTHING,
             closed: true,
+            home: None,
         }
     }
 
@@ -267,7 +273,7 @@ impl Source for Memory {
     }
 
     fn origin(&self) -> Option<Origin> {
-        None
+        self.home.as_ref()?.origin()
     }
 }
 

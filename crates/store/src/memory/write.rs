@@ -114,7 +114,7 @@ impl Target for Memory {
     }
 
     fn mount(&self) -> Option<&dyn Mount> {
-        None
+        self.home.is_some().then_some(self)
     }
 
     fn adopt(&self) -> Option<&dyn Adopt> {

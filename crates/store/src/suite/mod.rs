@@ -14,6 +14,7 @@ mod blobs;
 pub(crate) mod image;
 mod manifests;
 pub(crate) mod powers;
+mod repositories;
 
 use std::{future::Future, sync::Arc};
 
@@ -25,6 +26,7 @@ pub use blobs::*;
 pub use image::Image;
 pub use manifests::*;
 pub use powers::*;
+pub use repositories::*;
 
 /// A place to try a store in: empty when it is made, gone when it is dropped.
 pub trait Place: Send + Sync {

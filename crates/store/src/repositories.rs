@@ -1,0 +1,179 @@
+//! What must a place of many repositories be able to do? [`Repositories`], and the simplest of them: stores that were [`Given`] names.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use futures_util::FutureExt;
+use teu_spec::{Digest, Repository};
+
+use crate::{BoxFuture, Error, ErrorKind, Intent, Page, Result, Role, Store};
+
+/// Stores by the names of their repositories: what a registry serves.
+///
+/// Blobs may be shared below, but a repository shows only what was put or mounted there.
+pub trait Repositories: Send + Sync {
+    /// The store of a repository. To [read](Intent::Read) it must be there. To [write](Intent::Write) it need not: it comes to be with the first
+    /// that is put.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such repository; `Denied` where none of this name can come to be here.
+    fn open<'a>(&'a self, repository: &'a str, intent: Intent) -> BoxFuture<'a, Result<Arc<dyn Store>>>;
+
+    /// The repositories that are there.
+    fn repositories<'a>(&'a self, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>>;
+
+    /// The repositories that a blob could be mounted from.
+    fn holders<'a>(&'a self, blob: &'a Digest, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>>;
+}
+
+/// The part of a list in byte order that is asked for. The next part is the one after [`Page::next`], so that none is missed or told twice
+/// whatever comes and goes meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Keyset<'a> {
+    /// Only what stands behind this, which need not be there itself.
+    pub after: Option<&'a str>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Keyset<'_> {
+    /// The part that is asked for of `names`, which stand in byte order.
+    #[must_use]
+    pub fn of<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Page<String> {
+        let behind = |name: &&str| self.after.is_none_or(|after| *name > after);
+        let mut rest = names.into_iter().filter(behind).peekable();
+        let items: Vec<String> = rest.by_ref().take(self.limit).map(str::to_owned).collect();
+        let next = rest.peek().and(items.last().cloned());
+        Page { items, next }
+    }
+}
+
+/// Stores that were given the names of repositories. There are no others, and none comes to be.
+#[derive(Default)]
+pub struct Given(BTreeMap<String, Arc<dyn Store>>);
+
+impl Given {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives a store the name of a repository.
+    ///
+    /// # Errors
+    /// `Invalid` where it is no name of a repository (distribution-spec, "Pulling manifests"); `Conflict` where it is given already.
+    pub fn give(&mut self, repository: &str, store: Arc<dyn Store>) -> Result<()> {
+        Repository::check_path(repository)?;
+        if self.0.contains_key(repository) {
+            let message = format!("two places cannot both be the repository {repository}");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        self.0.insert(repository.to_owned(), store);
+        Ok(())
+    }
+
+    /// What is behind a name.
+    fn after(&self, name: Option<&str>) -> impl Iterator<Item = (&str, &Arc<dyn Store>)> {
+        let from = name.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.0.range::<str, _>((from, Bound::Unbounded));
+        range.map(|(name, store)| (name.as_str(), store))
+    }
+}
+
+impl Repositories for Given {
+    fn open<'a>(&'a self, repository: &'a str, intent: Intent) -> BoxFuture<'a, Result<Arc<dyn Store>>> {
+        let found = self.0.get(repository).cloned().ok_or_else(|| match intent {
+            Intent::Read => no_repository(repository),
+            Intent::Write => {
+                let names: Vec<&str> = self.0.keys().map(String::as_str).collect();
+                let message = format!("there is no repository {repository} here, only {}", names.join(", "));
+                Error::new(ErrorKind::Denied, message)
+            }
+        });
+        std::future::ready(found).boxed()
+    }
+
+    fn repositories<'a>(&'a self, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        let page = part.of(self.after(part.after).map(|(name, _)| name));
+        std::future::ready(Ok(page)).boxed()
+    }
+
+    fn holders<'a>(&'a self, blob: &'a Digest, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        async move {
+            let mut holders = Vec::new();
+            for (name, store) in self.after(part.after) {
+                if holders.len() > part.limit {
+                    break;
+                }
+                if store.stat(Role::Blob, blob, Intent::Read).await?.is_some() {
+                    holders.push(name);
+                }
+            }
+            Ok(part.of(holders))
+        }
+        .boxed()
+    }
+}
+
+pub(crate) fn no_repository(repository: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no repository {repository}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Memory, suite::House};
+
+    struct Three(Arc<Given>);
+
+    impl House for Three {
+        fn repositories(&self) -> Arc<dyn Repositories> {
+            Arc::clone(&self.0) as Arc<dyn Repositories>
+        }
+
+        fn is_open(&self) -> bool {
+            false
+        }
+    }
+
+    fn three() -> Three {
+        let mut given = Given::new();
+        for name in crate::suite::REPOSITORIES {
+            given.give(name, Arc::new(Memory::new())).expect("a name");
+        }
+        Three(Arc::new(given))
+    }
+
+    crate::repositories_suite!(three);
+
+    #[test]
+    fn a_name_is_given_once_and_is_a_name() {
+        let mut given = Given::new();
+        given.give("app/one", Arc::new(Memory::new())).expect("a name");
+        for (name, kind) in [
+            ("app/one", ErrorKind::Conflict),
+            ("App", ErrorKind::Invalid),
+            ("../app", ErrorKind::Invalid),
+            ("", ErrorKind::Invalid),
+        ] {
+            let error = given.give(name, Arc::new(Memory::new())).expect_err("no name");
+            assert_eq!(error.kind(), &kind, "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_part_ends_where_the_next_begins() {
+        let names = ["a", "b", "c"];
+        let part = |after, limit| {
+            let page = Keyset { after, limit }.of(names);
+            (page.items.join(""), page.next)
+        };
+        let next = |name: &str| Some(name.to_owned());
+        assert_eq!(part(None, 2), ("ab".to_owned(), next("b")));
+        assert_eq!(part(Some("b"), 2), ("c".to_owned(), None));
+        assert_eq!(part(None, 3), ("abc".to_owned(), None));
+        assert_eq!(part(Some("aa"), 1), ("b".to_owned(), next("b")));
+        assert_eq!(part(Some("c"), 1), (String::new(), None));
+        assert_eq!(part(None, 0), (String::new(), None));
+    }
+}
