@@ -6,17 +6,16 @@ use std::{
     collections::VecDeque,
     fmt,
     io::{self, Read},
-    sync::{Arc, mpsc::SyncSender},
-    thread::{self, Scope, ScopedJoinHandle},
+    sync::Arc,
 };
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use teu_archive::codec::{Decoder, Limits};
-use teu_spec::{Digest, Hasher};
+use teu_spec::Digest;
 use teu_store::{
     Error, ErrorKind, Event, Events, How, Result, Role, Source, SourceExt,
-    blocking::{self, BATCH, Buffers, Chunks, Sink},
+    blocking::{self, BATCH, Buffers, Chunks, Hashing, Sink},
 };
 use tokio::{
     runtime::Handle,
@@ -294,89 +293,33 @@ fn absent(error: Error, layer: &Layer) -> Error {
 fn inflate(chunks: Chunks, limits: Limits, diff_id: Option<Digest>, sender: &mpsc::Sender<Message>) -> Result<()> {
     let mut decoder = Decoder::detect(chunks, limits)?;
     let buffers = Buffers::default();
-    thread::scope(|scope| {
-        let mut hashing = diff_id.map(Hashing::new);
-        loop {
-            let mut buffer = buffers.take();
-            let filled = blocking::fill(&mut decoder, &mut buffer);
-            let filled = filled.map_err(|error| Error::from(teu_archive::Error::from(error)))?;
-            if filled == 0 {
-                break;
-            }
-            let bytes = buffers.lend(buffer, filled);
-            if let Some(hashing) = &mut hashing {
-                hashing.take(scope, bytes.clone());
-            }
-            if sender.blocking_send(Message::Bytes(bytes)).is_err() {
-                return Err(broken_off());
-            }
+    let mut checked = diff_id.map(|expected| (expected, Hashing::new(expected.algorithm())));
+    loop {
+        let mut buffer = buffers.take();
+        let filled = blocking::fill(&mut decoder, &mut buffer);
+        let filled = filled.map_err(|error| Error::from(teu_archive::Error::from(error)))?;
+        if filled == 0 {
+            break;
         }
-        hashing.map_or(Ok(()), Hashing::finish)
-    })
-}
-
-/// The digest of a tar as it comes: a small one's where it is inflated, and else on a thread of its own.
-struct Hashing<'scope> {
-    expected: Digest,
-    way: Way<'scope>,
-}
-
-enum Way<'scope> {
-    Here(Hasher),
-    There(SyncSender<Bytes>, ScopedJoinHandle<'scope, Digest>),
-    Over,
-}
-
-impl<'scope> Hashing<'scope> {
-    fn new(expected: Digest) -> Self {
-        let way = Way::Here(expected.algorithm().hasher());
-        Self { expected, way }
-    }
-
-    fn take<'env>(&mut self, scope: &'scope Scope<'scope, 'env>, bytes: Bytes) {
-        match std::mem::replace(&mut self.way, Way::Over) {
-            Way::Here(mut hasher) if bytes.len() < BATCH => {
-                hasher.update(&bytes);
-                self.way = Way::Here(hasher);
-            }
-            Way::Here(mut hasher) => {
-                let (sender, receiver) = std::sync::mpsc::sync_channel::<Bytes>(4);
-                let worker = scope.spawn(move || {
-                    for bytes in receiver {
-                        hasher.update(&bytes);
-                    }
-                    hasher.finish()
-                });
-                // Where the worker is gone, it panicked, which goes on when it is asked for the digest.
-                let _ = sender.send(bytes);
-                self.way = Way::There(sender, worker);
-            }
-            Way::There(sender, worker) => {
-                let _ = sender.send(bytes);
-                self.way = Way::There(sender, worker);
-            }
-            Way::Over => {}
+        let bytes = buffers.lend(buffer, filled);
+        if let Some((_, hashing)) = &mut checked {
+            hashing.update(bytes.clone());
+        }
+        if sender.blocking_send(Message::Bytes(bytes)).is_err() {
+            return Err(broken_off());
         }
     }
-
-    fn finish(self) -> Result<()> {
-        let found = match self.way {
-            Way::Here(hasher) => hasher.finish(),
-            Way::There(sender, worker) => {
-                drop(sender);
-                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            }
-            Way::Over => return Err(broken_off()),
-        };
-        if found == self.expected {
-            return Ok(());
-        }
-        let message = format!(
-            "the layer's DiffID is {found}, and the config says {}: the image is not what its config tells",
-            self.expected
-        );
-        Err(Error::new(ErrorKind::Mismatch, message))
+    let Some((expected, hashing)) = checked else {
+        return Ok(());
+    };
+    let found = hashing.finish();
+    if found == expected {
+        return Ok(());
     }
+    let message = format!(
+        "the layer's DiffID is {found}, and the config says {expected}: the image is not what its config tells"
+    );
+    Err(Error::new(ErrorKind::Mismatch, message))
 }
 
 fn broken_off() -> Error {

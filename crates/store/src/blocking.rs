@@ -7,7 +7,6 @@ use std::{
     collections::VecDeque,
     future::Future,
     io::{self, Read, Write},
-    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::{Buf, Bytes};
@@ -18,6 +17,12 @@ use tokio::{
 };
 
 use crate::{Error, ErrorKind, Reader, Result};
+
+mod buffers;
+mod hashing;
+
+pub use buffers::Buffers;
+pub use hashing::Hashing;
 
 /// How many bytes go from one side to the other at once, at least, but for the last: 256 KiB.
 pub const BATCH: usize = 256 << 10;
@@ -104,49 +109,6 @@ pub fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// The buffers of one stream. A chunk that nobody holds any more gives its buffer back, so that no memory is asked for, and set to zero by the
-/// kernel, for each chunk anew.
-#[derive(Clone, Default)]
-pub struct Buffers(Arc<Mutex<Vec<Box<[u8]>>>>);
-
-impl Buffers {
-    /// A buffer of [`BATCH`] bytes, with anything in it.
-    #[must_use]
-    pub fn take(&self) -> Box<[u8]> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.unwrap_or_else(|| vec![0; BATCH].into())
-    }
-
-    /// The first `filled` bytes of a buffer, which comes back when nobody holds them any more.
-    #[must_use]
-    pub fn lend(&self, buffer: Box<[u8]>, filled: usize) -> Bytes {
-        Bytes::from_owner(Lent {
-            buffer,
-            home: self.clone(),
-        })
-        .slice(..filled)
-    }
-}
-
-/// A buffer that is out with a chunk.
-struct Lent {
-    buffer: Box<[u8]>,
-    home: Buffers,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        &self.buffer
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-    }
 }
 
 /// A blocking consumer that is fed by a task.

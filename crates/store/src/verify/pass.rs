@@ -1,27 +1,20 @@
 //! What does a layer hold, as it goes by once? It is inflated, its DiffID is computed beside that on a thread of its own, and whoever knows
 //! more of layers looks at the content in between.
 
-use std::{
-    io::{self, Read},
-    sync::mpsc::{SyncSender, sync_channel},
-    thread::{self, JoinHandle},
-};
+use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
 use teu_archive::codec::{Decoder, Limits};
-use teu_spec::{Algorithm, Descriptor, Digest, Hasher};
+use teu_spec::{Algorithm, Descriptor, Digest};
 
 use super::{Found, Inspect, Kind};
 use crate::{
     Result,
-    blocking::{Buffers, Chunks},
+    blocking::{Buffers, Chunks, Hashing},
 };
 
 /// How a DiffID is computed. One of another algorithm is reported as not checked.
 pub(super) const DIFF_ID: Algorithm = Algorithm::Sha256;
-
-/// How many stretches may wait for the hasher.
-const WAITING: usize = 4;
 
 /// What came of a pass over a layer.
 pub(super) struct Pass {
@@ -71,20 +64,11 @@ struct Tee<R> {
     ended: Option<Option<String>>,
 }
 
-/// Where the hasher is.
-enum Hashing {
-    Here(Hasher),
-    /// On a thread of its own.
-    There(SyncSender<Bytes>, JoinHandle<Hasher>),
-    /// On its way.
-    Nowhere,
-}
-
 impl<R: Read> Tee<R> {
     fn new(source: R) -> Self {
         Self {
             source,
-            hashing: Hashing::Here(DIFF_ID.hasher()),
+            hashing: Hashing::new(DIFF_ID),
             buffers: Buffers::default(),
             ahead: Bytes::new(),
             ended: None,
@@ -107,63 +91,15 @@ impl<R: Read> Tee<R> {
             }
         }
         self.ahead = self.buffers.lend(buffer, filled);
-        self.hash();
+        self.hashing.update(self.ahead.clone());
         !self.ahead.is_empty()
-    }
-
-    fn hash(&mut self) {
-        self.hashing = match std::mem::replace(&mut self.hashing, Hashing::Nowhere) {
-            // What is no full stretch, or the last one, is not worth a thread.
-            Hashing::Here(mut hasher) if self.ended.is_some() => {
-                hasher.update(&self.ahead);
-                Hashing::Here(hasher)
-            }
-            Hashing::Here(hasher) => self.started(hasher),
-            Hashing::There(sender, thread) => {
-                // It takes all until it is told that there is no more: this fails only where it panicked, which joining tells.
-                let _ = sender.send(self.ahead.clone());
-                Hashing::There(sender, thread)
-            }
-            Hashing::Nowhere => Hashing::Nowhere,
-        };
-    }
-
-    /// The hasher, on a thread where one can be had, with what is there taken in.
-    fn started(&self, hasher: Hasher) -> Hashing {
-        let (sender, receiver) = sync_channel::<Bytes>(WAITING);
-        let mut there = hasher.clone();
-        let thread = thread::Builder::new().name("diff-id".to_owned()).spawn(move || {
-            for bytes in receiver {
-                there.update(&bytes);
-            }
-            there
-        });
-        match thread {
-            Ok(thread) => {
-                let _ = sender.send(self.ahead.clone());
-                Hashing::There(sender, thread)
-            }
-            Err(_) => {
-                let mut here = hasher;
-                here.update(&self.ahead);
-                Hashing::Here(here)
-            }
-        }
     }
 
     /// Reads what nobody read, and gives the digest of all.
     fn finish(mut self) -> std::result::Result<Digest, String> {
         while self.refill() {}
-        let hasher = match self.hashing {
-            Hashing::Here(hasher) => hasher,
-            Hashing::There(sender, thread) => {
-                drop(sender);
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            }
-            Hashing::Nowhere => return Err("the thread that computes the DiffID is gone".to_owned()),
-        };
         match self.ended.flatten() {
-            None => Ok(hasher.finish()),
+            None => Ok(self.hashing.finish()),
             Some(error) => Err(error),
         }
     }
