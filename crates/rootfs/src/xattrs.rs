@@ -25,7 +25,11 @@ const ACCESS: &[u8] = b"system.posix_acl_access";
 /// - `user.*`: yes, but for overlayfs's and for the record of owners, which is ours to write.
 /// - `security.capability`: yes, where owners are kept. Other `security.*` are labels of another machine's policy.
 /// - `system.posix_acl_access`: yes, where owners are kept, because it has owners' numbers in it.
-/// - `trusted.*`, among which are overlayfs's, and all others: no.
+/// - `trusted.*`: no. Nobody but root reads them, and those who do are overlayfs, Gluster and Lustre: an image's program has no use for them where
+///   this machine's file system may have one.
+/// - `system.posix_acl_default`: no. It would give each file that comes to be in the directory rights that its own entry does not say, those that
+///   follow in the archive among them. Docker and containerd write neither into layers, nor set them.
+/// - All others: no.
 pub(crate) fn is_let_pass(name: &[u8], owners_are_kept: bool) -> bool {
     if name.starts_with(b"user.") {
         return !name.starts_with(b"user.overlay.") && name != RECORD.as_bytes();

@@ -13,6 +13,11 @@ What comes of it is a directory with the image's files in rootfs, with config.js
 and with a record of how each file was unpacked. It appears when it is whole: where an image is not
 what its digests say, or asks for what no honest image asks for, nothing is there.
 
+Of extended attributes user.*, capabilities and access ACLs are set, and none that this machine's
+kernel would obey otherwise (security.*, trusted.*, default ACLs). A directory that the image puts
+files into and does not describe belongs to root, with mode 0755 and the time 0: the same image
+makes the same files. What a killed unpack left beside DESTINATION the next one removes.
+
 Who is not root says --rootless: all files are the user's own then, and their owners are written
 down in an attribute, as umoci does it.
 

@@ -8,13 +8,15 @@
 mod attributes;
 mod content;
 mod failure;
+mod found;
 mod level;
 mod links;
+mod options;
+mod stat;
 
 use std::{
-    ffi::CStr,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -25,13 +27,18 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Device, Error, ErrorKind, Metadata, Node, Result, Time};
+use crate::{Error, ErrorKind, Metadata, Result};
 
 use failure::{changed, limit, system};
+use found::{At, EXCHANGED, node, open_seen};
 use level::{Level, Names};
 use links::Links;
+use stat::{stat_of, time};
 
 pub use content::Content;
+pub use found::Found;
+pub use options::{Limits, Options};
+pub use stat::Stat;
 
 /// How many directories are open at a time. Those above are opened again, from below, when the walk comes back to them.
 const OPEN: usize = 32;
@@ -42,177 +49,6 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC);
-
-/// What is said where a name leads elsewhere by now.
-const EXCHANGED: &str = "another file took its place while the tree was read";
-
-/// How a tree is walked.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How much the tree may ask for.
-    pub limits: Limits,
-    /// Which extended attributes are read, by name.
-    pub xattrs: fn(&[u8]) -> bool,
-    /// Whether a directory on which another file system is mounted is given, but not what is in it.
-    pub one_file_system: bool,
-}
-
-impl Default for Options {
-    /// The default limits, all extended attributes, all file systems.
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            xattrs: |_| true,
-            one_file_system: false,
-        }
-    }
-}
-
-/// How much a tree may ask for. An error that comes of a limit names its field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Files of all kinds. Default 10,000,000.
-    pub entries: u64,
-    /// Bytes of a path, from the tree's own top. Default 4096, Linux's `PATH_MAX`: what is longer is refused by most who read a layer.
-    pub path_bytes: usize,
-    /// Bytes of memory, about: the names in the directories that are being walked, and the paths of files with several names, until all of
-    /// these were seen. Default 128 MiB.
-    pub memory_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            entries: 10_000_000,
-            path_bytes: 4096,
-            memory_bytes: 128 << 20,
-        }
-    }
-}
-
-/// What a file system says of a file beside its metadata: by this one tells whether it is still the file that it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
-    /// The file system.
-    pub device: u64,
-    /// The file in it.
-    pub inode: u64,
-    /// When anything of it was changed last, content, metadata or the number of its names.
-    pub ctime: Time,
-    /// Bytes of content, or whatever the file system calls the size of another kind of file.
-    pub size: u64,
-    /// How many names it has.
-    pub links: u64,
-}
-
-impl Stat {
-    fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
-    /// Whether it is the same file, and nobody changed it in between.
-    fn is_unchanged(&self, other: &Self) -> bool {
-        self.is_same_file(other) && (self.ctime, self.size) == (other.ctime, other.size)
-    }
-}
-
-/// A file that was found. What is not in its `stat` is read only when it is asked for.
-#[derive(Debug)]
-pub struct Found<'a> {
-    /// The path from the top of the tree, without a slash at either end; empty for the top itself.
-    pub path: &'a [u8],
-    /// What it is.
-    pub node: Node,
-    /// Mode, owner and time; the extended attributes are empty until [`Self::read_xattrs`] fills them in.
-    pub metadata: Metadata,
-    /// What tells whether it has changed.
-    pub stat: Stat,
-    /// The path at which the walk gave the same file before, where it has several names.
-    pub link: Option<Vec<u8>>,
-    at: At<'a>,
-    options: &'a Options,
-}
-
-/// Where a file is found, and the handle by which it was opened, if it was.
-#[derive(Debug)]
-struct At<'a> {
-    /// The directory and the name in it; none for the top, which is open.
-    place: Option<(BorrowedFd<'a>, &'a CStr)>,
-    opened: &'a mut Option<OwnedFd>,
-}
-
-impl Found<'_> {
-    /// Fills the extended attributes in that the options ask for.
-    ///
-    /// # Errors
-    /// `Changed` where it is another file by now; `Io` where it cannot be read, which for files of others takes privileges.
-    pub fn read_xattrs(&mut self) -> Result<()> {
-        let wanted = self.options.xattrs;
-        let xattrs = match (&self.node, self.at.place) {
-            (Node::File(_) | Node::Directory, _) => {
-                let (path, handle) = (self.path, self.handle()?);
-                attributes::of_handle(handle, wanted).map_err(system(path, "read the extended attributes of"))?
-            }
-            (_, Some((directory, name))) => attributes::of_name(directory, name, wanted)
-                .map_err(system(self.path, "read the extended attributes of"))?,
-            (_, None) => return Ok(()),
-        };
-        self.metadata.xattrs = xattrs;
-        Ok(())
-    }
-
-    /// The content of a regular file. It ends in an error where the file changes before its end was read.
-    ///
-    /// # Errors
-    /// `Changed` where it is another file by now; `Unsupported` for what is no regular file; `Io` where it cannot be read.
-    pub fn open(&mut self) -> Result<Content> {
-        if !matches!(self.node, Node::File(_)) {
-            let message = format!("{}: only regular files have content", failure::Shown(self.path));
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        self.handle()?;
-        let handle = self.at.opened.take();
-        let handle = handle.ok_or_else(|| changed(self.path, "it was read before"))?;
-        Ok(Content::new(handle, self.stat, self.path))
-    }
-
-    /// A handle to read a regular file or a directory by; opened once.
-    fn handle(&mut self) -> Result<BorrowedFd<'_>> {
-        if self.at.opened.is_none()
-            && let Some((directory, name)) = self.at.place
-        {
-            let kind = match self.node {
-                Node::Directory => OFlags::DIRECTORY,
-                _ => OFlags::empty(),
-            };
-            *self.at.opened = Some(open_seen(directory, name, kind, &self.stat, self.path)?);
-        }
-        match &*self.at.opened {
-            Some(opened) => Ok(opened.as_fd()),
-            None => Err(changed(self.path, "it is not open any more")),
-        }
-    }
-}
-
-/// Opens what was seen under a name, and nothing else.
-fn open_seen(directory: BorrowedFd<'_>, name: &CStr, kind: OFlags, seen: &Stat, path: &[u8]) -> Result<OwnedFd> {
-    // Not to be held up by a pipe, nor to get a terminal, where the file was exchanged for one.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | kind;
-    let opened = fs::openat(directory, name, flags, Mode::empty()).map_err(|errno| match errno {
-        Errno::LOOP | Errno::NOTDIR | Errno::NOENT | Errno::NXIO => changed(path, EXCHANGED),
-        errno => system(path, "open")(errno),
-    })?;
-    let now = stat_of(&fs::fstat(&opened).map_err(system(path, "look at"))?);
-    let same = match kind.contains(OFlags::DIRECTORY) {
-        // That files come and go in it is seen where they are read.
-        true => now.is_same_file(seen),
-        false => now.is_unchanged(seen),
-    };
-    match same {
-        true => Ok(opened),
-        false => Err(changed(path, "it was changed while the tree was read")),
-    }
-}
 
 /// Reads a tree, file by file.
 #[derive(Debug)]
@@ -488,44 +324,5 @@ impl Walk {
         let bytes = self.options.limits.memory_bytes;
         let what = format_args!("it has more names, and files with several names, than are kept in mind");
         limit(&self.path, "memory_bytes", bytes as u64, what)
-    }
-}
-
-fn node(raw: &fs::Stat, kind: FileType, place: Option<(BorrowedFd<'_>, &CStr)>) -> std::result::Result<Node, Errno> {
-    let device = Device {
-        major: fs::major(raw.st_rdev),
-        minor: fs::minor(raw.st_rdev),
-    };
-    Ok(match kind {
-        FileType::RegularFile => Node::File(u64::try_from(raw.st_size).unwrap_or_default()),
-        FileType::Directory => Node::Directory,
-        FileType::Symlink => {
-            let (directory, name) = place.ok_or(Errno::INVAL)?;
-            Node::Symlink(fs::readlinkat(directory, name, Vec::new())?.into_bytes())
-        }
-        FileType::Fifo => Node::Fifo,
-        FileType::CharacterDevice => Node::CharDevice(device),
-        FileType::BlockDevice => Node::BlockDevice(device),
-        FileType::Socket => Node::Socket,
-        FileType::Unknown => return Err(Errno::OPNOTSUPP),
-    })
-}
-
-fn stat_of(raw: &fs::Stat) -> Stat {
-    Stat {
-        device: raw.st_dev,
-        inode: raw.st_ino,
-        ctime: time(raw.st_ctime, raw.st_ctime_nsec),
-        size: u64::try_from(raw.st_size).unwrap_or_default(),
-        // Of another width on other machines.
-        #[allow(clippy::useless_conversion, reason = "of another width on other machines")]
-        links: u64::from(raw.st_nlink),
-    }
-}
-
-fn time(seconds: i64, nanoseconds: u64) -> Time {
-    Time {
-        seconds,
-        nanoseconds: u32::try_from(nanoseconds).unwrap_or_default(),
     }
 }
