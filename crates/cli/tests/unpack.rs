@@ -650,4 +650,5 @@ fn killed_or_stopped_it_leaves_no_destination() {
     }
     room.teu(["unpack", flag, "oci:images:app", "dest"]).succeeds();
     assert_eq!(fs::read_dir(room.path("dest/rootfs")).expect("files").count(), 60_000);
+    assert_eq!(beside(), 0, "the next one removes what the killed one left");
 }

@@ -1,24 +1,39 @@
 //! How does a whole tree appear at once? It is made in a temporary directory beside its destination, which nobody else may enter, and renamed when
 //! it is whole. What failed half-way never has the destination's name.
+//!
+//! Who makes one has it locked as long as he lives. What a killed process left is locked by nobody, and removed by who makes the next one for the
+//! same destination.
 
 use std::{
     collections::hash_map::RandomState,
     ffi::OsStr,
     hash::BuildHasher,
-    os::fd::{AsFd, OwnedFd},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{self, AtFlags, CWD, Mode, OFlags, RenameFlags},
+    fs::{self, AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, RenameFlags},
     io::Errno,
 };
 
-use crate::{Error, Result, Root, name::Leaf, name::parts, remove::remove_all};
+use crate::{
+    Error, Result, Root,
+    made::identity,
+    name::{Leaf, parts},
+    remove::remove_all,
+    root::DIRECTORY,
+};
 
 /// The longest part of the destination's name that a temporary one takes.
 const LONGEST: usize = 200;
+/// What the name of a temporary one ends in, behind so many digits.
+const UNFINISHED: &[u8] = b".unfinished";
+const DIGITS: usize = 16;
+/// How often one is made anew which another process took for left over before it was locked.
+const ATTEMPTS: u32 = 16;
 
 /// A temporary directory beside a destination. Dropped before [`commit`](Self::commit), it is removed, as well as can be.
 #[derive(Debug)]
@@ -29,10 +44,13 @@ pub struct Sibling {
     name: Vec<u8>,
     destination: PathBuf,
     root: Root,
+    /// Says that it is in use; none where the file system knows no locks, and nothing is ever removed as left over.
+    lock: Option<OwnedFd>,
 }
 
 impl Sibling {
-    /// Makes one beside `destination`, with mode 0700; nothing may be at `destination`, and its parent must be there.
+    /// Makes one beside `destination`, with mode 0700; nothing may be at `destination`, and its parent must be there. What processes of the same
+    /// user left beside it that were killed while they made the same destination is removed.
     ///
     /// # Errors
     /// Something is at `destination` ([`ErrorKind::Exists`](crate::ErrorKind::Exists)), or nothing can be made beside it.
@@ -60,17 +78,16 @@ impl Sibling {
             Ok(_) => return Err(taken(path)),
             Err(errno) => return Err(failed(errno)),
         }
-        // A new state is keyed by the system's randomness.
-        let suffix = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-        let short = &name[..name.len().min(LONGEST)];
-        let temporary = [b".", short, b".", suffix.as_bytes()].concat();
-        let root = crate::root::make(parent.as_fd(), &temporary).map_err(failed)?;
+        let short = [b".", &name[..name.len().min(LONGEST)], b"."].concat();
+        remove_left_over(parent.as_fd(), &short);
+        let (temporary, root, lock) = make(parent.as_fd(), &short).map_err(failed)?;
         Ok(Self {
             parent,
             temporary,
             name: name.to_vec(),
             destination: destination.to_owned(),
             root: Root::from(root),
+            lock,
         })
     }
 
@@ -110,6 +127,8 @@ impl Sibling {
             Err(errno) => return Err(failed(errno)),
         }
         self.temporary.clear();
+        // Others may want to lock what is a directory like any other now.
+        self.lock = None;
         self.root.try_clone()
     }
 
@@ -135,6 +154,64 @@ impl Drop for Sibling {
     fn drop(&mut self) {
         // Nobody is left to be told; `discard` tells.
         let _ = self.remove();
+    }
+}
+
+/// Makes a temporary directory whose name begins so, and locks it by a handle of its own.
+fn make(parent: BorrowedFd<'_>, short: &[u8]) -> rustix::io::Result<(Vec<u8>, OwnedFd, Option<OwnedFd>)> {
+    for _ in 0..ATTEMPTS {
+        // A new state is keyed by the system's randomness.
+        let digits = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+        let temporary = [short, digits.as_bytes(), UNFINISHED].concat();
+        let root = match crate::root::make(parent, &temporary) {
+            // Removed already, as if it had been left over.
+            Err(Errno::NOENT) => continue,
+            root => root?,
+        };
+        let lock = fs::openat(&root, c".", DIRECTORY, Mode::empty())?;
+        match fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            // Somebody removes it.
+            Err(Errno::WOULDBLOCK) => continue,
+            Err(_) => return Ok((temporary, root, None)),
+        }
+        let made = identity(&fs::fstat(&root)?);
+        match fs::statat(parent, &temporary[..], AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(there) if identity(&there) == made => return Ok((temporary, root, Some(lock))),
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+/// Removes the temporary directories of such a name that are this user's and that nobody has locked.
+fn remove_left_over(parent: BorrowedFd<'_>, short: &[u8]) {
+    // Whatever cannot be looked at or removed is in nobody's way: the new one has another name.
+    let Ok(listed) = fs::openat(parent, c".", DIRECTORY, Mode::empty()) else {
+        return;
+    };
+    let mut buffer = [MaybeUninit::uninit(); 8 << 10];
+    let mut entries = RawDir::new(listed, &mut buffer);
+    let mut found = Vec::new();
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name().to_bytes();
+        let digits = name
+            .strip_prefix(short)
+            .and_then(|rest| rest.strip_suffix(UNFINISHED))
+            .unwrap_or_default();
+        if digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit) {
+            found.push(name.to_vec());
+        }
+    }
+    for name in found {
+        let Ok(opened) = fs::openat(parent, &name[..], DIRECTORY, Mode::empty()) else {
+            continue;
+        };
+        let own = fs::fstat(&opened).is_ok_and(|seen| seen.st_uid == rustix::process::geteuid().as_raw());
+        if own && fs::flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = remove_all(parent, &name);
+        }
     }
 }
 
