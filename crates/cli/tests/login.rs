@@ -3,7 +3,13 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Stdio,
+};
 
 use serde_json::{Value, json};
 use support::{Asks, Peer, Room, image, peers};
@@ -380,4 +386,30 @@ fn a_login_locks_nothing_but_its_own_file() {
         .collect();
     left.retain(|name| name != "auth.json");
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_wait_for_a_file_of_credentials_is_told_of() {
+    let room = Room::new();
+    let file = room.file("auth.json", br#"{"auths": {"registry.example": {"auth": "dTpw"}}}"#);
+    let locked = fs::File::open(&file).expect("open");
+    locked.lock().expect("locked");
+    let mut run = room.teu(["logout", "--all", "--authfile", file.to_str().expect("UTF-8")]);
+    let mut child = run
+        .0
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut told = String::new();
+    BufReader::new(child.stderr.take().expect("piped"))
+        .read_line(&mut told)
+        .expect("read");
+    assert_eq!(
+        told,
+        format!("waiting: another process has {} locked\n", file.display())
+    );
+    locked.unlock().expect("unlocked");
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(json_of(&file), serde_json::json!({"auths": {}}));
 }

@@ -45,6 +45,8 @@ mod files;
 pub mod layout;
 #[cfg(all(feature = "archives", feature = "remote"))]
 pub mod locate;
+#[cfg(any(feature = "layout", feature = "remote"))]
+mod lock;
 #[cfg(feature = "archives")]
 pub mod oci_archive;
 #[cfg(feature = "layout")]

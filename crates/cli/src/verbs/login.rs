@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     output,
     places::{Places, reference},
+    progress::Shown,
     settings::Settings,
     terminal,
 };
@@ -165,8 +166,14 @@ pub(super) async fn login(arguments: &Login, settings: Arc<Settings>) -> Result<
             other => other,
         })?;
     let credential = Credential::Basic { username, password };
+    // Only now, when nothing is asked any more.
+    let shown = Shown::start(&settings, false);
     let kept = match first(&credentials)? {
-        Place::File(file) => file.login(&key.text, &credential, &credentials.helpers).await?,
+        Place::File(file) => {
+            let events = shown.events();
+            file.login(&key.text, &credential, &credentials.helpers, &events)
+                .await?
+        }
         Place::Helper(name) => {
             let helper = Helper {
                 name,
@@ -188,6 +195,7 @@ pub(super) async fn login(arguments: &Login, settings: Arc<Settings>) -> Result<
 }
 
 pub(super) async fn logout(arguments: &Logout, settings: Arc<Settings>) -> Result<(), Failure> {
+    let shown = Shown::start(&settings, false);
     let options = arguments.at.options();
     let places = Places::new(Arc::clone(&settings), &options, silent());
     let given = places.given(&options)?;
@@ -204,7 +212,7 @@ pub(super) async fn logout(arguments: &Logout, settings: Arc<Settings>) -> Resul
     }
     if arguments.all {
         match place {
-            Place::File(file) => file.logout_all(&credentials.helpers).await?,
+            Place::File(file) => file.logout_all(&credentials.helpers, &shown.events()).await?,
             Place::Helper(name) => {
                 let helper = Helper {
                     name,
@@ -222,7 +230,7 @@ pub(super) async fn logout(arguments: &Logout, settings: Arc<Settings>) -> Resul
     }
     let key = Key::named_or_usual(arguments.registry.as_deref(), &places)?;
     let forgotten = match place {
-        Place::File(file) => file.logout(&key.text, &credentials.helpers).await?,
+        Place::File(file) => file.logout(&key.text, &credentials.helpers, &shown.events()).await?,
         Place::Helper(name) => {
             let helper = Helper {
                 name,

@@ -17,7 +17,10 @@ use teu_store::{
 };
 
 use super::{Directory, INSTANCE, Inner, MANIFEST, MARK, VERSION, describe};
-use crate::files::{self, FileIngest, Locked, Share, TEMPORARY, Temporary};
+use crate::{
+    files::{self, FileIngest, TEMPORARY, Temporary},
+    lock::{self, Locked, Share},
+};
 
 /// What a writer has to remember until it has finished.
 #[derive(Default)]
@@ -111,7 +114,7 @@ impl Inner {
         }
         self.mark()?;
         let file = File::open(&self.root).map_err(|error| files::failed(error, "locking", &self.root))?;
-        let lock = files::try_lock(file, &self.root, Share::All)?.ok_or_else(|| {
+        let lock = lock::try_lock(file, &self.root, Share::All)?.ok_or_else(|| {
             Error::new(
                 ErrorKind::Conflict,
                 format!(

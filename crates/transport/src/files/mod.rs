@@ -4,7 +4,6 @@
 //! elsewhere, no FIFO blocks, no device answers. What is written appears under its name only when it is whole.
 
 mod ingest;
-mod lock;
 mod part;
 
 use std::{
@@ -22,7 +21,6 @@ use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 #[cfg(feature = "archives")]
 pub(crate) use ingest::digest_of;
 pub(crate) use ingest::{FileIngest, adopt};
-pub(crate) use lock::{Locked, Share, try_lock, wait_for_lock};
 #[cfg(feature = "archives")]
 pub(crate) use part::unnamed;
 pub(crate) use part::{Keeper, TEMPORARY, Temporary, has_part, is_older, is_temporary, remove_litter};

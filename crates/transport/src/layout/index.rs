@@ -9,7 +9,10 @@ use super::{
     Inner,
     resolve::{is_called, name},
 };
-use crate::files::{self, Locked, Share};
+use crate::{
+    files,
+    lock::{self, Locked, Share},
+};
 
 /// A change of the index: what each of its manifests becomes, none for what goes, and what is added behind them.
 #[derive(Default)]
@@ -155,7 +158,7 @@ impl Inner {
         let Some(file) = files::open(&path)? else {
             return Err(Error::new(ErrorKind::NotFound, format!("{} is gone", path.display())));
         };
-        files::wait_for_lock(file, &path, Share::All, &self.events())
+        lock::wait_for_lock(file, &path, Share::All, &self.events())
     }
 }
 

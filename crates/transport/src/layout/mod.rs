@@ -30,7 +30,7 @@ use teu_store::{
     Role, Source, blocking, octet_stream, silent,
 };
 
-use crate::files;
+use crate::{files, lock::Locked};
 use resolve::Content;
 
 /// An image layout, to read and to write.
@@ -53,7 +53,7 @@ struct Inner {
 #[derive(Default)]
 struct Writing {
     /// Keeps gc out.
-    lock: Option<Arc<files::Locked>>,
+    lock: Option<Arc<Locked>>,
     /// Manifests that were put without a name, in their order.
     unnamed: Vec<Descriptor>,
     /// What the manifests that were put name.

@@ -16,7 +16,10 @@ use super::{
     index::Change,
     resolve::{Content, name},
 };
-use crate::files::{self, Locked, Share};
+use crate::{
+    files,
+    lock::{self, Locked, Share},
+};
 
 impl Inner {
     fn remove(&self, digest: &Digest) -> Result<()> {
@@ -88,7 +91,7 @@ impl Inner {
         // What this handle itself has begun and not finished keeps its own share of the lock.
         self.writing().lock = None;
         let file = File::open(&self.root).map_err(|error| files::failed(error, "locking", &self.root))?;
-        files::try_lock(file, &self.root, Share::All)?.ok_or_else(|| {
+        lock::try_lock(file, &self.root, Share::All)?.ok_or_else(|| {
             Error::new(
                 ErrorKind::Conflict,
                 format!(

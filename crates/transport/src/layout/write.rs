@@ -16,7 +16,10 @@ use teu_store::{
 };
 
 use super::{Inner, Layout, index::Change, resolve::describe};
-use crate::files::{self, FileIngest, Locked, Share, Temporary};
+use crate::{
+    files::{self, FileIngest, Temporary},
+    lock::{self, Locked, Share},
+};
 
 /// What any new file is made with; the process's umask takes off what it takes off everywhere.
 const MODE: u32 = 0o666;
@@ -64,7 +67,7 @@ impl Inner {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             self.remove_litter(|path, digest| self.blob(digest).exists() || files::is_older(path, LONGEST_PART));
         }
-        files::wait_for_lock(file, &self.root, Share::One, &self.events())
+        lock::wait_for_lock(file, &self.root, Share::One, &self.events())
     }
 
     /// Removes what killed writers left, and those parts of blobs that are of no use. The caller has the lock alone.

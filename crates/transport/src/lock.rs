@@ -10,9 +10,9 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
-use teu_store::{Event, Events, Result};
-
-use super::failed;
+#[cfg(feature = "layout")]
+use teu_store::{Error, Result};
+use teu_store::{Event, Events};
 
 /// How long a wait may be before it is told of.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Share {
     /// One that others may have too.
+    #[cfg(feature = "layout")]
     One,
     /// All of it.
     All,
@@ -43,6 +44,7 @@ impl Drop for Locked {
 impl Share {
     fn operations(self) -> (FlockOperation, FlockOperation) {
         match self {
+            #[cfg(feature = "layout")]
             Self::One => (FlockOperation::NonBlockingLockShared, FlockOperation::LockShared),
             Self::All => (FlockOperation::NonBlockingLockExclusive, FlockOperation::LockExclusive),
         }
@@ -50,22 +52,28 @@ impl Share {
 }
 
 /// Locks `file`, which is at `path`; none where another has it.
+#[cfg(feature = "layout")]
 pub(crate) fn try_lock(file: File, path: &Path, share: Share) -> Result<Option<Locked>> {
     match flock(&file, share.operations().0) {
         Ok(()) => Ok(Some(Locked(file))),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(failed(error.into(), "locking", path)),
+        Err(error) => Err(failed(error.into(), path)),
     }
 }
 
 /// Locks `file`, which is at `path`, however long that takes.
+#[cfg(feature = "layout")]
 pub(crate) fn wait_for_lock(file: File, path: &Path, share: Share, events: &Events) -> Result<Locked> {
+    wait(file, path, share, events).map_err(|error| failed(error, path))
+}
+
+/// The same, for who makes something else of its failure: a file system may know no locks.
+pub(crate) fn wait(file: File, path: &Path, share: Share, events: &Events) -> io::Result<Locked> {
     let (at_once, patiently) = share.operations();
-    let failed = |error: io::Error| failed(error, "locking", path);
     match flock(&file, at_once) {
         Ok(()) => return Ok(Locked(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => {}
-        Err(error) => return Err(failed(error.into())),
+        Err(error) => return Err(error.into()),
     }
     let (got_it, waiting) = mpsc::channel::<()>();
     let (events, shown) = (Arc::clone(events), path.display().to_string());
@@ -77,9 +85,15 @@ pub(crate) fn wait_for_lock(file: File, path: &Path, share: Share, events: &Even
             });
         }
     });
-    let locked = flock(&file, patiently).map_err(|error| failed(error.into()));
+    let locked = flock(&file, patiently);
     drop(got_it);
     // Without a thread to tell it is waited for all the same.
     drop(watch);
-    locked.map(|()| Locked(file))
+    locked?;
+    Ok(Locked(file))
+}
+
+#[cfg(feature = "layout")]
+fn failed(error: io::Error, path: &Path) -> Error {
+    Error::from(error).within(format!("locking {}", path.display()))
 }
