@@ -315,7 +315,10 @@ fn an_archive_keeps_its_bytes_and_what_is_none_changes_nothing() {
     assert_eq!(config["rootfs"]["diff_ids"], serde_json::json!([diff_id, diff_id]));
     assert_eq!(
         config["history"],
-        serde_json::json!([{"created_by": "teu append"}, {"created_by": "teu append"}])
+        serde_json::json!([
+            {"created": "1970-01-01T00:00:00Z", "created_by": "teu append"},
+            {"created": "1970-01-01T00:00:00Z", "created_by": "teu append"},
+        ])
     );
 
     // From standard input, and compressed anew.

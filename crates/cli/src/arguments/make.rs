@@ -165,7 +165,7 @@ pub(crate) struct LayerOptions {
     /// Say something in the history
     #[arg(long, alias = "history.comment", value_name = "TEXT")]
     pub(crate) history_comment: Option<String>,
-    /// Say in the history when the layer was made, as 2026-01-31T12:00:00Z
+    /// Say in the history when the layer was made, as 2026-01-31T12:00:00Z; else SOURCE_DATE_EPOCH, or the start of 1970
     #[arg(long, alias = "history.created", value_name = "TIME")]
     pub(crate) history_created: Option<String>,
     /// Say in the history what made the layer

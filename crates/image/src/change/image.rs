@@ -25,6 +25,10 @@ const CONFIG_ORDER: [&str; 10] = [
     "history",
 ];
 
+/// When something was made of which nobody says when: the start of 1970, as other builders write it whose images are the same whenever they are
+/// made. Image-spec lets a history say nothing (config.md), but umoci 0.4.7 ends in a panic where an entry does.
+pub const NO_TIME: &str = "1970-01-01T00:00:00Z";
+
 /// What comes of splicing into a document.
 type Spliced = std::result::Result<(), teu_spec::Error>;
 
@@ -208,7 +212,8 @@ impl Image {
         }
     }
 
-    /// Puts a layer on top of the others, and says how it came to be, where the history speaks of layers at all.
+    /// Puts a layer on top of the others, and says how it came to be, where the history speaks of layers at all. A history without a time gets
+    /// [`NO_TIME`].
     ///
     /// # Errors
     /// As [`insert_layer`](Self::insert_layer).
@@ -289,7 +294,7 @@ impl Image {
     }
 
     /// Has one layer stand for several that follow each other. What made those stays in the history as what made no layer, and `history` stands
-    /// behind it.
+    /// behind it, with the time [`NO_TIME`] where it has none.
     ///
     /// # Errors
     /// As [`replace_layer`](Self::replace_layer), and for an empty range.
@@ -322,7 +327,7 @@ impl Image {
         Ok(())
     }
 
-    /// Adds an entry to the history of what made no layer.
+    /// Adds an entry to the history of what made no layer. One without a time gets [`NO_TIME`].
     ///
     /// # Errors
     /// `Unsupported` for an artifact.
@@ -430,8 +435,10 @@ fn insert(editor: &mut Editor, path: &[&str], count: usize, place: usize, value:
 
 /// Inserts into the history, which has `count` entries; none may mean that it is absent, null or empty.
 fn insert_history(editor: &mut Editor, count: usize, at: usize, entry: &History) -> Spliced {
+    let mut entry = entry.clone();
+    entry.created.get_or_insert_with(|| NO_TIME.to_owned());
     match count {
-        0 => put(editor, "history", Some(std::slice::from_ref(entry))),
-        _ => editor.insert(&["history".into(), at.into()], std::slice::from_ref(entry)),
+        0 => put(editor, "history", Some(std::slice::from_ref(&entry))),
+        _ => editor.insert(&["history".into(), at.into()], std::slice::from_ref(&entry)),
     }
 }

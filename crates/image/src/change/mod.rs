@@ -49,7 +49,7 @@ use teu_store::{
     name_found_by,
 };
 
-pub use image::{Image, NewLayer};
+pub use image::{Image, NO_TIME, NewLayer};
 pub use preview::{Preview, Rewritten, Written, preview};
 pub use stage::Stage;
 

@@ -203,7 +203,7 @@ async fn the_config_s_own_fields_stand_where_the_specification_has_them() {
         concat!(
             r#"{"created":"2026-01-02T03:04:05Z","author":"me","architecture":"arm64","os":"windows","os.version":"10.0","#,
             r#""os.features":["win32k"],"variant":"v8","config":{},"rootfs":{"type":"layers","diff_ids":[]},"#,
-            r#""history":[{"created_by":"teu","comment":"edited","empty_layer":true}]}"#
+            r#""history":[{"created":"1970-01-01T00:00:00Z","created_by":"teu","comment":"edited","empty_layer":true}]}"#
         )
     );
     let clear = Edit {
