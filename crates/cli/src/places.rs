@@ -168,6 +168,20 @@ pub(crate) fn reference(input: &str) -> Result<Reference, Failure> {
     Ok(read)
 }
 
+/// A reference as text that means the same wherever it is read; none where there is no such text.
+pub(crate) fn absolute(reference: &Reference) -> Option<String> {
+    let mut reference = reference.clone();
+    match &mut reference {
+        Reference::Layout { path, .. }
+        | Reference::OciArchive { path, .. }
+        | Reference::DockerArchive { path, .. }
+        | Reference::Directory { path } => *path = std::path::absolute(&*path).ok()?,
+        _ => {}
+    }
+    let text = reference.to_string();
+    (Reference::parse(&text).is_ok_and(|read| read == reference)).then_some(text)
+}
+
 /// What may have been meant instead of the registry that a failure tells of: something here, whose name was given without its transport.
 pub(crate) fn hint(arguments: &[std::ffi::OsString], failure: &Failure) -> Option<String> {
     let Failure::Store(error) = failure else { return None };

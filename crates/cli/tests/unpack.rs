@@ -10,13 +10,12 @@ use std::{
         ffi::OsStrExt,
         fs::{MetadataExt, PermissionsExt},
     },
-    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use support::{Room, image, peers};
+use support::{Room, image, peers, seen};
 use teu_archive::{
     codec::{Compression, Encoder},
     tar::{EntryKind, Header, Time, Writer},
@@ -80,44 +79,6 @@ fn put(room: &Room, name: &str, layers: &[Vec<u8>]) -> Digest {
     });
     made.layers = packed.collect();
     room.layout("images").image(name, &made)
-}
-
-/// All that there is to see of a tree: kinds, modes, owners, times, sizes, links, names of one file, attributes, content.
-fn seen(at: &Path) -> Vec<String> {
-    let mut list = Vec::new();
-    let mut inodes: Vec<(u64, String)> = Vec::new();
-    let mut wait = vec![PathBuf::new()];
-    while let Some(path) = wait.pop() {
-        let real = at.join(&path);
-        let stat = real.symlink_metadata().expect("a file");
-        let name = path.as_os_str().as_bytes().escape_ascii().to_string();
-        let kind = stat.file_type();
-        let what = if kind.is_dir() {
-            let names = fs::read_dir(&real).expect("a directory");
-            wait.extend(names.map(|entry| path.join(entry.expect("an entry").file_name())));
-            "directory".to_owned()
-        } else if kind.is_symlink() {
-            format!("-> {}", fs::read_link(&real).expect("a link").display())
-        } else if kind.is_file() {
-            format!("{} {}", stat.size(), Digest::of(&fs::read(&real).expect("content")))
-        } else {
-            format!("node {:x}", stat.rdev())
-        };
-        let mut attributes = [0_u8; 4096];
-        let length = rustix::fs::llistxattr(&real, &mut attributes[..]).unwrap_or(0);
-        let attributes = String::from_utf8_lossy(&attributes[..length]).replace('\0', " ");
-        if stat.nlink() > 1 && !kind.is_dir() {
-            inodes.push((stat.ino(), name.clone()));
-        }
-        let (mode, uid, gid, time) = (stat.mode(), stat.uid(), stat.gid(), stat.mtime());
-        list.push(format!("{name} {mode:o} {uid}:{gid} {time} {what} {attributes}"));
-    }
-    inodes.sort();
-    list.sort();
-    // Which names are one file.
-    let one = inodes.chunk_by(|a, b| a.0 == b.0);
-    list.extend(one.map(|names| format!("one: {:?}", names.iter().map(|(_, name)| name).collect::<Vec<_>>())));
-    list
 }
 
 /// Two layers on a third, with all that whiteouts, links and replaced files can do to one another.

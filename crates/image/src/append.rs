@@ -22,12 +22,9 @@ use tokio::sync::Mutex;
 use crate::{
     change::{Change, Image, Stage},
     failure::of_files,
-    layer::{self, Keep, Limits, Time, Times, Tree, Written},
+    layer::{self, Keep, Limits, NO_SOCKETS, PassedOver, Time, Times, Tree, Written},
     whiteout,
 };
-
-/// How many files that were passed over are told of by name.
-const NAMED: usize = 10;
 
 /// Adds layers to images.
 #[derive(Debug)]
@@ -118,6 +115,25 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// How a new layer of this image is written.
+    ///
+    /// # Errors
+    /// Why it can have none so: before the work is done for nothing.
+    pub(crate) fn for_image(&self, image: &Image) -> Result<layer::Options> {
+        let compression = self.compression.unwrap_or_else(|| image.usual_compression());
+        image.diff_ids()?;
+        image.layer_type(compression)?;
+        Ok(layer::Options {
+            compression,
+            level: self.level,
+            threads: self.threads,
+            times: self.times,
+            ..layer::Options::default()
+        })
+    }
+}
+
 impl Append {
     /// Adds these, the lowest first.
     #[must_use]
@@ -139,18 +155,8 @@ impl Append {
             (false, None) if image.format() == Format::Oci => Keep::AnyCompression,
             (false, _) => Keep::SameCompression,
         };
-        let compression = settings.compression.unwrap_or_else(|| image.usual_compression());
-        // Before the work is done for nothing.
-        image.diff_ids()?;
-        image.layer_type(compression)?;
-        let options = layer::Options {
-            compression,
-            level: settings.level,
-            threads: settings.threads,
-            times: settings.times,
-            ..layer::Options::default()
-        };
-        let key = (number, compression, keep);
+        let options = settings.for_image(image)?;
+        let key = (number, options.compression, keep);
         let mut made = self.made.lock().await;
         if let Some(written) = made.get(&key) {
             return Ok(written.clone());
@@ -206,38 +212,10 @@ async fn of_tree(files: &Files, options: &layer::Options, stage: &Stage) -> Resu
         Ok(passed_over)
     };
     let (written, passed_over) = layer::write(stage.target(), options, work).await?;
-    if let Some(message) = passed_over.message() {
+    if let Some(message) = passed_over.message(NO_SOCKETS) {
         stage.warn(message);
     }
     Ok(written)
-}
-
-/// Sockets, which no layer can hold.
-#[derive(Default)]
-struct PassedOver {
-    count: u64,
-    named: Vec<String>,
-}
-
-impl PassedOver {
-    fn add(&mut self, path: &[u8]) {
-        self.count += 1;
-        if self.named.len() < NAMED {
-            self.named.push(Escaped(path).to_string());
-        }
-    }
-
-    fn message(&self) -> Option<String> {
-        let more = self.count - self.named.len() as u64;
-        let named = self.named.join(", ");
-        match (self.count, more) {
-            (0, _) => None,
-            (_, 0) => Some(format!("left out, as no layer can hold a socket: {named}")),
-            _ => Some(format!(
-                "left out, as no layer can hold a socket: {named} and {more} more"
-            )),
-        }
-    }
 }
 
 fn shown(path: &Path) -> String {

@@ -80,12 +80,7 @@ impl Root {
     /// # Errors
     /// Something is there already ([`ErrorKind::Exists`]), or `name` is more than one name.
     pub fn create_in(&self, name: &str) -> Result<Self> {
-        let Leaf::Name(leaf) = parts(name.as_bytes()).leaf else {
-            return Err(Error::refused(name.as_bytes(), "it is no name of a directory"));
-        };
-        if leaf != name.as_bytes() {
-            return Err(Error::refused(name.as_bytes(), "it is not one name"));
-        }
+        let leaf = one_name(name)?;
         make(self.as_fd(), leaf)
             .map(Self::from)
             .map_err(|errno| Error::system(leaf, "make the directory", errno))
@@ -96,16 +91,32 @@ impl Root {
     /// # Errors
     /// Something is there already ([`ErrorKind::Exists`]), or `name` is more than one name.
     pub fn create_file(&self, name: &str) -> Result<File> {
-        let Leaf::Name(leaf) = parts(name.as_bytes()).leaf else {
-            return Err(Error::refused(name.as_bytes(), "it is no name of a file"));
-        };
-        if leaf != name.as_bytes() {
-            return Err(Error::refused(name.as_bytes(), "it is not one name"));
-        }
+        let leaf = one_name(name)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         fs::openat(&self.handle, leaf, flags, Mode::from_raw_mode(0o644))
             .map(File::from)
             .map_err(|errno| Error::system(leaf, "make the file", errno))
+    }
+
+    /// Opens a directory in this one as a root of its own. A link is not followed; what is mounted there is entered.
+    ///
+    /// # Errors
+    /// It is not there ([`ErrorKind::NotFound`]), is a link or no directory ([`ErrorKind::Refused`]), or `name` is more than one name.
+    pub fn open_in(&self, name: &str) -> Result<Self> {
+        let leaf = one_name(name)?;
+        // Of what is no directory, and of a link, the kernel says the same.
+        fs::openat(&self.handle, leaf, DIRECTORY, Mode::empty())
+            .map(Self::from)
+            .map_err(|errno| Error::system(leaf, "open the directory", errno))
+    }
+
+    /// Gives a file in this directory another name in it, in place of what has that name now, all at once.
+    ///
+    /// # Errors
+    /// It is not there, a directory has the name, or one of them is more than one name. All is as it was then.
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (one_name(from)?, one_name(to)?);
+        fs::renameat(&self.handle, from, &self.handle, to).map_err(|errno| Error::system(from, "rename it", errno))
     }
 
     /// Another handle of the same directory.
@@ -238,6 +249,14 @@ pub(crate) fn make(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Ow
         }
     }
     Ok(made)
+}
+
+/// What the caller itself calls something in a directory.
+fn one_name(name: &str) -> Result<&[u8]> {
+    match parts(name.as_bytes()).leaf {
+        Leaf::Name(leaf) if leaf == name.as_bytes() => Ok(leaf),
+        _ => Err(Error::refused(name.as_bytes(), "it is not one name")),
+    }
 }
 
 fn regular(path: &[u8], seen: &Stat) -> Result<()> {

@@ -20,7 +20,7 @@ const GROUPS: [(&str, &[&str]); 9] = [
     ),
     ("Names", &["ls", "catalog", "tag", "untag", "digest"]),
     ("Look inside", &["config", "history", "tree", "referrers", "verify"]),
-    ("Bundles: an image as files", &["unpack"]),
+    ("Bundles: an image as files", &["unpack", "repack"]),
     ("Make images of files", &["new", "append", "insert"]),
     ("Indexes: images for several platforms", &["index"]),
     ("Content as it is", &["manifest", "blob"]),

@@ -8,6 +8,7 @@ mod index;
 mod login;
 mod make;
 mod raw;
+mod repack;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -27,6 +28,7 @@ pub(crate) use index::*;
 pub(crate) use login::{At, Login, Logout};
 pub(crate) use make::*;
 pub(crate) use raw::*;
+pub(crate) use repack::Repack;
 pub(crate) use time::Time;
 pub(crate) use unused::shown;
 pub(crate) use verbs::*;
@@ -171,6 +173,7 @@ pub(crate) enum Verb {
     Referrers(Referrers),
     Verify(Verify),
     Unpack(Box<Unpack>),
+    Repack(Box<Repack>),
     New(Box<New>),
     Append(Box<Append>),
     Insert(Box<Insert>),

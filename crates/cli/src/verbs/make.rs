@@ -192,7 +192,7 @@ fn tree(options: &TreeOptions, at: Vec<u8>) -> Tree {
     }
 }
 
-fn layer_settings(options: &LayerOptions) -> Result<LayerSettings, Failure> {
+pub(super) fn layer_settings(options: &LayerOptions) -> Result<LayerSettings, Failure> {
     let compression = options.compress.as_deref().map(str::parse).transpose()?;
     let mut settings = LayerSettings {
         compression,
@@ -211,7 +211,7 @@ fn layer_settings(options: &LayerOptions) -> Result<LayerSettings, Failure> {
     Ok(settings)
 }
 
-fn history(options: &LayerOptions, made_by: &str) -> Result<History, Failure> {
+pub(super) fn history(options: &LayerOptions, made_by: &str) -> Result<History, Failure> {
     let created = match &options.history_created {
         Some(created) => Some(moment(created)?),
         None => epoch(&options.epoch)?,

@@ -13,6 +13,7 @@ mod look;
 mod make;
 mod manual;
 mod rehearsal;
+mod repack;
 mod unpack;
 mod verify;
 
@@ -45,6 +46,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,
+        Verb::Repack(arguments) => repack::run(&arguments, settings).await,
         Verb::Delete(arguments) => change::delete(&arguments.image, &arguments.one, settings).await,
         Verb::Login(arguments) => login::login(&arguments, settings).await,
         Verb::Logout(arguments) => login::logout(&arguments, settings).await,

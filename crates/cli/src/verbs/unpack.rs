@@ -15,7 +15,7 @@ use crate::{
     arguments::{Limit, Map, Unpack},
     failure::Failure,
     output::{self, plain},
-    places::{Places, reference},
+    places::{Places, absolute, reference},
     progress::Shown,
     settings::Settings,
 };
@@ -25,6 +25,7 @@ pub(super) async fn run(arguments: &Unpack, settings: Arc<Settings>) -> Result<(
     let wanted = wanted.unwrap_or_else(|| settings.platform());
     let mut how = options(arguments, &settings)?;
     let place = reference(&arguments.image)?;
+    how.name = absolute(&place);
     settings.check_policy(&place)?;
     let reached = arguments.one.options();
     let shown = Shown::start(&settings, false);

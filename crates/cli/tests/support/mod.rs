@@ -19,6 +19,7 @@ mod layout;
 // The registry that the client's own tests talk to.
 #[path = "../../../transport/tests/support/peer.rs"]
 pub(crate) mod peer;
+mod seen;
 
 use std::{
     ffi::OsStr,
@@ -30,6 +31,7 @@ use std::{
 
 pub(crate) use layout::{Image, Layout, image, layer};
 pub(crate) use peer::{Asks, Peer, has};
+pub(crate) use seen::seen;
 
 /// A directory in which programs run, with a home of its own and nothing of ours in their environment.
 pub(crate) struct Room {

@@ -5,16 +5,19 @@
 
 mod entry;
 mod mtree;
+mod open;
 pub mod record;
 mod umoci;
 
 use serde::{Deserialize, Serialize};
-use teu_rootfs::walk;
+use teu_rootfs::{Owners, Range, walk};
 use teu_spec::Descriptor;
 use teu_store::{Error, ErrorKind, Result};
 
 pub use entry::{Entry, Fingerprint, Mark, order};
 pub use mtree::{MtreeLimits, read as read_mtree};
+pub use open::Opened;
+pub(crate) use open::Record;
 pub use umoci::{FILE as UMOCI_FILE, mtree_file};
 
 use crate::runtime::Mapping;
@@ -27,6 +30,8 @@ pub const CONFIG: &str = "config.json";
 pub const FILE: &str = "teu.json";
 /// The name of the file that says what every file was like.
 pub const RECORD: &str = "teu.tree";
+/// Its other name: a new record is written beside the old one, which counts until [`FILE`] names the new one.
+pub const OTHER_RECORD: &str = "teu.1.tree";
 
 /// The most bytes that are read of what says where a bundle came from.
 pub const FILE_LIMIT: u64 = 4 << 20;
@@ -54,6 +59,10 @@ fn is_of_the_image(name: &[u8]) -> bool {
 pub struct Bundle {
     /// The manifest that it was unpacked from.
     pub from: Descriptor,
+    /// Where that was, as a person writes it; none where nobody said so.
+    pub image: Option<String>,
+    /// Whether its record has the [other name](OTHER_RECORD).
+    pub other_record: bool,
     /// Whether it was unpacked by a user who is not root.
     pub rootless: bool,
     /// How users were mapped; empty where they were not.
@@ -68,6 +77,10 @@ pub struct Bundle {
 struct Written {
     version: u32,
     from: Descriptor,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
+    #[serde(default = "usual_record")]
+    record: String,
     #[serde(default)]
     rootless: bool,
     #[serde(default)]
@@ -78,6 +91,10 @@ struct Written {
 
 const VERSION: u32 = 1;
 
+fn usual_record() -> String {
+    RECORD.to_owned()
+}
+
 impl Bundle {
     /// The content of [`FILE`].
     ///
@@ -87,6 +104,8 @@ impl Bundle {
         let written = Written {
             version: VERSION,
             from: self.from.clone(),
+            image: self.image.clone(),
+            record: self.record().to_owned(),
             rootless: self.rootless,
             uid_map: self.uid_map.clone(),
             gid_map: self.gid_map.clone(),
@@ -115,12 +134,44 @@ impl Bundle {
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let written: Written = serde_json::from_slice(json).map_err(malformed)?;
+        let other_record = match written.record.as_str() {
+            RECORD => false,
+            OTHER_RECORD => true,
+            _ => {
+                let message = format!("teu.json names a record that is neither {RECORD} nor {OTHER_RECORD}");
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        };
         Ok(Self {
             from: written.from,
+            image: written.image,
+            other_record,
             rootless: written.rootless,
             uid_map: written.uid_map,
             gid_map: written.gid_map,
         })
+    }
+
+    /// The name of the file that says what every file was like.
+    #[must_use]
+    pub fn record(&self) -> &'static str {
+        match self.other_record {
+            true => OTHER_RECORD,
+            false => RECORD,
+        }
+    }
+
+    /// How owners became those of the tree's files.
+    #[must_use]
+    pub fn owners(&self) -> Owners {
+        match (self.rootless, self.uid_map.is_empty() && self.gid_map.is_empty()) {
+            (true, _) => Owners::Recorded,
+            (false, true) => Owners::Kept,
+            (false, false) => Owners::Mapped {
+                users: ranges(&self.uid_map),
+                groups: ranges(&self.gid_map),
+            },
+        }
     }
 
     /// Reads the content of umoci's [`UMOCI_FILE`].
@@ -129,6 +180,26 @@ impl Bundle {
     /// `Invalid` for what is none; `Unsupported` for what umoci did in a way that is not known here.
     pub fn from_umoci(json: &[u8]) -> Result<Self> {
         umoci::read(json)
+    }
+}
+
+/// A map as the door takes it. Of what no map speaks stays.
+fn ranges(maps: &[Mapping]) -> Vec<Range> {
+    let all = Range {
+        inside: 0,
+        outside: 0,
+        count: u32::MAX,
+    };
+    match maps {
+        [] => vec![all],
+        maps => maps
+            .iter()
+            .map(|map| Range {
+                inside: map.container,
+                outside: map.host,
+                count: map.size,
+            })
+            .collect(),
     }
 }
 

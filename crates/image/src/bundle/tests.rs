@@ -130,6 +130,8 @@ fn where_a_bundle_came_from_is_kept() {
             Digest::of(b"x")
         ))
         .unwrap(),
+        image: Some("oci:/images:app".to_owned()),
+        other_record: true,
         rootless: true,
         uid_map: vec![Mapping {
             container: 0,
@@ -148,6 +150,14 @@ fn where_a_bundle_came_from_is_kept() {
         ErrorKind::Unsupported
     );
     assert_eq!(*Bundle::from_json(b"{}").unwrap_err().kind(), ErrorKind::Invalid);
+    // Its record is one of two, whatever it says.
+    let elsewhere = String::from_utf8(bundle.to_json().unwrap())
+        .unwrap()
+        .replace("teu.1.tree", "../teu.tree");
+    assert_eq!(
+        *Bundle::from_json(elsewhere.as_bytes()).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
 }
 
 /// As umoci 0.4.7 wrote it.

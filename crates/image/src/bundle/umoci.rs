@@ -58,6 +58,8 @@ pub(super) fn read(json: &[u8]) -> Result<Bundle> {
     };
     Ok(Bundle {
         from,
+        image: None,
+        other_record: false,
         rootless: meta.map_options.rootless,
         uid_map: meta.map_options.uid_mappings.unwrap_or_default(),
         gid_map: meta.map_options.gid_mappings.unwrap_or_default(),

@@ -7,6 +7,7 @@
 mod digested;
 mod from_tar;
 mod header;
+mod passed_over;
 mod tree;
 mod writer;
 
@@ -29,6 +30,7 @@ use digested::{Content, Digested};
 
 pub use from_tar::{Keep, Limits, from_tar};
 pub use header::{hard_link, header, time};
+pub(crate) use passed_over::{NO_SOCKETS, PassedOver};
 pub use teu_archive::tar::Time;
 pub use tree::{Owners, Tree, walk_options};
 pub use writer::Writer;

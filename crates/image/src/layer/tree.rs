@@ -3,7 +3,7 @@
 use teu_archive::{Escaped, tar::EntryKind};
 use teu_rootfs::{
     self as files, Metadata, Node,
-    walk::{self, Walk},
+    walk::{self, Found, Walk},
 };
 use teu_store::{Error, ErrorKind, Result};
 
@@ -100,29 +100,41 @@ impl Writer<'_> {
                 passed_over(found.path);
                 continue;
             }
-            check_name(&path)?;
-            found.read_xattrs().map_err(of_files)?;
-            let metadata = &mut found.metadata;
-            tree.owners.apply(&path, metadata)?;
-            if !tree.fractions {
-                metadata.mtime.nanoseconds = 0;
-            }
-            if let Some(first) = &found.link {
-                self.append(&hard_link(&path, &joined(&tree.at, first), metadata))?;
-                continue;
-            }
-            let Some(header) = header(&path, &found.node, metadata) else {
-                continue;
-            };
-            match header.kind {
-                EntryKind::Regular => {
-                    let content = found.open().map_err(of_files)?;
-                    self.append_from(&header, content)?;
-                }
-                _ => self.append(&header)?,
-            }
+            let link = found.link.as_ref().map(|first| joined(&tree.at, first));
+            self.append_found(&mut found, &path, link.as_deref(), &tree.owners, tree.fractions)?;
         }
         Ok(())
+    }
+
+    /// Appends one file of a tree, which is no socket, at a path in the image: another name of `link`, where there is one, which stands before it.
+    pub(crate) fn append_found(
+        &mut self,
+        found: &mut Found<'_>,
+        path: &[u8],
+        link: Option<&[u8]>,
+        owners: &Owners,
+        fractions: bool,
+    ) -> Result<()> {
+        check_name(path)?;
+        found.read_xattrs().map_err(of_files)?;
+        let metadata = &mut found.metadata;
+        owners.apply(path, metadata)?;
+        if !fractions {
+            metadata.mtime.nanoseconds = 0;
+        }
+        if let Some(first) = link {
+            return self.append(&hard_link(path, first, metadata));
+        }
+        let Some(header) = header(path, &found.node, metadata) else {
+            return Ok(());
+        };
+        match header.kind {
+            EntryKind::Regular => {
+                let content = found.open().map_err(of_files)?;
+                self.append_from(&header, content)
+            }
+            _ => self.append(&header),
+        }
     }
 }
 

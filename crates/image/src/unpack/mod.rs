@@ -52,6 +52,8 @@ pub struct Options {
     pub keep_directory_links: bool,
     /// What the runtime is told; without it the files alone are made.
     pub bundle: Option<runtime::Options>,
+    /// Where the image is, as a person writes it: the bundle remembers it, so that the image is found when the bundle is packed again.
+    pub name: Option<String>,
     /// All is on the disk before the destination gets its name.
     pub sync: bool,
     /// Who wants it to stop.
@@ -138,6 +140,8 @@ fn fill(layers: Layers, image: &Image, top: &Root, options: &Options) -> Result<
     write(bundle::CONFIG, &config)?;
     let from = Bundle {
         from: image.descriptor.clone(),
+        image: options.name.clone(),
+        other_record: false,
         rootless: for_runtime.rootless,
         uid_map: for_runtime.uid_map.clone(),
         gid_map: for_runtime.gid_map.clone(),
@@ -236,7 +240,7 @@ pub(crate) fn remember(rootfs: &Root, into: impl Write, stop: &Stop) -> Result<(
 
 /// The kernel's clock for files goes by ticks of up to 10 ms. A change in the tick of the record would leave the time as it was recorded, so that is
 /// waited out: what is changed later has a later time.
-fn wait_out(latest: rootfs::Time) {
+pub(crate) fn wait_out(latest: rootfs::Time) {
     const TICK: Duration = Duration::from_millis(20);
     let since_1970 = Duration::new(u64::try_from(latest.seconds).unwrap_or(0), latest.nanoseconds);
     if let Ok(age) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + since_1970)

@@ -35,7 +35,7 @@ impl Stop {
 
     /// # Errors
     /// `Cancelled` once it is to stop.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self.0.state.lock().unwrap_or_else(PoisonError::into_inner).wanted {
             true => Err(Error::new(ErrorKind::Cancelled, "stopped before the end")),
             false => Ok(()),
@@ -43,14 +43,14 @@ impl Stop {
     }
 
     /// Work that is waited for until it is dropped.
-    pub(super) fn work(&self) -> Work {
+    pub(crate) fn work(&self) -> Work {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).at_work += 1;
         Work(self.clone())
     }
 }
 
 /// Somebody at work.
-pub(super) struct Work(Stop);
+pub(crate) struct Work(Stop);
 
 impl Drop for Work {
     fn drop(&mut self) {

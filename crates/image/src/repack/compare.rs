@@ -1,0 +1,329 @@
+//! What has changed in a bundle since it was unpacked? The walk through its tree and what is remembered of it go side by side in the same order,
+//! so that neither is held in memory; what differs is collected.
+
+use std::{cmp::Ordering, io::Write as _};
+
+use teu_archive::Escaped;
+use teu_rootfs::{
+    Node, Time,
+    walk::{Found, Limits, Walk},
+};
+use teu_store::{Error, ErrorKind, Result};
+
+use super::{
+    changes::{Layer, Write},
+    differ::{self, Verdict},
+    groups::Groups,
+    scope::{Scope, is_at_or_below, is_below},
+};
+use crate::{
+    bundle::{self, Entry, Mark, Opened, order, record},
+    failure::of_files,
+    layer::PassedOver,
+    unpack::{self, Stop},
+    whiteout,
+};
+
+/// How it is compared.
+pub(super) struct Comparison<'a> {
+    pub(super) scope: &'a Scope,
+    /// Whether a file that was touched and looks as it did is what it was.
+    pub(super) trust_times: bool,
+    pub(super) limits: &'a Limits,
+    pub(super) stop: &'a Stop,
+}
+
+/// What differs.
+pub(super) struct Changes {
+    /// Layer by layer, the lowest first; those of which nothing changed are empty.
+    pub(super) layers: Vec<Layer>,
+    pub(super) counts: Counts,
+    /// The user and the group that the tree's root had when it was unpacked.
+    pub(super) own: (u32, u32),
+    /// Sockets, and what other file systems have in the tree.
+    pub(super) sockets: PassedOver,
+    pub(super) mounts: PassedOver,
+}
+
+/// How many files differ, by how. What is in a directory that is new or gone is counted with that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Files that were not there.
+    pub added: u64,
+    /// Files that are others.
+    pub changed: u64,
+    /// Files that are gone.
+    pub removed: u64,
+    /// Files among the changed that look as they did, but were touched, so that nobody can say whether their content is what it was.
+    pub doubtful: u64,
+}
+
+/// Compares all. What every file is like now goes into `record`, but for what is masked, of which what was remembered is remembered on.
+pub(super) fn compare(bundle: &Opened, how: &Comparison<'_>, record: Option<std::fs::File>) -> Result<Changes> {
+    let mut old = Old::begin(bundle.record()?)?;
+    let own = old.next.as_ref().filter(|first| first.path.is_empty());
+    let own = own.map_or((0, 0), |root| (root.uid, root.gid));
+    let options = teu_rootfs::walk::Options {
+        limits: how.limits.clone(),
+        one_file_system: true,
+        ..bundle::walk_options()
+    };
+    let mut walk = Walk::of(&bundle.rootfs, options).map_err(of_files)?;
+    let mut work = Work {
+        how,
+        layers: (0..how.scope.layers()).map(|_| Layer::default()).collect(),
+        groups: Groups::default(),
+        counts: Counts::default(),
+        trees: Vec::new(),
+        lost: None,
+        kept: None,
+        device: None,
+        latest: Time::default(),
+        sockets: PassedOver::default(),
+        mounts: PassedOver::default(),
+        record: record
+            .map(|file| record::Writer::new(std::io::BufWriter::with_capacity(256 << 10, file)))
+            .transpose()?,
+    };
+    while let Some(mut found) = walk.next_file().map_err(of_files)? {
+        how.stop.check()?;
+        while let Some(gone) = old.before(found.path)? {
+            work.gone(gone)?;
+        }
+        let before = old.at(found.path)?;
+        let go_on = work.found(before, &mut found)?;
+        if !go_on {
+            walk.skip();
+        }
+        work.check_memory()?;
+    }
+    while let Some(gone) = old.take()? {
+        work.gone(gone)?;
+        work.check_memory()?;
+    }
+    work.groups.finish(how.scope, &mut work.layers);
+    work.layers.iter_mut().for_each(Layer::sort);
+    if let Some(record) = work.record {
+        record.finish()?.flush()?;
+        unpack::wait_out(work.latest);
+    }
+    Ok(Changes {
+        layers: work.layers,
+        counts: work.counts,
+        own,
+        sockets: work.sockets,
+        mounts: work.mounts,
+    })
+}
+
+/// What is remembered, one entry ahead.
+struct Old {
+    record: bundle::Record,
+    next: Option<Entry>,
+}
+
+impl Old {
+    fn begin(record: bundle::Record) -> Result<Self> {
+        let mut old = Self { record, next: None };
+        old.take()?;
+        Ok(old)
+    }
+
+    /// The next one.
+    fn take(&mut self) -> Result<Option<Entry>> {
+        let next = self.record.next_entry()?;
+        if let Some(entry) = &next {
+            check_path(&entry.path)?;
+        }
+        Ok(std::mem::replace(&mut self.next, next))
+    }
+
+    /// The next one, if it comes before `path`.
+    fn before(&mut self, path: &[u8]) -> Result<Option<Entry>> {
+        match &self.next {
+            Some(next) if order(&next.path, path) == Ordering::Less => self.take(),
+            _ => Ok(None),
+        }
+    }
+
+    /// The one of `path`, if it is the next.
+    fn at(&mut self, path: &[u8]) -> Result<Option<Entry>> {
+        match &self.next {
+            Some(next) if next.path == path => self.take(),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A record is a file like others, and somebody may have written it: no path in it leads elsewhere, or means more than a name.
+fn check_path(path: &[u8]) -> Result<()> {
+    let is_name =
+        |name: &[u8]| !matches!(name, b"" | b"." | b"..") && !name.contains(&0) && !name.starts_with(whiteout::PREFIX);
+    match path.is_empty() || path.split(|byte| *byte == b'/').all(is_name) {
+        true => Ok(()),
+        false => Err(Error::new(
+            ErrorKind::Invalid,
+            format!(
+                "the bundle's record names \"{}\", which no file of an image is called; unpack the image anew",
+                Escaped(path)
+            ),
+        )),
+    }
+}
+
+struct Work<'a> {
+    how: &'a Comparison<'a>,
+    layers: Vec<Layer>,
+    groups: Groups,
+    counts: Counts,
+    /// New directories that the walk is in, from the outermost, each with the layer that it is in.
+    trees: Vec<(Vec<u8>, usize)>,
+    /// What is gone with all that was in it.
+    lost: Option<Vec<u8>>,
+    /// On what another file system is mounted: what was in it is not gone.
+    kept: Option<Vec<u8>>,
+    device: Option<u64>,
+    latest: Time,
+    sockets: PassedOver,
+    mounts: PassedOver,
+    record: Option<record::Writer<std::io::BufWriter<std::fs::File>>>,
+}
+
+impl Work<'_> {
+    /// A file that was there, and is not.
+    fn gone(&mut self, old: Entry) -> Result<()> {
+        if self.lost.as_ref().is_some_and(|lost| is_below(&old.path, lost)) {
+            return Ok(());
+        }
+        let kept = self.kept.as_ref().is_some_and(|kept| is_below(&old.path, kept));
+        if kept || self.how.scope.is_masked(&old.path) {
+            return self.remember(&old);
+        }
+        self.remove(&old.path);
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &[u8]) {
+        self.counts.removed += 1;
+        self.layers[self.how.scope.layer(path)].remove(path.to_vec());
+        self.lost = Some(path.to_vec());
+    }
+
+    /// A file that is there, and may have been. Answers whether to go into it.
+    fn found(&mut self, old: Option<Entry>, found: &mut Found<'_>) -> Result<bool> {
+        let path = found.path;
+        let device = *self.device.get_or_insert(found.stat.device);
+        if self.how.scope.is_masked(path) || found.stat.device != device {
+            if found.stat.device != device {
+                self.mounts.add(path);
+                self.kept = Some(path.to_vec());
+            } else if !matches!(found.node, Node::Directory | Node::Socket) {
+                self.groups.see(&found.stat, None, self.how.scope, &mut self.layers);
+            }
+            if let Some(old) = &old {
+                self.remember(old)?;
+            }
+            return Ok(false);
+        }
+        if found.node == Node::Socket {
+            match old {
+                Some(old) if old.node == Node::Socket => self.remember(&old)?,
+                Some(old) => self.remove(&old.path),
+                None => self.sockets.add(path),
+            }
+            return Ok(false);
+        }
+        let verdict = match &old {
+            Some(old) => Some(differ::compare(old, found, self.how.stop)?),
+            None => None,
+        };
+        let was_directory = old.as_ref().is_some_and(|old| old.node == Node::Directory);
+        let is_directory = found.node == Node::Directory;
+        if was_directory && !is_directory {
+            self.lost = Some(path.to_vec());
+        }
+        let how = match verdict {
+            None => Some(Write::File { exact: false }),
+            Some(Verdict::Untouched | Verdict::Same) => None,
+            Some(Verdict::Doubtful) if self.how.trust_times => None,
+            Some(Verdict::Doubtful) => {
+                // Of a file that got another name, or lost one, all know why it was touched.
+                let renamed = old.as_ref().is_some_and(|old| old.links != found.stat.links);
+                self.counts.doubtful += u64::from(!renamed);
+                Some(Write::File { exact: true })
+            }
+            Some(Verdict::Changed { same_time }) => Some(Write::File { exact: same_time }),
+        };
+        if let Some(how) = how {
+            let how = if is_directory && !was_directory {
+                Write::Tree
+            } else {
+                how
+            };
+            self.note(path, how, old.is_some());
+        }
+        if !is_directory {
+            let name = Some((path, how.is_some()));
+            self.groups.see(&found.stat, name, self.how.scope, &mut self.layers);
+        }
+        if self.record.is_some() {
+            match (verdict, &old) {
+                (Some(Verdict::Untouched), Some(old)) => self.remember(old)?,
+                (Some(_), _) => self.remember(&Entry::found(found))?,
+                (None, _) => {
+                    found.read_xattrs().map_err(of_files)?;
+                    self.remember(&Entry::found(found))?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Has a file be written, unless it is in a new directory that is written whole.
+    fn note(&mut self, path: &[u8], how: Write, was_there: bool) {
+        let layer = self.how.scope.layer(path);
+        while self.trees.last().is_some_and(|(top, _)| !is_at_or_below(path, top)) {
+            self.trees.pop();
+        }
+        if self.trees.iter().any(|(_, other)| *other == layer) {
+            return;
+        }
+        match was_there {
+            true => self.counts.changed += 1,
+            false => self.counts.added += 1,
+        }
+        self.layers[layer].write(path, how);
+        if how == Write::Tree {
+            self.trees.push((path.to_vec(), layer));
+        }
+    }
+
+    fn remember(&mut self, entry: &Entry) -> Result<()> {
+        let Some(record) = &mut self.record else {
+            return Ok(());
+        };
+        let Mark::Untouched { ctime, .. } = entry.mark else {
+            // umoci's own record does not say so: whoever compares with this looks closer.
+            let mut entry = entry.clone();
+            entry.mark = Mark::Untouched {
+                inode: 0,
+                ctime: Time::default(),
+            };
+            return record.add(&entry);
+        };
+        self.latest = self.latest.max(ctime);
+        record.add(entry)
+    }
+
+    fn check_memory(&self) -> Result<()> {
+        let most = self.how.limits.memory_bytes;
+        let taken = self.groups.memory() + self.layers.iter().map(Layer::memory).sum::<usize>();
+        if taken <= most {
+            return Ok(());
+        }
+        let message = format!(
+            "more files have changed, or have several names, than are kept in mind: they take more than the limit memory_bytes of {most}"
+        );
+        Err(Error::new(ErrorKind::TooLarge, message))
+    }
+}
