@@ -723,3 +723,52 @@ fn a_bundle_that_lies_is_refused() {
     room.teu(["repack", "inside", "oci:images:inside"]).succeeds();
     assert_eq!(layer(&room, "oci:images:inside", 1), ["./", "etc"]);
 }
+
+#[test]
+fn a_history_is_told_as_umoci_tells_it() {
+    let room = Room::new();
+    let before = put(&room);
+    fs::create_dir(room.path("more")).expect("made");
+    let by = [
+        "--history-author=me",
+        "--history.comment=\u{1b}[31mred",
+        "--history-created=2026-01-31T12:00:00Z",
+    ];
+    room.teu([&["append"], &by[..], &["--to=oci:images:two", "oci:images:app", "more"]].concat())
+        .succeeds();
+    let told = |image: &str| -> Value {
+        let json = room.teu(["-o", "json", "stat", image]).succeeds().stdout;
+        serde_json::from_str(&json).expect("JSON")
+    };
+    let one = told("oci:images:app");
+    assert_eq!(one["digest"], before.to_string());
+    // There is no history, and the layer is there nevertheless.
+    let layers = manifest(&room, "oci:images:two")["layers"].clone();
+    let lowest = json!({"layer": layers[0], "diff_id": Digest::of(&base()).to_string(), "empty_layer": false});
+    assert_eq!(one["history"], json!([lowest]));
+    let text = room.teu(["stat", "oci:images:app"]).succeeds().stdout;
+    let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(lines.next().expect("titles")[..3], ["LAYER", "SIZE", "DIFFID"]);
+    let diff_id = Digest::of(&base()).short();
+    assert_eq!(lines.next().expect("a layer")[3..], [&diff_id, "-", "-", "-"]);
+    // What a history says does not act on a terminal.
+    put_history(
+        &room,
+        json!([{"created_by": "\u{1b}[31mx", "author": "me", "empty_layer": true, "created": null}]),
+    );
+    let text = room.teu(["stat", "oci:images:told"]).succeeds().stdout;
+    assert!(text.contains("\\u{1b}[31mx") && !text.contains('\u{1b}'), "{text}");
+    let told = told("oci:images:told");
+    let first =
+        json!({"layer": null, "diff_id": null, "created_by": "\u{1b}[31mx", "author": "me", "empty_layer": true});
+    assert_eq!(told["history"][0], first);
+    assert_eq!(told["history"][1]["diff_id"], Digest::of(&base()).to_string());
+}
+
+fn put_history(room: &Room, history: Value) {
+    let (layer, mut made) = (base(), image());
+    made.config["rootfs"]["diff_ids"] = json!([Digest::of(&layer).to_string()]);
+    made.config["history"] = history;
+    made.layers = vec![(TAR.to_owned(), layer)];
+    room.layout("images").image("told", &made);
+}

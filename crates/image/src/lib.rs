@@ -28,6 +28,7 @@ pub mod edit;
 pub mod entry;
 mod failure;
 pub mod glob;
+pub mod history;
 mod image;
 pub mod layer;
 pub mod layers;

@@ -19,7 +19,10 @@ const GROUPS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("Names", &["ls", "catalog", "tag", "untag", "digest"]),
-    ("Look inside", &["config", "history", "tree", "referrers", "verify"]),
+    (
+        "Look inside",
+        &["config", "history", "stat", "tree", "referrers", "verify"],
+    ),
     ("Bundles: an image as files", &["unpack", "repack"]),
     ("Make images of files", &["new", "append", "insert"]),
     ("Indexes: images for several platforms", &["index"]),

@@ -169,6 +169,7 @@ pub(crate) enum Verb {
     Manifest(Manifest),
     Config(Config),
     History(History),
+    Stat(Stat),
     Tree(Tree),
     Referrers(Referrers),
     Verify(Verify),

@@ -261,6 +261,24 @@ pub(crate) struct History {
     pub(crate) one: One,
 }
 
+/// Show each layer with DiffID and history
+#[derive(Debug, Args)]
+#[command(after_help = "\
+As JSON (-o json) it is what umoci stat gives, with all that is known of each layer.
+
+Examples:
+  teu stat oci:alpine:3.19
+  teu stat -o json oci:alpine:3.19 | jq -r '.history[].diff_id // empty'")]
+pub(crate) struct Stat {
+    /// Which image
+    pub(crate) image: String,
+    /// Of an index, the image for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) one: One,
+}
+
 /// Draw what an image is made of
 #[derive(Debug, Args)]
 #[command(after_help = "\

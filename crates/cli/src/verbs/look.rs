@@ -1,21 +1,20 @@
-//! `teu digest`, `manifest-digest`, `manifest get`, `config`, `history`, `tree`: what is in an image?
+//! `teu digest`, `manifest-digest`, `manifest get`, `config`, `tree`: what is in an image?
 
 use std::sync::Arc;
 
-use serde::Serialize;
-use teu_spec::{Digest, Document, Platform, json};
+use teu_spec::{Digest, Platform, json};
 use teu_store::{graph, silent, tree};
 
 use super::inspect;
 use crate::{
-    arguments::{self, Config, History, ManifestDigest, ManifestGet, One, Tree},
+    arguments::{self, Config, ManifestDigest, ManifestGet, One, Tree},
     failure::Failure,
     output,
     places::{Places, read_file, reference},
     settings::Settings,
 };
 
-fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
+pub(super) fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
     Ok(text.map(str::parse).transpose()?)
 }
 
@@ -93,77 +92,6 @@ pub(super) async fn config(arguments: &Config, settings: Arc<Settings>) -> Resul
     )
     .await?;
     output::document(config.raw())
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Step<'a> {
-    created: Option<&'a str>,
-    created_by: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    comment: &'a str,
-    empty_layer: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    layer: Option<Digest>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-}
-
-pub(super) async fn history(arguments: &History, settings: Arc<Settings>) -> Result<(), Failure> {
-    let wanted = platform(arguments.platform.as_deref())?.unwrap_or_else(|| settings.platform());
-    let place = reference(&arguments.image)?;
-    let options = arguments.one.options();
-    let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
-    let found = inspect::find(&*source, &pick, Some(&wanted)).await?;
-    let config = inspect::config(&*source, &found).await?;
-    let Document::Manifest(manifest) = &found.document else {
-        return Ok(());
-    };
-    let mut layers = manifest.layers.iter();
-    let mut steps = Vec::new();
-    for step in &config.fields.history {
-        let layer = if step.empty_layer { None } else { layers.next() };
-        steps.push(Step {
-            created: step.created.as_deref(),
-            created_by: &step.created_by,
-            comment: &step.comment,
-            empty_layer: step.empty_layer,
-            layer: layer.map(|layer| layer.digest),
-            size: layer.map(|layer| layer.size),
-        });
-    }
-    // A history may be short, or absent: the layers are there nevertheless.
-    steps.extend(layers.map(|layer| Step {
-        created: None,
-        created_by: "",
-        comment: "",
-        empty_layer: false,
-        layer: Some(layer.digest),
-        size: Some(layer.size),
-    }));
-    if settings.json {
-        return output::json(&steps);
-    }
-    let mut rows = vec![["LAYER", "SIZE", "CREATED", "CREATED BY"].map(str::to_owned).to_vec()];
-    rows.extend(steps.iter().map(|step| {
-        vec![
-            step.layer.map_or_else(|| "-".to_owned(), |layer| layer.short()),
-            step.size.map_or_else(|| "-".to_owned(), output::size),
-            output::plain(&step.created.map_or_else(|| "-".to_owned(), to_the_second)),
-            output::plain(step.created_by),
-        ]
-    }));
-    output::cut_table(&rows)
-}
-
-/// A time for people: without what is below a second, `2026-11-23 17:52:32`, where it is written as most are.
-fn to_the_second(time: &str) -> String {
-    match time.split_once('.').or_else(|| time.split_once('Z')) {
-        Some((seconds, rest)) if rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'Z') => {
-            seconds.replacen('T', " ", 1)
-        }
-        _ => time.to_owned(),
-    }
 }
 
 pub(super) async fn tree(arguments: &Tree, settings: Arc<Settings>) -> Result<(), Failure> {

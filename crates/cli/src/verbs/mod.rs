@@ -14,6 +14,7 @@ mod make;
 mod manual;
 mod rehearsal;
 mod repack;
+mod stat;
 mod unpack;
 mod verify;
 
@@ -38,7 +39,8 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::ManifestDigest(arguments) => look::manifest_digest(&arguments, &settings),
         Verb::Manifest(Manifest::Get(arguments)) => look::manifest(&arguments, settings).await,
         Verb::Config(arguments) => look::config(&arguments, settings).await,
-        Verb::History(arguments) => look::history(&arguments, settings).await,
+        Verb::History(arguments) => stat::history(&arguments, settings).await,
+        Verb::Stat(arguments) => stat::stat(&arguments, settings).await,
         Verb::Tree(arguments) => look::tree(&arguments, settings).await,
         Verb::New(arguments) => make::new(&arguments, settings).await,
         Verb::Append(arguments) => make::append(&arguments, settings).await,
