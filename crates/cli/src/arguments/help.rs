@@ -5,7 +5,7 @@ use clap::{Command, CommandFactory as _};
 use super::Teu;
 
 /// The verbs in the order in which they are shown.
-const GROUPS: [(&str, &[&str]); 9] = [
+const GROUPS: [(&str, &[&str]); 10] = [
     (
         "Copy and inspect, as skopeo does",
         &[
@@ -25,6 +25,7 @@ const GROUPS: [(&str, &[&str]); 9] = [
     ),
     ("Bundles: an image as files", &["unpack", "repack"]),
     ("Make images of files", &["new", "append", "insert"]),
+    ("Change images", &["edit"]),
     ("Indexes: images for several platforms", &["index"]),
     ("Content as it is", &["manifest", "blob"]),
     ("Layouts", &["init", "gc"]),

@@ -197,8 +197,11 @@ pub(crate) struct To {
     /// Of an index, change the image for this platform, and not all; may be given several times
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Vec<String>,
+    /// Show how manifests and configs would differ, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Say nothing but errors
-    #[arg(short = 'q', long)]
+    #[arg(short = 'q', long, conflicts_with = "dry_run")]
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) one: OneOptions,

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod compression;
+mod edit;
 mod help;
 mod image;
 mod index;
@@ -22,6 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bundle::*;
 pub(crate) use compression::CompressionOptions;
+pub(crate) use edit::*;
 pub(crate) use help::command;
 pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, OneOptions, SourceOptions};
 pub(crate) use index::*;
@@ -178,6 +180,7 @@ pub(crate) enum Verb {
     New(Box<New>),
     Append(Box<Append>),
     Insert(Box<Insert>),
+    Edit(Box<Edit>),
     #[command(subcommand)]
     Index(Box<Index>),
     #[command(subcommand)]

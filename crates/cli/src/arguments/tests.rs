@@ -33,24 +33,23 @@ pub(crate) fn examples(text: &str) -> Vec<Vec<String>> {
 /// The simple commands of a line, without redirections and comments.
 fn calls(line: &str) -> Vec<Vec<String>> {
     let mut calls = vec![Vec::new()];
-    let mut word = String::new();
+    // None between words: '' is one, though nothing is in it.
+    let mut word: Option<String> = None;
     let mut quoted = None;
     for c in line.chars().chain([' ']) {
         match (quoted, c) {
             (Some(quote), c) if c == quote => quoted = None,
-            (None, '\'' | '"') => quoted = Some(c),
-            (None, ' ') if word == "|" || word == "&&" => {
-                word.clear();
-                calls.push(Vec::new());
+            (None, '\'' | '"') => {
+                quoted = Some(c);
+                word.get_or_insert_default();
             }
-            (None, ' ') if word.is_empty() => {}
-            (None, ' ') => {
-                if let Some(call) = calls.last_mut() {
-                    call.push(std::mem::take(&mut word));
-                }
-            }
-            (None, '#') if word.is_empty() => break,
-            (_, c) => word.push(c),
+            (None, ' ') => match (word.take(), calls.last_mut()) {
+                (Some(word), _) if word == "|" || word == "&&" => calls.push(Vec::new()),
+                (Some(word), Some(call)) => call.push(word),
+                _ => {}
+            },
+            (None, '#') if word.is_none() => break,
+            (_, c) => word.get_or_insert_default().push(c),
         }
     }
     for call in &mut calls {
@@ -88,7 +87,7 @@ fn the_definitions_hold_together() {
 
 #[test]
 fn examples_are_read_as_a_shell_reads_them() {
-    let text = "words\n  teu a 'b c' > d   # teu e\n  teu f | g && teu h -\nteux";
-    let expected = [vec!["teu", "a", "b c"], vec!["teu", "f"], vec!["teu", "h", "-"]];
+    let text = "words\n  teu a 'b c' > d   # teu e\n  teu f '' | g && teu h -\nteux";
+    let expected = [vec!["teu", "a", "b c"], vec!["teu", "f", ""], vec!["teu", "h", "-"]];
     assert_eq!(examples(text), expected);
 }

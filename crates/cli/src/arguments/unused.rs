@@ -52,7 +52,7 @@ const UNUSED: &[(&[&str], &[&[&str]])] = &[
     ),
     (&["index create", "index add"], &[PLATFORM]),
     (&["new"], &[PROGRESS, POLICY]),
-    (&["append", "insert"], &[PLATFORM]),
+    (&["append", "insert", "edit"], &[PLATFORM]),
     (&["init", "gc"], &[PROGRESS, POLICY, PLATFORM, TEMPORARY, REGISTRIES]),
     (
         &["manifest-digest"],

@@ -1,4 +1,5 @@
-//! How does a verb change images? In place, or on their way to where `--to` says; then it tells what came of it.
+//! How does a verb change images? In place, or on their way to where `--to` says; then it tells what came of it. With `--dry-run` it tells what
+//! would come of it.
 
 use std::{path::Path, sync::Arc};
 
@@ -8,18 +9,30 @@ use teu_spec::Platform;
 use teu_store::{Error, Side, Store, copy};
 use teu_transport::layout::Layout;
 
-use super::copy::is_standard_output;
+use super::{copy::is_standard_output, previewed};
 use crate::{
     arguments::To,
     failure::Failure,
     output,
     places::{Places, reference},
     progress::Shown,
+    recompressed::Remembered,
     settings::Settings,
 };
 
 /// Changes the image, and prints the digest of what came of it.
 pub(super) async fn run(image: &str, to: &To, change: &dyn Change, settings: &Arc<Settings>) -> Result<(), Failure> {
+    run_with(image, to, change, copy::Options::default(), settings).await
+}
+
+/// The same, where what comes of it is put as `copy` says: in another form, or compressed anew.
+pub(super) async fn run_with(
+    image: &str,
+    to: &To,
+    change: &dyn Change,
+    copy: copy::Options,
+    settings: &Arc<Settings>,
+) -> Result<(), Failure> {
     let platforms: Vec<Platform> = to
         .platform
         .iter()
@@ -29,20 +42,31 @@ pub(super) async fn run(image: &str, to: &To, change: &dyn Change, settings: &Ar
         platforms,
         copy: copy::Options {
             partials: settings.partials(),
-            ..copy::Options::default()
+            ..copy
         },
         scratch: None,
     };
+    let remembered = Remembered::read(&options.copy, settings);
     let from = to.one.options(&to.common);
     let image = reference(image)?;
     let shown = Shown::start(settings, to.quiet);
     let places = Places::new(Arc::clone(settings), &from, shown.events());
+    if to.dry_run {
+        let (source, pick) = places.source(&image, &from)?;
+        settings.check_policy(&image)?;
+        let preview = change::preview(source, &pick, change, &options, &shown.events()).await?;
+        shown.finish();
+        return previewed::report(&preview, settings);
+    }
     let changed = match &to.to {
         None => {
             let (store, pick) = places.store(&image, &from)?;
             settings.check_policy(&image)?;
             let changed = change::in_place(Arc::clone(&store), &pick, change, &options, &shown.events()).await?;
             store.finish().await?;
+            if let Some(remembered) = remembered {
+                remembered.write();
+            }
             changed
         }
         Some(target) => {
@@ -61,6 +85,9 @@ pub(super) async fn run(image: &str, to: &To, change: &dyn Change, settings: &Ar
             let (events, pick) = (shown.events(), &pick);
             let changed = change::into(source, pick, Arc::clone(&target), &names, change, &options, &events).await?;
             target.finish().await.map_err(|error| error.on(Side::Destination))?;
+            if let Some(remembered) = remembered {
+                remembered.write();
+            }
             if is_standard_output(&place) {
                 shown.finish();
                 return Ok(());

@@ -228,7 +228,7 @@ pub(super) fn history(options: &LayerOptions, made_by: &str) -> Result<History, 
 }
 
 /// A moment that a person gave, as documents have it.
-fn moment(text: &str) -> Result<String, Failure> {
+pub(super) fn moment(text: &str) -> Result<String, Failure> {
     match text.parse::<Timestamp>() {
         Ok(moment) => Ok(moment.to_string()),
         Err(_) => Err(Failure::Usage(format!(

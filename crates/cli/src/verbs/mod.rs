@@ -4,6 +4,7 @@ mod blob;
 mod change;
 mod changed;
 mod copy;
+mod edit;
 mod index;
 mod inspect;
 mod layout;
@@ -12,6 +13,7 @@ mod login;
 mod look;
 mod make;
 mod manual;
+mod previewed;
 mod rehearsal;
 mod repack;
 mod stat;
@@ -45,6 +47,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::New(arguments) => make::new(&arguments, settings).await,
         Verb::Append(arguments) => make::append(&arguments, settings).await,
         Verb::Insert(arguments) => make::insert(&arguments, settings).await,
+        Verb::Edit(arguments) => edit::run(&arguments, settings).await,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::Value;
 use similar::TextDiff;
-use teu_spec::{Descriptor, Digest, Document, MediaType, Pick};
+use teu_spec::{Descriptor, Digest, Document, MediaType, Pick, Platform};
 use teu_store::{
     Adopt, BoxFuture, Browse, Committed, Delete, Events, Expect, Expected, FetchOptions, Fetched, Ingest, Intent,
     Local, Mount, Origin, Result, Resume, Role, Side, Source, SourceExt, Sweep, Takes, Target,
@@ -37,6 +37,8 @@ pub struct Preview {
 /// A document that would be another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewritten {
+    /// The machine that an index says it is for; none for the index, and for an image that stands alone.
+    pub platform: Option<Platform>,
     /// What it is now.
     pub before: Written,
     /// What it would be.
@@ -147,6 +149,7 @@ fn compare<'a>(
         }
         let (old, new) = (source.document(before).await?, trial.document(after).await?);
         documents.push(Rewritten {
+            platform: before.platform.clone(),
             before: Written::of(before, old.raw()),
             after: Written::of(after, new.raw()),
         });
@@ -162,6 +165,7 @@ fn compare<'a>(
                     trial.small_blob(&new.config).await?,
                 );
                 documents.push(Rewritten {
+                    platform: before.platform.clone(),
                     before: Written::of(&old.config, &old_raw),
                     after: Written::of(&new.config, &new_raw),
                 });

@@ -22,21 +22,44 @@ use crate::{
 };
 
 /// A layer, as a person names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhichLayer {
     /// The one at this place, counted from the lowest, which is 0.
     At(usize),
     /// The one with this digest, or with this DiffID.
     Digest(Digest),
+    /// Those that the history says were made by something with this text in it, in which `*` stands for anything.
+    MadeBy(String),
+}
+
+/// What is known of a layer.
+struct Known<'a> {
+    place: usize,
+    descriptor: &'a Descriptor,
+    diff_id: Option<&'a Digest>,
+    made_by: Option<&'a str>,
 }
 
 impl WhichLayer {
-    fn is(self, place: usize, descriptor: &Descriptor, diff_id: Option<&Digest>) -> bool {
+    fn is(&self, layer: &Known<'_>) -> bool {
         match self {
-            Self::At(at) => at == place,
-            Self::Digest(digest) => descriptor.digest == digest || diff_id == Some(&digest),
+            Self::At(at) => *at == layer.place,
+            Self::Digest(digest) => layer.descriptor.digest == *digest || layer.diff_id == Some(digest),
+            Self::MadeBy(text) => layer.made_by.is_some_and(|made_by| has(made_by, text)),
         }
     }
+}
+
+/// Whether the parts of `wanted` between its `*` stand in `text`, one after the other.
+fn has(text: &str, wanted: &str) -> bool {
+    let mut rest = text;
+    wanted.split('*').all(|part| match rest.find(part) {
+        Some(at) => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        None => false,
+    })
 }
 
 impl FromStr for WhichLayer {
@@ -61,6 +84,7 @@ impl fmt::Display for WhichLayer {
         match self {
             Self::At(place) => place.fmt(formatter),
             Self::Digest(digest) => digest.fmt(formatter),
+            Self::MadeBy(text) => write!(formatter, "made by {text:?}"),
         }
     }
 }
@@ -85,10 +109,19 @@ fn remove(edit: &Edit, image: &mut Image) -> Result<()> {
     }
     let diff_ids = image.diff_ids()?.to_vec();
     let layers = image.layers().to_vec();
+    let history = image.config()?.fields.history.clone();
+    let made_by = image.history_places().unwrap_or_default();
     for place in (0..layers.len()).rev() {
         let mut goes = false;
+        let entry = made_by.get(place).and_then(|at| history.get(*at));
+        let known = Known {
+            place,
+            descriptor: &layers[place],
+            diff_id: diff_ids.get(place),
+            made_by: entry.map(|entry| entry.created_by.as_str()),
+        };
         for (number, which) in edit.remove_layers.iter().enumerate() {
-            if which.is(place, &layers[place], diff_ids.get(place)) {
+            if which.is(&known) {
                 edit.done().removed.insert(number);
                 goes = true;
             }

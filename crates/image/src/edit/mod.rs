@@ -3,7 +3,9 @@
 //! It is done by [`change`](crate::change). What is the same already is not written anew, so an edit that says what is so changes nothing.
 //! The same edit gives the same image on every machine: no clock is asked.
 
+mod build_args;
 mod config;
+mod inline;
 mod layers;
 mod rewrite;
 
@@ -32,6 +34,8 @@ pub struct Edit {
     pub config: ConfigEdit,
     /// Whether the history goes, before anything is added to it.
     pub clear_history: bool,
+    /// Build arguments that the history is not to tell any more, by their names.
+    pub build_args: Vec<String>,
     /// Entries that the history gets, of what made no layer.
     pub history: Vec<History>,
     /// Labels that become annotations too, of the manifest that names the config: those whose key is this, or begins with it where it ends in
@@ -45,6 +49,9 @@ pub struct Edit {
     pub descriptor_annotations: Pairs,
     /// Annotations of what each manifest says of its layers.
     pub layer_annotations: Pairs,
+    /// Up to which size, in bytes, what a manifest names stands in it too, as `data` (image-spec, descriptor.md, "Embedded Content"); what is
+    /// larger does not. None leaves it as it is.
+    pub inline: Option<u64>,
     /// The artifact type of what was named.
     pub artifact_type: To<String>,
     /// What that is about.
@@ -59,32 +66,55 @@ pub struct Edit {
     pub distribute: bool,
     /// What an archive may ask of its reader, where layers are rewritten.
     pub limits: tar::Limits,
-    done: Mutex<Done>,
+    /// What was done so far, which begins with nothing.
+    pub done: Done,
 }
 
 /// What was found and made so far: images share layers, and each is worked on once.
 #[derive(Debug, Default)]
-struct Done {
+pub struct Done(Mutex<Found>);
+
+#[derive(Debug, Default)]
+struct Found {
     /// What became of layers; none where they stayed.
     rewritten: HashMap<Digest, Option<NewLayer>>,
     /// The layers to be removed that some image had.
     removed: HashSet<usize>,
     /// The patterns that meant a file.
     matched: HashSet<usize>,
+    /// The build arguments that some history told.
+    told: HashSet<usize>,
     /// Whether there was any image, to whose config something could be done.
     images: bool,
 }
 
 impl Edit {
-    fn done(&self) -> MutexGuard<'_, Done> {
+    fn done(&self) -> MutexGuard<'_, Found> {
         // No one leaves it half changed.
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+        self.done.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing is to be different.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let pairs = [
+            &self.annotations,
+            &self.index_annotations,
+            &self.descriptor_annotations,
+            &self.layer_annotations,
+        ];
+        !self.is_of_images()
+            && pairs.iter().all(|pairs| pairs.is_empty())
+            && self.inline.is_none()
+            && self.artifact_type == To::Same
+            && self.subject == To::Same
     }
 
     /// Whether it says something that only an image's config or layers can say.
     fn is_of_images(&self) -> bool {
         !self.config.is_empty()
             || self.clear_history
+            || !self.build_args.is_empty()
             || !self.history.is_empty()
             || !self.labels_to_annotations.is_empty()
             || !self.remove_layers.is_empty()
@@ -103,6 +133,7 @@ impl Edit {
                 config::set_times(image, self.times)?;
             }
             self.config.apply(image)?;
+            self.hide_build_args(image)?;
             if self.clear_history {
                 image.set_config("history", None::<&str>)?;
             }
@@ -124,6 +155,31 @@ impl Edit {
         }
         if image.is_root() {
             image.edit_manifest(|document| self.of_root(document))?;
+        }
+        if let Some(most) = self.inline {
+            inline::edit(image, stage, most).await?;
+        }
+        Ok(())
+    }
+
+    fn hide_build_args(&self, image: &mut Image) -> Result<()> {
+        for (number, name) in self.build_args.iter().enumerate() {
+            let fields = &image.config()?.fields;
+            let (history, shell) = (fields.history.clone(), fields.config.shell.clone());
+            // From the end, so that the places of those before it stay what they are.
+            for (place, entry) in history.iter().enumerate().rev() {
+                let becomes = build_args::without(entry, name, shell.as_deref())?;
+                if becomes == build_args::Becomes::Same {
+                    continue;
+                }
+                self.done().told.insert(number);
+                image.edit_config(|editor| match becomes {
+                    build_args::Becomes::MadeBy(made_by) => {
+                        editor.set(&["history".into(), place.into(), "created_by".into()], &made_by)
+                    }
+                    _ => editor.remove(&["history".into(), place.into()]).map(drop),
+                })?;
+            }
         }
         Ok(())
     }
@@ -191,6 +247,14 @@ impl Change for Edit {
         for (place, which) in self.remove_layers.iter().enumerate() {
             if !done.removed.contains(&place) {
                 return not_found(format!("there is no layer {which} in {}", root.digest));
+            }
+        }
+        for (number, name) in self.build_args.iter().enumerate() {
+            if !done.told.contains(&number) {
+                return not_found(format!(
+                    "no history in {} tells of a build argument {name:?}",
+                    root.digest
+                ));
             }
         }
         for (place, pattern) in self.remove_files.iter().enumerate() {

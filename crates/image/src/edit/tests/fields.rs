@@ -277,6 +277,72 @@ async fn annotations_go_where_they_are_meant_to() {
 }
 
 #[tokio::test]
+async fn build_arguments_leave_the_history() {
+    let store = Memory::new();
+    let history = concat!(
+        r#""history":[{"created_by":"ARG TOKEN=x","empty_layer":true},{"created_by":"ENV A=1","empty_layer":true, "own":1},"#,
+        r#"{"created_by":"RUN |2 TOKEN=x B=1 /bin/sh -c make", "own":2}],"#
+    );
+    image(&store, history, &[layer(|_| {})]).await;
+    let edit = |name: &str| Edit {
+        build_args: vec![name.to_owned()],
+        ..Edit::default()
+    };
+    let done = edited(&store, &edit("TOKEN")).await.expect("edited");
+    let text = config(&store, &done.descriptor).await;
+    let expected = concat!(
+        r#""history":[{"created_by":"ENV A=1","empty_layer":true, "own":1},"#,
+        r#"{"created_by":"RUN |1 B=1 /bin/sh -c make", "own":2}],"#
+    );
+    assert!(text.contains(expected), "{text}");
+    let error = edited(&store, &edit("TOKEN")).await.expect_err("it is gone");
+    assert!(
+        error.to_string().contains("tells of a build argument \"TOKEN\""),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_small_stands_in_the_manifest_and_what_is_not_does_not() {
+    let store = Memory::new();
+    let small = layer(|_| {});
+    let large = layer(|writer| {
+        for number in 0..100_u32 {
+            let name = number.wrapping_mul(2_654_435_761).to_string();
+            writer.append(&Header::directory(name)).expect("appended");
+        }
+    });
+    assert!(
+        small.0.len() < 200 && large.0.len() > 200,
+        "{} {}",
+        small.0.len(),
+        large.0.len()
+    );
+    image(&store, "", &[small.clone(), large]).await;
+    let edit = |most| Edit {
+        config: ConfigEdit {
+            user: text("a"),
+            ..ConfigEdit::default()
+        },
+        inline: Some(most),
+        ..Edit::default()
+    };
+    let done = edited(&store, &edit(200)).await.expect("edited");
+    let children = document(&store, &done.descriptor).await.children();
+    let data: Vec<_> = children.iter().map(|child| child.data.clone()).collect();
+    assert_eq!(data, [None, Some(small.0), None]);
+    let done = edited(&store, &edit(1 << 10)).await.expect("edited");
+    let children = document(&store, &done.descriptor).await.children();
+    assert_eq!(
+        children[0].verified_data().map(|data| data.len() as u64),
+        Some(children[0].size)
+    );
+    let done = edited(&store, &edit(0)).await.expect("edited");
+    let children = document(&store, &done.descriptor).await.children();
+    assert!(children.iter().all(|child| child.data.is_none()));
+}
+
+#[tokio::test]
 async fn what_was_meant_for_nothing_is_said_and_nothing_changes() {
     let store = Memory::new();
     let found = image(&store, "", &[layer(|_| {})]).await;
