@@ -37,6 +37,7 @@ pub mod repack;
 #[cfg(test)]
 mod rigged;
 pub mod runtime;
+pub mod tree;
 pub mod unpack;
 pub mod verify;
 pub mod whiteout;
