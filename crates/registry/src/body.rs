@@ -1,0 +1,86 @@
+//! What is in an answer, and what comes with a request? Bytes as they come, never whole but for what is small.
+
+use std::{pin::Pin, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use http::StatusCode;
+use http_body::Frame;
+use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncBoxBody};
+use teu_store::{Error, Reader};
+
+use crate::problem::{Code, Problem};
+
+/// The content of an answer.
+pub type Body = UnsyncBoxBody<Bytes, Error>;
+
+pub(crate) fn empty() -> Body {
+    full(Bytes::new())
+}
+
+pub(crate) fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+pub(crate) fn stream(reader: Reader) -> Body {
+    StreamBody::new(reader.map_ok(Frame::data)).boxed_unsync()
+}
+
+/// The content of a request, on its way.
+pub(crate) struct Incoming {
+    chunks: Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>,
+    idle: Duration,
+}
+
+impl Incoming {
+    pub(crate) fn new<B>(body: B, idle: Duration) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        let chunks = BodyStream::new(body).filter_map(|frame| {
+            std::future::ready(match frame {
+                // Trailers say nothing here.
+                Ok(frame) => frame.into_data().ok().map(Ok),
+                Err(error) => Some(Err(error.to_string())),
+            })
+        });
+        Self {
+            chunks: Box::pin(chunks),
+            idle,
+        }
+    }
+
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    /// 408 where nothing came for too long, 400 where the connection broke.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        match tokio::time::timeout(self.idle, self.chunks.next()).await {
+            Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
+            Ok(None) => Ok(None),
+            Ok(Some(Err(error))) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                Code::SizeInvalid,
+                format!("the content did not come to its end: {error}"),
+            )),
+            Err(_) => Err(Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                Code::SizeInvalid,
+                format!("nothing came for {} seconds", self.idle.as_secs()),
+            )),
+        }
+    }
+
+    /// All of it, if it has no more than `limit` bytes; else none.
+    pub(crate) async fn small(mut self, limit: u64) -> Result<Option<Bytes>, Problem> {
+        let mut all = BytesMut::new();
+        while let Some(bytes) = self.next().await? {
+            if (all.len() + bytes.len()) as u64 > limit {
+                return Ok(None);
+            }
+            all.extend_from_slice(&bytes);
+        }
+        Ok(Some(all.freeze()))
+    }
+}

@@ -1,0 +1,112 @@
+//! Does what a client knows still hold? `If-Match` and `If-None-Match` (RFC 9110, 13.1). A tag of content is its digest in quotes.
+
+use http::{HeaderMap, HeaderName, header};
+use teu_spec::Digest;
+use teu_store::Expect;
+
+/// What of a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// There is none, or it does.
+    Yes,
+    /// The client has this already: 304.
+    Unchanged,
+    /// It believed something else: 412.
+    No,
+}
+
+/// The tag of content.
+pub(crate) fn tag(digest: &Digest) -> String {
+    format!("\"{digest}\"")
+}
+
+/// Whether what is asked of content when it is read holds.
+pub(crate) fn reading(headers: &HeaderMap, digest: &Digest) -> Holds {
+    if headers.contains_key(header::IF_MATCH) && !names(headers, &header::IF_MATCH, digest) {
+        return Holds::No;
+    }
+    match names(headers, &header::IF_NONE_MATCH, digest) {
+        true => Holds::Unchanged,
+        false => Holds::Yes,
+    }
+}
+
+/// Whether a range is asked for of this very content: `If-Range`.
+pub(crate) fn range(headers: &HeaderMap, digest: &Digest) -> bool {
+    !headers.contains_key(header::IF_RANGE) || names(headers, &header::IF_RANGE, digest)
+}
+
+/// What must hold of a name that is about to be set. Tags that are no digests never hold.
+pub(crate) fn writing(headers: &HeaderMap) -> Result<Expect, String> {
+    let one = |name: &HeaderName| {
+        let value = headers.get(name)?.to_str().ok()?.trim();
+        Some(value.trim_matches('"').to_owned())
+    };
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return match one(&header::IF_NONE_MATCH).as_deref() {
+            Some("*") => Ok(Expect::Absent),
+            _ => Err("If-None-Match of a push can only be *".to_owned()),
+        };
+    }
+    if !headers.contains_key(header::IF_MATCH) {
+        return Ok(Expect::Any);
+    }
+    let digest = one(&header::IF_MATCH).and_then(|tag| tag.parse().ok());
+    digest
+        .map(Expect::Digest)
+        .ok_or_else(|| "If-Match of a push must be one digest in quotes".to_owned())
+}
+
+fn names(headers: &HeaderMap, name: &HeaderName, digest: &Digest) -> bool {
+    let tag = tag(digest);
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(|value| value.trim().trim_start_matches("W/"))
+        .any(|value| value == "*" || value == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("a value"))])
+    }
+
+    #[test]
+    fn conditions_are_held_to_the_digest() {
+        let digest = Digest::of(b"this");
+        let (this, other) = (tag(&digest), tag(&Digest::of(b"other")));
+        for (name, value, expected) in [
+            (header::IF_NONE_MATCH, this.clone(), Holds::Unchanged),
+            (header::IF_NONE_MATCH, format!("{other}, W/{this}"), Holds::Unchanged),
+            (header::IF_NONE_MATCH, "*".to_owned(), Holds::Unchanged),
+            (header::IF_NONE_MATCH, other.clone(), Holds::Yes),
+            (header::IF_MATCH, this.clone(), Holds::Yes),
+            (header::IF_MATCH, "*".to_owned(), Holds::Yes),
+            (header::IF_MATCH, other.clone(), Holds::No),
+            (header::ACCEPT, other.clone(), Holds::Yes),
+        ] {
+            assert_eq!(
+                reading(&headers(name.clone(), &value), &digest),
+                expected,
+                "{name}: {value}"
+            );
+        }
+        assert!(range(&HeaderMap::new(), &digest));
+        assert!(range(&headers(header::IF_RANGE, &this), &digest));
+        assert!(!range(&headers(header::IF_RANGE, &other), &digest));
+        for (name, value, expected) in [
+            (header::IF_NONE_MATCH, "*", Some(Expect::Absent)),
+            (header::IF_NONE_MATCH, this.as_str(), None),
+            (header::IF_MATCH, this.as_str(), Some(Expect::Digest(digest))),
+            (header::IF_MATCH, "*", None),
+            (header::ACCEPT, "*", Some(Expect::Any)),
+        ] {
+            assert_eq!(writing(&headers(name.clone(), value)).ok(), expected, "{name}: {value}");
+        }
+    }
+}

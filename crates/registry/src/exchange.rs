@@ -1,0 +1,131 @@
+//! What was asked, and what was answered? For an access log: told when the last byte of an answer went out, or when nobody wanted more.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, Bytes};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use teu_store::Error;
+
+use crate::{body::Body, problem::Cause};
+
+/// Who asks: an extension of a request, set by [`serve`](crate::serve).
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// A request and its answer. The texts are the client's own words, bounded by the limit of a request's head and otherwise as they came.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// Who asked, where that is known.
+    pub peer: Option<SocketAddr>,
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The client's program.
+    pub user_agent: Option<String>,
+    /// The status.
+    pub status: StatusCode,
+    /// How many bytes of content were sent.
+    pub sent: u64,
+    /// From the request's head to the answer's end.
+    pub elapsed: Duration,
+    /// What failed on our side, which the client was not told; or why the answer was cut off.
+    pub failure: Option<String>,
+}
+
+/// Is told of each exchange, on the thread that ended it.
+pub type Observer = Arc<dyn Fn(&Exchange) + Send + Sync>;
+
+/// An exchange under way.
+pub(crate) struct Begun {
+    exchange: Exchange,
+    since: Instant,
+}
+
+impl Begun {
+    pub(crate) fn new<B>(request: &Request<B>) -> Self {
+        let user_agent = request.headers().get(header::USER_AGENT);
+        let exchange = Exchange {
+            peer: request.extensions().get::<Peer>().map(|peer| peer.0),
+            method: request.method().clone(),
+            target: request
+                .uri()
+                .path_and_query()
+                .map_or_else(String::new, ToString::to_string),
+            user_agent: user_agent.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+            status: StatusCode::OK,
+            sent: 0,
+            elapsed: Duration::ZERO,
+            failure: None,
+        };
+        Self {
+            exchange,
+            since: Instant::now(),
+        }
+    }
+
+    pub(crate) fn method(&self) -> &Method {
+        &self.exchange.method
+    }
+
+    /// The answer, which tells `observer` when it ends.
+    pub(crate) fn observed(self, response: Response<Body>, observer: Observer) -> Response<Body> {
+        let mut exchange = self.exchange;
+        exchange.status = response.status();
+        exchange.failure = response.extensions().get::<Cause>().map(|cause| cause.0.clone());
+        response.map(|inner| {
+            let observed = Observed {
+                inner,
+                exchange,
+                since: self.since,
+                observer,
+            };
+            observed.boxed_unsync()
+        })
+    }
+}
+
+struct Observed {
+    inner: Body,
+    exchange: Exchange,
+    since: Instant,
+    observer: Observer,
+}
+
+impl http_body::Body for Observed {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => self.exchange.sent += frame.data_ref().map_or(0, Buf::remaining) as u64,
+            Some(Err(error)) => self.exchange.failure = Some(error.to_string()),
+            None => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        self.exchange.elapsed = self.since.elapsed();
+        (self.observer)(&self.exchange);
+    }
+}

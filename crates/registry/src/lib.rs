@@ -1,0 +1,44 @@
+//! What does a registry say over HTTP? The API of distribution-spec 1.1 and what is being added to it, over any
+//! [`Repositories`](teu_store::Repositories): a layout, a store in memory, a depot.
+//!
+//! [`Registry`] answers requests, and [`serve`] reads them from connections, in HTTP/1.1 and HTTP/2. What may grow by what a client does has a
+//! limit with a name ([`Limits`]). Blobs are streamed both ways, and checked as they come; only manifests, which are small, are held whole.
+//!
+//! # An acknowledgement
+//!
+//! is given when the store says that what was put lasts: [`Target::finish`](teu_store::Target::finish) comes before each 201. A blob is visible
+//! when its digest was found right, and never in part. An upload is a session: it outlives the connection that it began on, and what came
+//! before a connection broke need not be sent again, until it was idle for too long or the process ends.
+//!
+//! # What clients rely on
+//!
+//! Beside what is specified: `Range: 0-N` on every answer to a chunk; a `Location` without a host, so that it holds behind any proxy; `Content-Length`
+//! and `Docker-Content-Digest` on every HEAD; `Docker-Distribution-API-Version` on all that is below `/v2/`; 202 and an upload where a mount
+//! could not be made; a Content-Type for manifests as it was pushed.
+//!
+//! # What it does not do
+//!
+//! It asks nobody who they are: whoever reaches it may read, and write where [`Settings::writable`] says so. It speaks plain HTTP.
+
+mod blobs;
+mod body;
+mod condition;
+mod connection;
+mod exchange;
+mod lists;
+mod manifests;
+mod problem;
+mod pushes;
+mod range;
+mod referrers;
+mod registry;
+mod route;
+mod serve;
+mod settings;
+mod uploads;
+
+pub use body::Body;
+pub use exchange::{Exchange, Observer, Peer};
+pub use registry::Registry;
+pub use serve::serve;
+pub use settings::{Children, Limits, Settings};

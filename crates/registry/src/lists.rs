@@ -1,0 +1,106 @@
+//! What is there? Tags and repositories in byte order, a page at a time (distribution-spec, "Listing Tags"): `n`, `last`, `Link`.
+
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+use teu_spec::Tag;
+use teu_store::{Keyset, Page, Store};
+
+use crate::{
+    body::Body,
+    problem::{Code, Problem},
+    registry::{Answer, Asked, Registry, json as json_response},
+    route::encoded,
+};
+
+impl Registry {
+    pub(crate) async fn catalog(&self, asked: &Asked) -> Answer {
+        let limit = self.limit(asked)?;
+        let part = Keyset {
+            after: asked.query.get("last"),
+            limit,
+        };
+        let page = self.repositories.repositories(part).await;
+        let page = page.map_err(|error| Problem::reading(error, Code::NameUnknown))?;
+        let response = json_response(StatusCode::OK, json!({ "repositories": page.items }).to_string());
+        Ok(linked(response, "/v2/_catalog", limit, &page))
+    }
+
+    pub(crate) async fn tags(&self, name: &str, asked: &Asked) -> Answer {
+        let limit = self.limit(asked)?;
+        let store = self.reading(name).await?;
+        let tags = all_tags(&*store, self.settings.limits.listed).await?;
+        let part = Keyset {
+            after: asked.query.get("last"),
+            limit,
+        };
+        let page = part.of(tags.iter().map(String::as_str));
+        let response = json_response(StatusCode::OK, json!({ "name": name, "tags": page.items }).to_string());
+        Ok(linked(response, &format!("/v2/{name}/tags/list"), limit, &page))
+    }
+
+    /// How many items a page has: as many as a client asks for, and never more than the limit.
+    pub(crate) fn limit(&self, asked: &Asked) -> Result<usize, Problem> {
+        let most = self.settings.limits.page;
+        let Some(wanted) = asked.query.get("n") else {
+            return Ok(most);
+        };
+        let is_number = !wanted.is_empty() && wanted.bytes().all(|byte| byte.is_ascii_digit());
+        match is_number {
+            // What no number holds is more than the limit.
+            true => Ok(wanted.parse().map_or(most, |wanted: usize| wanted.min(most))),
+            false => Err(Problem::bad(
+                Code::NumberInvalid,
+                "n must be a number that is not negative",
+            )),
+        }
+    }
+}
+
+/// Says where the list goes on.
+fn linked(mut response: Response<Body>, path: &str, limit: usize, page: &Page<String>) -> Response<Body> {
+    if let Some(next) = &page.next {
+        link(&mut response, &format!("{path}?n={limit}&last={}", encoded(next)));
+    }
+    response
+}
+
+/// Says which page is the next (RFC 8288).
+pub(crate) fn link(response: &mut Response<Body>, target: &str) {
+    if let Ok(value) = HeaderValue::from_str(&format!("<{target}>; rel=\"next\"")) {
+        response.headers_mut().insert(header::LINK, value);
+    }
+}
+
+/// All names that are tags, in byte order. A layout has others too, by which no registry's client could ask.
+async fn all_tags(store: &dyn Store, most: usize) -> Result<Vec<String>, Problem> {
+    let browse = store.browse().ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            Code::Unsupported,
+            "this place lists no tags",
+        )
+    })?;
+    let mut tags = Vec::new();
+    let mut from = None;
+    loop {
+        let page = browse.names(from.as_deref()).await;
+        let page = page.map_err(|error| Problem::reading(error, Code::NameUnknown))?;
+        let names = page.items.into_iter().filter_map(|named| named.name);
+        tags.extend(names.filter(|name| name.parse::<Tag>().is_ok()));
+        if tags.len() > most {
+            let message = format!("the repository has more tags than the {most} that are listed");
+            return Err(Problem::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                Code::Unsupported,
+                message,
+            ));
+        }
+        match page.next {
+            Some(next) => from = Some(next),
+            None => break,
+        }
+    }
+    tags.sort_unstable();
+    tags.dedup();
+    Ok(tags)
+}

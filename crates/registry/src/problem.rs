@@ -1,0 +1,201 @@
+//! What went wrong, as a client reads it? A status, and JSON with a code of distribution-spec ("Error Codes").
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+use teu_store::{Error, ErrorKind};
+
+use crate::body::{self, Body};
+
+/// What clients tell errors by: distribution-spec's codes, and those of Docker's registry that it has no word for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    BlobUnknown,
+    BlobUploadInvalid,
+    BlobUploadUnknown,
+    Denied,
+    DigestInvalid,
+    ManifestBlobUnknown,
+    ManifestInvalid,
+    ManifestUnknown,
+    NameInvalid,
+    NameUnknown,
+    NumberInvalid,
+    RangeInvalid,
+    SizeInvalid,
+    TagInvalid,
+    TooManyRequests,
+    Unauthorized,
+    Unknown,
+    Unsupported,
+}
+
+impl Code {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::BlobUnknown => "BLOB_UNKNOWN",
+            Self::BlobUploadInvalid => "BLOB_UPLOAD_INVALID",
+            Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",
+            Self::Denied => "DENIED",
+            Self::DigestInvalid => "DIGEST_INVALID",
+            Self::ManifestBlobUnknown => "MANIFEST_BLOB_UNKNOWN",
+            Self::ManifestInvalid => "MANIFEST_INVALID",
+            Self::ManifestUnknown => "MANIFEST_UNKNOWN",
+            Self::NameInvalid => "NAME_INVALID",
+            Self::NameUnknown => "NAME_UNKNOWN",
+            Self::NumberInvalid => "PAGINATION_NUMBER_INVALID",
+            Self::RangeInvalid => "RANGE_INVALID",
+            Self::SizeInvalid => "SIZE_INVALID",
+            Self::TagInvalid => "TAG_INVALID",
+            Self::TooManyRequests => "TOOMANYREQUESTS",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Unknown => "UNKNOWN",
+            Self::Unsupported => "UNSUPPORTED",
+        }
+    }
+}
+
+/// Why a request is not answered as it was meant.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    code: Code,
+    said: Box<Said>,
+}
+
+/// What there is to say, on the heap: most requests have nothing of it.
+#[derive(Debug)]
+struct Said {
+    message: String,
+    detail: Value,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// What is told in the log alone: paths and addresses of ours are none of a client's business.
+    cause: Option<String>,
+}
+
+/// What a log says of an answer that was no client's fault.
+#[derive(Clone)]
+pub(crate) struct Cause(pub(crate) String);
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            said: Box::new(Said {
+                message: message.into(),
+                detail: Value::Null,
+                headers: Vec::new(),
+                cause: None,
+            }),
+        }
+    }
+
+    pub(crate) fn bad(code: Code, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(crate) fn not_found(code: Code, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    /// What cannot be done here, by this method or at all.
+    pub(crate) fn not_allowed(allowed: &'static str, message: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message);
+        problem.with(header::ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    /// The same with a header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.said.headers.push((name, value));
+        self
+    }
+
+    /// What a store said when it was read; `missing` is what a client calls that which was not there.
+    pub(crate) fn reading(error: Error, missing: Code) -> Self {
+        let message = error.to_string();
+        match error.kind() {
+            // The store's own words may name places of ours.
+            ErrorKind::NotFound => Self::not_found(missing, "it is not here"),
+            ErrorKind::Range => Self::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                Code::RangeInvalid,
+                "there are no such bytes",
+            ),
+            _ => Self::common(&error).unwrap_or_else(|| Self::ours(StatusCode::INTERNAL_SERVER_ERROR, message)),
+        }
+    }
+
+    /// What a store said when it was written to; `invalid` is what a client calls that which it sent.
+    pub(crate) fn writing(error: Error, invalid: Code) -> Self {
+        let message = error.to_string();
+        match error.kind() {
+            ErrorKind::NotFound => Self::not_found(Code::NameUnknown, "there is no such repository here"),
+            ErrorKind::Invalid => Self::bad(invalid, message),
+            ErrorKind::Mismatch => Self::bad(Code::DigestInvalid, message),
+            ErrorKind::Conflict => Self::new(StatusCode::PRECONDITION_FAILED, Code::Denied, message),
+            ErrorKind::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, invalid, message),
+            ErrorKind::MissingChildren(missing) => {
+                let digests: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                Self::missing(&digests)
+            }
+            _ => Self::common(&error).unwrap_or_else(|| Self::ours(StatusCode::INTERNAL_SERVER_ERROR, message)),
+        }
+    }
+
+    /// A manifest names what is not here.
+    pub(crate) fn missing(digests: &[String]) -> Self {
+        let mut problem = Self::bad(
+            Code::ManifestBlobUnknown,
+            "the manifest names content that is not in this repository; push that first",
+        );
+        problem.said.detail = json!({ "digests": digests });
+        problem
+    }
+
+    fn common(error: &Error) -> Option<Self> {
+        Some(match error.kind() {
+            ErrorKind::Denied => Self::new(StatusCode::FORBIDDEN, Code::Denied, "that is not allowed here"),
+            ErrorKind::Unauthenticated => Self::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, "log in first"),
+            ErrorKind::Throttled => Self::throttled("try again later"),
+            ErrorKind::Unsupported => Self::not_allowed("GET, HEAD", error.to_string()),
+            ErrorKind::Quota => Self::ours(StatusCode::INSUFFICIENT_STORAGE, error.to_string()),
+            _ => return None,
+        })
+    }
+
+    /// Too much at once.
+    pub(crate) fn throttled(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, message)
+            .with(header::RETRY_AFTER, HeaderValue::from_static("10"))
+    }
+
+    /// What is our fault: a client is told that, and the log the rest.
+    fn ours(status: StatusCode, cause: String) -> Self {
+        let message = match status {
+            StatusCode::INSUFFICIENT_STORAGE => "there is no room left; the server's log says more",
+            _ => "the registry failed; its log says why",
+        };
+        let mut problem = Self::new(status, Code::Unknown, message);
+        problem.said.cause = Some(cause);
+        problem
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let mut error = json!({ "code": self.code.as_str(), "message": self.said.message });
+        if !self.said.detail.is_null() {
+            error["detail"] = self.said.detail;
+        }
+        let text = json!({ "errors": [error] }).to_string();
+        let mut response = Response::new(body::full(text.into()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in self.said.headers {
+            headers.insert(name, value);
+        }
+        if let Some(cause) = self.said.cause {
+            response.extensions_mut().insert(Cause(cause));
+        }
+        response
+    }
+}

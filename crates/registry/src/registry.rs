@@ -1,0 +1,211 @@
+//! How is a request answered? It is read, led to its endpoint, and what comes of it is told in distribution-spec's words.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use teu_spec::Digest;
+use teu_store::{Intent, Repositories, Store};
+
+use crate::{
+    body::{self, Body, Incoming},
+    exchange::{Begun, Observer},
+    problem::{Code, Problem},
+    route::{Query, Route, route},
+    settings::Settings,
+    uploads::Uploads,
+};
+
+pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// A registry: what answers requests. It knows nothing of connections, so that tests, and whoever has a server of their own, can ask it directly.
+pub struct Registry {
+    pub(crate) repositories: Arc<dyn Repositories>,
+    pub(crate) settings: Settings,
+    pub(crate) uploads: Uploads,
+    observer: Option<Observer>,
+}
+
+/// A request, without its content.
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Query,
+}
+
+pub(crate) type Answer = Result<Response<Body>, Problem>;
+
+impl Registry {
+    /// A registry of these repositories. `observer` is told of each exchange.
+    #[must_use]
+    pub fn new(repositories: Arc<dyn Repositories>, settings: Settings, observer: Option<Observer>) -> Self {
+        Self {
+            uploads: Uploads::new(&settings.limits),
+            repositories,
+            settings,
+            observer,
+        }
+    }
+
+    /// Answers a request. What it writes is written to its end, also where nobody waits for the answer any more.
+    pub async fn answer<B>(self: &Arc<Self>, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: fmt::Display,
+    {
+        let begun = Begun::new(&request);
+        let (parts, content) = request.into_parts();
+        let is_head = parts.method == Method::HEAD;
+        let below_api = parts.uri.path().starts_with("/v2");
+        let content = Incoming::new(content, self.settings.limits.body_idle);
+        let registry = Arc::clone(self);
+        let work = async move { registry.lead(parts, content).await };
+        let outcome = match begun.reads() {
+            true => work.await,
+            // A connection that breaks drops what answers it, and a writer that is dropped at any point is one that nobody can go on with.
+            false => match tokio::spawn(work).await {
+                Ok(outcome) => outcome,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => Err(Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    Code::Unknown,
+                    "the registry is stopping",
+                )),
+            },
+        };
+        let mut response = outcome.unwrap_or_else(Problem::into_response);
+        let headers = response.headers_mut();
+        if below_api {
+            headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        }
+        // Whoever pushed content chose what it looks like (threat 102).
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if is_head {
+            response = without_content(response);
+        }
+        match &self.observer {
+            Some(observer) => begun.observed(response, Arc::clone(observer)),
+            None => response,
+        }
+    }
+
+    /// Forgets the uploads that were idle for too long. [`serve`](crate::serve) calls it now and then.
+    pub fn expire(&self) {
+        self.uploads.expire();
+    }
+
+    /// Forgets all uploads: what was written of them is removed.
+    pub fn close(&self) {
+        self.uploads.close();
+    }
+
+    async fn lead(self: Arc<Self>, parts: Parts, content: Incoming) -> Answer {
+        let route = route(parts.uri.path())?;
+        let method = match parts.method {
+            Method::HEAD => Method::GET,
+            method => method,
+        };
+        let allowed = route.allowed();
+        if !allowed.split(", ").any(|name| name == method.as_str()) {
+            return Err(Problem::not_allowed(allowed, format!("{method} means nothing here")));
+        }
+        if method == Method::DELETE && !matches!(route, Route::Upload(..)) && !self.deletes() {
+            return Err(Problem::not_allowed("GET, HEAD, PUT", "nothing can be deleted here"));
+        }
+        if !matches!(method, Method::GET) && !self.settings.writable {
+            return Err(Problem::not_allowed("GET, HEAD", "this registry can only be read"));
+        }
+        let asked = Asked {
+            query: Query::read(parts.uri.query())?,
+            method,
+            headers: parts.headers,
+        };
+        match route {
+            Route::Base => Ok(json(StatusCode::OK, "{}".to_owned())),
+            Route::Catalog => self.catalog(&asked).await,
+            Route::Tags(name) => self.tags(&name, &asked).await,
+            Route::Referrers(name, digest) => self.referrers(&name, &digest, &asked).await,
+            Route::Manifest(name, reference) => self.manifest(&name, &reference, &asked, content).await,
+            Route::Blob(name, digest) => self.blob(&name, &digest, &asked).await,
+            Route::Uploads(name) => self.begin(&name, &asked, content).await,
+            Route::Upload(name, id) => self.upload(&name, &id, &asked, content).await,
+        }
+    }
+
+    fn deletes(&self) -> bool {
+        self.settings.writable && self.settings.deletes
+    }
+
+    /// A repository to read.
+    pub(crate) async fn reading(&self, name: &str) -> Result<Arc<dyn Store>, Problem> {
+        let opened = self.repositories.open(name, Intent::Read).await;
+        opened.map_err(|error| Problem::reading(error, Code::NameUnknown))
+    }
+
+    /// A repository to write to.
+    pub(crate) async fn writing(&self, name: &str) -> Result<Arc<dyn Store>, Problem> {
+        let opened = self.repositories.open(name, Intent::Write).await;
+        opened.map_err(|error| Problem::writing(error, Code::NameInvalid))
+    }
+}
+
+impl Begun {
+    /// Whether nothing is changed.
+    fn reads(&self) -> bool {
+        self.method() == Method::GET || self.method() == Method::HEAD
+    }
+}
+
+impl Route {
+    /// The methods that mean something.
+    fn allowed(&self) -> &'static str {
+        match self {
+            Self::Base | Self::Catalog | Self::Tags(_) | Self::Referrers(..) => "GET, HEAD",
+            Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
+            Self::Blob(..) => "GET, HEAD, DELETE",
+            Self::Uploads(_) => "POST",
+            Self::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
+        }
+    }
+}
+
+/// An answer without content.
+pub(crate) fn plain(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// An answer in JSON.
+pub(crate) fn json(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(body::full(text.into()));
+    *response.status_mut() = status;
+    set(&mut response, header::CONTENT_TYPE, "application/json");
+    response
+}
+
+/// Sets a header. What cannot stand in one, which a name or a digest never is, is left out.
+pub(crate) fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// An answer that content is at its place: 201.
+pub(crate) fn created(location: &str, digest: &Digest) -> Response<Body> {
+    let mut response = plain(StatusCode::CREATED);
+    set(&mut response, header::LOCATION, location);
+    set(&mut response, CONTENT_DIGEST, &digest.to_string());
+    response
+}
+
+/// The same headers, and the length that the content would have.
+fn without_content(response: Response<Body>) -> Response<Body> {
+    let length = http_body::Body::size_hint(response.body()).exact();
+    let mut response = response.map(|_| body::empty());
+    if let (Some(length), false) = (length, response.headers().contains_key(header::CONTENT_LENGTH)) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    response
+}

@@ -1,0 +1,239 @@
+//! What the tests of the registry stand on: a server on a port of its own, and a client that says exactly what it is told to, byte by byte.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use teu_registry::{Children, Exchange, Limits, Registry, Settings, serve};
+use teu_spec::{Descriptor, Digest, Document, Format, Manifest, MediaType};
+use teu_store::{ManyInMemory, Repositories};
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
+
+/// A registry that runs until it is dropped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) log: Arc<Mutex<Vec<Exchange>>>,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<JoinHandle<()>>,
+    runtime: Option<Runtime>,
+}
+
+/// Everything may be done.
+pub(crate) fn writable() -> Settings {
+    Settings {
+        writable: true,
+        deletes: true,
+        children: Children::AsTheStoreSays,
+        limits: Limits::default(),
+    }
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::of(Arc::new(ManyInMemory::new()), writable())
+    }
+
+    pub(crate) fn of(repositories: Arc<dyn Repositories>, settings: Settings) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&log);
+        let observer = Arc::new(move |exchange: &Exchange| told.lock().expect("a log").push(exchange.clone()));
+        let registry = Arc::new(Registry::new(repositories, settings, Some(observer)));
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async {
+            // It is told, or dropped.
+            let _ = stopped.await;
+        };
+        let served = runtime.spawn(serve(Arc::clone(&registry), listener, stopped));
+        Self {
+            address,
+            registry,
+            log,
+            stop: Some(stop),
+            served: Some(served),
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub(crate) fn stop(&mut self) {
+        drop(self.stop.take());
+        if let (Some(served), Some(runtime)) = (self.served.take(), &self.runtime) {
+            runtime.block_on(served).expect("it ends");
+        }
+    }
+
+    /// Asks on a connection of its own.
+    pub(crate) fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], content: &[u8]) -> Answer {
+        let mut client = self.connect();
+        let mut head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
+            self.address
+        );
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !content.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
+            head.push_str(&format!("Content-Length: {}\r\n", content.len()));
+        }
+        client.write_all(format!("{head}\r\n").as_bytes()).expect("sent");
+        // What is refused by its head alone need not be read to its end.
+        let _ = client.write_all(content);
+        answer(&mut client)
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, &[], b"")
+    }
+
+    pub(crate) fn head(&self, target: &str) -> Answer {
+        self.ask("HEAD", target, &[], b"")
+    }
+
+    pub(crate) fn delete(&self, target: &str) -> Answer {
+        self.ask("DELETE", target, &[], b"")
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(self.address).expect("a connection");
+        client
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("patience");
+        client
+    }
+
+    /// Pushes a blob in one request.
+    pub(crate) fn push_blob(&self, repository: &str, content: &[u8]) -> Digest {
+        let digest = Digest::of(content);
+        let target = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
+        self.ask("POST", &target, &[], content).expect(201);
+        digest
+    }
+
+    /// Begins an upload; where it goes on.
+    pub(crate) fn begin(&self, repository: &str) -> String {
+        let answer = self.ask("POST", &format!("/v2/{repository}/blobs/uploads/"), &[], b"");
+        answer.expect(202).header("location").to_owned()
+    }
+
+    /// Pushes a manifest.
+    pub(crate) fn push(&self, repository: &str, reference: &str, document: &Document) -> Answer {
+        let media_type = document.media_type().to_string();
+        let target = format!("/v2/{repository}/manifests/{reference}");
+        self.ask("PUT", &target, &[("Content-Type", &media_type)], document.raw())
+    }
+
+    /// Pushes an image of one layer under a tag.
+    pub(crate) fn push_image(&self, repository: &str, tag: &str) -> Document {
+        let document = image(tag);
+        self.push_blob(repository, CONFIG);
+        self.push_blob(repository, tag.as_bytes());
+        self.push(repository, tag, &document).expect(201);
+        document
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+const CONFIG: &[u8] = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+
+/// An image whose one layer is `layer`, as far as anybody looks.
+pub(crate) fn image(layer: &str) -> Document {
+    let config = Descriptor::of(MediaType::OciConfig, CONFIG);
+    let layer = Descriptor::of(MediaType::OciLayer, layer.as_bytes());
+    Manifest::build(Format::Oci, &config, &[layer]).expect("a manifest")
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Answer {
+    /// The same, whose status must be this.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(
+            self.status,
+            status,
+            "{}\n{}",
+            self.head,
+            String::from_utf8_lossy(&self.content)
+        );
+        self
+    }
+
+    /// The same, an error of this status and code.
+    #[track_caller]
+    pub(crate) fn refused(self, status: u16, code: &str) -> Self {
+        let answer = self.expect(status);
+        let error: serde_json::Value = serde_json::from_slice(&answer.content).expect("JSON");
+        assert_eq!(error["errors"][0]["code"], code, "{error}");
+        assert_ne!(error["errors"][0]["message"], "", "{error}");
+        assert_eq!(answer.header("content-type"), "application/json");
+        answer
+    }
+
+    /// A header; it must be there.
+    #[track_caller]
+    pub(crate) fn header<'a>(&'a self, name: &'a str) -> &'a str {
+        self.find(name).unwrap_or_else(|| panic!("no {name}: {}", self.head))
+    }
+
+    pub(crate) fn find<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.all(name).next()
+    }
+
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.content).expect("JSON")
+    }
+}
+
+/// Reads one answer, up to the end of the connection.
+pub(crate) fn answer(client: &mut TcpStream) -> Answer {
+    let mut all = Vec::new();
+    // A connection that is reset after its answer has said all the same.
+    let _ = client.read_to_end(&mut all);
+    let end = all.windows(4).position(|window| window == b"\r\n\r\n");
+    let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&all)));
+    let head = String::from_utf8(all[..end].to_vec()).expect("a head");
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .expect("a status");
+    Answer {
+        status,
+        head,
+        content: all[end + 4..].to_vec(),
+    }
+}
