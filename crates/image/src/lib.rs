@@ -13,7 +13,8 @@
 //!
 //! All that changes an image is a [`Change`](change::Change), and goes the one way of [`change`]: for every machine of an index or for those that
 //! are chosen, in place or on its way elsewhere; what is not touched keeps its bytes, and the name moves last. [`append`] puts layers on top,
-//! of archives or of files, [`repack`] what has changed in a bundle, [`edit`] changes fields, layers and what is in them, and [`new`] begins an image that is built on no other. A
+//! of archives or of files, [`repack`] what has changed in a bundle, [`edit`] changes fields, layers and what is in them, [`rebase`]
+//! has it stand on another base, and [`new`] begins an image that is built on no other. A
 //! [`layer`] is written in one pass, the same bytes on every machine. [`change::preview`] tells what would come of it.
 //!
 //! The example `changed` makes an image of files, changes and unpacks it.
@@ -33,6 +34,7 @@ mod image;
 pub mod layer;
 pub mod layers;
 pub mod new;
+pub mod rebase;
 pub mod repack;
 #[cfg(test)]
 mod rigged;

@@ -25,7 +25,7 @@ const GROUPS: [(&str, &[&str]); 10] = [
     ),
     ("Bundles: an image as files", &["unpack", "repack"]),
     ("Make images of files", &["new", "append", "insert"]),
-    ("Change images", &["edit"]),
+    ("Change images", &["edit", "rebase"]),
     ("Indexes: images for several platforms", &["index"]),
     ("Content as it is", &["manifest", "blob"]),
     ("Layouts", &["init", "gc"]),

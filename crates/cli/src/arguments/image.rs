@@ -98,6 +98,10 @@ image_options!(
     SourceOptions, "src-", "Source", "screds", "src-authfile"
 );
 image_options!(
+    /// How the bases of an image are reached.
+    BaseOptions, "base-", "Where the bases are", "base-credentials", "base-authfile"
+);
+image_options!(
     /// How the destination of a copy is reached.
     DestinationOptions, "dest-", "Destination", "dcreds", "dest-authfile"
 );

@@ -9,6 +9,7 @@ mod index;
 mod login;
 mod make;
 mod raw;
+mod rebase;
 mod repack;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,11 +26,12 @@ pub(crate) use bundle::*;
 pub(crate) use compression::CompressionOptions;
 pub(crate) use edit::*;
 pub(crate) use help::command;
-pub(crate) use image::{Common, DestinationOptions, ImageOptions, One, OneOptions, SourceOptions};
+pub(crate) use image::{BaseOptions, Common, DestinationOptions, ImageOptions, One, OneOptions, SourceOptions};
 pub(crate) use index::*;
 pub(crate) use login::{At, Login, Logout};
 pub(crate) use make::*;
 pub(crate) use raw::*;
+pub(crate) use rebase::*;
 pub(crate) use repack::Repack;
 pub(crate) use time::Time;
 pub(crate) use unused::shown;
@@ -181,6 +183,7 @@ pub(crate) enum Verb {
     Append(Box<Append>),
     Insert(Box<Insert>),
     Edit(Box<Edit>),
+    Rebase(Box<Rebase>),
     #[command(subcommand)]
     Index(Box<Index>),
     #[command(subcommand)]

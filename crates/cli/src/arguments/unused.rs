@@ -52,7 +52,7 @@ const UNUSED: &[(&[&str], &[&[&str]])] = &[
     ),
     (&["index create", "index add"], &[PLATFORM]),
     (&["new"], &[PROGRESS, POLICY]),
-    (&["append", "insert", "edit"], &[PLATFORM]),
+    (&["append", "insert", "edit", "rebase"], &[PLATFORM]),
     (&["init", "gc"], &[PROGRESS, POLICY, PLATFORM, TEMPORARY, REGISTRIES]),
     (
         &["manifest-digest"],

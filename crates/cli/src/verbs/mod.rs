@@ -14,6 +14,7 @@ mod look;
 mod make;
 mod manual;
 mod previewed;
+mod rebase;
 mod rehearsal;
 mod repack;
 mod stat;
@@ -48,6 +49,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Append(arguments) => make::append(&arguments, settings).await,
         Verb::Insert(arguments) => make::insert(&arguments, settings).await,
         Verb::Edit(arguments) => edit::run(&arguments, settings).await,
+        Verb::Rebase(arguments) => rebase::run(&arguments, settings).await,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,

@@ -327,6 +327,43 @@ impl Image {
         Ok(())
     }
 
+    /// Has other layers stand for the lowest `count`, and `history` for the first `entries` of the history.
+    ///
+    /// # Errors
+    /// As [`diff_ids`](Self::diff_ids); `Invalid` where there are not as many layers.
+    pub fn replace_lowest(
+        &mut self,
+        count: usize,
+        layers: &[NewLayer],
+        entries: usize,
+        history: &[impl serde::Serialize],
+    ) -> Result<()> {
+        if let Some(last) = count.checked_sub(1) {
+            self.check_place(last)?;
+        }
+        let kept = self.diff_ids()?.len() - count;
+        let kept_entries = self.history_len().saturating_sub(entries);
+        let descriptors: Vec<_> = layers.iter().map(|layer| layer.descriptor.clone()).collect();
+        let document = self.without(0..count)?.insert(0, &descriptors)?;
+        self.edit_config(|editor| {
+            let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
+            let path = ["rootfs".into(), "diff_ids".into()];
+            editor.retain(&path, |place| place >= count)?;
+            match kept {
+                0 => editor.set(&path, &diff_ids)?,
+                _ => editor.insert(&["rootfs".into(), "diff_ids".into(), 0.into()], &diff_ids)?,
+            }
+            editor.retain(&["history".into()], |place| place >= entries)?;
+            match (kept_entries, history) {
+                (_, []) => Ok(()),
+                (0, history) => put(editor, "history", Some(history)),
+                (_, history) => editor.insert(&["history".into(), 0.into()], history),
+            }
+        })?;
+        self.document = document;
+        Ok(())
+    }
+
     /// Adds an entry to the history of what made no layer. One without a time gets [`NO_TIME`].
     ///
     /// # Errors

@@ -42,6 +42,8 @@ struct State {
     kept: HashMap<Digest, (MediaType, Bytes)>,
     /// What was ingested, with its size.
     ingested: HashMap<Digest, u64>,
+    /// Blobs of other places, with their sizes.
+    elsewhere: HashMap<Digest, (u64, Arc<dyn Source>)>,
 }
 
 impl Overlay {
@@ -63,6 +65,11 @@ impl Overlay {
     /// Has a blob be here that was ingested.
     pub(super) fn record(&self, blob: Committed) {
         self.state().ingested.insert(blob.digest, blob.size);
+    }
+
+    /// Has a blob be here that is in another place.
+    pub(super) fn read_from(&self, digest: Digest, size: u64, place: Arc<dyn Source>) {
+        self.state().elsewhere.insert(digest, (size, place));
     }
 
     pub(super) async fn ingest(&self, expected: Expected) -> Result<Box<dyn Ingest>> {
@@ -89,6 +96,14 @@ impl Overlay {
 
     fn kept(&self, digest: &Digest) -> Option<(MediaType, Bytes)> {
         self.state().kept.get(digest).cloned()
+    }
+
+    /// Where a blob is that is in another place, and its size.
+    fn elsewhere(&self, role: Role, digest: &Digest) -> Option<(u64, Arc<dyn Source>)> {
+        match role {
+            Role::Blob => self.state().elsewhere.get(digest).cloned(),
+            Role::Manifest => None,
+        }
     }
 
     /// Where a blob is that was ingested.
@@ -120,6 +135,10 @@ impl Source for Overlay {
                 let found = Descriptor::new(octet_stream(), *digest, size);
                 future::ready(Ok(Some(found))).boxed()
             }
+            _ if let Some((size, _)) = self.elsewhere(role, digest) => {
+                let found = Descriptor::new(octet_stream(), *digest, size);
+                future::ready(Ok(Some(found))).boxed()
+            }
             _ => self.source.stat(role, digest, intent),
         }
     }
@@ -130,6 +149,9 @@ impl Source for Overlay {
         }
         match self.ingested(digest) {
             Some(fresh) if role == Role::Blob => fresh.fetch(role, digest, options),
+            _ if let Some((_, place)) = self.elsewhere(role, digest) => {
+                async move { place.fetch(role, digest, options).await }.boxed()
+            }
             _ => self.source.fetch(role, digest, options),
         }
     }
@@ -162,6 +184,9 @@ pub(super) fn fetched(content: Bytes) -> Fetched {
 
 impl Local for Overlay {
     fn open_file(&self, digest: &Digest) -> Result<Option<File>> {
+        if let Some((_, place)) = self.elsewhere(Role::Blob, digest) {
+            return place.local().map_or(Ok(None), |local| local.open_file(digest));
+        }
         let place = self.ingested(digest).unwrap_or(&*self.source);
         match place.local() {
             Some(local) if self.kept(digest).is_none() => local.open_file(digest),

@@ -45,6 +45,11 @@ impl Stage {
         digest
     }
 
+    /// Has a blob be read from another place than the image is in, when it is copied.
+    pub fn read_from(&self, digest: Digest, size: u64, place: Arc<dyn Source>) {
+        self.overlay.read_from(digest, size, place);
+    }
+
     /// Where to tell what is happening.
     #[must_use]
     pub fn events(&self) -> &Events {
