@@ -7,7 +7,7 @@
 //! inflated and hashed side by side, and ended by an error where size, digest or DiffID are not what they should be. What an entry means is said
 //! once, in [`entry`] and [`whiteout`], for all who unpack or judge. [`verify`](verify::verify) judges; [`unpack`](unpack::unpack) makes a
 //! directory that a runtime can start ([`runtime`], [`bundle`]), or none. [`contents`] is what a layer holds without what is in its files, read once
-//! and remembered.
+//! and remembered, and [`tree`] the merged tree of such tables.
 //!
 //! # To change
 //!

