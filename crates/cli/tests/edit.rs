@@ -84,6 +84,17 @@ fn what_is_not_named_keeps_every_byte() {
         assert_eq!(after, before.replace(from, to), "{arguments:?}");
         room.teu(["verify", "oci:images:edited"]).succeeds();
     }
+    room.teu([
+        "edit",
+        "--to=oci:images:edited",
+        "--label-to-annotation",
+        "*",
+        "--inline=20",
+        "oci:images:app",
+    ])
+    .succeeds();
+    let promoted = manifest(&room, "oci:images:edited", None);
+    assert_eq!(promoted["annotations"], json!({"a": "1"}));
     // What is so already is no change.
     let same = [
         "edit",

@@ -149,7 +149,7 @@ pub(crate) struct Said {
     #[arg(long, value_name = "[WHERE:]KEY", value_parser = key)]
     pub(crate) remove_annotation: Vec<(Where, String)>,
     /// Make annotations of labels: of this one, or of all that begin so where it ends in *; may be given several times
-    #[arg(long, value_name = "KEY", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    #[arg(long, value_name = "KEY")]
     pub(crate) label_to_annotation: Vec<String>,
     /// Say that it was made by this person
     #[arg(long, value_name = "TEXT")]
