@@ -13,6 +13,7 @@ use std::{
         fs::{PermissionsExt, chown, symlink},
     },
     path::Path,
+    process::Command,
 };
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, mknodat, setxattr, utimensat};
@@ -771,4 +772,73 @@ fn put_history(room: &Room, history: Value) {
     made.config["history"] = history;
     made.layers = vec![(TAR.to_owned(), layer)];
     room.layout("images").image("told", &made);
+}
+
+/// The shell of this machine, with all that it needs, as files of a tree.
+fn shell(root: &Path) -> Option<()> {
+    let needs = Command::new("ldd").arg("/bin/sh").output().ok()?;
+    let needs = String::from_utf8(needs.stdout).ok()?;
+    let libraries = needs.split_whitespace().filter(|word| word.starts_with('/'));
+    for file in libraries.chain(["/bin/sh"]) {
+        let to = root.join(file.trim_start_matches('/'));
+        fs::create_dir_all(to.parent()?).ok()?;
+        fs::copy(file, to).ok()?;
+    }
+    Some(())
+}
+
+#[test]
+fn podman_runs_what_was_packed() {
+    let test = "podman_runs_what_was_packed";
+    if !is_root(test) || !peers(test, &["podman", "runc", "ldd", "unshare"]) {
+        return;
+    }
+    let room = Room::new();
+    // Without a volume, for which podman wants more of a machine.
+    put_history(&room, json!([]));
+    let root = room.path("bundle/rootfs");
+    room.teu(["unpack", "oci:images:told", "bundle"]).succeeds();
+    shell(&root).expect("a shell");
+    fs::create_dir(root.join("shared")).expect("made");
+    fs::set_permissions(root.join("shared"), PermissionsExt::from_mode(0o1777)).expect("a mode");
+    room.teu(["repack", "--refresh-bundle", "bundle", "oci:images:shell"])
+        .succeeds();
+    let conf = "[containers]\ndefault_ulimits=[\"nofile=20000:20000\"]\n[engine]\nruntime=\"runc\"\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\n";
+    let conf = room.file("containers.conf", conf);
+    let podman = |image: &str, script: &str| {
+        // What it mounts is gone with its namespace.
+        let arguments = [
+            "-m",
+            "timeout",
+            "60",
+            "podman",
+            "--root=storage",
+            "--runroot=run",
+            "--storage-driver=overlay",
+            "run",
+            "--rm",
+            "--network=none",
+            image,
+            "/bin/sh",
+            "-c",
+            script,
+        ];
+        room.run("unshare", arguments).env("CONTAINERS_CONF", &conf).ran()
+    };
+    let before = podman("oci:images:shell", "echo it runs");
+    if before.code != 0 {
+        eprintln!("SKIPPED {test}: podman runs no image here: {}", before.stderr);
+        return;
+    }
+    // What engines make of a directory of which a layer has no word, of whiteouts, and of names across layers.
+    fs::write(root.join("shared/new"), "new\n").expect("written");
+    set_time(&root.join("shared"), 1_600_000_000);
+    fs::remove_dir_all(root.join("etc/deep")).expect("removed");
+    fs::hard_link(root.join("usr/bin/su"), root.join("shared/su")).expect("a link");
+    room.teu(["repack", "bundle", "oci:images:changed"]).succeeds();
+    let script = "test -k /shared && test -w /shared && read line < /shared/new && echo $line
+        test -e /etc/deep || echo gone
+        test /shared/su -ef /usr/bin/sudo && test -u /shared/su && echo linked";
+    let ran = podman("oci:images:changed", script);
+    assert_eq!(ran.stdout, "new\ngone\nlinked\n", "{}", ran.stderr);
 }

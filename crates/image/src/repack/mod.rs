@@ -302,3 +302,6 @@ impl Change for Repack {
         Err(Error::new(ErrorKind::NotFound, message))
     }
 }
+
+#[cfg(test)]
+mod tests;
