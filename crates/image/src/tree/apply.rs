@@ -6,7 +6,7 @@ use teu_archive::Escaped;
 use teu_rootfs::{Metadata, Node};
 use teu_store::{Error, ErrorKind, Result};
 
-use super::{Child, Directory, Hidden, How, Inode, NONE, Options, ROOT, Tree, Unknown, answer::Way, known};
+use super::{Child, Directory, How, Inode, NONE, Options, ROOT, Tree, Unknown, answer::Way};
 use crate::contents::{Contents, Entry, What};
 
 /// What a file takes, beside its names: the inode, and its place in the map of its directory.
@@ -15,18 +15,18 @@ const FILE: usize = size_of::<Inode>() + 48;
 /// Makes a tree of layers.
 #[derive(Debug)]
 pub struct Builder {
-    tree: Tree,
-    options: Options,
-    layer: u32,
+    pub(super) tree: Tree,
+    pub(super) options: Options,
+    pub(super) layer: u32,
     /// Inodes that nothing has any more.
-    free: Vec<u32>,
+    pub(super) free: Vec<u32>,
     /// Directories in which nothing of an earlier layer is left, so that they are not walked twice.
-    cleared: HashSet<u32>,
-    bytes: usize,
+    pub(super) cleared: HashSet<u32>,
+    pub(super) bytes: usize,
 }
 
 /// What a path to a directory leads to.
-enum Step {
+pub(super) enum Step {
     At(u32),
     Missing,
     /// Nobody knows before lower layers are read.
@@ -195,66 +195,6 @@ impl Builder {
         self.put(directory, &leaf, inode)
     }
 
-    /// A whiteout.
-    fn remove(&mut self, path: &[u8]) -> Result<()> {
-        let (parent, name) = split(path);
-        let at = match self.directory_at(parent, false)? {
-            Step::At(at) => at,
-            Step::Missing => return Ok(()),
-            Step::Doubt => {
-                self.doubt(&[name]);
-                return Ok(());
-            }
-        };
-        if self.cleared.contains(&at) {
-            return Ok(());
-        }
-        if self.tree.may_have(at, name) {
-            self.spend(name.len() + 32)?;
-            if let Some(directory) = &mut self.tree.inodes[at as usize].directory {
-                directory.gone.insert(name.into());
-            }
-        }
-        let Some(child) = self.tree.child(at, name) else {
-            return Ok(());
-        };
-        if self.tree.directory(child.inode).is_none() {
-            return match child.layer == self.layer {
-                true => Ok(()),
-                false => self.unlink(at, name, How::Removed),
-            };
-        }
-        self.remove_lower(child.inode, How::Removed)?;
-        if child.layer == self.layer {
-            return Ok(());
-        }
-        if self.children(child.inode).is_empty() {
-            return self.unlink(at, name, How::Removed);
-        }
-        // The layer made something in it but not the directory: it is as if it had been made for that.
-        let layer = self.layer;
-        if let Some(child) = self.children(at).get_mut(name) {
-            child.layer = layer;
-        }
-        let inode = &mut self.tree.inodes[child.inode as usize];
-        (inode.metadata, inode.layer) = (implied(NONE).metadata, NONE);
-        Ok(())
-    }
-
-    /// An opaque whiteout.
-    fn clear(&mut self, path: &[u8]) -> Result<()> {
-        match self.directory_at(path, false)? {
-            Step::At(at) => self.remove_lower(at, How::Cleared),
-            Step::Missing => Ok(()),
-            Step::Doubt => {
-                if let Some(unknown) = &mut self.tree.unknown {
-                    unknown.all = true;
-                }
-                Ok(())
-            }
-        }
-    }
-
     /// Where an entry that is no directory is made: its directory, and its name; none where nobody knows.
     fn place(&mut self, path: &[u8]) -> Result<Option<(u32, Vec<u8>)>> {
         let (parent, name) = split(path);
@@ -268,7 +208,7 @@ impl Builder {
     }
 
     /// Resolves a path to a directory; `make` makes those that are missing.
-    fn directory_at(&mut self, path: &[u8], make: bool) -> Result<Step> {
+    pub(super) fn directory_at(&mut self, path: &[u8], make: bool) -> Result<Step> {
         let mut way = Way::new(path);
         let mut at = ROOT;
         while let Some(name) = way.next() {
@@ -308,7 +248,7 @@ impl Builder {
     }
 
     /// Notes names of which nobody knows where they are made or removed.
-    fn doubt<N: AsRef<[u8]>>(&mut self, names: &[N]) {
+    pub(super) fn doubt<N: AsRef<[u8]>>(&mut self, names: &[N]) {
         if let Some(unknown) = &mut self.tree.unknown {
             unknown.names.extend(names.iter().map(|name| name.as_ref().into()));
         }
@@ -376,105 +316,12 @@ impl Builder {
         Ok(())
     }
 
-    /// Removes a name and all that is in it.
-    fn take_away(&mut self, directory: u32, name: &[u8], how: How) -> Result<()> {
-        if let Some(child) = self.tree.child(directory, name) {
-            let directories = self.below(child.inode, &HashSet::new());
-            for directory in directories.into_iter().rev() {
-                for name in self.names(directory) {
-                    self.unlink(directory, &name, how)?;
-                }
-            }
-        }
-        self.unlink(directory, name, how)
-    }
-
-    /// Removes of all that is in a directory what the present layer did not make.
-    fn remove_lower(&mut self, top: u32, how: How) -> Result<()> {
-        if self.cleared.contains(&top) {
-            return Ok(());
-        }
-        let layer = self.layer;
-        for directory in self.below(top, &self.cleared).into_iter().rev() {
-            for name in self.names(directory) {
-                let Some(child) = self.tree.child(directory, &name) else {
-                    continue;
-                };
-                let below = self.tree.directory(child.inode);
-                let stays = child.layer == layer || below.is_some_and(|below| !below.children.is_empty());
-                if !stays {
-                    self.unlink(directory, &name, how)?;
-                }
-            }
-            if let Some(directory) = &mut self.tree.inodes[directory as usize].directory {
-                directory.whole = true;
-            }
-            self.cleared.insert(directory);
-        }
-        Ok(())
-    }
-
-    /// A directory and those in it, each before what is in it, but for these; nothing where it is none.
-    fn below(&self, top: u32, but: &HashSet<u32>) -> Vec<u32> {
-        let mut all = Vec::new();
-        let mut next = vec![top];
-        while let Some(inode) = next.pop() {
-            let Some(directory) = self.tree.directory(inode).filter(|_| !but.contains(&inode)) else {
-                continue;
-            };
-            all.push(inode);
-            next.extend(directory.children.values().map(|child| child.inode));
-        }
-        all
-    }
-
-    fn names(&self, directory: u32) -> Vec<Box<[u8]>> {
-        let directory = self.tree.directory(directory);
-        directory.map_or_else(Vec::new, |directory| directory.children.keys().cloned().collect())
-    }
-
-    /// Removes a name; what is in it is gone already.
-    fn unlink(&mut self, directory: u32, name: &[u8], how: How) -> Result<()> {
-        let Some(child) = self.children(directory).remove(name) else {
-            return Ok(());
-        };
-        self.bytes -= name.len();
-        let inode = &mut self.tree.inodes[child.inode as usize];
-        inode.names -= 1;
-        let last = inode.names == 0;
-        if self.options.hidden {
-            let node = inode.node.clone();
-            let mut path = self.tree.path_of(directory);
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(name);
-            self.spend(size_of::<Hidden>() + path.len() + size_of_text(&node))?;
-            self.tree.hidden.push(Hidden {
-                path,
-                node,
-                layer: known(child.layer),
-                by: self.layer as usize,
-                how,
-                last,
-            });
-        }
-        if last {
-            let inode = std::mem::replace(&mut self.tree.inodes[child.inode as usize], implied(NONE));
-            let below = inode.directory.as_ref();
-            let below = below.map_or(0, |below| size_of::<Directory>() + below.name.len());
-            self.bytes -= size_of_file(&inode) + below;
-            self.free.push(child.inode);
-        }
-        Ok(())
-    }
-
-    fn children(&mut self, directory: u32) -> &mut BTreeMap<Box<[u8]>, Child> {
+    pub(super) fn children(&mut self, directory: u32) -> &mut BTreeMap<Box<[u8]>, Child> {
         let directory = self.tree.inodes[directory as usize].directory.get_or_insert_default();
         &mut directory.children
     }
 
-    fn spend(&mut self, bytes: usize) -> Result<()> {
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<()> {
         self.bytes += bytes;
         let limit = self.options.limits.tree_bytes;
         match self.bytes > limit {
@@ -484,12 +331,12 @@ impl Builder {
     }
 }
 
-fn size_of_file(inode: &Inode) -> usize {
+pub(super) fn size_of_file(inode: &Inode) -> usize {
     let content = inode.content.as_ref().map_or(0, |digest| size_of_val(&**digest));
     FILE + content + size_of_text(&inode.node) + size_of_xattrs(&inode.metadata)
 }
 
-fn size_of_text(node: &Node) -> usize {
+pub(super) fn size_of_text(node: &Node) -> usize {
     match node {
         Node::Symlink(text) => text.len(),
         _ => 0,
@@ -502,7 +349,7 @@ fn size_of_xattrs(metadata: &Metadata) -> usize {
 }
 
 /// What a directory is that no entry describes.
-fn implied(layer: u32) -> Inode {
+pub(super) fn implied(layer: u32) -> Inode {
     Inode {
         node: Node::Directory,
         metadata: Metadata {
@@ -519,7 +366,7 @@ fn implied(layer: u32) -> Inode {
 }
 
 /// The directory of a path and the last name: empty for the root, or `..`.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let mut whole = path;
     loop {
         whole = match whole {

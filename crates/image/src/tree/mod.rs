@@ -34,6 +34,7 @@
 
 mod answer;
 mod apply;
+mod remove;
 #[cfg(test)]
 mod tests;
 

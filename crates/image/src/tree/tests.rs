@@ -441,7 +441,7 @@ async fn a_tree_is_what_is_unpacked() {
     let home = tempfile::tempdir().expect("a directory");
     let mut random = Random(0x1234_5678_9abc_def1);
     let (mut good, mut bad) = (0, 0);
-    for round in 0..800 {
+    for round in 0..300 {
         let layers = random.layers();
         let tables = tables(&layers).await;
         let merged = tables.and_then(|tables| Tree::of(&tables, &Options::default()));
@@ -483,7 +483,7 @@ async fn a_tree_is_what_is_unpacked() {
 async fn what_is_known_above_unknown_layers_is_so_in_the_whole_image() {
     let mut random = Random(0xfeed_5678_9abc_def1);
     let mut answers = [0; 3];
-    for round in 0..1000 {
+    for round in 0..500 {
         let layers = random.layers();
         let Ok(tables) = tables(&layers).await else {
             continue;
@@ -522,7 +522,7 @@ async fn what_is_known_above_unknown_layers_is_so_in_the_whole_image() {
             }
         }
     }
-    assert!(answers.iter().all(|count| *count > 50), "{answers:?}");
+    assert!(answers.iter().all(|count| *count > 20), "{answers:?}");
 }
 
 /// Layers, for who looks for a fault.
