@@ -16,6 +16,7 @@
 
 pub(crate) mod counting;
 mod layout;
+pub(crate) mod tree;
 // The registry that the client's own tests talk to.
 #[path = "../../../transport/tests/support/peer.rs"]
 pub(crate) mod peer;

@@ -1,0 +1,345 @@
+//! Is the tree that `teu unpack` makes of a real image the one that umoci, podman and GNU tar make of it?
+//!
+//! Names, kinds, modes, owners, times to the nanosecond, extended attributes, links, which names are one file, and content are the same. What
+//! another tool is known to do otherwise is named in [`Peer`], with the reason, and nothing else is let pass.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "a test that cannot run here says so, and a long one what it saw"
+)]
+
+mod support;
+
+use std::{
+    fs,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use support::{
+    Room, peers,
+    tree::{Seen, Tree, difference, tree},
+};
+
+/// Who else unpacks, and what it is known to do otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    Umoci,
+    /// Its storage by the driver `vfs`, which makes plain files of the layers.
+    Podman,
+    /// Layer by layer; a script removes what whiteouts name.
+    Tar,
+}
+
+impl Peer {
+    /// Takes from a file what this peer does otherwise.
+    fn allow(self, path: &str, seen: &mut Seen) {
+        match self {
+            Self::Umoci => {}
+            // The root is the storage's own directory: its mode is 0555 or what a layer says, and its time that of the last change.
+            Self::Podman if path.is_empty() => (seen.mode, seen.time) = (0, (0, 0)),
+            // They add the attributes of a directory's entry to those that a lower layer's directory has; an opaque whiteout hides these too.
+            Self::Podman | Self::Tar if path == "opaque" => {
+                seen.attributes.remove("user.of-directory");
+            }
+            // It sets a directory's time when the archive leaves the directory, and what comes back to it, or a layer without an entry for the
+            // root, changes that.
+            Self::Tar if matches!(path, "" | "usr/bin") => seen.time = (0, 0),
+            Self::Podman | Self::Tar => {}
+        }
+    }
+}
+
+/// Unpacks `oci:images:NAME` in every way and compares; says how many files there are.
+fn compare(test: &str, room: &Room, name: &str) -> usize {
+    let image = format!("oci:images:{name}");
+    room.teu(["unpack", "--rootfs-only", &image, "by-us"]).succeeds();
+    let ours = tree(&room.path("by-us"));
+    let mut compared = 0;
+    for (peer, program) in [(Peer::Umoci, "umoci"), (Peer::Podman, "podman"), (Peer::Tar, "tar")] {
+        if !peers(&format!("{test} beside {program}"), &[program]) {
+            continue;
+        }
+        let at = match peer {
+            Peer::Umoci => by_umoci(room, name),
+            Peer::Podman => by_podman(room, &image),
+            Peer::Tar => by_tar(room, &image),
+        };
+        let theirs = tree(&at);
+        let without = |tree: &Tree| -> Tree {
+            let seen = tree.iter().map(|(path, seen)| {
+                let mut seen = seen.clone();
+                peer.allow(path, &mut seen);
+                (path.clone(), seen)
+            });
+            seen.collect()
+        };
+        let lines = difference(&without(&ours), &without(&theirs));
+        assert!(lines.is_empty(), "{name} by {program}: {lines:#?}");
+        compared += 1;
+    }
+    eprintln!(
+        "{test}: {} files of {name} are the same in {compared} other ways",
+        ours.len() - 1
+    );
+    ours.len() - 1
+}
+
+fn by_umoci(room: &Room, name: &str) -> PathBuf {
+    let image = format!("images:{name}");
+    room.run("umoci", ["unpack", "--image", &image, "by-umoci"]).succeeds();
+    room.path("by-umoci/rootfs")
+}
+
+/// A call of podman or buildah with a storage of its own.
+fn storage<const N: usize>(room: &Room, program: &str, driver: &str, arguments: [&str; N]) -> support::Run {
+    let mut all = Vec::new();
+    let at = |kind: &str| {
+        room.path(format!("{program}-{kind}"))
+            .to_str()
+            .expect("UTF-8")
+            .to_owned()
+    };
+    let (root, run) = (at("root"), at("run"));
+    all.extend(["--root", &root, "--runroot", &run, "--storage-driver", driver]);
+    all.extend(arguments);
+    room.file(
+        "../home/.config/containers/policy.json",
+        r#"{"default": [{"type": "insecureAcceptAnything"}]}"#,
+    );
+    room.run(program, all)
+}
+
+fn by_podman(room: &Room, image: &str) -> PathBuf {
+    let id = storage(room, "podman", "vfs", ["pull", "--quiet", image])
+        .succeeds()
+        .stdout;
+    let id = id.trim();
+    let mounted = storage(room, "podman", "vfs", ["image", "mount", id]).succeeds();
+    PathBuf::from(mounted.stdout.trim())
+}
+
+/// GNU tar alone: before each layer, what its whiteouts name is removed, and then all but these is extracted.
+fn by_tar(room: &Room, image: &str) -> PathBuf {
+    let at = room.path("by-tar");
+    fs::create_dir(&at).expect("a directory");
+    let inspected = room.teu(["inspect", "--raw", image]).succeeds().stdout;
+    let manifest: serde_json::Value = serde_json::from_str(&inspected).expect("a manifest");
+    for layer in manifest["layers"].as_array().expect("layers") {
+        let digest = layer["digest"].as_str().expect("a digest");
+        let blob = room.path(format!("images/blobs/{}", digest.replace(':', "/")));
+        let blob = blob.to_str().expect("UTF-8");
+        let listed = room
+            .run("tar", ["--quoting-style=escape", "-tf", blob])
+            .succeeds()
+            .stdout;
+        for path in listed.lines() {
+            let (directory, leaf) = path.rsplit_once('/').unwrap_or(("", path));
+            let directory = at.join(directory);
+            if leaf == ".wh..wh..opq" {
+                for entry in fs::read_dir(&directory).into_iter().flatten() {
+                    remove(&entry.expect("an entry").path());
+                }
+            } else if let Some(hidden) = leaf.strip_prefix(".wh.") {
+                remove(&directory.join(hidden));
+            } else if !leaf.is_empty() && directory.join(leaf).symlink_metadata().is_ok_and(|seen| seen.is_dir()) {
+                // tar puts no file where a full directory is.
+                remove(&directory.join(leaf));
+            }
+        }
+        let flags = ["--numeric-owner", "--same-owner", "--exclude=.wh.*"];
+        let more = ["--xattrs", "--xattrs-include=*", "-C", "by-tar", "-xpf", blob];
+        room.run("tar", flags.iter().chain(&more)).succeeds();
+    }
+    at
+}
+
+fn remove(path: &Path) {
+    match path.symlink_metadata() {
+        Ok(seen) if seen.is_dir() => fs::remove_dir_all(path).expect("removed"),
+        Ok(_) => fs::remove_file(path).expect("removed"),
+        Err(_) => {}
+    }
+}
+
+/// Puts what `change` does to the files of `oci:images:FROM` on top as a layer that buildah makes.
+fn changed(room: &Room, from: &str, to: &str, change: impl FnOnce(&Path)) {
+    let [from, to] = [from, to].map(|name| format!("oci:images:{name}"));
+    let container = storage(room, "buildah", "overlay", ["from", "--quiet", &from]).succeeds();
+    let container = container.stdout;
+    let container = container.trim();
+    let mounted = storage(room, "buildah", "overlay", ["mount", container])
+        .succeeds()
+        .stdout;
+    change(Path::new(mounted.trim()));
+    storage(room, "buildah", "overlay", ["umount", container]).succeeds();
+    storage(room, "buildah", "overlay", ["commit", "--quiet", container, &to]).succeeds();
+    storage(room, "buildah", "overlay", ["rm", container]).succeeds();
+    unmounted(&room.path("buildah-root/overlay"));
+}
+
+/// Takes away the mount that the driver makes of its own directory, which could not be removed else.
+fn unmounted(path: &Path) {
+    // Where it is none, there is nothing to do.
+    let _ = Command::new("umount").arg(path).output();
+}
+
+/// An image of this machine's own files, as Debian's packages made them: what is hard to carry, and thousands of small files.
+fn of_this_machine(room: &Room) {
+    let there = |paths: &[&'static str]| -> Vec<&str> {
+        let all = paths.iter().copied();
+        all.filter(|path| Path::new("/").join(path).symlink_metadata().is_ok())
+            .collect()
+    };
+    // What no entry describes each makes as it likes.
+    let above = there(&["usr", "usr/bin", "usr/share"]);
+    let base = there(&["usr/share/perl5", "usr/share/zoneinfo", "usr/bin/su", "usr/bin/passwd"]);
+    let flags = [
+        "-C",
+        "/",
+        "--one-file-system",
+        "--format=posix",
+        "--numeric-owner",
+        "--xattrs",
+        "-cf",
+        "base.tar",
+    ];
+    let [once, all] = [["--no-recursion"], ["--recursion"]];
+    room.run("tar", flags.iter().chain(&once).chain(&above).chain(&all).chain(&base))
+        .succeeds();
+    let odd = room.path("odd");
+    hard_to_carry(&odd);
+    let flags = [
+        "-C",
+        "odd",
+        "--format=posix",
+        "--numeric-owner",
+        "--xattrs",
+        "-cf",
+        "odd.tar",
+        ".",
+    ];
+    room.run("tar", flags).succeeds();
+    room.teu(["new", "oci:images:base"]).succeeds();
+    room.teu(["append", "oci:images:base", "base.tar", "odd.tar"])
+        .succeeds();
+}
+
+/// Files of every kind, with all that a layer can say of one.
+fn hard_to_carry(at: &Path) {
+    let file = |path: &str, mode: u32| {
+        let path = at.join(path);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        fs::write(&path, path.as_os_str().as_encoded_bytes()).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        path
+    };
+    for number in 0..20 {
+        file(&format!("removed/d{}/f{number}", number % 3), 0o644);
+        file(&format!("opaque/d{}/f{number}", number % 3), 0o600);
+    }
+    for (path, mode) in [
+        ("setuid", 0o4755),
+        ("setgid", 0o2750),
+        ("closed", 0),
+        ("becomes-directory", 0o644),
+    ] {
+        file(path, mode);
+    }
+    file("closed-directory/f", 0o640);
+    file("becomes-file/f", 0o640);
+    file("becomes-link/f", 0o640);
+    for (path, mode) in [("closed-directory", 0), ("opaque", 0o2775), ("removed", 0o1777)] {
+        fs::set_permissions(at.join(path), fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+    let owned = file("owned", 0o4711);
+    std::os::unix::fs::chown(&owned, Some(4_000_000), Some(100)).expect("given away");
+    fs::set_permissions(&owned, fs::Permissions::from_mode(0o4711)).expect("a mode");
+    for name in ["one", "two/other"] {
+        fs::create_dir_all(at.join("links/two")).expect("made");
+        fs::hard_link(&owned, at.join("links").join(name)).expect("a link");
+    }
+    symlink("/etc/../../absolute", at.join("absolute")).expect("a link");
+    symlink("opaque", at.join("to-directory")).expect("a link");
+    std::os::unix::fs::lchown(at.join("absolute"), Some(7), Some(8)).expect("given away");
+    for name in ["with space", "ключ-ü-日本", "new\nline", &"n".repeat(255)] {
+        file(&format!("names/{name}"), 0o444);
+    }
+    let latin = std::ffi::OsStr::from_bytes(b"names/caf\xe9");
+    fs::write(at.join(latin), "latin").expect("written");
+    let pipe = at.join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o620.into(), 0).expect("a pipe");
+    for (name, value) in [("user.note", &b"kept"[..]), ("security.capability", CAPABILITY)] {
+        let path = file(&format!("attributes/{name}"), 0o755);
+        rustix::fs::setxattr(&path, name, value, rustix::fs::XattrFlags::empty()).expect("an attribute");
+    }
+    rustix::fs::setxattr(
+        at.join("opaque"),
+        "user.of-directory",
+        b"kept",
+        rustix::fs::XattrFlags::empty(),
+    )
+    .expect("set");
+    let sparse = fs::File::create(at.join("sparse")).expect("a file");
+    sparse.set_len(4 << 20).expect("a hole");
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"data", 3 << 20).expect("written");
+}
+
+/// `cap_net_raw=ep`, as Linux keeps it (revision 2).
+const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// What a build does to the files below it: removed, replaced, made opaque, changed in mode, owner or attributes alone.
+fn change(at: &Path) {
+    let path = |name: &str| at.join(name);
+    remove(&path("removed"));
+    remove(&path("opaque"));
+    fs::create_dir(path("opaque")).expect("made");
+    fs::write(path("opaque/new"), "new").expect("written");
+    for name in [
+        "becomes-directory",
+        "becomes-file",
+        "becomes-link",
+        "links/one",
+        "names/with space",
+    ] {
+        remove(&path(name));
+    }
+    fs::create_dir(path("becomes-directory")).expect("made");
+    fs::write(path("becomes-directory/f"), "f").expect("written");
+    fs::write(path("becomes-file"), "f").expect("written");
+    symlink("opaque", path("becomes-link")).expect("a link");
+    fs::set_permissions(path("setgid"), fs::Permissions::from_mode(0o711)).expect("a mode");
+    std::os::unix::fs::chown(path("names"), Some(33), Some(33)).expect("given away");
+    fs::write(path("new"), "new").expect("written");
+    fs::hard_link(path("new"), path("newer")).expect("a link");
+    remove(&path("usr/share/zoneinfo/Europe"));
+    let again = fs::read_dir(path("usr/share/perl5")).expect("files");
+    for entry in again.take(3) {
+        remove(&entry.expect("an entry").path());
+    }
+}
+
+fn can(test: &str) -> bool {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED {test}: only root gives files to others");
+        return false;
+    }
+    peers(test, &["tar", "buildah"])
+}
+
+#[test]
+fn the_tree_of_a_built_image_is_the_same_by_every_hand() {
+    let test = "the_tree_of_a_built_image_is_the_same_by_every_hand";
+    if !can(test) {
+        return;
+    }
+    let room = Room::new();
+    of_this_machine(&room);
+    changed(&room, "base", "app", change);
+    let files = compare(test, &room, "app");
+    assert!(files > 1000, "{files} files");
+}
