@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the seeds of the archive targets anew: usage: fuzz/seeds.py"""
+"""Makes the seeds of the targets of archives and layers anew: usage: fuzz/seeds.py"""
 import gzip
 import io
 import pathlib
@@ -28,6 +28,7 @@ def archive(form, *entries, **options):
     # No padding to 20 blocks: a fuzzer learns nothing from zeros.
     with tarfile.open(fileobj=out, mode="w", format=form, **options) as tar:
         for info, content in entries:
+            content.seek(0)
             tar.addfile(info, content)
         size = tar.offset
     return out.getvalue()[: size + 1024]
@@ -74,3 +75,35 @@ put("zstd_decoder", "two", b"".join(zstd))
 put("zstd_decoder", "skippable", b"\x50\x2a\x4d\x18\x03\0\0\0abc" + zstd[0])
 sized = subprocess.run(["zstd", "-q", "--stream-size=384"], input=text, capture_output=True, check=True).stdout
 put("zstd_decoder", "sized", sized)
+
+# Layers: archives one behind the other, and for rootfs_apply a byte that chooses how they are unpacked. The target puts its own path in place of this one.
+OUT = "/dev/shm/teu-fuzz-0000000/outside"
+DIRECTORY, LINK, HARD = tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
+ustar = lambda *entries: archive(tarfile.USTAR_FORMAT, *entries)
+marks = {"SCHILY.xattr.user.mark": "yes", "SCHILY.xattr.trusted.overlay.opaque": "y", "mtime": "1.5"}
+through = [entry("l", LINK, linkname=OUT), entry("l/canary", content=b"x", mode=0o777, uid=7)]
+layers = {
+    "tree": [ustar(*links)],
+    "through": [ustar(*through, entry("l/new/", DIRECTORY), entry("l/link", LINK, linkname="x"))],
+    "up": [ustar(entry("../outside/canary", content=b"x"), entry("../root-evil/", DIRECTORY), entry("a/../..", DIRECTORY, mode=0))],
+    "hard": [ustar(entry("h", HARD, linkname="../outside/canary"), entry("h", content=b"x"))],
+    "linked": [ustar(entry("l", LINK, linkname=OUT), entry("h", HARD, linkname="l"), entry("h", content=b"x"))],
+    "lower": [ustar(through[0]), ustar(*through[1:], entry("l/.wh.canary"), entry("l/.wh..wh..opq"))],
+    "late": [ustar(entry("d/", DIRECTORY, mtime=1), entry("d", LINK, linkname=OUT), entry("d/", DIRECTORY, mode=0o700))],
+    "proc": [ustar(entry("p", LINK, linkname="/proc/self/cwd"), entry("p/canary", content=b"x"))],
+    "nodes": [ustar(entry("p", tarfile.FIFOTYPE), entry("p", content=b"x"), entry("c", tarfile.CHRTYPE, devmajor=1, devminor=3))],
+    "pax": [archive(tarfile.PAX_FORMAT, entry("a", content=b"x", pax_headers=marks), entry("d/", DIRECTORY, pax_headers=marks))],
+    "hidden": [
+        ustar(entry("d/e/f", content=b"x"), entry("a", content=b"x")),
+        ustar(entry("d/e/g", content=b"x"), entry("d/.wh..wh..opq"), entry(".wh.a"), entry(".wh.d")),
+        ustar(entry("h", HARD, linkname="d/e/g"), entry(".wh..wh.plnk"), entry("d/.wh.")),
+    ],
+}
+for name, archives in layers.items():
+    put("rootfs_apply", name, b"".join(archives) + b"\x10")
+    if len(archives) == 1:
+        put("layer", name, archives[0])
+
+# No archives: what a fuzzer makes of such bytes are layers of entries.
+put("whiteouts", "few", bytes(range(0, 256, 5)) * 2)
+put("whiteouts", "many", bytes(value * value % 251 for value in range(400)))

@@ -178,8 +178,14 @@ fn files(layers: Layers, root: &Root, options: &Options) -> Result<Report> {
     writer.finish().map_err(of_files)
 }
 
-/// Applies one layer, and reads it to its end, where its digests are checked.
-fn apply(writer: &mut rootfs::Writer, layer: impl Read, options: &Options) -> Result<()> {
+/// Applies the archive of one layer to what `writer` made of those below it, and reads it to its end, where an [`Opened`](layers::Opened) checks its
+/// digests. [`Writer::next_layer`](rootfs::Writer::next_layer) is the caller's to call. Of `options` the limits of the archive count, and who wants
+/// it to stop.
+///
+/// # Errors
+/// `Invalid` for what no honest image asks for, and `TooLarge` for what reaches a limit, with the entry; what reading the layer says. What was
+/// made until then is there, and is to be thrown away.
+pub fn apply(writer: &mut rootfs::Writer, layer: impl Read, options: &Options) -> Result<()> {
     let mut reader = tar::Reader::with_limits(layer, options.tar.clone());
     while let Some(mut entry) = reader.next_entry()? {
         options.stop.check()?;
