@@ -343,3 +343,46 @@ fn the_tree_of_a_built_image_is_the_same_by_every_hand() {
     let files = compare(test, &room, "app");
     assert!(files > 1000, "{files} files");
 }
+
+#[test]
+#[ignore = "makes 100,000 files five times: TMPDIR names where"]
+fn a_hundred_thousand_small_files_are_the_same_by_every_hand() {
+    let test = "a_hundred_thousand_small_files_are_the_same_by_every_hand";
+    if !can(test) {
+        return;
+    }
+    let room = Room::new();
+    of_this_machine(&room);
+    for number in 0..100_000_u32 {
+        // Directories of a hundred, some of them deep.
+        let directory = room.path(format!(
+            "many/d{}/{}",
+            number / 10_000,
+            "e/".repeat(number as usize / 100 % 7)
+        ));
+        let directory = directory.join(format!("d{}", number / 100));
+        if number % 100 == 0 {
+            fs::create_dir_all(&directory).expect("made");
+        }
+        fs::write(directory.join(format!("f{number}")), number.to_string()).expect("written");
+    }
+    let flags = [
+        "-C",
+        "many",
+        "--format=posix",
+        "--numeric-owner",
+        "-cf",
+        "many.tar",
+        ".",
+    ];
+    room.run("tar", flags).succeeds();
+    fs::remove_dir_all(room.path("many")).expect("removed");
+    room.teu(["append", "oci:images:base", "many.tar"]).succeeds();
+    changed(&room, "base", "app", |at| {
+        change(at);
+        remove(&at.join("d3"));
+        remove(&at.join("d4/d40000"));
+    });
+    let files = compare(test, &room, "app");
+    assert!(files > 85_000, "{files} files");
+}
