@@ -74,6 +74,8 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| Failure::Store(error.into()))?;
     let limit = teu.global.command_timeout;
+    // A server stops by itself when it is told to.
+    let serves = matches!(teu.verb, arguments::Verb::Serve(_));
     // A task of its own: where it waits for a disk, or for another's lock, a signal and the time limit end it nevertheless.
     let work = runtime.spawn(verbs::run(teu.verb, Arc::clone(settings)));
     let outcome = runtime.block_on(async {
@@ -83,7 +85,7 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
                 // Nobody cancels it.
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
-            signal = stopped() => Err(Failure::Stopped { signal }),
+            signal = stopped(), if !serves => Err(Failure::Stopped { signal }),
             () = expired(limit) => Err(Failure::TimedOut),
         }
     });
@@ -104,7 +106,7 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
 }
 
 /// Waits until the user or the system wants an end; the number of the signal.
-async fn stopped() -> u8 {
+pub(crate) async fn stopped() -> u8 {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = async |kind: SignalKind| match signal(kind) {
         Ok(mut signal) => {

@@ -100,7 +100,8 @@ fn quoted(message: &str) -> String {
     out + "\""
 }
 
-fn now() -> String {
+/// The present time, as RFC 3339 has it.
+pub(crate) fn now() -> String {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);

@@ -5,7 +5,7 @@ use clap::{Command, CommandFactory as _};
 use super::Teu;
 
 /// The verbs in the order in which they are shown.
-const GROUPS: [(&str, &[&str]); 10] = [
+const GROUPS: [(&str, &[&str]); 11] = [
     (
         "Copy and inspect, as skopeo does",
         &[
@@ -29,6 +29,7 @@ const GROUPS: [(&str, &[&str]); 10] = [
     ("Indexes: images for several platforms", &["index"]),
     ("Content as it is", &["manifest", "blob"]),
     ("Layouts", &["init", "gc"]),
+    ("A registry", &["serve"]),
     ("teu itself", &["completion", "man", "help"]),
 ];
 

@@ -11,6 +11,7 @@ mod make;
 mod raw;
 mod rebase;
 mod repack;
+mod serve;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -33,6 +34,7 @@ pub(crate) use make::*;
 pub(crate) use raw::*;
 pub(crate) use rebase::*;
 pub(crate) use repack::Repack;
+pub(crate) use serve::Serve;
 pub(crate) use time::Time;
 pub(crate) use unused::shown;
 pub(crate) use verbs::*;
@@ -188,6 +190,7 @@ pub(crate) enum Verb {
     Index(Box<Index>),
     #[command(subcommand)]
     Blob(Blob),
+    Serve(Serve),
     Init(Init),
     Gc(Gc),
     Completion(Completion),

@@ -17,6 +17,7 @@ mod previewed;
 mod rebase;
 mod rehearsal;
 mod repack;
+mod serve;
 mod stat;
 mod unpack;
 mod verify;
@@ -66,6 +67,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Blob(Blob::Head(arguments)) => blob::head(&arguments, settings).await,
         Verb::Blob(Blob::Mount(arguments)) => blob::mount(&arguments, settings).await,
         Verb::Blob(Blob::Rm(arguments)) => blob::remove(&arguments, settings).await,
+        Verb::Serve(arguments) => serve::run(&arguments, settings).await,
         Verb::Init(arguments) => layout::init(&arguments, &settings),
         Verb::Gc(arguments) => layout::gc(&arguments, &settings).await,
         Verb::Completion(arguments) => manual::completion(&arguments),

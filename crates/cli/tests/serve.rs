@@ -1,0 +1,158 @@
+//! Is a layout a registry under `teu serve`? To skopeo, to teu itself, and to whoever is not allowed to write.
+
+mod support;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStderr, Command, Stdio},
+};
+
+use support::{Room, image, peers};
+
+/// A server that ends with the test.
+struct Served {
+    child: Child,
+    address: String,
+    errors: ChildStderr,
+}
+
+impl Served {
+    fn start(room: &Room, arguments: &[&str]) -> Self {
+        let mut run = room.teu(["serve", "--listen", "127.0.0.1:0"].iter().chain(arguments));
+        let pipes = run.0.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().expect("it runs");
+        let mut address = String::new();
+        let mut lines = BufReader::new(child.stdout.take().expect("its output"));
+        lines.read_line(&mut address).expect("an address");
+        let errors = child.stderr.take().expect("its errors");
+        Self {
+            child,
+            address: address.trim().to_owned(),
+            errors,
+        }
+    }
+
+    fn image(&self, name: &str) -> String {
+        format!("docker://{}/{name}", self.address)
+    }
+
+    /// Asks it to end; the exit code and all that it said.
+    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        let killed = Command::new("kill")
+            .args(["-s", signal, &self.child.id().to_string()])
+            .status();
+        assert!(killed.is_ok_and(|killed| killed.success()));
+        let status = self.child.wait().expect("it ends");
+        let mut said = String::new();
+        self.errors.read_to_string(&mut said).expect("text");
+        (status.code(), said)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It has ended already, where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_layout_is_pulled_from_and_pushed_to() {
+    let room = Room::new();
+    let digest = room.layout("images").image("app", &image()).to_string();
+    room.teu(["init", "oci:empty"]).succeeds();
+    let served = Served::start(
+        &room,
+        &["--writable", "--deletes", "oci:images", "team/other=oci:empty"],
+    );
+    let catalog = room.teu(["catalog", "--tls-verify=false", &served.address]).succeeds();
+    assert_eq!(catalog.stdout, "images\nteam/other\n");
+    let (from, to) = (served.image("images:app"), served.image("team/other:new"));
+    let copy = ["copy", "--src-tls-verify=false", "--dest-tls-verify=false"];
+    room.teu(copy.iter().copied().chain([&from[..], &to])).succeeds();
+    let named = room.teu(["digest", "oci:empty:new"]).succeeds().stdout;
+    assert_eq!(named.trim(), digest);
+    room.teu(["verify", "oci:empty:new"]).succeeds();
+    if peers("a_layout_is_pulled_from_and_pushed_to beside skopeo", &["skopeo"]) {
+        let again = served.image("images:by-skopeo");
+        room.skopeo(["copy", "--dest-tls-verify=false", "oci:empty:new", &again])
+            .succeeds();
+        let named = room.teu(["digest", "oci:images:by-skopeo"]).succeeds().stdout;
+        assert_eq!(named.trim(), digest);
+        room.skopeo(["copy", "--src-tls-verify=false", &again, "dir:pulled"])
+            .succeeds();
+    }
+    room.teu(["untag", "--tls-verify=false", &to]).succeeds();
+    assert_eq!(room.teu(["ls", "oci:empty"]).succeeds().stdout, "");
+    let (code, said) = served.stop("TERM");
+    assert_eq!(code, Some(0), "{said}");
+    let pushed = said
+        .lines()
+        .filter(|line| line.contains(" PUT /v2/team/other/manifests/new 201 "));
+    assert_eq!(pushed.count(), 1, "{said}");
+}
+
+#[test]
+fn nothing_is_written_unless_it_may_be() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let before = std::fs::read(room.path("images/index.json")).expect("an index");
+    let served = Served::start(&room, &["--progress=json", "oci:images"]);
+    let (from, to) = (served.image("images:app"), served.image("images:new"));
+    room.teu(["copy", "--src-tls-verify=false", &from, "oci:copy:app"])
+        .succeeds();
+    let refused = room
+        .teu(["copy", "--dest-tls-verify=false", "oci:copy:app", &to])
+        .fails(1);
+    assert!(refused.contains("this registry can only be read"), "{refused}");
+    assert_eq!(std::fs::read(room.path("images/index.json")).expect("an index"), before);
+    let (code, said) = served.stop("INT");
+    assert_eq!(code, Some(0), "{said}");
+    for line in said.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        assert!(line["status"].is_u64() && line["peer"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    room.layout("Upper").image("app", &image());
+    let here = "127.0.0.1:0";
+    for (listen, arguments, code, says) in [
+        (
+            here,
+            &["oci:images:app"][..],
+            2,
+            "a layout is served as a whole: write oci:DIRECTORY",
+        ),
+        (here, &["dir:images"], 2, "dir:images is no layout"),
+        (
+            here,
+            &["oci:Upper"],
+            2,
+            "\"Upper\" is no name for a repository; write NAME=oci:Upper",
+        ),
+        (here, &["Bad=oci:images"], 1, "Bad"),
+        (
+            here,
+            &["oci:images", "images=oci:Upper"],
+            1,
+            "two places cannot both be the repository images",
+        ),
+        (
+            here,
+            &["oci:nowhere"],
+            2,
+            "there is no directory nowhere; teu init makes an empty layout",
+        ),
+        (here, &["--deletes", "oci:images"], 2, "--writable"),
+        ("192.0.2.1:0", &["oci:images"], 1, "--listen takes another address"),
+    ] {
+        let run = room.teu(["serve", "--listen", listen].iter().chain(arguments));
+        let said = run.fails(code);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+}
