@@ -1,6 +1,6 @@
 //! Which layers has an image? [`Image`]: its manifest, its config, and its layers by position.
 
-use teu_spec::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform};
+use teu_spec::{Descriptor, Digest, Document, History, ImageConfig, Manifest, Platform};
 use teu_store::{Error, ErrorKind, Result, Source, SourceExt, copy::choose_image};
 
 /// One image, as far as its documents say.
@@ -53,6 +53,15 @@ impl Image {
             config,
             layers,
         })
+    }
+
+    /// What the history says of each layer, the lowest first: as many as there are layers. Its entries that made no layer are passed over
+    /// (config.md, `empty_layer`); where it is shorter than the layers are many it says nothing of those above.
+    #[must_use]
+    pub fn history(&self) -> Vec<Option<&History>> {
+        let entries = &self.config.fields.history;
+        let mut made_a_layer = entries.iter().filter(|entry| !entry.empty_layer);
+        self.layers.iter().map(|_| made_a_layer.next()).collect()
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! [`Image`] is an image's documents, and its [`Layer`]s by position. [`layers`] reads these as the tar archives that they are: fetched, checked,
 //! inflated and hashed side by side, and ended by an error where size, digest or DiffID are not what they should be. What an entry means is said
-//! once, in [`entry`] and [`whiteout`], for all who unpack or judge. [`verify`](verify::verify) judges; [`unpack`](unpack::unpack) makes a
+//! once, in [`entry`] and [`whiteout`], for all who unpack or judge. [`verify`](verify::verify) judges; [`analyze`](analyze::analyze) tells what is there in vain; [`unpack`](unpack::unpack) makes a
 //! directory that a runtime can start ([`runtime`], [`bundle`]), or none. [`contents`] is what a layer holds without what is in its files, read once
 //! and remembered, and [`tree`] the merged tree of such tables.
 //!
@@ -19,6 +19,7 @@
 //!
 //! The example `changed` makes an image of files, changes and unpacks it.
 
+pub mod analyze;
 pub mod append;
 pub mod bundle;
 pub mod change;

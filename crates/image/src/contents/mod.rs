@@ -205,13 +205,17 @@ pub async fn of_all(
             *places
                 .entry((layer.descriptor.digest, layer.diff_id))
                 .or_insert_with(|| {
-                    once.push(layer);
+                    once.push(layer.clone());
                     once.len() - 1
                 })
         })
         .collect();
     let tables: Vec<Contents> = stream::iter(once)
-        .map(|layer| of(source, layer, cache, options))
+        // Each has all that it needs: what borrows here could not be sent to another thread.
+        .map(|layer| {
+            let (source, cache, options) = (Arc::clone(source), cache.cloned(), options.clone());
+            async move { of(&source, &layer, cache.as_ref(), &options).await }
+        })
         .buffered(options.layers.side_by_side.max(1))
         .try_collect()
         .await?;
