@@ -53,6 +53,16 @@ pub(crate) fn cut_table(rows: &[Vec<String>]) -> Result<(), Failure> {
     bytes(aligned(rows, terminal::width(io::stdout()).map(usize::from)).as_bytes())
 }
 
+/// A table as text, for who writes more than that.
+pub(crate) fn table_text(rows: &[Vec<String>]) -> String {
+    aligned(rows, None)
+}
+
+/// The same of rows that are [cut](cut_table) on a terminal.
+pub(crate) fn cut_text(rows: &[Vec<String>]) -> String {
+    aligned(rows, terminal::width(io::stdout()).map(usize::from))
+}
+
 /// The widest that a column becomes, in characters: a longer cell pushes what is behind it in its own line alone. Whoever made an image
 /// chose its words, and one long name must not fill up every line with spaces.
 const WIDEST: usize = 200;

@@ -21,7 +21,7 @@ const GROUPS: [(&str, &[&str]); 11] = [
     ("Names", &["ls", "catalog", "tag", "untag", "digest"]),
     (
         "Look inside",
-        &["config", "history", "stat", "tree", "referrers", "verify"],
+        &["config", "history", "stat", "tree", "referrers", "analyze", "verify"],
     ),
     ("Bundles: an image as files", &["unpack", "repack"]),
     ("Make images of files", &["new", "append", "insert"]),

@@ -1,5 +1,6 @@
 //! What can be asked for? The command line, from which help, manual pages and completions are made too.
 
+mod analyze;
 mod bundle;
 mod compression;
 mod edit;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use analyze::{Analyze, Thresholds};
 pub(crate) use bundle::*;
 pub(crate) use compression::CompressionOptions;
 pub(crate) use edit::*;
@@ -178,6 +180,7 @@ pub(crate) enum Verb {
     Stat(Stat),
     Tree(Tree),
     Referrers(Referrers),
+    Analyze(Box<Analyze>),
     Verify(Verify),
     Unpack(Box<Unpack>),
     Repack(Box<Repack>),

@@ -1,5 +1,6 @@
 //! What does each verb do? It opens the places that were named, has the libraries work, and prints what came of it.
 
+mod analyze;
 mod blob;
 mod change;
 mod changed;
@@ -52,6 +53,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Edit(arguments) => edit::run(&arguments, settings).await,
         Verb::Rebase(arguments) => rebase::run(&arguments, settings).await,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
+        Verb::Analyze(arguments) => analyze::run(&arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,
         Verb::Repack(arguments) => repack::run(&arguments, settings).await,

@@ -1,0 +1,99 @@
+//! What does `teu analyze` take?
+
+use clap::Args;
+
+use super::One;
+
+/// Tell what layers hold in vain
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Of each layer it shows the size of the blob, the bytes of the files in it, and those of them that later
+layers write again or remove: nobody sees these, and they are carried all the same.
+
+Efficiency and waste are dive's figures. The efficiency is the sum of each path's smallest size, divided
+by that of its sizes in all layers; wasted are all bytes of the paths that stand in several layers, the
+first copy included. The exit code is 20 where a threshold is passed.
+
+Examples:
+  teu analyze oci:images:app
+  teu analyze --most 50 docker://registry.example/app:1
+  teu analyze --lowest-efficiency 0.95 --highest-wasted-bytes 20MB oci:images:app
+  teu analyze -o json oci:images:app")]
+pub(crate) struct Analyze {
+    /// Which image
+    pub(crate) image: String,
+    /// Of an index, the image for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Name so many of the largest files, and of those that are hidden
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) most: usize,
+    #[command(flatten)]
+    pub(crate) thresholds: Thresholds,
+    #[command(flatten)]
+    pub(crate) one: One,
+}
+
+/// What an image must keep to, under the names that dive has for it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Thresholds")]
+pub(crate) struct Thresholds {
+    /// Fail where the efficiency is below this, from 0 to 1
+    #[arg(long, alias = "lowestEfficiency", value_name = "SHARE")]
+    pub(crate) lowest_efficiency: Option<f64>,
+    /// Fail where more than this is wasted, such as 20MB or 5MiB
+    #[arg(long, alias = "highestWastedBytes", value_name = "BYTES")]
+    pub(crate) highest_wasted_bytes: Option<Bytes>,
+    /// Fail where more than this share, from 0 to 1, of what the layers above the lowest bring is wasted
+    #[arg(long, alias = "highestUserWastedPercent", value_name = "SHARE")]
+    pub(crate) highest_user_wasted_percent: Option<f64>,
+}
+
+/// A number of bytes: `1500`, `20MB`, `5MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl std::str::FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no number of bytes; write one such as 1500, 20MB or 5MiB");
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "kb" | "k" => 1000,
+            "mb" | "m" => 1_000_000,
+            "gb" | "g" => 1_000_000_000,
+            "kib" => 1 << 10,
+            "mib" => 1 << 20,
+            "gib" => 1 << 30,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        number.checked_mul(unit).map(Self).ok_or_else(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_bytes_have_units() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1500", 1500),
+            ("20MB", 20_000_000),
+            ("20 mb", 20_000_000),
+            ("5MiB", 5 << 20),
+            ("1GiB", 1 << 30),
+            ("3kB", 3000),
+        ] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for text in ["", "MB", "-1", "1.5MB", "1XB", "99999999999999999999", "99999999999GB"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `teu analyze`: what do an image's layers hold in vain, and what makes it large?
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use teu_archive::Escaped;
+use teu_image::{
+    Image,
+    analyze::{self, Analysis, Sum},
+};
+use teu_spec::Platform;
+
+use crate::{
+    arguments::{Analyze, Thresholds},
+    failure::Failure,
+    output::{self, plain},
+    places::{Places, reference},
+    progress::Shown,
+    settings::Settings,
+};
+
+/// The exit code for an image that is past a threshold.
+const PAST_A_THRESHOLD: u8 = 20;
+
+pub(super) async fn run(arguments: &Analyze, settings: Arc<Settings>) -> Result<(), Failure> {
+    let wanted: Option<Platform> = arguments.platform.as_deref().map(str::parse).transpose()?;
+    let wanted = wanted.unwrap_or_else(|| settings.platform());
+    let place = reference(&arguments.image)?;
+    let reached = arguments.one.options();
+    let shown = Shown::start(&settings, false);
+    let (source, pick) = Places::new(Arc::clone(&settings), &reached, shown.events()).source(&place, &reached)?;
+    let top = source.resolve(&pick).await?;
+    let image = Image::read(&*source, &top, &wanted).await?;
+    let mut options = analyze::Options {
+        most: arguments.most,
+        ..analyze::Options::default()
+    };
+    options.contents.layers.events = shown.events();
+    let analysis = analyze::analyze(&source, &image, None, &options).await?;
+    shown.finish();
+    let passed = passed(&arguments.thresholds, &analysis);
+    let told = match settings.json {
+        true => output::json(&as_json(&image, &analysis, &passed)),
+        false => output::bytes(as_text(&analysis, &passed).as_bytes()),
+    };
+    match (passed.is_empty(), told) {
+        (true, told) => told,
+        // Who reads no further still learns it from the exit code.
+        (false, Ok(()) | Err(Failure::BrokenPipe)) => Err(Failure::Found { code: PAST_A_THRESHOLD }),
+        (false, Err(failure)) => Err(failure),
+    }
+}
+
+/// The thresholds that the image is past, as a person is told of them.
+fn passed(thresholds: &Thresholds, analysis: &Analysis) -> Vec<(&'static str, String)> {
+    let found = &analysis.efficiency;
+    let mut passed = Vec::new();
+    if let Some(lowest) = thresholds.lowest_efficiency
+        && found.score < lowest
+    {
+        passed.push((
+            "lowestEfficiency",
+            format!("efficiency {:.4} is below {lowest}", found.score),
+        ));
+    }
+    if let Some(highest) = thresholds.highest_wasted_bytes
+        && found.wasted_bytes > highest.0
+    {
+        passed.push((
+            "highestWastedBytes",
+            format!("{} bytes are wasted, more than {}", found.wasted_bytes, highest.0),
+        ));
+    }
+    if let Some(highest) = thresholds.highest_user_wasted_percent
+        && found.user_wasted > highest
+    {
+        passed.push((
+            "highestUserWastedPercent",
+            format!(
+                "the share {:.4} is wasted above the lowest layer, more than {highest}",
+                found.user_wasted
+            ),
+        ));
+    }
+    passed
+}
+
+fn as_text(analysis: &Analysis, passed: &[(&str, String)]) -> String {
+    let row = |cells: [&str; 6]| cells.map(str::to_owned).to_vec();
+    let mut rows = vec![row(["LAYER", "DIGEST", "SIZE", "FILES", "HIDDEN", "CREATED BY"])];
+    rows.extend(analysis.layers.iter().map(|share| {
+        vec![
+            share.layer.position.to_string(),
+            share.layer.descriptor.digest.short(),
+            output::size(share.layer.descriptor.size),
+            output::size(share.files.bytes),
+            output::size(share.hidden.bytes),
+            plain(share.history.as_ref().map_or("", |history| history.created_by.trim())),
+        ]
+    }));
+    let mut text = output::cut_text(&rows);
+    let found = &analysis.efficiency;
+    let sum = |sum: &Sum| format!("{} in {} files", output::size(sum.bytes), sum.files);
+    text.push_str(&format!(
+        "\nseen        {}\nhidden      {}, which later layers write again or remove\n\
+         efficiency  {:.4}, as dive measures it\nwasted      {}, {:.1} % of what the layers above the lowest bring\n",
+        sum(&analysis.seen),
+        sum(&analysis.hidden),
+        found.score,
+        output::size(found.wasted_bytes),
+        found.user_wasted * 100.0,
+    ));
+    if !analysis.hidden_files.is_empty() {
+        let mut rows = vec![["HIDDEN", "LAYERS", "", "PATH"].map(str::to_owned).to_vec()];
+        rows.extend(analysis.hidden_files.iter().map(|file| {
+            let layers: Vec<String> = file.layers.iter().map(usize::to_string).collect();
+            vec![
+                output::size(file.bytes),
+                layers.join(","),
+                if file.removed { "removed" } else { "replaced" }.to_owned(),
+                path(&file.path),
+            ]
+        }));
+        text.push_str(&format!("\n{}", output::table_text(&rows)));
+    }
+    if !analysis.largest.is_empty() {
+        let mut rows = vec![["LARGEST", "LAYER", "PATH"].map(str::to_owned).to_vec()];
+        rows.extend(
+            analysis
+                .largest
+                .iter()
+                .map(|file| vec![output::size(file.bytes), file.layer.to_string(), path(&file.path)]),
+        );
+        text.push_str(&format!("\n{}", output::table_text(&rows)));
+    }
+    for (_, why) in passed {
+        text.push_str(&format!("\nFAILED {why}"));
+    }
+    if !passed.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn path(path: &[u8]) -> String {
+    format!("/{}", Escaped(path))
+}
+
+fn as_json(image: &Image, analysis: &Analysis, passed: &[(&str, String)]) -> Value {
+    let found = &analysis.efficiency;
+    let sum = |sum: &Sum| json!({"files": sum.files, "bytes": sum.bytes});
+    let text = |path: &[u8]| format!("/{}", String::from_utf8_lossy(path));
+    let layers = analysis.layers.iter().map(|share| {
+        json!({
+            "position": share.layer.position,
+            "digest": share.layer.descriptor.digest,
+            "diffId": share.layer.diff_id,
+            "size": share.layer.descriptor.size,
+            "createdBy": share.history.as_ref().map(|history| &history.created_by),
+            "entries": share.entries,
+            "whiteouts": share.whiteouts,
+            "files": sum(&share.files),
+            "hidden": sum(&share.hidden),
+        })
+    });
+    let hidden = analysis.hidden_files.iter().map(
+        |file| json!({"path": text(&file.path), "bytes": file.bytes, "layers": file.layers, "removed": file.removed}),
+    );
+    let largest = analysis
+        .largest
+        .iter()
+        .map(|file| json!({"path": text(&file.path), "bytes": file.bytes, "layer": file.layer}));
+    json!({
+        "digest": image.descriptor.digest,
+        "layers": layers.collect::<Vec<_>>(),
+        "seen": sum(&analysis.seen),
+        "hidden": sum(&analysis.hidden),
+        "efficiency": found.score,
+        "wastedBytes": found.wasted_bytes,
+        "userBytes": found.user_bytes,
+        "userWastedPercent": found.user_wasted,
+        "hiddenFiles": hidden.collect::<Vec<_>>(),
+        "largest": largest.collect::<Vec<_>>(),
+        "failed": passed.iter().map(|(threshold, _)| threshold).collect::<Vec<_>>(),
+    })
+}
