@@ -251,6 +251,15 @@ same "it has the digest there that it has here" "$(tail -n 1 <<<"$out")" "$chang
 run "tail -n +$((before + 1)) registry.log | grep -oE '\"(POST|PUT) /v2/[^\"?]*'"
 same "one blob went there, the configuration: the layers are there" "$(grep -c 'POST' <<<"$out")" 1
 
+title "The same by one command"
+run "teu edit --dry-run ${platform}--entrypoint '$entrypoint' --cmd '' --to oci:images:edited oci:images:$tag"
+run "teu edit ${platform}--entrypoint '$entrypoint' --cmd '' --to oci:images:edited oci:images:$tag"
+run "teu inspect ${override}--config oci:images:edited | jq -c '[.config.Entrypoint, .config.Cmd]'"
+same "it has the new entrypoint and nothing beside it" "$out" "[$entrypoint,null]"
+say "What was not named keeps every byte; and $tag is what it was:"
+run "teu digest oci:images:$tag"
+same "it has the digest that it had" "$out" "$digest"
+
 title "As files, which run"
 rootless=
 [ "$(id -u)" = 0 ] || rootless='--rootless '
@@ -276,9 +285,18 @@ else
   echo "SKIPPED lab, the bundle runs: neither crun nor runc can run it here"
 fi
 
+title "Changed, and an image again"
+run "echo '$line' >>bundle/rootfs/$file"
+run "teu repack --compress gzip bundle oci:images:repacked"
+layers=$(quietly "teu manifest get ${platform}oci:images:by-hand | jq '.layers | length'")
+same "there is one layer more" "$(quietly "teu manifest get oci:images:repacked | jq '.layers | length'")" $((layers + 1))
+run "teu blob get oci:images \$(teu manifest get oci:images:repacked | jq -r '.layers[-1].digest') | tar tzv"
+same "what has changed is in it and no other file" "$(grep -cv '^d' <<<"$out") ${out##*/}" "1 ${file##*/}"
+
 title "Is all of it right?"
 run "teu verify oci:images:$tag"
 run "teu verify oci:images:by-hand"
+run "teu verify oci:images:repacked"
 say "And where some bytes are others?"
 run "cp -r images broken && printf corrupted | dd of=broken/blobs/sha256/$hex bs=1 seek=100 conv=notrunc status=none"
 refused "teu verify oci:broken:$tag"
@@ -286,7 +304,9 @@ holds "the broken layer is found and named" grep -qF "${hex:0:12}" <<<"$out"
 quietly "rm -rf broken"
 
 title "What nobody names any more"
-run "teu untag oci:images:by-hand"
+for changed in by-hand edited repacked; do
+  run "teu untag oci:images:$changed"
+done
 run "teu gc --grace 0s --dry-run oci:images"
 run "teu gc --grace 0s oci:images"
 same "the configuration that was made by hand is gone" "$(quietly "test -e images/blobs/sha256/${config#sha256:} && echo there || echo gone")" gone
