@@ -262,6 +262,13 @@ impl<'a> Walk<'a> {
         };
         // All below it is of the present layer already.
         if self.made.as_ref().is_some_and(|made| made.is_cleared(below.identity)) {
+            // Which may be nothing.
+            if !self.made.as_ref().is_some_and(|made| made.has(level.identity, name)) {
+                match remove_directory(handle, name) {
+                    Err(Errno::NOTEMPTY) => {}
+                    other => return other,
+                }
+            }
             level.kept = true;
             return below.restore();
         }

@@ -329,6 +329,11 @@ const ATTACKS: &[(&str, &[Step], Outcome)] = &[
         Tree(&["d/", "d/new x", "l -> /d"]),
     ),
     (
+        "32 an opaque whiteout, and then one of the directory above",
+        &[File("d/e/old"), NextLayer, Clear("d/e"), Clear("d")],
+        Tree(&["d/"]),
+    ),
+    (
         "32 opaque whiteouts, one within the other",
         &[
             File("d/e/old"),
