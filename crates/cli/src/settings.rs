@@ -212,6 +212,11 @@ impl Settings {
         Some(Arc::new(teu_transport::partials::Partials::new(directory)))
     }
 
+    /// Where the tables of contents of layers are kept.
+    pub(crate) fn contents(&self) -> Option<PathBuf> {
+        self.cache.as_ref().map(|cache| cache.join("teu/contents"))
+    }
+
     /// Says something that stops nothing.
     pub(crate) fn warn(&self, message: &str) {
         say::warn(self.as_skopeo, message);

@@ -21,7 +21,16 @@ const GROUPS: [(&str, &[&str]); 11] = [
     ("Names", &["ls", "catalog", "tag", "untag", "digest"]),
     (
         "Look inside",
-        &["config", "history", "stat", "tree", "referrers", "analyze", "verify"],
+        &[
+            "config",
+            "history",
+            "stat",
+            "tree",
+            "files",
+            "referrers",
+            "analyze",
+            "verify",
+        ],
     ),
     ("Bundles: an image as files", &["unpack", "repack"]),
     ("Make images of files", &["new", "append", "insert"]),

@@ -4,6 +4,7 @@ mod analyze;
 mod bundle;
 mod compression;
 mod edit;
+mod files;
 mod help;
 mod image;
 mod index;
@@ -28,6 +29,7 @@ pub(crate) use analyze::{Analyze, Thresholds};
 pub(crate) use bundle::*;
 pub(crate) use compression::CompressionOptions;
 pub(crate) use edit::*;
+pub(crate) use files::Files;
 pub(crate) use help::command;
 pub(crate) use image::{BaseOptions, Common, DestinationOptions, ImageOptions, One, OneOptions, SourceOptions};
 pub(crate) use index::*;
@@ -181,6 +183,7 @@ pub(crate) enum Verb {
     Tree(Tree),
     Referrers(Referrers),
     Analyze(Box<Analyze>),
+    Files(Box<Files>),
     Verify(Verify),
     Unpack(Box<Unpack>),
     Repack(Box<Repack>),

@@ -52,6 +52,7 @@ const UNUSED: &[(&[&str], &[&[&str]])] = &[
     ),
     (&["index create", "index add"], &[PLATFORM]),
     (&["new"], &[PROGRESS, POLICY]),
+    (&["files"], &[POLICY]),
     (&["append", "insert", "edit", "rebase"], &[PLATFORM]),
     (&["serve"], &[POLICY, PLATFORM, TEMPORARY, REGISTRIES]),
     (&["init", "gc"], &[PROGRESS, POLICY, PLATFORM, TEMPORARY, REGISTRIES]),

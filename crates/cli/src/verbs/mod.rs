@@ -6,6 +6,7 @@ mod change;
 mod changed;
 mod copy;
 mod edit;
+mod files;
 mod index;
 mod inspect;
 mod layout;
@@ -53,6 +54,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Edit(arguments) => edit::run(&arguments, settings).await,
         Verb::Rebase(arguments) => rebase::run(&arguments, settings).await,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
+        Verb::Files(arguments) => files::run(&arguments, settings).await,
         Verb::Analyze(arguments) => analyze::run(&arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,

@@ -41,6 +41,26 @@ struct Known<'a> {
 }
 
 impl WhichLayer {
+    /// The layer of an image that is meant: of several the lowest.
+    ///
+    /// # Errors
+    /// `NotFound` where the image has no such layer.
+    pub fn find<'i>(&self, image: &'i crate::Image) -> Result<&'i Layer> {
+        let history = image.history();
+        let found = image.layers.iter().find(|layer| {
+            self.is(&Known {
+                place: layer.position,
+                descriptor: &layer.descriptor,
+                diff_id: Some(&layer.diff_id),
+                made_by: history[layer.position].map(|history| &*history.created_by),
+            })
+        });
+        found.ok_or_else(|| {
+            let message = format!("the image has no layer {self}; it has {} layers", image.layers.len());
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
+
     fn is(&self, layer: &Known<'_>) -> bool {
         match self {
             Self::At(at) => *at == layer.place,
