@@ -7,7 +7,7 @@
 //! inflated and hashed side by side, and ended by an error where size, digest or DiffID are not what they should be. What an entry means is said
 //! once, in [`entry`] and [`whiteout`], for all who unpack or judge. [`verify`](verify::verify) judges; [`analyze`](analyze::analyze) tells what is there in vain; [`unpack`](unpack::unpack) makes a
 //! directory that a runtime can start ([`runtime`], [`bundle`]), or none. [`contents`] is what a layer holds without what is in its files, read once
-//! and remembered, and [`tree`] the merged tree of such tables.
+//! and remembered, and [`tree`] the merged tree of such tables; [`read`] gives what is in one file.
 //!
 //! # To change
 //!
@@ -35,6 +35,7 @@ mod image;
 pub mod layer;
 pub mod layers;
 pub mod new;
+pub mod read;
 pub mod rebase;
 pub mod repack;
 #[cfg(test)]

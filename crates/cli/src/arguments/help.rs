@@ -27,6 +27,7 @@ const GROUPS: [(&str, &[&str]); 11] = [
             "stat",
             "tree",
             "files",
+            "cat",
             "referrers",
             "analyze",
             "verify",

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod bundle;
+mod cat;
 mod compression;
 mod edit;
 mod files;
@@ -27,6 +28,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use analyze::{Analyze, Thresholds};
 pub(crate) use bundle::*;
+pub(crate) use cat::Cat;
 pub(crate) use compression::CompressionOptions;
 pub(crate) use edit::*;
 pub(crate) use files::Files;
@@ -184,6 +186,7 @@ pub(crate) enum Verb {
     Referrers(Referrers),
     Analyze(Box<Analyze>),
     Files(Box<Files>),
+    Cat(Box<Cat>),
     Verify(Verify),
     Unpack(Box<Unpack>),
     Repack(Box<Repack>),

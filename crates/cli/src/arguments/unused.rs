@@ -53,6 +53,7 @@ const UNUSED: &[(&[&str], &[&[&str]])] = &[
     (&["index create", "index add"], &[PLATFORM]),
     (&["new"], &[PROGRESS, POLICY]),
     (&["files"], &[POLICY]),
+    (&["cat"], &[POLICY, OUTPUT]),
     (&["append", "insert", "edit", "rebase"], &[PLATFORM]),
     (&["serve"], &[POLICY, PLATFORM, TEMPORARY, REGISTRIES]),
     (&["init", "gc"], &[PROGRESS, POLICY, PLATFORM, TEMPORARY, REGISTRIES]),

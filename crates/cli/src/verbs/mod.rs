@@ -2,6 +2,7 @@
 
 mod analyze;
 mod blob;
+mod cat;
 mod change;
 mod changed;
 mod copy;
@@ -54,6 +55,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Edit(arguments) => edit::run(&arguments, settings).await,
         Verb::Rebase(arguments) => rebase::run(&arguments, settings).await,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
+        Verb::Cat(arguments) => cat::run(&arguments, settings).await,
         Verb::Files(arguments) => files::run(&arguments, settings).await,
         Verb::Analyze(arguments) => analyze::run(&arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
