@@ -83,6 +83,21 @@ fn a_layout_is_pulled_from_and_pushed_to() {
         room.skopeo(["copy", "--src-tls-verify=false", &again, "dir:pulled"])
             .succeeds();
     }
+    let mut other = image();
+    other.config["architecture"] = "arm64".into();
+    // The images of an index come before it, each acknowledged by itself, and are listed only as its parts in the end.
+    room.layout("many")
+        .index("all", &[("linux/amd64", &image()), ("linux/arm64", &other)]);
+    let many = served.image("team/other:many");
+    room.teu(["copy", "--all", "--dest-tls-verify=false", "oci:many:all", &many])
+        .succeeds();
+    let listed = room.teu(["ls", "oci:empty"]).succeeds().stdout;
+    let names: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(names, ["new", "many"]);
+    room.teu(["untag", "--tls-verify=false", &many]).succeeds();
     room.teu(["untag", "--tls-verify=false", &to]).succeeds();
     assert_eq!(room.teu(["ls", "oci:empty"]).succeeds().stdout, "");
     let (code, said) = served.stop("TERM");

@@ -76,6 +76,19 @@ impl Change {
         }
     }
 
+    /// The same, and these go where they have no name.
+    pub(crate) fn without_unnamed(mut self, digests: &HashSet<Digest>) -> Self {
+        for kept in &mut self.kept {
+            if kept
+                .as_ref()
+                .is_some_and(|entry| name(entry).is_none() && digests.contains(&entry.digest))
+            {
+                *kept = None;
+            }
+        }
+        self
+    }
+
     /// The index of the layout at `place`, changed.
     pub(crate) fn apply(&self, old: &Document, place: &str) -> Result<Document> {
         let document = old.rewrite(&self.kept)?;

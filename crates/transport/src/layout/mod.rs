@@ -58,6 +58,8 @@ struct Writing {
     unnamed: Vec<Descriptor>,
     /// What the manifests that were put name.
     children: HashSet<Digest>,
+    /// What was listed without a name when we finished earlier: what names it may come later, as to a registry, which finishes after each.
+    listed: HashSet<Digest>,
     /// Whether a file was put since all was made to last.
     unsynced: bool,
 }

@@ -1,6 +1,7 @@
 //! How does an image come into a layout? Blobs and manifests as files, then their names.
 
 use std::{
+    collections::HashSet,
     fs::File,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
@@ -143,8 +144,17 @@ impl Inner {
             .into_iter()
             .filter(|descriptor| !children.contains(&descriptor.digest))
             .collect();
-        if !unnamed.is_empty() {
-            self.change_index(|index| Ok(Change::list_unnamed(index, &unnamed)))?;
+        let named_now: HashSet<Digest> = self.writing().listed.intersection(&children).copied().collect();
+        if !unnamed.is_empty() || !named_now.is_empty() {
+            let mut added = Vec::new();
+            self.change_index(|index| {
+                let change = Change::list_unnamed(index, &unnamed).without_unnamed(&named_now);
+                added = change.added.iter().map(|entry| entry.digest).collect();
+                Ok(change)
+            })?;
+            let listed = &mut self.writing().listed;
+            listed.retain(|digest| !named_now.contains(digest));
+            listed.extend(added);
         }
         // Blobs may have come back that were missing below a name which stands as it did.
         if self.writing().unsynced {
