@@ -7,7 +7,7 @@
 //! inflated and hashed side by side, and ended by an error where size, digest or DiffID are not what they should be. What an entry means is said
 //! once, in [`entry`] and [`whiteout`], for all who unpack or judge. [`verify`](verify::verify) judges; [`analyze`](analyze::analyze) tells what is there in vain; [`unpack`](unpack::unpack) makes a
 //! directory that a runtime can start ([`runtime`], [`bundle`]), or none. [`contents`] is what a layer holds without what is in its files, read once
-//! and remembered, and [`tree`] the merged tree of such tables; [`read`] gives what is in one file.
+//! and remembered, and [`tree`] the merged tree of such tables, which [`export`] writes as one archive; [`read`] gives what is in one file.
 //!
 //! # To change
 //!
@@ -28,6 +28,7 @@ pub mod contents;
 pub mod diff;
 pub mod edit;
 pub mod entry;
+pub mod export;
 mod failure;
 pub mod glob;
 pub mod history;

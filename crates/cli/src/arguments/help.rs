@@ -33,7 +33,7 @@ const GROUPS: [(&str, &[&str]); 11] = [
             "verify",
         ],
     ),
-    ("Bundles: an image as files", &["unpack", "repack"]),
+    ("Bundles: an image as files", &["unpack", "export", "repack"]),
     ("Make images of files", &["new", "append", "insert"]),
     ("Change images", &["edit", "rebase"]),
     ("Indexes: images for several platforms", &["index"]),

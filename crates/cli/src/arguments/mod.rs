@@ -5,6 +5,7 @@ mod bundle;
 mod cat;
 mod compression;
 mod edit;
+mod export;
 mod files;
 mod help;
 mod image;
@@ -31,6 +32,7 @@ pub(crate) use bundle::*;
 pub(crate) use cat::Cat;
 pub(crate) use compression::CompressionOptions;
 pub(crate) use edit::*;
+pub(crate) use export::Export;
 pub(crate) use files::Files;
 pub(crate) use help::command;
 pub(crate) use image::{BaseOptions, Common, DestinationOptions, ImageOptions, One, OneOptions, SourceOptions};
@@ -189,6 +191,7 @@ pub(crate) enum Verb {
     Cat(Box<Cat>),
     Verify(Verify),
     Unpack(Box<Unpack>),
+    Export(Box<Export>),
     Repack(Box<Repack>),
     New(Box<New>),
     Append(Box<Append>),

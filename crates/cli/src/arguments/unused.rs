@@ -54,6 +54,7 @@ const UNUSED: &[(&[&str], &[&[&str]])] = &[
     (&["new"], &[PROGRESS, POLICY]),
     (&["files"], &[POLICY]),
     (&["cat"], &[POLICY, OUTPUT]),
+    (&["export"], &[OUTPUT, POLICY]),
     (&["append", "insert", "edit", "rebase"], &[PLATFORM]),
     (&["serve"], &[POLICY, PLATFORM, TEMPORARY, REGISTRIES]),
     (&["init", "gc"], &[PROGRESS, POLICY, PLATFORM, TEMPORARY, REGISTRIES]),

@@ -7,6 +7,7 @@ mod change;
 mod changed;
 mod copy;
 mod edit;
+mod export;
 mod files;
 mod index;
 mod inspect;
@@ -60,6 +61,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Analyze(arguments) => analyze::run(&arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,
+        Verb::Export(arguments) => export::run(&arguments, settings).await,
         Verb::Repack(arguments) => repack::run(&arguments, settings).await,
         Verb::Delete(arguments) => change::delete(&arguments.image, &arguments.one, settings).await,
         Verb::Login(arguments) => login::login(&arguments, settings).await,

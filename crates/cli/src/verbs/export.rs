@@ -1,0 +1,118 @@
+//! `teu export`: the files of an image as one archive.
+
+use std::{
+    fs::{File, Permissions},
+    io::{self, BufWriter, IsTerminal, Write},
+    os::{fd::AsFd, unix::fs::PermissionsExt},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use teu_image::{Image, export};
+use teu_spec::Platform;
+use teu_store::{Error, Source};
+
+use crate::{
+    arguments::Export,
+    failure::Failure,
+    places::{Places, reference},
+    progress::Shown,
+    settings::Settings,
+};
+
+/// How much is written at once.
+const BUFFER: usize = 1 << 20;
+
+pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(), Failure> {
+    if arguments.file.is_none() && io::stdout().is_terminal() {
+        let message = "an archive is nothing for a terminal; give --file, or send standard output elsewhere";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let wanted: Option<Platform> = arguments.platform.as_deref().map(str::parse).transpose()?;
+    let wanted = wanted.unwrap_or_else(|| settings.platform());
+    let place = reference(&arguments.image)?;
+    let reached = arguments.one.options();
+    let shown = Shown::start(&settings, false);
+    let (source, pick) = Places::new(Arc::clone(&settings), &reached, shown.events()).source(&place, &reached)?;
+    let top = source.resolve(&pick).await?;
+    let image = Image::read(&*source, &top, &wanted).await?;
+    let mut options = export::Options::default();
+    options.contents.layers.events = shown.events();
+    match &arguments.file {
+        Some(path) => to_file(&source, &image, &options, path).await?,
+        None => {
+            let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+            written(&source, &image, &options, stdout).await?;
+        }
+    }
+    shown.finish();
+    Ok(())
+}
+
+/// Writes beside the file, which is replaced once all is there.
+async fn to_file(
+    source: &Arc<dyn Source>,
+    image: &Image,
+    options: &export::Options,
+    path: &Path,
+) -> Result<(), Failure> {
+    let failed = |error: io::Error| Error::from(error).within(format!("writing {}", path.display()));
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let temporary = tempfile::Builder::new()
+        .prefix(".teu-")
+        // Less the umask, as any file that is made.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)
+        .map_err(failed)?;
+    let file = temporary.as_file().try_clone().map_err(failed)?;
+    written(source, image, options, file).await?;
+    temporary.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+async fn written(
+    source: &Arc<dyn Source>,
+    image: &Image,
+    options: &export::Options,
+    file: File,
+) -> Result<(), Failure> {
+    let unread = Arc::new(AtomicBool::new(false));
+    let out = Out {
+        file,
+        unread: Arc::clone(&unread),
+    };
+    let sink = BufWriter::with_capacity(BUFFER, out);
+    match export::export(source, &image.layers, None, options, sink).await {
+        Ok(_) => Ok(()),
+        Err(_) if unread.load(Ordering::Relaxed) => Err(Failure::BrokenPipe),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the archive goes; notes that nobody reads it any more.
+struct Out {
+    file: File,
+    unread: Arc<AtomicBool>,
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        if let Err(error) = &written
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            self.unread.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

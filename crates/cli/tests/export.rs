@@ -1,0 +1,155 @@
+//! Is what `teu export` writes the tree that `teu unpack` makes, the same each time, and without an end where it is not whole?
+
+mod support;
+
+use std::{fs, os::unix::fs::FileExt, process::Command};
+
+use support::{
+    Image, Room, image, peers,
+    tree::{difference, tree},
+};
+use teu_archive::tar::{EntryKind, Header, Writer};
+use teu_spec::Digest;
+
+const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// A tar of entries and what is in them.
+fn archive(entries: Vec<(Header, &[u8])>) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    for (header, content) in entries {
+        writer.append_data(&header, content).expect("an entry");
+    }
+    writer.finish().expect("an archive")
+}
+
+/// An image of these layers.
+fn of(layers: Vec<Vec<u8>>) -> Image {
+    let mut made = image();
+    let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
+    made.config["rootfs"]["diff_ids"] = diff_ids.into();
+    made.config["history"] = serde_json::json!([]);
+    made.layers = layers.into_iter().map(|layer| (TAR.to_owned(), layer)).collect();
+    made
+}
+
+fn directory(path: &str, seconds: i64) -> Header {
+    let mut header = Header::directory(path);
+    header.mtime.seconds = seconds;
+    header
+}
+
+/// Whiteouts, an opaque directory, links whose first name was replaced, attributes, a fifo, a name that is no UTF-8, a sparse file.
+fn intricate(room: &Room) -> Image {
+    let mut noted = Header::file("noted", 5);
+    noted.xattrs.insert(b"user.note".to_vec(), b"a\0b".to_vec());
+    (noted.uid, noted.gid, noted.mode) = (1000, 1001, 0o4750);
+    let lower = archive(vec![
+        (directory("./", 1_700_000_000), b""),
+        (directory("d/", 1_700_000_001), b""),
+        (directory("opaque/", 1_700_000_002), b""),
+        (Header::file("d/one", 3), b"one"),
+        (Header::hard_link("d/two", "d/one"), b""),
+        (Header::hard_link("three", "d/one"), b""),
+        (Header::file("gone", 4), b"gone"),
+        (Header::file("opaque/gone", 1), b"x"),
+        (noted, b"noted"),
+        (Header::new(EntryKind::Fifo, "fifo"), b""),
+        (Header::file(b"\xff\xfe".to_vec(), 1), b"n"),
+        (Header::symlink("link", "/d/../nowhere"), b""),
+    ]);
+    let upper = archive(vec![
+        (directory("opaque/", 1_700_000_003), b""),
+        (Header::file("opaque/.wh..wh..opq", 0), b""),
+        (Header::file("opaque/new", 3), b"new"),
+        (Header::file(".wh.gone", 0), b""),
+        (Header::file("d/one", 7), b"another"),
+        (Header::hard_link("d/four", "three"), b""),
+    ]);
+    let sparse = fs::File::create(room.file("sparse/holes", "")).expect("a file");
+    sparse.write_all_at(b"end", 4 << 20).expect("written");
+    let packed = Command::new("tar")
+        .args(["--sparse", "--format=pax", "-cf", "-", "-C"])
+        .arg(room.path("sparse"))
+        .arg("holes")
+        .output()
+        .expect("tar");
+    assert!(packed.status.success() && packed.stdout.len() < 1 << 20);
+    of(vec![lower, upper, packed.stdout])
+}
+
+#[test]
+fn gnu_tar_makes_of_it_what_unpack_makes() {
+    if !peers("gnu_tar_makes_of_it_what_unpack_makes", &["tar"]) {
+        return;
+    }
+    let room = Room::new();
+    room.layout("images").image("app", &intricate(&room));
+    room.teu(["unpack", "--rootfs-only", "oci:images:app", "ours"])
+        .succeeds();
+    for file in ["a.tar", "b.tar"] {
+        room.teu(["export", "oci:images:app", "--file", file]).succeeds();
+    }
+    let bytes = fs::read(room.path("a.tar")).expect("an archive");
+    assert_eq!(bytes, fs::read(room.path("b.tar")).expect("an archive"));
+    assert!(bytes.ends_with(&[0; 1024]));
+    fs::create_dir(room.path("theirs")).expect("a directory");
+    let tar = [
+        "--delay-directory-restore",
+        "--numeric-owner",
+        "--xattrs",
+        "--xattrs-include=*",
+        "-xpf",
+    ];
+    let unpacked = Command::new("tar")
+        .args(tar)
+        .arg(room.path("a.tar"))
+        .arg("-C")
+        .arg(room.path("theirs"))
+        .output()
+        .expect("tar");
+    assert!(
+        unpacked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&unpacked.stderr)
+    );
+    let (ours, theirs) = (tree(&room.path("ours")), tree(&room.path("theirs")));
+    assert_eq!(ours.len(), 13);
+    assert_eq!(difference(&ours, &theirs), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_not_whole_leaves_nothing_and_has_no_end() {
+    let room = Room::new();
+    let mut wrong = of(vec![support::layer("below\n"), support::layer("above\n")]);
+    wrong.config["rootfs"]["diff_ids"][1] = Digest::of(b"else").to_string().into();
+    room.layout("images").image("app", &wrong);
+    room.file("out/old.tar", "old");
+    let ran = room.teu(["export", "oci:images:app"]).ran();
+    assert_eq!((ran.code, &ran.stdout[..]), (1, ""));
+    assert!(ran.stderr.contains("DiffID"), "{}", ran.stderr);
+    for file in ["out/old.tar", "out/new.tar"] {
+        room.teu(["export", "oci:images:app", "--file", file]).fails(1);
+    }
+    let left: Vec<_> = fs::read_dir(room.path("out")).expect("a directory").collect();
+    assert_eq!(left.len(), 1);
+    assert_eq!(fs::read(room.path("out/old.tar")).expect("the file"), b"old");
+}
+
+#[test]
+fn of_an_index_it_is_the_platform_that_was_asked_for() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    layout.image("amd", &of(vec![support::layer("amd64\n")]));
+    let mut arm = of(vec![support::layer("arm64\n")]);
+    arm.config["architecture"] = "arm64".into();
+    layout.image("arm", &arm);
+    room.teu(["index", "create", "oci:images:all", "oci:images:amd", "oci:images:arm"])
+        .succeeds();
+    for (platform, content) in [("linux/amd64", "amd64\n"), ("linux/arm64", "arm64\n")] {
+        let ran = room
+            .teu(["export", "--platform", platform, "oci:images:all"])
+            .succeeds();
+        assert_eq!(&ran.stdout[512..518], content);
+        assert_eq!(ran.stdout.len(), 2048);
+    }
+}
