@@ -7,6 +7,7 @@ use teu_archive::Escaped;
 use teu_image::{
     Image,
     analyze::{self, Analysis, Sum},
+    contents::Cache,
 };
 use teu_spec::Platform;
 
@@ -36,7 +37,8 @@ pub(super) async fn run(arguments: &Analyze, settings: Arc<Settings>) -> Result<
         ..analyze::Options::default()
     };
     options.contents.layers.events = shown.events();
-    let analysis = analyze::analyze(&source, &image, None, &options).await?;
+    let cache = settings.contents().map(Cache::new);
+    let analysis = analyze::analyze(&source, &image, cache.as_ref(), &options).await?;
     shown.finish();
     let passed = passed(&arguments.thresholds, &analysis);
     let told = match settings.json {
