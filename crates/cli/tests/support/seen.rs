@@ -40,8 +40,11 @@ pub(crate) fn seen(at: &Path) -> Vec<String> {
     }
     inodes.sort();
     list.sort();
-    // Which names are one file.
+    // Which names are one file, in the order of the names: that of the inodes is the file system's own.
     let one = inodes.chunk_by(|a, b| a.0 == b.0);
-    list.extend(one.map(|names| format!("one: {:?}", names.iter().map(|(_, name)| name).collect::<Vec<_>>())));
+    let one = one.map(|names| format!("one: {:?}", names.iter().map(|(_, name)| name).collect::<Vec<_>>()));
+    let mut one: Vec<String> = one.collect();
+    one.sort();
+    list.extend(one);
     list
 }
