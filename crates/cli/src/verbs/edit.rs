@@ -1,4 +1,4 @@
-//! `teu edit`: what the flags say, as the [`Edit`](teu_image::edit::Edit) that the library does.
+//! `teu edit`: what the flags say, as the [`Edit`] that the library does.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `teu rebase`: which images are the bases, and the [`Rebase`](teu_image::rebase::Rebase) that the library does with them.
+//! `teu rebase`: which images are the bases, and the [`Rebase`] that the library does with them.
 
 use std::sync::Arc;
 
