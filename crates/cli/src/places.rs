@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use teu_spec::{Pick, Reference};
+use teu_image::Image;
+use teu_spec::{Pick, Platform, Reference};
 use teu_store::{Error, ErrorKind, Events, Source, Store, Target};
 use teu_transport::{
     locate::{Locator, Options},
@@ -10,6 +11,23 @@ use teu_transport::{
 };
 
 use crate::{arguments::ImageOptions, failure::Failure, progress, settings::Settings};
+
+/// The one image that is meant, for who looks inside: of an index that for the platform that was asked for, or for this machine's.
+pub(crate) async fn image(
+    name: &str,
+    platform: Option<&str>,
+    options: &ImageOptions,
+    settings: &Arc<Settings>,
+    events: Events,
+) -> Result<(Arc<dyn Source>, Image), Failure> {
+    let wanted: Option<Platform> = platform.map(str::parse).transpose()?;
+    let wanted = wanted.unwrap_or_else(|| settings.platform());
+    let place = reference(name)?;
+    let (source, pick) = Places::new(Arc::clone(settings), options, events).source(&place, options)?;
+    let top = source.resolve(&pick).await?;
+    let image = Image::read(&*source, &top, &wanted).await?;
+    Ok((source, image))
+}
 
 /// Opens places.
 pub(crate) struct Places {

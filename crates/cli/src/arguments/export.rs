@@ -11,7 +11,7 @@ use super::One;
 #[command(after_help = "\
 The archive has the files as unpacking would make them: no whiteouts, hard links as such, owners, times
 and extended attributes. The same image gives the same bytes. Each layer is read twice, first to see what
-is in it. Where a layer fails the exit code is not 0 and the archive has no end; a FILE is left as it was.
+is in it unless that is known. Where a layer fails the exit code is not 0 and the archive has no end; a FILE is left as it was.
 
 Directories stand first, so GNU tar needs --delay-directory-restore to give them their times.
 

@@ -9,13 +9,12 @@ use teu_image::{
     analyze::{self, Analysis, Sum},
     contents::Cache,
 };
-use teu_spec::Platform;
 
 use crate::{
     arguments::{Analyze, Thresholds},
     failure::Failure,
     output::{self, plain},
-    places::{Places, reference},
+    places,
     progress::Shown,
     settings::Settings,
 };
@@ -24,14 +23,15 @@ use crate::{
 const PAST_A_THRESHOLD: u8 = 20;
 
 pub(super) async fn run(arguments: &Analyze, settings: Arc<Settings>) -> Result<(), Failure> {
-    let wanted: Option<Platform> = arguments.platform.as_deref().map(str::parse).transpose()?;
-    let wanted = wanted.unwrap_or_else(|| settings.platform());
-    let place = reference(&arguments.image)?;
-    let reached = arguments.one.options();
     let shown = Shown::start(&settings, false);
-    let (source, pick) = Places::new(Arc::clone(&settings), &reached, shown.events()).source(&place, &reached)?;
-    let top = source.resolve(&pick).await?;
-    let image = Image::read(&*source, &top, &wanted).await?;
+    let (source, image) = places::image(
+        &arguments.image,
+        arguments.platform.as_deref(),
+        &arguments.one.options(),
+        &settings,
+        shown.events(),
+    )
+    .await?;
     let mut options = analyze::Options {
         most: arguments.most,
         ..analyze::Options::default()

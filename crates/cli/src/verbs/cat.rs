@@ -7,31 +7,24 @@ use std::{
 };
 
 use teu_image::{
-    Image,
     contents::{self, Cache},
     read, tree,
 };
-use teu_spec::Platform;
 use teu_store::Error;
 
-use crate::{
-    arguments::Cat,
-    failure::Failure,
-    places::{Places, reference},
-    progress::Shown,
-    settings::Settings,
-};
+use crate::{arguments::Cat, failure::Failure, places, progress::Shown, settings::Settings};
 
 pub(super) async fn run(arguments: &Cat, settings: Arc<Settings>) -> Result<(), Failure> {
-    let wanted: Option<Platform> = arguments.platform.as_deref().map(str::parse).transpose()?;
-    let wanted = wanted.unwrap_or_else(|| settings.platform());
     let paths: Vec<Vec<u8>> = arguments.paths.iter().map(|path| path.as_bytes().to_vec()).collect();
-    let place = reference(&arguments.image)?;
-    let reached = arguments.one.options();
     let shown = Shown::start(&settings, false);
-    let (source, pick) = Places::new(Arc::clone(&settings), &reached, shown.events()).source(&place, &reached)?;
-    let top = source.resolve(&pick).await?;
-    let image = Image::read(&*source, &top, &wanted).await?;
+    let (source, image) = places::image(
+        &arguments.image,
+        arguments.platform.as_deref(),
+        &arguments.one.options(),
+        &settings,
+        shown.events(),
+    )
+    .await?;
     let mut options = contents::Options::default();
     options.layers.events = shown.events();
     let cache = settings.contents().map(Cache::new);

@@ -11,17 +11,10 @@ use std::{
     },
 };
 
-use teu_image::{Image, export};
-use teu_spec::Platform;
+use teu_image::{Image, contents::Cache, export};
 use teu_store::{Error, Source};
 
-use crate::{
-    arguments::Export,
-    failure::Failure,
-    places::{Places, reference},
-    progress::Shown,
-    settings::Settings,
-};
+use crate::{arguments::Export, failure::Failure, places, progress::Shown, settings::Settings};
 
 /// How much is written at once.
 const BUFFER: usize = 1 << 20;
@@ -31,21 +24,24 @@ pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(
         let message = "an archive is nothing for a terminal; give --file, or send standard output elsewhere";
         return Err(Failure::Usage(message.to_owned()));
     }
-    let wanted: Option<Platform> = arguments.platform.as_deref().map(str::parse).transpose()?;
-    let wanted = wanted.unwrap_or_else(|| settings.platform());
-    let place = reference(&arguments.image)?;
-    let reached = arguments.one.options();
     let shown = Shown::start(&settings, false);
-    let (source, pick) = Places::new(Arc::clone(&settings), &reached, shown.events()).source(&place, &reached)?;
-    let top = source.resolve(&pick).await?;
-    let image = Image::read(&*source, &top, &wanted).await?;
+    let (source, image) = places::image(
+        &arguments.image,
+        arguments.platform.as_deref(),
+        &arguments.one.options(),
+        &settings,
+        shown.events(),
+    )
+    .await?;
     let mut options = export::Options::default();
     options.contents.layers.events = shown.events();
+    let cache = settings.contents().map(Cache::new);
+    let cache = cache.as_ref();
     match &arguments.file {
-        Some(path) => to_file(&source, &image, &options, path).await?,
+        Some(path) => to_file(&source, &image, cache, &options, path).await?,
         None => {
             let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-            written(&source, &image, &options, stdout).await?;
+            written(&source, &image, cache, &options, stdout).await?;
         }
     }
     shown.finish();
@@ -56,6 +52,7 @@ pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(
 async fn to_file(
     source: &Arc<dyn Source>,
     image: &Image,
+    cache: Option<&Cache>,
     options: &export::Options,
     path: &Path,
 ) -> Result<(), Failure> {
@@ -71,7 +68,7 @@ async fn to_file(
         .tempfile_in(directory)
         .map_err(failed)?;
     let file = temporary.as_file().try_clone().map_err(failed)?;
-    written(source, image, options, file).await?;
+    written(source, image, cache, options, file).await?;
     temporary.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }
@@ -79,6 +76,7 @@ async fn to_file(
 async fn written(
     source: &Arc<dyn Source>,
     image: &Image,
+    cache: Option<&Cache>,
     options: &export::Options,
     file: File,
 ) -> Result<(), Failure> {
@@ -88,7 +86,7 @@ async fn written(
         unread: Arc::clone(&unread),
     };
     let sink = BufWriter::with_capacity(BUFFER, out);
-    match export::export(source, &image.layers, None, options, sink).await {
+    match export::export(source, &image.layers, cache, options, sink).await {
         Ok(_) => Ok(()),
         Err(_) if unread.load(Ordering::Relaxed) => Err(Failure::BrokenPipe),
         Err(error) => Err(error.into()),

@@ -5,40 +5,33 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use teu_archive::Escaped;
 use teu_image::{
-    Image,
     contents::{self, Cache, Entry, What},
     edit::WhichLayer,
     glob::{self, Pattern},
     tree::{self, File, Tree},
 };
 use teu_rootfs::{Metadata, Node, Time};
-use teu_spec::{Platform, Timestamp};
+use teu_spec::Timestamp;
 use teu_store::{Error, ErrorKind};
 
-use crate::{
-    arguments::Files,
-    failure::Failure,
-    output,
-    places::{Places, reference},
-    progress::Shown,
-    settings::Settings,
-};
+use crate::{arguments::Files, failure::Failure, output, places, progress::Shown, settings::Settings};
 
 pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<(), Failure> {
-    let wanted: Option<Platform> = arguments.platform.as_deref().map(str::parse).transpose()?;
-    let wanted = wanted.unwrap_or_else(|| settings.platform());
     let patterns = arguments
         .globs
         .iter()
         .map(|glob| Pattern::new(glob))
         .collect::<Result<Vec<_>, _>>()?;
     let which: Option<WhichLayer> = arguments.layer.as_deref().map(str::parse).transpose()?;
-    let place = reference(&arguments.image)?;
-    let reached = arguments.one.options();
     let shown = Shown::start(&settings, false);
-    let (source, pick) = Places::new(Arc::clone(&settings), &reached, shown.events()).source(&place, &reached)?;
-    let top = source.resolve(&pick).await?;
-    let image = Image::read(&*source, &top, &wanted).await?;
+    let (source, image) = places::image(
+        &arguments.image,
+        arguments.platform.as_deref(),
+        &arguments.one.options(),
+        &settings,
+        shown.events(),
+    )
+    .await?;
     let mut options = contents::Options::default();
     options.layers.events = shown.events();
     let cache = settings.contents().map(Cache::new);
