@@ -4,8 +4,8 @@
 # usage: scripts/setup.sh GROUP…     groups: build, lab, peers, bench, lint, fuzz
 set -euo pipefail
 
-# command:package of Debian 12, by group
-build=(cc:gcc make:make pkg-config:pkg-config git:git curl:curl update-ca-certificates:ca-certificates)
+# command or file:package of Debian 12, by group
+build=(cc:gcc /usr/include/stdio.h:libc6-dev make:make pkg-config:pkg-config git:git curl:curl update-ca-certificates:ca-certificates)
 lab=(docker-registry:docker-registry mmdebstrap:mmdebstrap jq:jq skopeo:skopeo runc:runc python3:python3)
 peers=(skopeo:skopeo umoci:umoci docker-registry:docker-registry buildah:buildah podman:podman conmon:conmon runc:runc crun:crun
   mmdebstrap:mmdebstrap zstd:zstd jq:jq python3:python3 openssl:openssl htpasswd:apache2-utils mkfs.xfs:xfsprogs filefrag:e2fsprogs
@@ -21,11 +21,13 @@ as_root() {
   fi
 }
 
-# Packages whose command is not there.
+# Packages whose command, or file, is not there.
 debian() {
-  local missing=() pair
+  local missing=() pair wanted
   for pair in "$@"; do
-    command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair##*:}")
+    wanted=${pair%%:*}
+    if [[ $wanted = /* ]]; then [ -e "$wanted" ] && continue; fi
+    command -v "$wanted" >/dev/null 2>&1 || [ -x "/usr/sbin/$wanted" ] || missing+=("${pair##*:}")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if ! command -v apt-get >/dev/null; then
@@ -67,7 +69,10 @@ rust() {
     say "Rust $found is there, from elsewhere than rustup, and $wanted is needed"
   fi
   say "installing the Rust toolchain by rustup"
-  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile default
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile default || {
+    say "rustup cannot be had: install Rust $wanted or newer by hand (https://rustup.rs) and start again"
+    return 1
+  }
 }
 
 # A tool of cargo's, built from its published source.
