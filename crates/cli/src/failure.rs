@@ -41,9 +41,22 @@ impl Failure {
     /// Says it on standard error, and gives the exit code: 1, or as skopeo does 2 for an image that is not there; 130 or 143 when a
     /// signal stopped it; and the verb's own where it found something.
     pub(crate) fn report(&self, as_skopeo: bool) -> ExitCode {
+        ExitCode::from(self.said(as_skopeo))
+    }
+
+    /// The same for a verb whose exit code 1 is an answer, as that of diff(1) is: what is no answer is 2.
+    pub(crate) fn report_trouble(&self, as_skopeo: bool) -> ExitCode {
+        let code = self.said(as_skopeo);
+        ExitCode::from(match self {
+            Self::Store(_) | Self::TimedOut => 2,
+            _ => code,
+        })
+    }
+
+    fn said(&self, as_skopeo: bool) -> u8 {
         let code = match self {
-            Self::BrokenPipe => return ExitCode::SUCCESS,
-            Self::Found { code } => return ExitCode::from(*code),
+            Self::BrokenPipe => return 0,
+            Self::Found { code } => return *code,
             // As a shell gives it for what a signal ended.
             Self::Stopped { signal } => 128 + signal,
             // A destination is no image that was looked for.
@@ -58,7 +71,7 @@ impl Failure {
             }
         };
         say::complain(as_skopeo, &self.to_string());
-        ExitCode::from(code)
+        code
     }
 }
 

@@ -3,6 +3,7 @@
 mod arguments;
 mod called;
 mod failure;
+mod listed;
 mod output;
 mod places;
 mod progress;
@@ -43,10 +44,14 @@ fn main() -> ExitCode {
         Err(error) => return called::answer(&error, as_skopeo),
     };
     let settings = Arc::new(Settings::read(&teu.global, as_skopeo));
+    let compares = matches!(teu.verb, arguments::Verb::Diff(_));
     match run(teu, &settings) {
         Ok(code) => code,
         Err(failure) => {
-            let code = failure.report(as_skopeo);
+            let code = match compares {
+                true => failure.report_trouble(as_skopeo),
+                false => failure.report(as_skopeo),
+            };
             if let Some(hint) = places::hint(&arguments, &failure).filter(|_| !as_skopeo) {
                 say::complain(as_skopeo, &hint);
             }

@@ -99,6 +99,43 @@ fn aligned(rows: &[Vec<String>], limit: Option<usize>) -> String {
     text
 }
 
+/// Colours, where standard output is a terminal that shows them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint(bool);
+
+impl Paint {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self(settings.colours && io::stdout().is_terminal())
+    }
+
+    pub(crate) fn strong(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    pub(crate) fn added(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    pub(crate) fn removed(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    pub(crate) fn changed(self, text: &str) -> String {
+        self.with("33", text)
+    }
+
+    pub(crate) fn place(self, text: &str) -> String {
+        self.with("36", text)
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        match self.0 {
+            true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            false => text.to_owned(),
+        }
+    }
+}
+
 /// A number of bytes for people: `3.4 MB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) json: bool,
     pub(crate) progress: Progress,
     pub(crate) debug: bool,
+    /// Whether results are coloured where they go to a terminal (no-color.org).
+    pub(crate) colours: bool,
     policy: Option<PathBuf>,
     insecure_policy: bool,
     override_arch: Option<String>,
@@ -72,6 +74,7 @@ impl Settings {
             json: global.output == Output::Json,
             progress,
             debug: global.debug,
+            colours: path("NO_COLOR").is_none() && env::var_os("TERM").is_none_or(|term| term != "dumb"),
             policy: global.policy.clone(),
             insecure_policy: global.insecure_policy,
             override_arch: global.override_arch.clone(),

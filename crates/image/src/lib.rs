@@ -7,7 +7,8 @@
 //! inflated and hashed side by side, and ended by an error where size, digest or DiffID are not what they should be. What an entry means is said
 //! once, in [`entry`] and [`whiteout`], for all who unpack or judge. [`verify`](verify::verify) judges; [`analyze`](analyze::analyze) tells what is there in vain; [`unpack`](unpack::unpack) makes a
 //! directory that a runtime can start ([`runtime`], [`bundle`]), or none. [`contents`] is what a layer holds without what is in its files, read once
-//! and remembered, and [`tree`] the merged tree of such tables, which [`export`] writes as one archive; [`read`] gives what is in one file.
+//! and remembered, and [`tree`] the merged tree of such tables, which [`export`] writes as one archive; [`read`] gives what is in one file,
+//! and [`diff`] tells in what two images differ.
 //!
 //! # To change
 //!

@@ -137,6 +137,14 @@ fn stated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Ig
     Option::<IgnoredAny>::deserialize(deserializer).map(Some)
 }
 
+impl Manifest {
+    /// The bytes that it came as.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+}
+
 impl Document {
     /// Reads a document strictly.
     ///

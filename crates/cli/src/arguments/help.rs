@@ -30,6 +30,7 @@ const GROUPS: [(&str, &[&str]); 11] = [
             "cat",
             "referrers",
             "analyze",
+            "diff",
             "verify",
         ],
     ),

@@ -4,6 +4,7 @@ mod analyze;
 mod bundle;
 mod cat;
 mod compression;
+mod diff;
 mod edit;
 mod export;
 mod files;
@@ -31,6 +32,7 @@ pub(crate) use analyze::{Analyze, Thresholds};
 pub(crate) use bundle::*;
 pub(crate) use cat::Cat;
 pub(crate) use compression::CompressionOptions;
+pub(crate) use diff::Diff;
 pub(crate) use edit::*;
 pub(crate) use export::Export;
 pub(crate) use files::Files;
@@ -187,6 +189,7 @@ pub(crate) enum Verb {
     Tree(Tree),
     Referrers(Referrers),
     Analyze(Box<Analyze>),
+    Diff(Box<Diff>),
     Files(Box<Files>),
     Cat(Box<Cat>),
     Verify(Verify),

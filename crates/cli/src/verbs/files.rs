@@ -11,10 +11,16 @@ use teu_image::{
     tree::{self, File, Tree},
 };
 use teu_rootfs::{Metadata, Node, Time};
-use teu_spec::Timestamp;
 use teu_store::{Error, ErrorKind};
 
-use crate::{arguments::Files, failure::Failure, output, places, progress::Shown, settings::Settings};
+use crate::{
+    arguments::Files,
+    failure::Failure,
+    listed::{self, path as shown_path},
+    output, places,
+    progress::Shown,
+    settings::Settings,
+};
 
 pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<(), Failure> {
     let patterns = arguments
@@ -167,13 +173,7 @@ impl Kind {
 
     fn word(&self) -> &'static str {
         match self {
-            Self::Node(Node::File(_)) => "file",
-            Self::Node(Node::Directory) => "directory",
-            Self::Node(Node::Symlink(_)) => "symlink",
-            Self::Node(Node::Fifo) => "fifo",
-            Self::Node(Node::CharDevice(_)) => "char-device",
-            Self::Node(Node::BlockDevice(_)) => "block-device",
-            Self::Node(Node::Socket) => "socket",
+            Self::Node(node) => listed::word(node),
             Self::HardLink(_) => "hardlink",
             Self::Remove(_) => "whiteout",
             Self::Clear(_) => "opaque-whiteout",
@@ -183,13 +183,7 @@ impl Kind {
     /// The letter that `ls` has for it, `h` as tar has it for another name.
     fn letter(&self) -> char {
         match self {
-            Self::Node(Node::File(_)) => '-',
-            Self::Node(Node::Directory) => 'd',
-            Self::Node(Node::Symlink(_)) => 'l',
-            Self::Node(Node::Fifo) => 'p',
-            Self::Node(Node::CharDevice(_)) => 'c',
-            Self::Node(Node::BlockDevice(_)) => 'b',
-            Self::Node(Node::Socket) => 's',
+            Self::Node(node) => listed::letter(node),
             Self::HardLink(_) => 'h',
             Self::Remove(_) | Self::Clear(_) => 'w',
         }
@@ -201,9 +195,9 @@ impl Row {
         let none = || "-".to_owned();
         let (mode, owner, time) = match &self.metadata {
             Some(metadata) => (
-                format!("{}{}", self.kind.letter(), permissions(metadata.mode)),
+                format!("{}{}", self.kind.letter(), listed::permissions(metadata.mode)),
                 format!("{}:{}", metadata.uid, metadata.gid),
-                time(Time {
+                listed::time(Time {
                     nanoseconds: 0,
                     ..metadata.mtime
                 }),
@@ -230,87 +224,18 @@ impl Row {
 
     fn as_json(&self) -> Value {
         let mut told = json!({"type": self.kind.word(), "layer": self.layer});
-        name(&mut told, "path", &self.path, "/");
+        listed::name(&mut told, "path", &self.path, "/");
         if let Some(metadata) = &self.metadata {
-            told["mode"] = format!("{:04o}", metadata.mode).into();
-            told["uid"] = metadata.uid.into();
-            told["gid"] = metadata.gid.into();
-            told["mtime"] = time(metadata.mtime).into();
+            listed::metadata(&mut told, metadata);
         }
         if let Some(names) = self.names {
             told["names"] = names.into();
         }
         match &self.kind {
-            Kind::Node(Node::File(size)) => told["size"] = (*size).into(),
-            Kind::Node(Node::CharDevice(device) | Node::BlockDevice(device)) => {
-                told["device"] = json!({"major": device.major, "minor": device.minor});
-            }
-            Kind::Node(Node::Symlink(target)) => name(&mut told, "target", target, ""),
-            Kind::HardLink(target) => name(&mut told, "target", target, "/"),
-            Kind::Remove(hidden) | Kind::Clear(hidden) => name(&mut told, "hides", hidden, "/"),
-            Kind::Node(_) => {}
+            Kind::Node(node) => listed::node(&mut told, node),
+            Kind::HardLink(target) => listed::name(&mut told, "target", target, "/"),
+            Kind::Remove(hidden) | Kind::Clear(hidden) => listed::name(&mut told, "hides", hidden, "/"),
         }
         told
-    }
-}
-
-/// A name as JSON has it; where it is no UTF-8, and so cannot be had in JSON, its bytes in hexadecimal too.
-fn name(told: &mut Value, key: &str, name: &[u8], before: &str) {
-    told[key] = format!("{before}{}", String::from_utf8_lossy(name)).into();
-    if str::from_utf8(name).is_err() {
-        let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        told[format!("{key}Hex")] = hex.into();
-    }
-}
-
-/// A path of the image, safe on a terminal and one line.
-fn shown_path(path: &[u8]) -> String {
-    format!("/{}", Escaped(path))
-}
-
-/// Permission, set-id and sticky bits as `ls` shows them: `rwsr-xr-x`.
-fn permissions(mode: u32) -> String {
-    let mut text = String::new();
-    for (shift, special, set) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
-        let bits = mode >> shift;
-        text.push(if bits & 4 != 0 { 'r' } else { '-' });
-        text.push(if bits & 2 != 0 { 'w' } else { '-' });
-        text.push(match (mode & special != 0, bits & 1 != 0) {
-            (true, true) => set,
-            (true, false) => set.to_ascii_uppercase(),
-            (false, true) => 'x',
-            (false, false) => '-',
-        });
-    }
-    text
-}
-
-/// RFC 3339, or what is beyond its years in seconds: `@253402300800`.
-fn time(time: Time) -> String {
-    match Timestamp::from_unix(time.seconds, time.nanoseconds) {
-        Some(timestamp) => timestamp.to_string(),
-        None => format!("@{}", time.seconds),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes_and_times_are_as_they_are_elsewhere() {
-        for (mode, shown) in [
-            (0o755, "rwxr-xr-x"),
-            (0o4755, "rwsr-xr-x"),
-            (0o2640, "rw-r-S---"),
-            (0o1777, "rwxrwxrwt"),
-            (0o1000, "--------T"),
-        ] {
-            assert_eq!(permissions(mode), shown);
-        }
-        for (seconds, shown) in [(0, "1970-01-01T00:00:00Z"), (253_402_300_800, "@253402300800")] {
-            let nanoseconds = 0;
-            assert_eq!(time(Time { seconds, nanoseconds }), shown);
-        }
     }
 }

@@ -6,6 +6,7 @@ mod cat;
 mod change;
 mod changed;
 mod copy;
+mod diff;
 mod edit;
 mod export;
 mod files;
@@ -59,6 +60,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Cat(arguments) => cat::run(&arguments, settings).await,
         Verb::Files(arguments) => files::run(&arguments, settings).await,
         Verb::Analyze(arguments) => analyze::run(&arguments, settings).await,
+        Verb::Diff(arguments) => diff::run(&arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,
         Verb::Export(arguments) => export::run(&arguments, settings).await,

@@ -12,8 +12,8 @@ use crate::contents::{Contents, Entry, What};
 /// What a file takes, beside its names: the inode, and its place in the map of its directory.
 const FILE: usize = size_of::<Inode>() + 48;
 
-/// Makes a tree of layers.
-#[derive(Debug)]
+/// Makes a tree of layers. A copy goes on from where it was made.
+#[derive(Clone, Debug)]
 pub struct Builder {
     pub(super) tree: Tree,
     pub(super) options: Options,

@@ -82,7 +82,7 @@ impl Default for Limits {
 }
 
 /// The merged tree of layers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tree {
     inodes: Vec<Inode>,
     hidden: Vec<Hidden>,
@@ -90,7 +90,7 @@ pub struct Tree {
 }
 
 /// What is not certain in a tree above layers that nobody has read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Unknown {
     /// Names that somewhere were made or removed, behind directories that may be links.
     names: HashSet<Box<[u8]>>,
@@ -98,7 +98,7 @@ struct Unknown {
     all: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inode {
     node: Node,
     metadata: Metadata,
@@ -112,7 +112,7 @@ struct Inode {
     elsewhere: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Directory {
     parent: u32,
     name: Box<[u8]>,

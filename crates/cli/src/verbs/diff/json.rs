@@ -1,0 +1,125 @@
+//! How do two images differ, as a program reads it?
+
+use serde_json::{Value, json};
+use teu_image::{
+    Layer,
+    diff::{Aspect, Change, Field, Pair, Text},
+    tree::File,
+};
+
+use super::{Files, Found};
+use crate::listed;
+
+pub(super) fn report(found: &Found<'_>) -> Value {
+    let side = |place: usize| {
+        let image = &found.sides[place].image;
+        json!({
+            "reference": found.names[place],
+            "digest": image.descriptor.digest,
+            "platform": image.config.platform(),
+        })
+    };
+    let mut told = json!({"same": found.is_same(), "before": side(0), "after": side(1)});
+    if let Some(documents) = &found.documents {
+        told["manifest"] = documents.manifest.iter().map(field).collect();
+        told["config"] = documents.config.iter().map(field).collect();
+    }
+    if let Some(pairs) = &found.layers {
+        told["layers"] = pairs.iter().map(|pair| layer(found, pair)).collect();
+    }
+    if let Some(files) = &found.files {
+        told["files"] = files.changes().map(|change| file(files, &change)).collect();
+    }
+    told
+}
+
+fn field(field: &Field) -> Value {
+    json!({"path": field.path, "before": field.before, "after": field.after})
+}
+
+fn layer(found: &Found<'_>, pair: &Pair<'_>) -> Value {
+    let of = |side: usize, layer: Option<&Layer>| {
+        let layer = layer?;
+        let history = found.sides[side].image.history();
+        Some(json!({
+            "position": layer.position,
+            "digest": layer.descriptor.digest,
+            "diffId": layer.diff_id,
+            "mediaType": layer.descriptor.media_type,
+            "size": layer.descriptor.size,
+            "createdBy": history[layer.position].map(|history| &history.created_by),
+        }))
+    };
+    let change = match (pair.before, pair.after) {
+        (None, _) => "added",
+        (_, None) => "removed",
+        _ if pair.is_same() => "same",
+        _ => "same-content",
+    };
+    json!({"change": change, "before": of(0, pair.before), "after": of(1, pair.after)})
+}
+
+fn file(files: &Files, change: &Change<'_>) -> Value {
+    let word = match (change.before, change.after) {
+        (None, _) => "added",
+        (_, None) => "removed",
+        _ => "changed",
+    };
+    let differs: Vec<&str> = change.differs.iter().map(aspect).collect();
+    let mut told = json!({"change": word, "differs": differs, "before": of(change.before), "after": of(change.after)});
+    listed::name(&mut told, "path", &change.path, "/");
+    for aspect in &change.differs {
+        match aspect {
+            Aspect::Xattrs(names) => told["xattrs"] = names.iter().map(|name| xattr(name, change)).collect(),
+            Aspect::Links([old, new]) => {
+                listed::name(&mut told["before"], "linkOf", old, "/");
+                listed::name(&mut told["after"], "linkOf", new, "/");
+            }
+            _ => {}
+        }
+    }
+    match files.texts.get(&change.path) {
+        Some(Text::Unified(lines)) => told["diff"] = String::from_utf8_lossy(lines).into(),
+        Some(Text::Binary) => told["diffOmitted"] = "binary".into(),
+        Some(Text::Past(limit, _)) => told["diffOmitted"] = (*limit).into(),
+        None => {}
+    }
+    told
+}
+
+fn of(file: Option<File<'_>>) -> Value {
+    let Some(file) = file else { return Value::Null };
+    let mut told = json!({"type": listed::word(file.kind()), "layer": file.layer()});
+    listed::metadata(&mut told, file.metadata());
+    listed::node(&mut told, file.kind());
+    if let Some(digest) = file.content() {
+        told["digest"] = digest.to_string().into();
+    }
+    told
+}
+
+fn aspect(aspect: &Aspect) -> &'static str {
+    match aspect {
+        Aspect::Kind => "type",
+        Aspect::Content => "content",
+        Aspect::ContentUnknown => "content-unknown",
+        Aspect::Target => "target",
+        Aspect::Device => "device",
+        Aspect::Mode => "mode",
+        Aspect::Owner => "owner",
+        Aspect::Xattrs(_) => "xattrs",
+        Aspect::Links(_) => "links",
+        Aspect::Time => "time",
+    }
+}
+
+/// An extended attribute, whose value is any bytes.
+fn xattr(name: &[u8], change: &Change<'_>) -> Value {
+    let value = |file: Option<File<'_>>| {
+        file.and_then(|file| file.metadata().xattrs.get(name))
+            .map(|value| listed::hex(value))
+    };
+    let mut told = json!({"beforeHex": value(change.before), "afterHex": value(change.after)});
+    listed::name(&mut told, "name", name, "");
+    told
+}

@@ -1,0 +1,195 @@
+//! `teu diff`: in what do two images differ?
+
+mod json;
+mod text;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use teu_image::{
+    contents::Cache,
+    diff::{self, Field, Pair, Pending, Side, Text, TextLimits, Trees},
+    glob::Pattern,
+};
+use teu_spec::Reference;
+use teu_store::{Error, ErrorKind};
+
+use crate::{
+    arguments::{Diff, ImageOptions},
+    failure::Failure,
+    output, places,
+    progress::Shown,
+    settings::Settings,
+};
+
+/// The exit code for images that differ.
+const THEY_DIFFER: u8 = 1;
+
+pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(), Failure> {
+    let patterns = arguments
+        .globs
+        .iter()
+        .map(|glob| Pattern::new(glob))
+        .collect::<Result<Vec<_>, _>>()?;
+    let [first, second] = platforms(&arguments.platform)?;
+    let reached = arguments.one.options();
+    for_one_registry(&reached, &arguments.before, &arguments.after)?;
+    let shown = Shown::start(&settings, false);
+    let open = async |name: &str, platform| -> Result<Side, Failure> {
+        let (source, image) = places::image(name, platform, &reached, &settings, shown.events()).await?;
+        Ok(Side { source, image })
+    };
+    let before = open(&arguments.before, first).await?;
+    let after = open(&arguments.after, second).await?;
+    let parts = arguments.parts();
+    let mut found = Found {
+        names: [&arguments.before, &arguments.after],
+        sides: [&before, &after],
+        documents: None,
+        layers: None,
+        files: None,
+    };
+    if parts.config {
+        let (before, after) = (&before.image, &after.image);
+        found.documents = Some(Documents {
+            manifest: diff::manifest(before, after),
+            config: diff::config(before, after, arguments.times),
+        });
+    }
+    if parts.layers {
+        found.layers = Some(diff::layers(&before.image, &after.image));
+    }
+    if parts.files {
+        let mut options = diff::Options::default();
+        options.contents.layers.events = shown.events();
+        let cache = settings.contents().map(Cache::new);
+        let trees = Trees::read(found.sides, cache.as_ref(), &options).await?;
+        let mut files = Files::count(trees, patterns, arguments)?;
+        if let Some(pending) = files.pending.take() {
+            files.texts = diff::texts(found.sides, pending, &options.contents).await?;
+        }
+        found.files = Some(files);
+    }
+    shown.finish();
+    let told = match settings.json {
+        true => output::json(&json::report(&found)),
+        false => output::bytes(text::report(&found, output::Paint::new(&settings)).as_bytes()),
+    };
+    match (found.is_same(), told) {
+        (true, told) => told,
+        // Who reads no further still learns it from the exit code.
+        (false, Ok(()) | Err(Failure::BrokenPipe)) => Err(Failure::Found { code: THEY_DIFFER }),
+        (false, Err(failure)) => Err(failure),
+    }
+}
+
+/// The platform of each image.
+fn platforms(given: &[String]) -> Result<[Option<&str>; 2], Failure> {
+    match given {
+        [] => Ok([None; 2]),
+        [both] => Ok([Some(both); 2]),
+        [first, second] => Ok([Some(first), Some(second)]),
+        _ => {
+            let message = "--platform is given once for both images, or twice: first for A, then for B";
+            Err(Failure::Usage(message.to_owned()))
+        }
+    }
+}
+
+/// Refuses to show two registries what is for one of them.
+fn for_one_registry(options: &ImageOptions, before: &str, after: &str) -> Result<(), Failure> {
+    let secret = options.creds.is_some() || options.username.is_some() || options.registry_token.is_some();
+    if !secret {
+        return Ok(());
+    }
+    match (places::reference(before)?, places::reference(after)?) {
+        (Reference::Registry(before), Reference::Registry(after))
+            if before.repository.registry() != after.repository.registry()
+                || before.short.is_some() != after.short.is_some() =>
+        {
+            let message = "a user, password or token is for one registry, and the images are in two; use teu login, or --authfile";
+            Err(Failure::Usage(message.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What was found of two images; of a part that was not asked for nothing.
+struct Found<'a> {
+    names: [&'a str; 2],
+    sides: [&'a Side; 2],
+    documents: Option<Documents>,
+    layers: Option<Vec<Pair<'a>>>,
+    files: Option<Files>,
+}
+
+struct Documents {
+    manifest: Vec<Field>,
+    config: Vec<Field>,
+}
+
+struct Files {
+    trees: Trees,
+    patterns: Vec<Pattern>,
+    times: bool,
+    added: usize,
+    removed: usize,
+    changed: usize,
+    pending: Option<Pending>,
+    texts: BTreeMap<Vec<u8>, Text>,
+}
+
+impl Found<'_> {
+    fn is_same(&self) -> bool {
+        let documents = self.documents.as_ref();
+        documents.is_none_or(|documents| documents.manifest.is_empty() && documents.config.is_empty())
+            && self
+                .layers
+                .as_ref()
+                .is_none_or(|layers| layers.iter().all(Pair::is_same))
+            && self.files.as_ref().is_none_or(|files| files.all() == 0)
+    }
+}
+
+impl Files {
+    /// # Errors
+    /// Where a pattern means nothing.
+    fn count(trees: Trees, patterns: Vec<Pattern>, arguments: &Diff) -> Result<Self, Failure> {
+        let mut files = Self {
+            trees,
+            patterns,
+            times: arguments.times,
+            added: 0,
+            removed: 0,
+            changed: 0,
+            pending: None,
+            texts: BTreeMap::new(),
+        };
+        let mut pending = arguments.content.then(|| Pending::new(&TextLimits::default()));
+        let (mut added, mut removed, mut changed) = (0, 0, 0);
+        let mut changes = files.changes();
+        for change in &mut changes {
+            match (change.before, change.after) {
+                (None, _) => added += 1,
+                (_, None) => removed += 1,
+                _ => changed += 1,
+            }
+            if let Some(pending) = &mut pending {
+                pending.add(&change);
+            }
+        }
+        if let Some(pattern) = changes.unmet().next() {
+            let message = format!("nothing in either image is meant by {:?}", pattern.as_str());
+            return Err(Error::new(ErrorKind::NotFound, message).into());
+        }
+        (files.added, files.removed, files.changed, files.pending) = (added, removed, changed, pending);
+        Ok(files)
+    }
+
+    fn changes(&self) -> diff::Changes<'_> {
+        self.trees.changes(&self.patterns, self.times)
+    }
+
+    fn all(&self) -> usize {
+        self.added + self.removed + self.changed
+    }
+}
