@@ -20,11 +20,13 @@
 //!
 //! It asks nobody who they are: whoever reaches it may read, and write where [`Settings::writable`] says so. It speaks plain HTTP.
 
+mod attend;
 mod blobs;
 mod body;
 mod condition;
 mod connection;
 mod exchange;
+mod framing;
 mod lists;
 mod manifests;
 mod problem;

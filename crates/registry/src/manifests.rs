@@ -86,7 +86,7 @@ impl Registry {
             let missing = missing_children(store.as_source(), &document).await;
             let missing = missing.map_err(|error| Problem::writing(error, Code::ManifestInvalid))?;
             if !missing.is_empty() {
-                let digests: Vec<String> = missing.iter().map(|child| child.digest.to_string()).collect();
+                let digests: Vec<Digest> = missing.iter().map(|child| child.digest).collect();
                 return Err(Problem::missing(&digests));
             }
         }

@@ -2,6 +2,7 @@
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
+use teu_spec::Digest;
 use teu_store::{Error, ErrorKind};
 
 use crate::body::{self, Body};
@@ -62,11 +63,15 @@ pub(crate) struct Problem {
     said: Box<Said>,
 }
 
+/// The most that is told of one by one.
+const DETAILS: usize = 100;
+
 /// What there is to say, on the heap: most requests have nothing of it.
 #[derive(Debug)]
 struct Said {
     message: String,
-    detail: Value,
+    /// One error is told for each; one alone where there are none.
+    details: Vec<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What is told in the log alone: paths and addresses of ours are none of a client's business.
     cause: Option<String>,
@@ -83,7 +88,7 @@ impl Problem {
             code,
             said: Box::new(Said {
                 message: message.into(),
-                detail: Value::Null,
+                details: Vec::new(),
                 headers: Vec::new(),
                 cause: None,
             }),
@@ -134,21 +139,19 @@ impl Problem {
             ErrorKind::Mismatch => Self::bad(Code::DigestInvalid, message),
             ErrorKind::Conflict => Self::new(StatusCode::PRECONDITION_FAILED, Code::Denied, message),
             ErrorKind::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, invalid, message),
-            ErrorKind::MissingChildren(missing) => {
-                let digests: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                Self::missing(&digests)
-            }
+            ErrorKind::MissingChildren(missing) => Self::missing(missing),
             _ => Self::common(&error).unwrap_or_else(|| Self::ours(StatusCode::INTERNAL_SERVER_ERROR, message)),
         }
     }
 
-    /// A manifest names what is not here.
-    pub(crate) fn missing(digests: &[String]) -> Self {
+    /// A manifest names what is not here: an error for each, as clients of Docker's registry read them.
+    pub(crate) fn missing(digests: &[Digest]) -> Self {
         let mut problem = Self::bad(
             Code::ManifestBlobUnknown,
             "the manifest names content that is not in this repository; push that first",
         );
-        problem.said.detail = json!({ "digests": digests });
+        let named = digests.iter().take(DETAILS);
+        problem.said.details = named.map(|digest| json!({ "digest": digest.to_string() })).collect();
         problem
     }
 
@@ -181,11 +184,17 @@ impl Problem {
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
-        let mut error = json!({ "code": self.code.as_str(), "message": self.said.message });
-        if !self.said.detail.is_null() {
-            error["detail"] = self.said.detail;
+        let error = json!({ "code": self.code.as_str(), "message": self.said.message });
+        let mut errors: Vec<Value> = Vec::new();
+        for detail in self.said.details {
+            let mut error = error.clone();
+            error["detail"] = detail;
+            errors.push(error);
         }
-        let text = json!({ "errors": [error] }).to_string();
+        if errors.is_empty() {
+            errors.push(error);
+        }
+        let text = json!({ "errors": errors }).to_string();
         let mut response = Response::new(body::full(text.into()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -1,20 +1,19 @@
 //! How do requests come from connections? In HTTP/1.1 and HTTP/2, as many at once as is allowed, until the server is told to stop.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto::Builder,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::{Registry, connection::Patient, exchange::Peer, settings::Limits};
+use crate::{Registry, attend::attend, settings::Limits};
 
 /// How often uploads are looked at that may have been idle for too long.
 const LOOK: Duration = Duration::from_secs(30);
@@ -27,9 +26,9 @@ const BREATH: Duration = Duration::from_millis(100);
 /// What a broken client does to its own connection ends that alone, and is no error.
 pub async fn serve(registry: Arc<Registry>, listener: TcpListener, stop: impl Future<Output = ()>) {
     let limits = registry.settings.limits.clone();
-    let builder = builder(&limits);
+    let builder = Arc::new(builder(&limits));
     let room = Arc::new(Semaphore::new(limits.connections));
-    let graceful = GracefulShutdown::new();
+    let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut look = interval(LOOK.min(limits.upload_idle.max(BREATH)));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -44,41 +43,48 @@ pub async fn serve(registry: Arc<Registry>, listener: TcpListener, stop: impl Fu
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &room) => accepted,
         };
-        let Some((stream, peer, permit)) = accepted else {
-            sleep(BREATH).await;
-            continue;
+        let (stream, peer, permit) = match accepted {
+            Ok(accepted) => accepted,
+            // A client that went away while it waited is no reason to keep others waiting.
+            Err(error) if is_the_clients(&error) => continue,
+            Err(_) => {
+                sleep(BREATH).await;
+                continue;
+            }
         };
-        let registry = Arc::clone(&registry);
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            let registry = Arc::clone(&registry);
-            async move { Ok::<_, Infallible>(registry.answer(request).await) }
-        });
-        let stream = TokioIo::new(Patient::new(stream, limits.connection_idle));
-        let connection = graceful.watch(builder.serve_connection(stream, service).into_owned());
+        let (registry, builder, stopped) = (Arc::clone(&registry), Arc::clone(&builder), stopped.clone());
         connections.spawn(async move {
-            // An error is the client's: it broke off, or sent what is no HTTP, and was told so where it can be.
-            let _ = connection.await;
+            attend(registry, &builder, stream, peer, stopped).await;
             drop(permit);
         });
     }
     drop(listener);
+    drop(stopping);
     // Where it takes too long, the rest is broken off.
-    let _ = timeout(limits.grace, graceful.shutdown()).await;
+    let _ = timeout(limits.grace, async { while connections.join_next().await.is_some() {} }).await;
     connections.shutdown().await;
     registry.close();
 }
 
-/// The next connection, when there is room for one; none where the system refuses.
+/// The next connection, when there is room for one.
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.ok()?;
-    let (stream, peer) = listener.accept().await.ok()?;
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
     // Answers go out when they are there; where that cannot be set they are only slower.
     let _ = stream.set_nodelay(true);
-    Some((stream, peer, permit))
+    Ok((stream, peer, permit))
+}
+
+/// Whether a connection could not be accepted for what its client did, and not for what the system lacks.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {

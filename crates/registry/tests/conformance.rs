@@ -1,59 +1,26 @@
 //! Does the registry do what distribution-spec asks for? Its own conformance suite, in the version that is being written, nothing left out.
 //!
-//! The suite is a Go program. It is built once, into a cache beside the build, of the version that is pinned here.
+//! The suite is a Go program, of the version that is pinned here.
 
 #![expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 
 mod support;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::Arc,
-};
+use std::{fs, path::Path, process::Command, sync::Arc};
 
-use support::{Server, writable};
+use support::{Server, go::Module, writable};
 use teu_store::ManyInMemory;
 
-const MODULE: &str = "github.com/opencontainers/distribution-spec/conformance";
-const VERSION: &str = "v0.0.0-20260831232431-97274622c111";
-
-/// The suite's program; what kept it from being built.
-fn suite() -> Result<PathBuf, String> {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{VERSION}"));
-    let program = directory.join("conformance");
-    if program.is_file() {
-        return Ok(program);
-    }
-    fs::create_dir_all(&directory).expect("a directory");
-    let go = |arguments: &[&str]| -> Result<Output, String> {
-        let output = Command::new("go").args(arguments).current_dir(&directory).output();
-        let output = output.map_err(|error| format!("go does not run: {error}"))?;
-        match output.status.success() {
-            true => Ok(output),
-            false => Err(format!(
-                "go {} fails: {}",
-                arguments[0],
-                String::from_utf8_lossy(&output.stderr)
-                    .lines()
-                    .last()
-                    .unwrap_or_default()
-            )),
-        }
-    };
-    let module = format!("module conformance\n\ngo 1.24\n\nrequire {MODULE} {VERSION}\n");
-    fs::write(directory.join("go.mod"), module).expect("written");
-    let built = directory.join("conformance.new");
-    let built = built.to_str().expect("a path");
-    go(&["build", "-mod=mod", "-o", built, MODULE])?;
-    fs::rename(built, &program).expect("renamed");
-    Ok(program)
-}
+const SUITE: Module = Module {
+    name: "conformance",
+    module: "github.com/opencontainers/distribution-spec/conformance",
+    package: "github.com/opencontainers/distribution-spec/conformance",
+    version: "v0.0.0-20260831232431-97274622c111",
+};
 
 #[test]
 fn all_of_the_specification_is_there() {
-    let program = match suite() {
+    let program = match SUITE.program() {
         Ok(program) => program,
         Err(reason) => return eprintln!("SKIPPED all_of_the_specification_is_there: {reason}"),
     };

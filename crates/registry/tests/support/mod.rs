@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod go;
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -77,20 +79,33 @@ impl Server {
 
     /// Asks on a connection of its own.
     pub(crate) fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], content: &[u8]) -> Answer {
-        let mut client = self.connect();
-        let mut head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
-            self.address
-        );
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
+        let mut request = head(self, method, target, headers);
         if !content.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
-            head.push_str(&format!("Content-Length: {}\r\n", content.len()));
+            request.extend_from_slice(format!("Content-Length: {}\r\n", content.len()).as_bytes());
         }
-        client.write_all(format!("{head}\r\n").as_bytes()).expect("sent");
+        request.extend_from_slice(b"\r\n");
+        request.extend_from_slice(content);
+        self.raw(&request)
+    }
+
+    /// The same, whose content comes in pieces and without a length, as streams are sent.
+    pub(crate) fn stream(&self, method: &str, target: &str, headers: &[(&str, &str)], pieces: &[&[u8]]) -> Answer {
+        let mut request = head(self, method, target, headers);
+        request.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+        for piece in pieces {
+            request.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            request.extend_from_slice(piece);
+            request.extend_from_slice(b"\r\n");
+        }
+        request.extend_from_slice(b"0\r\n\r\n");
+        self.raw(&request)
+    }
+
+    /// Says exactly this, and hears until the connection ends.
+    pub(crate) fn raw(&self, request: &[u8]) -> Answer {
+        let mut client = self.connect();
         // What is refused by its head alone need not be read to its end.
-        let _ = client.write_all(content);
+        let _ = client.write_all(request);
         answer(&mut client)
     }
 
@@ -163,6 +178,18 @@ pub(crate) fn image(layer: &str) -> Document {
     Manifest::build(Format::Oci, &config, &[layer]).expect("a manifest")
 }
 
+/// The lines of a request but for those that say how long its content is.
+fn head(server: &Server, method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
+        server.address
+    );
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.into_bytes()
+}
+
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -222,9 +249,9 @@ impl Answer {
 pub(crate) fn answer(client: &mut TcpStream) -> Answer {
     let mut all = Vec::new();
     // A connection that is reset after its answer has said all the same.
-    let _ = client.read_to_end(&mut all);
+    let heard = client.read_to_end(&mut all);
     let end = all.windows(4).position(|window| window == b"\r\n\r\n");
-    let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&all)));
+    let end = end.unwrap_or_else(|| panic!("no answer: {:?} {heard:?}", String::from_utf8_lossy(&all)));
     let head = String::from_utf8(all[..end].to_vec()).expect("a head");
     let status = head
         .split(' ')

@@ -1,0 +1,183 @@
+//! How long does a connection last? As long as there is something to do on it: a client that asks nothing holds no place that others wait for.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use teu_store::Error;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use crate::{Body, Registry, connection::Patient, exchange::Peer, framing::Strict, settings::Limits};
+
+/// Serves one connection to its end: the client's, that of its patience or ours, or that of the server. `stopped` ends when the server is to
+/// stop: what is under way ends, and nothing new begins.
+pub(crate) async fn attend<S>(
+    registry: Arc<Registry>,
+    builder: &Builder<TokioExecutor>,
+    stream: S,
+    peer: SocketAddr,
+    mut stopped: watch::Receiver<()>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = registry.settings.limits.clone();
+    let work = Arc::new(Work::new());
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        let (registry, running) = (Arc::clone(&registry), Work::begin(&work));
+        async move {
+            let answer = registry.answer(request).await;
+            Ok::<_, Infallible>(answer.map(|body| Held {
+                body,
+                _running: running,
+            }))
+        }
+    });
+    let stream = TokioIo::new(Strict::new(Patient::new(stream, limits.connection_idle)));
+    let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+    let mut is_ending = false;
+    loop {
+        let end = work.end(&limits);
+        tokio::select! {
+            // An error is the client's: it broke off, or sent what is no HTTP, and was told so where it can be.
+            _ = connection.as_mut() => return,
+            // The sender says nothing, and is dropped.
+            _ = stopped.changed(), if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = sleep_until(end) => match work.idle(&limits) {
+                None => {}
+                // It was told to end, or never said which version it speaks.
+                Some(_) if is_ending => return,
+                Some(Idle::Unbegun) => return,
+                Some(Idle::Done) => {
+                    is_ending = true;
+                    work.rest();
+                    connection.as_mut().graceful_shutdown();
+                }
+            },
+        }
+    }
+}
+
+/// What is under way on a connection.
+struct Work(Mutex<State>);
+
+struct State {
+    running: usize,
+    has_begun: bool,
+    since: Instant,
+}
+
+/// Why a connection is idle for too long.
+enum Idle {
+    /// It never asked for anything.
+    Unbegun,
+    /// All that it asked for was answered.
+    Done,
+}
+
+impl Work {
+    fn new() -> Self {
+        Self(Mutex::new(State {
+            running: 0,
+            has_begun: false,
+            since: Instant::now(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No one leaves it half changed, so what a panic elsewhere left is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(work: &Arc<Self>) -> Running {
+        let mut state = work.state();
+        state.running += 1;
+        state.has_begun = true;
+        Running(Arc::clone(work))
+    }
+
+    /// When to look next whether it was idle for too long.
+    fn end(&self, limits: &Limits) -> Instant {
+        let state = self.state();
+        match state.running {
+            0 => state.since + state.patience(limits),
+            _ => Instant::now() + state.patience(limits),
+        }
+    }
+
+    /// Gives it time anew, to say goodbye.
+    fn rest(&self) {
+        self.state().since = Instant::now();
+    }
+
+    fn idle(&self, limits: &Limits) -> Option<Idle> {
+        let state = self.state();
+        match state.running == 0 && state.since.elapsed() >= state.patience(limits) {
+            false => None,
+            true if state.has_begun => Some(Idle::Done),
+            true => Some(Idle::Unbegun),
+        }
+    }
+}
+
+impl State {
+    fn patience(&self, limits: &Limits) -> Duration {
+        match self.has_begun {
+            true => limits.connection_idle,
+            false => limits.head_time,
+        }
+    }
+}
+
+/// A request that is under way until this is dropped.
+struct Running(Arc<Work>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.running -= 1;
+        state.since = Instant::now();
+    }
+}
+
+/// The content of an answer, which is under way until its last byte is sent.
+struct Held {
+    body: Body,
+    _running: Running,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,474 @@
+//! Where does one request end and the next begin? Bytes of HTTP/1.1 that readers read in different ways are refused (threat 93): a proxy before us
+//! that takes the end of a request to be elsewhere would let one client write another's requests.
+//!
+//! The server's own parser is as lenient as RFC 9112 lets it be: it takes a bare LF for the end of a line, and passes over a
+//! Content-Length beside a Transfer-Encoding. So what comes is looked at before it is parsed; what is wrong is replaced by a NUL, which no head
+//! and no chunk can have, so that the parser answers 400 by itself.
+//!
+//! A connection that ends within a request is not closed before its client had time to hear why: bytes that nobody read when it is closed
+//! make the kernel reset it, and then the last answer is lost.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+/// How HTTP/2 begins, which frames its requests beyond doubt.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The longest line before a chunk. Those of heads are bounded by the parser, which stops reading.
+const SIZE_LINE: usize = 256;
+
+/// How long, and for how many bytes, a client is listened to whose request nobody reads any more.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 16 << 20;
+
+/// A stream of requests, of which none can be read in two ways.
+pub(crate) struct Strict<S> {
+    stream: S,
+    framing: Framing,
+    /// What is still given to be read, where nothing more is read because it was wrong: the parser looks at a head when that has an end.
+    over: Option<&'static [u8]>,
+    /// Until when, and for how much, what comes is read and dropped.
+    lingers: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+impl<S> Strict<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            framing: Framing::default(),
+            over: None,
+            lingers: None,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Strict<S> {
+    /// Reads what nobody wants, until there is no more of it, or for long enough.
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (end, left) = self
+            .lingers
+            .get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
+        let mut space = [0; 8 << 10];
+        while *left > 0 && end.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut space);
+            // Where reading fails there is nobody to hear.
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => *left = left.saturating_sub(buffer.filled().len()),
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Where in a stream of requests we are.
+#[derive(Default)]
+pub(crate) struct Framing {
+    place: Place,
+    /// What came before of the line that we are in.
+    line: Vec<u8>,
+    head: Head,
+    /// How many bytes have come that HTTP/2 begins with; none where it is another version.
+    preface: Preface,
+}
+
+#[derive(Clone, Copy)]
+enum Preface {
+    Matched(usize),
+    No,
+}
+
+impl Default for Preface {
+    fn default() -> Self {
+        Self::Matched(0)
+    }
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Place {
+    /// In a line of a head.
+    #[default]
+    Head,
+    /// In content, of which so much is left.
+    Content(u64),
+    /// In the line before a chunk.
+    Size,
+    /// In a chunk, of which so much is left.
+    Chunk(u64),
+    /// Behind a chunk, in the line that ends it.
+    ChunkEnd,
+    /// In a line behind the last chunk.
+    Trailer,
+    /// Where nothing need be looked at.
+    Elsewhere,
+}
+
+/// What a head says of what follows it.
+#[derive(Clone, Copy, Default)]
+struct Head {
+    /// Whether the request's first line was there.
+    has_begun: bool,
+    version: Version,
+    hosts: usize,
+    length: Option<u64>,
+    is_chunked: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Version {
+    /// One that the parser answers for.
+    #[default]
+    Other,
+    Http10,
+    Http11,
+}
+
+/// What came is wrong.
+#[derive(Debug, PartialEq, Eq)]
+struct Wrong;
+
+impl Framing {
+    /// Looks at the next bytes; the place of the first that is wrong.
+    pub(crate) fn look(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.is_http2(bytes) {
+            self.place = Place::Elsewhere;
+        }
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            match self.place {
+                Place::Elsewhere => return None,
+                Place::Content(left) | Place::Chunk(left) => {
+                    let taken = left.min(rest.len() as u64);
+                    // It is no more than the rest.
+                    at += taken as usize;
+                    self.place = match (self.place, left - taken) {
+                        (Place::Content(_), 0) => Place::Head,
+                        (Place::Content(_), left) => Place::Content(left),
+                        (_, 0) => Place::ChunkEnd,
+                        (_, left) => Place::Chunk(left),
+                    };
+                }
+                Place::Head | Place::Size | Place::ChunkEnd | Place::Trailer => {
+                    let end = rest.iter().position(|byte| *byte == b'\n');
+                    let part = &rest[..end.map_or(rest.len(), |end| end + 1)];
+                    if let Some(wrong) = self.wrong_byte(part) {
+                        return Some(at + wrong);
+                    }
+                    at += part.len();
+                    let is_wrong = match end {
+                        None => {
+                            self.line.extend_from_slice(part);
+                            self.place == Place::Size && self.line.len() > SIZE_LINE
+                        }
+                        Some(_) if self.line.is_empty() => self.end_line(part).is_err(),
+                        Some(_) => {
+                            let mut line = std::mem::take(&mut self.line);
+                            line.extend_from_slice(part);
+                            self.end_line(&line).is_err()
+                        }
+                    };
+                    if is_wrong {
+                        return Some(at - 1);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a request has begun and not ended.
+    fn is_within(&self) -> bool {
+        match self.place {
+            Place::Head => self.head.has_begun || !self.line.is_empty(),
+            place => place != Place::Elsewhere,
+        }
+    }
+
+    /// Whether the connection has begun as HTTP/2 does, to the end of it.
+    fn is_http2(&mut self, bytes: &[u8]) -> bool {
+        let Preface::Matched(matched) = self.preface else {
+            return false;
+        };
+        let expected = &PREFACE[matched..];
+        let count = expected.len().min(bytes.len());
+        self.preface = match expected[..count] == bytes[..count] {
+            true => Preface::Matched(matched + count),
+            false => Preface::No,
+        };
+        matches!(self.preface, Preface::Matched(matched) if matched == PREFACE.len())
+    }
+
+    /// The first byte of a part of a line that cannot stand in one: a control character, or a CR that does not end it.
+    fn wrong_byte(&self, part: &[u8]) -> Option<usize> {
+        let mut returned = self.line.last() == Some(&b'\r');
+        for (at, byte) in part.iter().enumerate() {
+            let is_wrong = match byte {
+                b'\n' => !returned,
+                _ if returned => true,
+                b'\r' | b'\t' => false,
+                byte => byte.is_ascii_control(),
+            };
+            if is_wrong {
+                return Some(at);
+            }
+            returned = *byte == b'\r';
+        }
+        None
+    }
+
+    /// Reads a line that has come to its end.
+    fn end_line(&mut self, line: &[u8]) -> Result<(), Wrong> {
+        let text = line.strip_suffix(b"\r\n").ok_or(Wrong)?;
+        self.place = match self.place {
+            Place::Size => match size(text)? {
+                0 => Place::Trailer,
+                size => Place::Chunk(size),
+            },
+            Place::ChunkEnd if text.is_empty() => Place::Size,
+            Place::Trailer if text.is_empty() => Place::Head,
+            Place::Trailer => field(text).map(|_| Place::Trailer)?,
+            Place::Head => self.head.read(text)?,
+            _ => return Err(Wrong),
+        };
+        Ok(())
+    }
+}
+
+impl Head {
+    /// Takes in a line of a head; where the next bytes are.
+    fn read(&mut self, line: &[u8]) -> Result<Place, Wrong> {
+        if !self.has_begun {
+            // Empty lines before a request are passed over (RFC 9112, 2.2).
+            if !line.is_empty() {
+                self.has_begun = true;
+                self.version = match () {
+                    () if line.ends_with(b" HTTP/1.1") => Version::Http11,
+                    () if line.ends_with(b" HTTP/1.0") => Version::Http10,
+                    () => Version::Other,
+                };
+            }
+            return Ok(Place::Head);
+        }
+        if line.is_empty() {
+            return std::mem::take(self).end();
+        }
+        let (name, value) = field(line)?;
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if is("content-length") {
+            let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+            let number = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+            match (is_number, number, self.length) {
+                (true, Some(length), None) => self.length = Some(length),
+                _ => return Err(Wrong),
+            }
+        } else if is("transfer-encoding") {
+            if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(Wrong);
+            }
+            self.is_chunked = true;
+        } else if is("host") {
+            self.hosts += 1;
+        }
+        Ok(Place::Head)
+    }
+
+    fn end(self) -> Result<Place, Wrong> {
+        let hosts_are_wrong = match self.version {
+            Version::Http11 => self.hosts != 1,
+            _ => self.hosts > 1,
+        };
+        match (self.is_chunked, self.length) {
+            _ if hosts_are_wrong => Err(Wrong),
+            (true, Some(_)) => Err(Wrong),
+            (true, None) if self.version != Version::Http11 => Err(Wrong),
+            (true, None) => Ok(Place::Size),
+            (false, None | Some(0)) => Ok(Place::Head),
+            (false, Some(length)) => Ok(Place::Content(length)),
+        }
+    }
+}
+
+/// The name and the value of a field. A line that goes on with the one before it is none.
+fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Wrong> {
+    let colon = line.iter().position(|byte| *byte == b':').ok_or(Wrong)?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    match name.iter().any(|byte| matches!(byte, b' ' | b'\t')) || name.is_empty() {
+        true => Err(Wrong),
+        false => Ok((name, value.trim_ascii())),
+    }
+}
+
+/// The size of a chunk. What may stand behind it says nothing here.
+fn size(line: &[u8]) -> Result<u64, Wrong> {
+    if line.len() > SIZE_LINE {
+        return Err(Wrong);
+    }
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (digits, rest) = line.split_at(digits);
+    let rest = rest.trim_ascii_start();
+    if !rest.is_empty() && !rest.starts_with(b";") {
+        return Err(Wrong);
+    }
+    let digits = std::str::from_utf8(digits).map_err(|_| Wrong)?;
+    u64::from_str_radix(digits, 16).map_err(|_| Wrong)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(rest) = self.over {
+            let (given, rest) = rest.split_at(rest.len().min(buffer.remaining()));
+            buffer.put_slice(given);
+            self.over = Some(rest);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if let Some(wrong) = self.framing.look(&buffer.filled()[before..]) {
+            buffer.filled_mut()[before + wrong] = 0;
+            buffer.set_filled(before + wrong + 1);
+            self.over = Some(b"\r\n\r\n");
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.lingers.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        if self.over.is_some() || self.framing.is_within() {
+            ready!(self.poll_drain(context));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a stream is wrong; the same however it is cut.
+    fn wrong(stream: &[u8]) -> bool {
+        let whole = Framing::default().look(stream).is_some();
+        for size in [1, 2, 7] {
+            let mut framing = Framing::default();
+            let found = stream.chunks(size).any(|part| framing.look(part).is_some());
+            assert_eq!(
+                found,
+                whole,
+                "in pieces of {size}: {:?}",
+                String::from_utf8_lossy(stream)
+            );
+        }
+        whole
+    }
+
+    #[test]
+    fn what_is_read_in_one_way_goes_through() {
+        let long = format!(
+            "GET /{} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+            "a".repeat(5000),
+            "b".repeat(5000)
+        );
+        for stream in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nhost:a\r\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: a\r\nX:\ttab and \u{e9}\r\n\r\n",
+            "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n\n\0\r\nxGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n3;x=y\r\n\n\0\n\r\n0A \t\r\n0123456789\r\n0\r\nT: x\r\n\r\nGET /",
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\nGET",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\n\n\0 what follows",
+            &long,
+        ] {
+            assert!(!wrong(stream.as_bytes()), "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_in_two_ways_does_not() {
+        let head = "PUT / HTTP/1.1\r\nHost: a\r\n";
+        let long = format!("Content-Length: 5{}\r\n\r\n", " ".repeat(2000));
+        let long_chunk = format!("Transfer-Encoding: chunked\r\n\r\n1;{}\r\n", "x".repeat(2000));
+        for fields in [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            "Content-Length: 5\r\nContent-Length: 6\r\n",
+            "Content-Length: +5\r\n",
+            "Content-Length: 5, 5\r\n",
+            "Content-Length: -1\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 18446744073709551616\r\n",
+            "Content-Length : 5\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: identity\r\n",
+            "Transfer-Encoding: xchunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            " Transfer-Encoding: chunked\r\n",
+            "X: a\r\n folded\r\n",
+            "X: a\n",
+            "X: a\rb\r\n",
+            "X: a\0\r\n",
+            "no field\r\n",
+            ": nameless\r\n",
+            "\n",
+            "Host: b\r\n\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n5\n",
+            "Transfer-Encoding: chunked\r\n\r\n-5\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n0x5\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n0\r\nX: a\n",
+            "Transfer-Encoding: chunked\r\n\r\n0\r\n folded\r\n",
+            &long_chunk,
+        ] {
+            assert!(wrong(format!("{head}{fields}").as_bytes()), "{fields:?}");
+        }
+        // Spaces behind a number are no other number.
+        assert!(!wrong(format!("{head}{long}").as_bytes()));
+        for stream in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\r\n",
+            "PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\n",
+        ] {
+            assert!(wrong(stream.as_bytes()), "{stream:?}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Does a repository show what was put there and nothing else, and are the lists of what is there bounded?
+
+mod support;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::json;
+use support::{Server, image, writable};
+use teu_registry::{Children, Limits, Settings};
+use teu_spec::{Digest, Document};
+use teu_store::{Expect, ManyInMemory, Target};
+
+/// Threats 88 and 89.
+#[test]
+fn what_is_in_one_repository_is_not_in_another() {
+    let server = Server::start();
+    let image = server.push_image("one", "1");
+    server.push_blob("two", b"something");
+    let layer = image.children()[1].digest;
+    let manifest = Digest::of(image.raw());
+    for target in [
+        format!("/v2/two/blobs/{layer}"),
+        format!("/v2/two/manifests/{manifest}"),
+        "/v2/two/manifests/1".to_owned(),
+        format!("/v2/none/blobs/{layer}"),
+    ] {
+        server.head(&target).expect(404);
+        server.get(&target).expect(404);
+        server.delete(&target).expect(404);
+    }
+    server.push_image("two", "1");
+    server.delete(&format!("/v2/one/blobs/{layer}")).expect(202);
+    server.head(&format!("/v2/one/blobs/{layer}")).expect(404);
+    server.head(&format!("/v2/two/blobs/{layer}")).expect(200);
+    // Pushed elsewhere once more, it is still gone here.
+    server.push_blob("three", b"1");
+    server.head(&format!("/v2/one/blobs/{layer}")).expect(404);
+}
+
+/// Threat 92.
+#[test]
+fn what_is_not_allowed_is_told() {
+    let of = |is_writable, deletes| {
+        let all = ManyInMemory::new();
+        let before = Server::of(Arc::new(all.clone()), writable());
+        let image = before.push_image("app", "1");
+        let settings = Settings {
+            writable: is_writable,
+            deletes,
+            ..Settings::default()
+        };
+        (Server::of(Arc::new(all), settings), image)
+    };
+    for (is_writable, deletes) in [(false, false), (false, true), (true, false)] {
+        let (server, image) = of(is_writable, deletes);
+        let (layer, manifest) = (image.children()[1].digest, Digest::of(image.raw()));
+        for target in [
+            format!("/v2/app/blobs/{layer}"),
+            format!("/v2/app/manifests/{manifest}"),
+            "/v2/app/manifests/1".to_owned(),
+        ] {
+            server.delete(&target).refused(405, "UNSUPPORTED");
+            server.get(&target).expect(200);
+        }
+        if is_writable {
+            // A client gives up its own upload all the same.
+            let location = server.begin("app");
+            server.delete(&location).expect(204);
+            continue;
+        }
+        let digest = Digest::of(b"new");
+        for (method, target) in [
+            ("POST", "/v2/app/blobs/uploads/".to_owned()),
+            ("POST", format!("/v2/app/blobs/uploads/?digest={digest}")),
+            ("POST", format!("/v2/app/blobs/uploads/?mount={layer}&from=app")),
+            ("PATCH", "/v2/app/blobs/uploads/x".to_owned()),
+            ("PUT", "/v2/app/blobs/uploads/x".to_owned()),
+            ("PUT", "/v2/app/manifests/2".to_owned()),
+        ] {
+            let refused = server.ask(method, &target, &[], b"new").refused(405, "UNSUPPORTED");
+            assert_eq!(refused.header("allow"), "GET, HEAD");
+        }
+    }
+}
+
+/// Threat 100.
+#[test]
+fn a_manifest_of_what_is_not_here_is_refused() {
+    let settings = Settings {
+        children: Children::Required,
+        ..writable()
+    };
+    let server = Server::of(Arc::new(ManyInMemory::new()), settings);
+    let image = server.push_image("one", "1");
+    // That it is in another repository does not count.
+    server.push("two", "1", &image).refused(400, "MANIFEST_BLOB_UNKNOWN");
+    server.get("/v2/two/manifests/1").expect(404);
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [image.descriptor()],
+    });
+    let index = Document::parse(Bytes::from(index.to_string()), None).expect("an index");
+    server.push("two", "all", &index).refused(400, "MANIFEST_BLOB_UNKNOWN");
+    server.push("one", "all", &index).expect(201);
+}
+
+/// Threat 98.
+#[test]
+fn nothing_is_about_what_was_never_seen() {
+    let server = Server::start();
+    server.push_blob("app", b"something");
+    for repository in ["app", "none"] {
+        let target = format!("/v2/{repository}/referrers/{}", Digest::of(b"absent"));
+        let answer = server.get(&target).expect(200);
+        assert_eq!(
+            answer.json(),
+            json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []})
+        );
+    }
+    server.get("/v2/app/referrers/latest").refused(400, "DIGEST_INVALID");
+}
+
+/// Threat 99.
+#[test]
+fn as_many_referrers_as_there_are_come_page_by_page() {
+    const COUNT: usize = 20_000;
+    let all = ManyInMemory::sparse();
+    let subject = image("1").descriptor();
+    let store = all.repository("app");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        for n in 0..COUNT {
+            let raw = json!({
+                "schemaVersion": 2,
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "artifactType": format!("application/{}", n % 2),
+                "config": subject,
+                "layers": [],
+                "subject": subject,
+                "annotations": {"n": n.to_string()},
+            });
+            let document = Document::parse(Bytes::from(raw.to_string()), None).expect("a manifest");
+            let digest = Digest::of(document.raw());
+            store
+                .put_manifest(&document, &digest, &[], Expect::Any)
+                .await
+                .expect("put");
+        }
+    });
+    let limits = Limits {
+        manifest: 512 << 10,
+        ..Limits::default()
+    };
+    let server = Server::of(Arc::new(all), Settings { limits, ..writable() });
+    for (query, expected) in [("", COUNT), ("?artifactType=application/1", COUNT / 2)] {
+        let mut target = format!("/v2/app/referrers/{}{query}", subject.digest);
+        let mut seen = 0;
+        let mut last = String::new();
+        let mut pages = 0;
+        loop {
+            let page = server.get(&target).expect(200);
+            assert!(
+                page.content.len() <= 512 << 10,
+                "a page is as large as a manifest may be"
+            );
+            let list = page.json();
+            let digests = list["manifests"].as_array().expect("a list");
+            for digest in digests {
+                let digest = digest["digest"].as_str().expect("a digest");
+                assert!(digest > last.as_str(), "each once, in order");
+                digest.clone_into(&mut last);
+            }
+            seen += digests.len();
+            pages += 1;
+            match page.find("link") {
+                Some(link) => {
+                    let link = link.strip_prefix('<').expect("a link");
+                    target = link.strip_suffix(">; rel=\"next\"").expect("a link").to_owned();
+                }
+                None => break,
+            }
+        }
+        assert_eq!(seen, expected);
+        assert!(pages > expected / 4_000, "{pages}");
+    }
+}
+
+#[test]
+fn a_page_is_as_long_as_is_allowed() {
+    let limits = Limits {
+        page: 2,
+        listed: 4,
+        ..Limits::default()
+    };
+    let server = Server::of(Arc::new(ManyInMemory::new()), Settings { limits, ..writable() });
+    let image = server.push_image("app", "a");
+    for tag in ["b", "c", "d"] {
+        server.push("app", tag, &image).expect(201);
+    }
+    for query in ["", "?n=3", "?n=100000"] {
+        let page = server.get(&format!("/v2/app/tags/list{query}")).expect(200);
+        assert_eq!(page.json()["tags"], json!(["a", "b"]));
+        assert_eq!(page.header("link"), "</v2/app/tags/list?n=2&last=b>; rel=\"next\"");
+    }
+    // More than are listed is an error that says so, and no shorter list.
+    server.push("app", "e", &image).expect(201);
+    let refused = server.get("/v2/app/tags/list").refused(507, "UNSUPPORTED");
+    assert!(
+        refused.json()["errors"][0]["message"]
+            .to_string()
+            .contains("more tags than the 4"),
+        "{refused:?}"
+    );
+}
