@@ -6,7 +6,13 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use sha2::{
+    Digest as _, Sha256, Sha384, Sha512,
+    digest::{
+        array::Array,
+        common::hazmat::{SerializableState, SerializedState},
+    },
+};
 
 /// The longest digest of the algorithms that we know, in bytes.
 const LONGEST: usize = 64;
@@ -114,6 +120,42 @@ impl Hasher {
             State::Sha512(state) => Digest::of_bytes(Algorithm::Sha512, &state.finalize()),
         }
     }
+
+    /// The algorithm.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        match &self.0 {
+            State::Sha256(_) => Algorithm::Sha256,
+            State::Sha384(_) => Algorithm::Sha384,
+            State::Sha512(_) => Algorithm::Sha512,
+        }
+    }
+
+    /// What it has made of all that was taken in so far, in some 200 bytes: what [`restore`](Self::restore) goes on from, in this process or
+    /// in another. It tells the last bytes that were taken in to whoever reads it.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        match &self.0 {
+            State::Sha256(state) => state.serialize().to_vec(),
+            State::Sha384(state) => state.serialize().to_vec(),
+            State::Sha512(state) => state.serialize().to_vec(),
+        }
+    }
+
+    /// A hasher that goes on where the one that was [saved](Self::save) stood; none where `saved` is no such thing.
+    #[must_use]
+    pub fn restore(algorithm: Algorithm, saved: &[u8]) -> Option<Self> {
+        fn restored<T: SerializableState>(saved: &[u8]) -> Option<T> {
+            let saved: SerializedState<T> = Array::try_from(saved).ok()?;
+            T::deserialize(&saved).ok()
+        }
+        let state = match algorithm {
+            Algorithm::Sha256 => State::Sha256(restored(saved)?),
+            Algorithm::Sha384 => State::Sha384(restored(saved)?),
+            Algorithm::Sha512 => State::Sha512(restored(saved)?),
+        };
+        Some(Self(state))
+    }
 }
 
 impl fmt::Debug for Hasher {
@@ -166,6 +208,12 @@ impl Digest {
         let mut hex = self.hex();
         hex.truncate(12);
         hex
+    }
+
+    /// The digest that has these [`bytes`](Self::bytes) under an algorithm; none where it gives more or fewer.
+    #[must_use]
+    pub fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == algorithm.digest_len()).then(|| Self::of_bytes(algorithm, bytes))
     }
 
     fn of_bytes(algorithm: Algorithm, digest: &[u8]) -> Self {

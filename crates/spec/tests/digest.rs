@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use teu_spec::{Algorithm, Descriptor, Digest, LayerCompression, MediaType, Platform};
+use teu_spec::{Algorithm, Descriptor, Digest, Hasher, LayerCompression, MediaType, Platform};
 
 const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -419,5 +419,33 @@ fn embedded_data_is_base64_and_trusted_only_where_it_is_what_is_named() {
     // Without padding, with the other alphabet, with a line break, with bits that mean nothing.
     for data in ["aGVsbG8", "aGVsbG8_", "aGVs\\nbG8=", "aGVsbG9=", "!"] {
         assert!(with(data, 5).is_err(), "{data}");
+    }
+}
+
+#[test]
+fn a_hasher_goes_on_from_where_it_was_saved() {
+    for algorithm in Algorithm::ALL {
+        for length in [0, 1, 63, 64, 65, 127, 128, 1000] {
+            let content: Vec<u8> = (0..2 * length).map(|n| n as u8).collect();
+            let mut hasher = algorithm.hasher();
+            hasher.update(&content[..length]);
+            let saved = hasher.save();
+            let mut restored = Hasher::restore(algorithm, &saved).expect("a state");
+            assert_eq!(restored.algorithm(), algorithm);
+            restored.update(&content[length..]);
+            assert_eq!(restored.finish(), algorithm.digest(&content), "{algorithm} {length}");
+            assert!(Hasher::restore(algorithm, &saved[1..]).is_none());
+        }
+        assert!(Hasher::restore(algorithm, &[]).is_none());
+    }
+    assert!(Hasher::restore(Algorithm::Sha512, &Algorithm::Sha256.hasher().save()).is_none());
+}
+
+#[test]
+fn a_digest_is_made_of_as_many_bytes_as_its_algorithm_gives() {
+    for algorithm in Algorithm::ALL {
+        let digest = algorithm.digest(b"content");
+        assert_eq!(Digest::from_bytes(algorithm, digest.bytes()), Some(digest));
+        assert_eq!(Digest::from_bytes(algorithm, &digest.bytes()[1..]), None);
     }
 }

@@ -65,6 +65,6 @@ pub use event::{Event, Events, How, silent};
 pub use found_by::name_found_by;
 pub use memory::{ManyInMemory, Memory};
 pub use referrer::referrer;
-pub use repositories::{Given, Keyset, Repositories};
+pub use repositories::{Given, Keyset, Reopened, Repositories, Session, Sessions};
 pub use traits::*;
 pub use verified::{SourceExt, Verified};

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use futures_util::FutureExt;
-use teu_spec::{Digest, Repository};
+use teu_spec::{Algorithm, Digest, Repository};
 
-use crate::{BoxFuture, Error, ErrorKind, Intent, Page, Result, Role, Store};
+use crate::{BoxFuture, Error, ErrorKind, Ingest, Intent, Page, Result, Role, Store};
 
 /// Stores by the names of their repositories: what a registry serves.
 ///
@@ -23,6 +23,48 @@ pub trait Repositories: Send + Sync {
 
     /// The repositories that a blob could be mounted from.
     fn holders<'a>(&'a self, blob: &'a Digest, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>>;
+
+    /// The power to keep uploads that are under way.
+    fn sessions(&self) -> Option<&dyn Sessions>;
+}
+
+/// The power to keep blobs that are being written, each under an id that whoever sends it knows it by: they outlive who holds them, and the
+/// process too. What becomes of those that nobody goes on with is for the place to decide.
+pub trait Sessions: Send + Sync {
+    /// Begins to write a blob that is meant for a repository. `id` has 1 to 64 characters of `a` to `z`, digits and `-`, and nobody guesses it.
+    ///
+    /// # Errors
+    /// `Conflict` where the id is taken; `Throttled` where too many are open.
+    fn begin<'a>(
+        &'a self,
+        repository: &'a str,
+        id: &'a str,
+        algorithm: Algorithm,
+    ) -> BoxFuture<'a, Result<Box<dyn Session>>>;
+
+    /// Goes on with a blob where it was last [recorded](Session::record); none where there is no such one for
+    /// this repository.
+    ///
+    /// # Errors
+    /// `Conflict` where somebody holds it.
+    fn reopen<'a>(&'a self, repository: &'a str, id: &'a str) -> BoxFuture<'a, Result<Option<Reopened>>>;
+}
+
+/// A blob that is gone on with.
+pub struct Reopened {
+    /// Takes the bytes from [`Self::done`] on.
+    pub session: Box<dyn Session>,
+    /// How many bytes are there.
+    pub done: u64,
+}
+
+/// A blob that is being written, and kept meanwhile. Dropped, it stays as far as it was recorded; committed or aborted, it is none any more.
+pub trait Session: Ingest {
+    /// Makes all that was written last: it goes on from here, whatever happens.
+    ///
+    /// # Errors
+    /// Those of the disk; then it is gone, and must be begun anew.
+    fn record(&mut self) -> BoxFuture<'_, Result<()>>;
 }
 
 /// The part of a list in byte order that is asked for. The next part is the one after [`Page::next`], so that none is missed or told twice
@@ -112,6 +154,10 @@ impl Repositories for Given {
             Ok(part.of(holders))
         }
         .boxed()
+    }
+
+    fn sessions(&self) -> Option<&dyn Sessions> {
+        None
     }
 }
 

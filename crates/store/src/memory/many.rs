@@ -12,7 +12,9 @@ use futures_util::{FutureExt, future};
 use teu_spec::Digest;
 
 use super::Memory;
-use crate::{BoxFuture, Intent, Keyset, Mount, Origin, Page, Repositories, Result, Store, repositories::no_repository};
+use crate::{
+    BoxFuture, Intent, Keyset, Mount, Origin, Page, Repositories, Result, Sessions, Store, repositories::no_repository,
+};
 
 /// Many repositories in memory: any that is written to comes to be. Clones are the same place.
 #[derive(Clone)]
@@ -115,6 +117,10 @@ impl Repositories for ManyInMemory {
     fn holders<'a>(&'a self, blob: &'a Digest, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
         let has = |store: &Memory| store.state().blobs.contains_key(blob);
         future::ready(Ok(self.0.list(part, has))).boxed()
+    }
+
+    fn sessions(&self) -> Option<&dyn Sessions> {
+        None
     }
 }
 

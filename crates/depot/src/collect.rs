@@ -1,0 +1,129 @@
+//! How does garbage go, while everybody works? By a queue of what may have lost its last reference, leases, and tombstones.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use teu_spec::Digest;
+use teu_store::Result;
+
+use crate::{Depot, Millis, PARTS, sessions};
+
+/// How many links one transaction looks at, and how many tombstones it takes: others write between two.
+const BATCH: usize = 200;
+/// How old bytes must be that nobody knows: what is being put is known moments after it lies at its place.
+const STRAY: Duration = Duration::from_secs(3600);
+
+/// What a collection came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// How often a repository shows a blob no more.
+    pub unlinked: u64,
+    /// How many blobs no repository shows any more, and their bytes.
+    pub blobs: u64,
+    /// How many bytes those have.
+    pub bytes: u64,
+    /// How many places were emptied, of these blobs and of those before.
+    pub removed: u64,
+    /// How many uploads were forgotten that had been idle for too long.
+    pub sessions: u64,
+    /// How many places were emptied that nobody knew.
+    pub strays: u64,
+}
+
+/// A blob that nothing in its repository references, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The repository that shows it.
+    pub repository: String,
+    /// What it is.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub size: u64,
+    /// When its lease ends.
+    pub lease: Millis,
+    /// The lease is over, so that the next collection takes it away here.
+    pub goes: bool,
+    /// How many other repositories show it: only where none does its bytes go too.
+    pub elsewhere: u64,
+}
+
+impl Depot {
+    /// Takes away what nothing references any more and whose lease is over, forgets uploads that nobody goes on with, and looks through `parts`
+    /// of the [`PARTS`] of the content for bytes that nobody knows, beginning where the last collection ended.
+    ///
+    /// Nobody waits for it, and none of what was acknowledged is lost by it: what is taken away is looked at again in the transaction that
+    /// does it. What it has not done when it fails or is dropped, the next one does.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn collect(&self, parts: u16) -> Result<Collected> {
+        let depot = &self.0;
+        let mut collected = Collected::default();
+        loop {
+            let now = depot.now();
+            let reviewed = depot.metadata.review(now, now, BATCH).await?;
+            collected.unlinked += reviewed.unlinked;
+            collected.blobs += reviewed.blobs;
+            collected.bytes += reviewed.bytes;
+            if reviewed.looked == 0 {
+                break;
+            }
+        }
+        loop {
+            let places = depot.metadata.tombstones(depot.now(), BATCH).await?;
+            if places.is_empty() {
+                break;
+            }
+            for place in &places {
+                depot.content.remove(place).await?;
+            }
+            collected.removed += places.len() as u64;
+            depot.metadata.bury(places).await?;
+        }
+        loop {
+            match sessions::expire(depot).await? {
+                0 => break,
+                count => collected.sessions += count,
+            }
+        }
+        for _ in 0..parts.min(PARTS) {
+            let part = depot.next_part.fetch_add(1, Ordering::Relaxed) % PARTS;
+            collected.strays += self.remove_strays(part).await?;
+        }
+        Ok(collected)
+    }
+
+    /// Removes what lies in a part of the content and nobody knows. It was cut off between its place and its row.
+    async fn remove_strays(&self, part: u16) -> Result<u64> {
+        let depot = &self.0;
+        let before = depot.now().before(STRAY);
+        let mut places = depot.content.part(part).await?;
+        places.retain(|place| place.ulid.made() < before);
+        let mut count = 0;
+        for places in places.chunks(BATCH) {
+            for place in depot.metadata.unknown(places.to_vec()).await? {
+                depot.content.remove(&place).await?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// What nothing references, a page of it: what goes with the next collection, and what would go when. Nothing is changed.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn candidates(&self, after: Option<&Candidate>, limit: usize) -> Result<Vec<Candidate>> {
+        let after = after.map(|last| (last.repository.as_str(), &last.digest));
+        let now = self.0.now();
+        let found = self.0.metadata.unreferenced(after, limit).await?;
+        let candidate = |found: crate::Unreferenced| Candidate {
+            goes: found.lease <= now,
+            repository: found.repository,
+            digest: found.digest,
+            size: found.size,
+            lease: found.lease,
+            elsewhere: found.elsewhere,
+        };
+        Ok(found.into_iter().map(candidate).collect())
+    }
+}

@@ -1,0 +1,231 @@
+//! What is a depot? A directory, or whatever keeps content and metadata, that many repositories live in.
+
+use std::{
+    collections::HashSet,
+    fs::{self, DirBuilder, File},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU16, AtomicU64, Ordering},
+    },
+};
+
+use rustix::fs::{FlockOperation, flock};
+use teu_spec::{Digest, Repository as RepositoryName};
+use teu_store::{BoxFuture, Error, ErrorKind, Intent, Keyset, Page, Repositories, Result, Sessions, Store, blocking};
+
+use crate::{
+    content::{
+        Content, Files,
+        directory::{Directory, failed},
+    },
+    metadata::{Immutable, Metadata, Sqlite},
+    place::Millis,
+    repository::Repository,
+    sessions,
+    settings::Settings,
+};
+
+/// The file of metadata in a depot's directory: what has it is a depot.
+const METADATA: &str = "metadata.sqlite";
+/// The file that the process has locked that writes to a depot.
+const LOCK: &str = "lock";
+
+/// Many repositories, kept for good. Clones are the same place.
+#[derive(Clone)]
+pub struct Depot(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) metadata: Arc<dyn Metadata>,
+    pub(crate) content: Arc<dyn Content>,
+    pub(crate) settings: Settings,
+    /// The sessions that somebody holds.
+    held: Mutex<HashSet<String>>,
+    /// What tells it from other depots.
+    pub(crate) registry: String,
+    /// The part of the content that is looked through next for what nobody knows.
+    pub(crate) next_part: AtomicU16,
+    /// Dropped last.
+    _lock: Option<Lock>,
+}
+
+/// The lock of a depot's directory.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it does the same, but for a process that is being started at this moment and has it open too.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+impl Depot {
+    /// The depot of a directory, which is made where it is not there, for its owner alone. One process has it at a time.
+    ///
+    /// What an earlier process left of uploads that were not recorded is removed.
+    ///
+    /// # Errors
+    /// `Conflict` where another process has it, or where other things are in the directory; `Denied` where others may write to it; `Unsupported`
+    /// where a newer version wrote it; `Invalid` where a link lies in the place of something of it.
+    pub async fn open(directory: &Path, settings: Settings) -> Result<Self> {
+        let path = directory.to_owned();
+        let (metadata, content, lock, registry) = blocking::run(move || {
+            let path = prepared(&path)?;
+            let root = Directory::open(&path)?;
+            let lock = locked(&root)?;
+            // A link to a database elsewhere would be followed by what SQLite does with its name.
+            root.file(METADATA, true)?;
+            let metadata = Sqlite::open(&path.join(METADATA))?;
+            let content = Files::open(&root)?;
+            root.sync()?;
+            Ok((metadata, content, lock, format!("depot:{}", path.display())))
+        })
+        .await?;
+        let depot = Self::new(Arc::new(metadata), Arc::new(content), settings, registry, Some(lock));
+        sessions::recover(&depot.0).await?;
+        Ok(depot)
+    }
+
+    /// A depot of these two. Nobody else may write to them.
+    #[must_use]
+    pub fn of(metadata: Arc<dyn Metadata>, content: Arc<dyn Content>, settings: Settings) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let registry = format!("depot:#{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        Self::new(metadata, content, settings, registry, None)
+    }
+
+    fn new(
+        metadata: Arc<dyn Metadata>,
+        content: Arc<dyn Content>,
+        settings: Settings,
+        registry: String,
+        lock: Option<Lock>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            metadata,
+            content,
+            settings,
+            held: Mutex::default(),
+            registry,
+            next_part: AtomicU16::new(0),
+            _lock: lock,
+        }))
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> Millis {
+        self.settings.clock.now()
+    }
+
+    /// Until when stays what is put or found now.
+    pub(crate) fn lease(&self) -> Millis {
+        self.now().after(self.settings.lease)
+    }
+
+    /// Which tags of a repository never move.
+    pub(crate) fn immutable(&self, repository: &str) -> Immutable {
+        let (patterns, repository) = (self.settings.immutable.clone(), repository.to_owned());
+        Arc::new(move |tag| {
+            let name = format!("{repository}:{tag}");
+            patterns.iter().any(|pattern| pattern.matches(&name))
+        })
+    }
+
+    /// The sessions that somebody holds.
+    pub(crate) fn held(&self) -> MutexGuard<'_, HashSet<String>> {
+        // No one leaves it half changed, so what a panic elsewhere left is whole.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The directory, made where it is not there, by its real path.
+fn prepared(path: &Path) -> Result<PathBuf> {
+    let is_new = fs::symlink_metadata(path).is_err();
+    if is_new {
+        let mut make = DirBuilder::new();
+        let made = make.recursive(true).mode(0o700).create(path);
+        made.map_err(|error| failed(error, "making", path))?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Directory::open(parent)?.sync()?;
+        }
+    }
+    let path = path.canonicalize().map_err(|error| failed(error, "opening", path))?;
+    let root = Directory::open(&path)?;
+    let names = root.names()?;
+    if !names.iter().any(|name| name == METADATA) && names.iter().any(|name| name != LOCK) {
+        let message = format!(
+            "{} is not empty, and no depot; give a directory of its own",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Conflict, message));
+    }
+    let metadata = root
+        .handle()
+        .metadata()
+        .map_err(|error| failed(error, "opening", &path))?;
+    if metadata.permissions().mode() & 0o022 != 0 {
+        let message = format!(
+            "others may write to {}, and so to what is in it; take that away: chmod go-w",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Denied, message));
+    }
+    Ok(path)
+}
+
+fn locked(root: &Directory) -> Result<Lock> {
+    let file = match root.file(LOCK, true)? {
+        Some(file) => file,
+        None => match root.create(LOCK) {
+            Ok(file) => file,
+            // Another process has made it at this moment.
+            Err(error) if *error.kind() == ErrorKind::Conflict => root.file(LOCK, true)?.ok_or_else(|| in_use(root))?,
+            Err(error) => return Err(error),
+        },
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Lock(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(in_use(root)),
+        Err(error) => Err(failed(error.into(), "locking", &root.path(LOCK))),
+    }
+}
+
+fn in_use(root: &Directory) -> Error {
+    let message = format!(
+        "another process has the depot {}; stop it first, or give another directory",
+        root.path("").display()
+    );
+    Error::new(ErrorKind::Conflict, message)
+}
+
+impl Repositories for Depot {
+    fn open<'a>(&'a self, repository: &'a str, intent: Intent) -> BoxFuture<'a, Result<Arc<dyn Store>>> {
+        Box::pin(async move {
+            match intent {
+                Intent::Write => RepositoryName::check_path(repository)?,
+                Intent::Read => {
+                    if !self.0.metadata.has_repository(repository).await? {
+                        let message = format!("there is no repository {repository}");
+                        return Err(Error::new(ErrorKind::NotFound, message));
+                    }
+                }
+            }
+            let store = Repository::new(Arc::clone(&self.0), repository);
+            Ok(Arc::new(store) as Arc<dyn Store>)
+        })
+    }
+
+    fn repositories<'a>(&'a self, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        self.0.metadata.repositories(part)
+    }
+
+    fn holders<'a>(&'a self, blob: &'a Digest, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        self.0.metadata.holders(blob, part)
+    }
+
+    fn sessions(&self) -> Option<&dyn Sessions> {
+        Some(self)
+    }
+}

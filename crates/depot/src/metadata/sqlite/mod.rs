@@ -1,0 +1,314 @@
+//! How is metadata kept in SQLite? One connection writes, and any number read beside it, as they are when they begin.
+
+mod collect;
+mod put;
+mod read;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use teu_spec::{Descriptor, Digest};
+use teu_store::{BoxFuture, Error, ErrorKind, Keyset, Page, Result, blocking};
+
+use super::{
+    Blob, Immutable, Manifest, Metadata, NewBlob, NewManifest, Reviewed, Session, Unreferenced, group::Writer,
+};
+use crate::place::{Millis, Place};
+
+/// The steps that lead to the schema that this version knows, each from the one before.
+const STEPS: &[&str] = &[include_str!("../schema.sql")];
+/// How many connections that read are kept for the next who reads.
+const KEPT: usize = 8;
+/// How long is waited for another process that looks on: a backup, a person with a shell.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many statements a connection keeps prepared: all that there are.
+const STATEMENTS: usize = 64;
+
+/// Metadata in a file of SQLite.
+pub struct Sqlite {
+    readers: Arc<Readers>,
+    pub(super) writer: Writer,
+}
+
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Sqlite {
+    /// Opens the file, and makes it where it is not there. What an older version wrote is brought up to date. `path` must lead through no
+    /// symbolic link.
+    ///
+    /// # Errors
+    /// `Unsupported` where a newer version wrote it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let within = |error: rusqlite::Error| failed(error).within(format!("opening {}", path.display()));
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(within)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(within)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(within)?;
+        connection
+            .pragma_update(None, "journal_size_limit", 64 << 20)
+            .map_err(within)?;
+        bring_up_to_date(&mut connection).map_err(|error| error.within(format!("opening {}", path.display())))?;
+        Ok(Self {
+            readers: Arc::new(Readers {
+                path: path.to_owned(),
+                idle: Mutex::default(),
+            }),
+            writer: Writer::start(connection)?,
+        })
+    }
+
+    /// Reads at once: a look-up takes less than a thread to wake.
+    fn look<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> BoxFuture<'_, Result<T>>
+    where
+        T: Send + 'static,
+    {
+        Box::pin(std::future::ready(self.readers.read(read)))
+    }
+
+    /// Reads what may be much, on a thread for that.
+    fn list<T>(&self, read: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> BoxFuture<'static, Result<T>>
+    where
+        T: Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking::run(move || readers.read(read)))
+    }
+
+    /// Changes something, for good.
+    fn change<T>(&self, change: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> BoxFuture<'_, Result<T>>
+    where
+        T: Send + 'static,
+    {
+        Box::pin(self.writer.write(true, change))
+    }
+}
+
+impl Readers {
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.idle().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let outcome = read(&connection);
+        let mut idle = self.idle();
+        if idle.len() < KEPT {
+            idle.push(connection);
+        }
+        outcome
+    }
+
+    fn connect(&self) -> Result<Connection> {
+        let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "query_only", true).map_err(failed)?;
+        Ok(connection)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        // No one leaves it half changed, so what a panic elsewhere left is whole.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    // Each is used by one thread at a time.
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(PATIENCE)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
+    });
+    opened.map_err(|error| failed(error).within(format!("opening {}", path.display())))
+}
+
+/// Takes the steps that are not taken yet, each wholly or not at all.
+fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
+    let taken: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(failed)?;
+    let known = usize::try_from(taken).ok().filter(|taken| *taken <= STEPS.len());
+    let Some(known) = known else {
+        let message = format!(
+            "it is of version {taken}, and this teu knows no later one than {}; a newer teu reads it",
+            STEPS.len()
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    };
+    for (step, statements) in STEPS.iter().enumerate().skip(known) {
+        let transaction = connection.transaction().map_err(failed)?;
+        transaction.execute_batch(statements).map_err(failed)?;
+        transaction
+            .pragma_update(None, "user_version", step as i64 + 1)
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// What SQLite says, as our errors say it.
+pub(super) fn failed(error: rusqlite::Error) -> Error {
+    let (kind, hint) = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => (ErrorKind::Quota, "the disk is full"),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (ErrorKind::Denied, "it may not be written"),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            (ErrorKind::Io, "the database is damaged; restore it from a backup")
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            (ErrorKind::Io, "another process is at the database")
+        }
+        _ => (ErrorKind::Io, "the database failed"),
+    };
+    Error::new(kind, hint).with_cause(error)
+}
+
+impl Metadata for Sqlite {
+    fn has_repository<'a>(&'a self, repository: &'a str) -> BoxFuture<'a, Result<bool>> {
+        self.look(|connection| read::has_repository(connection, repository))
+    }
+
+    fn repositories<'a>(&'a self, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        let (after, limit) = owned(part);
+        self.list(move |connection| read::repositories(connection, &after, limit))
+    }
+
+    fn holders<'a>(&'a self, digest: &'a Digest, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        let ((after, limit), digest) = (owned(part), *digest);
+        self.list(move |connection| read::holders(connection, &digest, &after, limit))
+    }
+
+    fn blob<'a>(&'a self, repository: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<Option<Blob>>> {
+        self.look(|connection| read::blob(connection, repository, digest))
+    }
+
+    fn manifest<'a>(&'a self, repository: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<Option<Manifest>>> {
+        self.look(|connection| read::manifest(connection, repository, digest))
+    }
+
+    fn describe<'a>(&'a self, repository: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        self.look(|connection| read::describe(connection, repository, digest))
+    }
+
+    fn tag<'a>(&'a self, repository: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        self.look(|connection| read::tag(connection, repository, name))
+    }
+
+    fn tags<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<(String, Descriptor)>>> {
+        let ((after, limit), repository) = (owned(part), repository.to_owned());
+        self.list(move |connection| read::tags(connection, &repository, &after, limit))
+    }
+
+    fn referrers<'a>(
+        &'a self,
+        repository: &'a str,
+        subject: &'a Digest,
+        artifact_type: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        let (repository, subject) = (repository.to_owned(), *subject);
+        let artifact_type = artifact_type.map(str::to_owned);
+        self.list(move |connection| read::referrers(connection, &repository, &subject, artifact_type.as_deref()))
+    }
+
+    fn put_blob(&self, blob: NewBlob) -> BoxFuture<'_, Result<()>> {
+        self.change(move |connection| put::blob(connection, &blob))
+    }
+
+    fn extend<'a>(&'a self, repository: &'a str, digest: &'a Digest, lease: Millis) -> BoxFuture<'a, Result<bool>> {
+        let (repository, digest) = (repository.to_owned(), *digest);
+        self.change(move |connection| put::extend(connection, &repository, &digest, lease))
+    }
+
+    fn mount<'a>(
+        &'a self,
+        from: &'a str,
+        repository: &'a str,
+        digest: &'a Digest,
+        lease: Millis,
+    ) -> BoxFuture<'a, Result<bool>> {
+        let (from, repository, digest) = (from.to_owned(), repository.to_owned(), *digest);
+        self.change(move |connection| put::mount(connection, &from, &repository, &digest, lease))
+    }
+
+    fn remove_blob<'a>(&'a self, repository: &'a str, digest: &'a Digest, due: Millis) -> BoxFuture<'a, Result<bool>> {
+        let (repository, digest) = (repository.to_owned(), *digest);
+        self.change(move |connection| collect::remove_blob(connection, &repository, &digest, due))
+    }
+
+    fn put_manifest(&self, manifest: NewManifest) -> BoxFuture<'_, Result<()>> {
+        self.change(move |connection| put::manifest(connection, &manifest))
+    }
+
+    fn remove_manifest<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a Digest,
+        immutable: Immutable,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<bool>> {
+        let (repository, digest) = (repository.to_owned(), *digest);
+        self.change(move |connection| collect::remove_manifest(connection, &repository, &digest, &immutable, now))
+    }
+
+    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool>> {
+        let (repository, name) = (repository.to_owned(), name.to_owned());
+        self.change(move |connection| collect::remove_tag(connection, &repository, &name))
+    }
+
+    fn begin_session(&self, session: Session, most: u64) -> BoxFuture<'_, Result<()>> {
+        let begin = move |connection: &Connection| put::begin_session(connection, &session, most);
+        Box::pin(self.writer.write(false, begin))
+    }
+
+    fn session<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Session>>> {
+        self.look(|connection| read::session(connection, id))
+    }
+
+    fn record_session(&self, session: Session) -> BoxFuture<'_, Result<bool>> {
+        self.change(move |connection| put::record_session(connection, &session))
+    }
+
+    fn end_session<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
+        let id = id.to_owned();
+        self.change(move |connection| put::end_session(connection, &id))
+    }
+
+    fn idle_sessions(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.list(move |connection| read::idle_sessions(connection, before, limit))
+    }
+
+    fn review(&self, now: Millis, due: Millis, limit: usize) -> BoxFuture<'_, Result<Reviewed>> {
+        self.change(move |connection| collect::review(connection, now, due, limit))
+    }
+
+    fn tombstones(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Place>>> {
+        self.list(move |connection| collect::tombstones(connection, now, limit))
+    }
+
+    fn bury(&self, places: Vec<Place>) -> BoxFuture<'_, Result<()>> {
+        self.change(move |connection| collect::bury(connection, &places))
+    }
+
+    fn unknown(&self, places: Vec<Place>) -> BoxFuture<'_, Result<Vec<Place>>> {
+        self.list(move |connection| collect::unknown(connection, places))
+    }
+
+    fn unreferenced<'a>(
+        &'a self,
+        after: Option<(&'a str, &'a Digest)>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Unreferenced>>> {
+        let after = after.map(|(repository, digest)| (repository.to_owned(), *digest));
+        self.list(move |connection| collect::unreferenced(connection, after, limit))
+    }
+}
+
+/// A part of a list, for a thread of its own. No name is empty, so all stand behind the empty one.
+fn owned(part: Keyset<'_>) -> (String, usize) {
+    (part.after.unwrap_or_default().to_owned(), part.limit)
+}

@@ -1,0 +1,243 @@
+//! How does something come to be there? Each function is the work of one transaction.
+
+use rusqlite::{Connection, params};
+use teu_spec::Digest;
+use teu_store::{Error, ErrorKind, Expect, Result, Role};
+
+use super::{
+    super::{Name, NewBlob, NewManifest, Session, digests, digests::Key},
+    failed,
+    read::{count, one},
+};
+use crate::place::Millis;
+
+/// Whether something is a manifest or a blob, in a row.
+pub(super) fn role(role: Role) -> u8 {
+    match role {
+        Role::Manifest => 1,
+        Role::Blob => 2,
+    }
+}
+
+/// Changes rows, and says how many.
+pub(super) fn change(connection: &Connection, statement: &str, values: impl rusqlite::Params) -> Result<usize> {
+    let mut statement = connection.prepare_cached(statement).map_err(failed)?;
+    statement.execute(values).map_err(failed)
+}
+
+/// The number of a repository, which comes to be where it is not there.
+fn repository(connection: &Connection, name: &str) -> Result<i64> {
+    if let Some(id) = known(connection, name)? {
+        return Ok(id);
+    }
+    change(connection, "INSERT INTO repositories (name) VALUES (?1)", [name])?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// The number of a repository.
+pub(super) fn known(connection: &Connection, name: &str) -> Result<Option<i64>> {
+    let query = "SELECT id FROM repositories WHERE name = ?1";
+    one(connection, query, [name], |row| row.get(0))
+}
+
+pub(super) fn blob(connection: &Connection, blob: &NewBlob) -> Result<()> {
+    let NewBlob {
+        place,
+        size,
+        lease,
+        due,
+        ..
+    } = blob;
+    let digest = Key(place.digest);
+    let repository = repository(connection, &blob.repository)?;
+    let size = i64::try_from(*size).map_err(|_| Error::new(ErrorKind::TooLarge, "no blob has so many bytes"))?;
+    let query = "SELECT ulid FROM blobs WHERE digest = ?1";
+    let before: Option<[u8; 16]> = one(connection, query, [digest], |row| row.get(0))?;
+    match before {
+        Some(before) if before == place.ulid.bytes() => {}
+        Some(before) => {
+            bury(connection, place.digest, before, *due)?;
+            let statement = "UPDATE blobs SET size = ?2, ulid = ?3 WHERE digest = ?1";
+            change(connection, statement, params![digest, size, place.ulid.bytes()])?;
+        }
+        None => {
+            let statement = "INSERT INTO blobs (digest, size, ulid) VALUES (?1, ?2, ?3)";
+            change(connection, statement, params![digest, size, place.ulid.bytes()])?;
+        }
+    }
+    link(connection, repository, &place.digest, *lease)?;
+    match &blob.session {
+        Some(session) => end_session(connection, session),
+        None => Ok(()),
+    }
+}
+
+/// Leaves a tombstone.
+pub(super) fn bury(connection: &Connection, digest: Digest, ulid: [u8; 16], due: Millis) -> Result<()> {
+    let statement = "INSERT INTO tombstones (ulid, digest, due) VALUES (?1, ?2, ?3)";
+    change(connection, statement, params![ulid, Key(digest), due.0]).map(drop)
+}
+
+/// Has a repository show a blob that is there, and looks at it again when its lease is over.
+fn link(connection: &Connection, repository: i64, digest: &Digest, lease: Millis) -> Result<()> {
+    let statement = "INSERT INTO links (repository, digest, lease) VALUES (?1, ?2, ?3)
+        ON CONFLICT (repository, digest) DO UPDATE SET lease = max(lease, excluded.lease)";
+    change(connection, statement, params![repository, Key(*digest), lease.0])?;
+    review(connection, repository, digest, lease)
+}
+
+/// Has a link looked at, at the latest when it is due.
+pub(super) fn review(connection: &Connection, repository: i64, digest: &Digest, due: Millis) -> Result<()> {
+    let statement = "INSERT INTO reviews (repository, digest, due) VALUES (?1, ?2, ?3)
+        ON CONFLICT (repository, digest) DO UPDATE SET due = min(due, excluded.due)";
+    change(connection, statement, params![repository, Key(*digest), due.0]).map(drop)
+}
+
+pub(super) fn extend(connection: &Connection, repository: &str, digest: &Digest, lease: Millis) -> Result<bool> {
+    let statement = "UPDATE links SET lease = max(lease, ?3)
+        WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND digest = ?2";
+    Ok(change(connection, statement, params![repository, Key(*digest), lease.0])? > 0)
+}
+
+pub(super) fn mount(connection: &Connection, from: &str, to: &str, digest: &Digest, lease: Millis) -> Result<bool> {
+    // The source's lease is extended too: until this is committed it must not go.
+    if !extend(connection, from, digest, lease)? {
+        return Ok(false);
+    }
+    let to = repository(connection, to)?;
+    link(connection, to, digest, lease)?;
+    Ok(true)
+}
+
+pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()> {
+    let repository = repository(connection, &new.repository)?;
+    let mut missing = Vec::new();
+    for child in &new.required {
+        if !shows(connection, repository, new.role, child)? {
+            missing.push(*child);
+        }
+    }
+    if !missing.is_empty() {
+        let message = format!(
+            "manifest {} names content that is not in {}",
+            new.digest, new.repository
+        );
+        return Err(Error::new(ErrorKind::MissingChildren(missing), message));
+    }
+    for name in &new.names {
+        may_point(connection, repository, new, name)?;
+    }
+    let statement = "INSERT INTO manifests
+        (repository, digest, media_type, content, subject, artifact_type, referrer, pushed)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, referrer = excluded.referrer
+        RETURNING id";
+    let described = match &new.subject {
+        Some((_, descriptor)) => Some(serde_json::to_string(descriptor).map_err(|error| {
+            Error::new(ErrorKind::Invalid, "it cannot be described to who asks for referrers").with_cause(error)
+        })?),
+        None => None,
+    };
+    let values = params![
+        repository,
+        Key(new.digest),
+        new.manifest.media_type.as_str(),
+        &new.manifest.content[..],
+        new.subject.as_ref().map(|(subject, _)| Key(*subject)),
+        new.subject
+            .as_ref()
+            .and_then(|(_, descriptor)| descriptor.artifact_type.as_deref()),
+        described,
+        new.now.0,
+    ];
+    let id: Option<i64> = one(connection, statement, values, |row| row.get(0))?;
+    let id = id.ok_or_else(|| Error::new(ErrorKind::Io, "a manifest was put and is not there"))?;
+    for child in &new.children {
+        let statement = "INSERT INTO children (manifest, repository, role, digest) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT DO NOTHING";
+        change(
+            connection,
+            statement,
+            params![id, repository, role(new.role), Key(*child)],
+        )?;
+    }
+    for Name { name, .. } in &new.names {
+        let statement = "INSERT INTO tags (repository, name, manifest, moved) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT (repository, name) DO UPDATE SET manifest = excluded.manifest, moved = excluded.moved";
+        change(connection, statement, params![repository, name, id, new.now.0])?;
+    }
+    Ok(())
+}
+
+/// Whether a repository shows something as that which it is asked for.
+fn shows(connection: &Connection, repository: i64, role: Role, digest: &Digest) -> Result<bool> {
+    let query = match role {
+        Role::Manifest => "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
+        Role::Blob => "SELECT 1 FROM links WHERE repository = ?1 AND digest = ?2",
+    };
+    Ok(one(connection, query, params![repository, Key(*digest)], |_| Ok(()))?.is_some())
+}
+
+/// Whether a name may be set.
+fn may_point(connection: &Connection, repository: i64, new: &NewManifest, name: &Name) -> Result<()> {
+    let query = "SELECT m.digest FROM tags t JOIN manifests m ON m.id = t.manifest
+        WHERE t.repository = ?1 AND t.name = ?2";
+    let found = one(connection, query, params![repository, name.name], |row| row.get(0))?;
+    let found = found.map(|Key(digest)| digest);
+    let holds = match new.expect {
+        Expect::Any => true,
+        Expect::Absent => found.is_none(),
+        Expect::Digest(digest) => found == Some(digest),
+    };
+    let conflict = |why: &str| {
+        let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
+        let message = format!("the tag {} of {} points at {found}, {why}", name.name, new.repository);
+        Err(Error::new(ErrorKind::Conflict, message))
+    };
+    if !holds {
+        return conflict("which is not what was expected");
+    }
+    if name.is_immutable && found.is_some_and(|found| found != new.digest) {
+        return conflict("and never moves; push under another one");
+    }
+    Ok(())
+}
+
+pub(super) fn begin_session(connection: &Connection, session: &Session, most: u64) -> Result<()> {
+    let open = one(connection, "SELECT count(*) FROM sessions", [], |row| count(row, 0))?;
+    if open.is_some_and(|open| open >= most) {
+        let message = format!("{most} uploads are open, and no more than that may be");
+        return Err(Error::new(ErrorKind::Throttled, message));
+    }
+    let statement = "INSERT INTO sessions (id, repository, algorithm, \"offset\", midstate, touched)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+    let values = params![
+        session.id,
+        session.repository,
+        digests::number(session.algorithm),
+        offset(session)?,
+        session.midstate,
+        session.touched.0,
+    ];
+    match change(connection, statement, values)? {
+        0 => Err(Error::new(
+            ErrorKind::Conflict,
+            "there is an upload of this name already",
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn record_session(connection: &Connection, session: &Session) -> Result<bool> {
+    let statement = "UPDATE sessions SET \"offset\" = ?2, midstate = ?3, touched = ?4 WHERE id = ?1";
+    let values = params![session.id, offset(session)?, session.midstate, session.touched.0];
+    Ok(change(connection, statement, values)? > 0)
+}
+
+fn offset(session: &Session) -> Result<i64> {
+    i64::try_from(session.offset).map_err(|_| Error::new(ErrorKind::TooLarge, "no upload has so many bytes"))
+}
+
+pub(super) fn end_session(connection: &Connection, id: &str) -> Result<()> {
+    change(connection, "DELETE FROM sessions WHERE id = ?1", [id]).map(drop)
+}

@@ -1,0 +1,352 @@
+//! What is one repository of a depot? A store whose names are tags, and that shows what was put or mounted there.
+
+use std::{fs::File, sync::Arc};
+
+use futures_util::{FutureExt, StreamExt, stream};
+use teu_spec::{Descriptor, Digest, Document, Pick};
+use teu_store::{
+    Adopt, BoxFuture, Browse, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest, Intent,
+    Keyset, Local, Mount, Named, Origin, Page, Result, Resume, Role, Source, Sweep, Takes, Target, octet_stream,
+    referrer,
+};
+
+use crate::{
+    depot::Inner,
+    incoming::Incoming,
+    metadata::{Blob, Manifest, Name, NewManifest},
+};
+
+/// How many names a page has.
+const PAGE: usize = 1000;
+/// How often content is looked for that was put anew while it was asked for.
+const ATTEMPTS: u32 = 3;
+
+/// A repository.
+pub(crate) struct Repository {
+    depot: Arc<Inner>,
+    name: String,
+}
+
+impl Repository {
+    pub(crate) fn new(depot: Arc<Inner>, name: &str) -> Self {
+        Self {
+            depot,
+            name: name.to_owned(),
+        }
+    }
+
+    fn not_found(&self, what: &str) -> Error {
+        Error::new(ErrorKind::NotFound, format!("there is no {what} in {}", self.name))
+    }
+
+    /// A blob, which stays for a while where it is about to be named.
+    async fn blob(&self, digest: &Digest, intent: Intent) -> Result<Option<Blob>> {
+        let found = self.depot.metadata.blob(&self.name, digest).await?;
+        let Some(blob) = found.filter(|_| intent == Intent::Write) else {
+            return Ok(found);
+        };
+        // Only what has less than half of its lease left is written of: most answers cost no write.
+        let half = self.depot.now().after(self.depot.settings.lease / 2);
+        if blob.lease >= half {
+            return Ok(found);
+        }
+        let is_there = self
+            .depot
+            .metadata
+            .extend(&self.name, digest, self.depot.lease())
+            .await?;
+        Ok(found.filter(|_| is_there))
+    }
+
+    async fn fetch_blob(&self, digest: &Digest, options: FetchOptions) -> Result<Fetched> {
+        let missing = || self.not_found(&format!("blob {digest}"));
+        for _ in 0..ATTEMPTS {
+            let blob = self.blob(digest, Intent::Read).await?.ok_or_else(missing)?;
+            let range = range(blob.size, options.range.clone())?;
+            let start = range.start;
+            if let Some(reader) = self.depot.content.read(&blob.place, blob.size, range).await? {
+                return Ok(Fetched {
+                    size: Some(blob.size),
+                    start,
+                    reader,
+                });
+            }
+            // It was put anew, and the old bytes are gone: the row leads elsewhere now.
+        }
+        let message = format!(
+            "the bytes of {digest} are missing, which {} should have; a push of it heals that",
+            self.name
+        );
+        Err(Error::new(ErrorKind::Io, message))
+    }
+
+    async fn fetch_manifest(&self, digest: &Digest, options: FetchOptions) -> Result<Fetched> {
+        let found = self.depot.metadata.manifest(&self.name, digest).await?;
+        let content = found
+            .ok_or_else(|| self.not_found(&format!("manifest {digest}")))?
+            .content;
+        let range = range(content.len() as u64, options.range)?;
+        // Both fit into usize, as the content does.
+        let part = content.slice(range.start as usize..range.end as usize);
+        Ok(Fetched {
+            size: Some(content.len() as u64),
+            start: range.start,
+            reader: stream::iter((!part.is_empty()).then_some(Ok(part))).boxed(),
+        })
+    }
+}
+
+/// The bytes that are given of so many.
+fn range(size: u64, wanted: Option<std::ops::Range<u64>>) -> Result<std::ops::Range<u64>> {
+    match wanted {
+        None => Ok(0..size),
+        Some(range) if range.start >= size || range.end <= range.start => {
+            let message = format!("bytes {}-{} of {size} cannot be had", range.start, range.end);
+            Err(Error::new(ErrorKind::Range, message))
+        }
+        Some(range) => Ok(range.start..range.end.min(size)),
+    }
+}
+
+impl Source for Repository {
+    fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>> {
+        Box::pin(async move {
+            let metadata = &self.depot.metadata;
+            match pick {
+                Pick::Name(name) => {
+                    let found = metadata.tag(&self.name, name).await?;
+                    found.ok_or_else(|| self.not_found(&format!("tag {name}")))
+                }
+                Pick::Digest(digest) => {
+                    let found = metadata.describe(&self.name, digest).await?;
+                    found.ok_or_else(|| self.not_found(&format!("manifest {digest}")))
+                }
+                Pick::Only | Pick::At(_) => Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("an image of {} is asked for by its tag or its digest", self.name),
+                )),
+            }
+        })
+    }
+
+    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        Box::pin(async move {
+            match role {
+                // A manifest goes only where it is deleted.
+                Role::Manifest => self.depot.metadata.describe(&self.name, digest).await,
+                Role::Blob => {
+                    let found = self.blob(digest, intent).await?;
+                    Ok(found.map(|blob| Descriptor::new(octet_stream(), *digest, blob.size)))
+                }
+            }
+        })
+    }
+
+    fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
+        Box::pin(async move {
+            match role {
+                Role::Manifest => self.fetch_manifest(digest, options).await,
+                Role::Blob => self.fetch_blob(digest, options).await,
+            }
+        })
+    }
+
+    fn browse(&self) -> Option<&dyn Browse> {
+        Some(self)
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        self.depot.content.files().map(|_| self as &dyn Local)
+    }
+
+    fn is_closed(&self) -> bool {
+        !self.depot.settings.is_sparse
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        Some(Mount::origin(self))
+    }
+}
+
+impl Target for Repository {
+    fn ingest(&self, expected: Expected) -> BoxFuture<'_, Result<Box<dyn Ingest>>> {
+        Box::pin(async move {
+            let incoming = Incoming::begin(&self.depot, &self.name, expected).await?;
+            Ok(Box::new(incoming) as Box<dyn Ingest>)
+        })
+    }
+
+    fn put_manifest<'a>(
+        &'a self,
+        document: &'a Document,
+        digest: &'a Digest,
+        names: &'a [String],
+        expect: Expect,
+    ) -> BoxFuture<'a, Result<Descriptor>> {
+        Box::pin(async move {
+            if digest.algorithm().digest(document.raw()) != *digest {
+                return Err(Error::new(ErrorKind::Mismatch, format!("the manifest is not {digest}")));
+            }
+            let children = document.children();
+            let required = children.iter().filter(|child| {
+                // What is kept elsewhere need not be here.
+                !(self.depot.settings.is_sparse || child.media_type.is_foreign() && !child.urls.is_empty())
+            });
+            let required = required.map(|child| child.digest).collect();
+            let immutable = self.depot.immutable(&self.name);
+            let name = |name: &String| Name {
+                name: name.clone(),
+                is_immutable: immutable(name),
+            };
+            let new = NewManifest {
+                repository: self.name.clone(),
+                digest: *digest,
+                manifest: Manifest {
+                    media_type: document.media_type().clone(),
+                    content: document.raw().clone(),
+                },
+                role: match document {
+                    Document::Index(_) => Role::Manifest,
+                    Document::Manifest(_) => Role::Blob,
+                },
+                required,
+                children: children.into_iter().map(|child| child.digest).collect(),
+                subject: document
+                    .subject()
+                    .map(|subject| (subject.digest, referrer(document, *digest))),
+                names: names.iter().map(name).collect(),
+                expect,
+                now: self.depot.now(),
+            };
+            self.depot.metadata.put_manifest(new).await?;
+            let size = document.raw().len() as u64;
+            Ok(Descriptor::new(document.media_type().clone(), *digest, size))
+        })
+    }
+
+    /// What was put lasts already.
+    fn finish(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::EVERYTHING
+    }
+
+    fn readable(&self) -> Option<&dyn Source> {
+        Some(self)
+    }
+
+    fn mount(&self) -> Option<&dyn Mount> {
+        Some(self)
+    }
+
+    fn adopt(&self) -> Option<&dyn Adopt> {
+        None
+    }
+
+    /// Who sends what was cut off knows it by the id of its session.
+    fn resume(&self) -> Option<&dyn Resume> {
+        None
+    }
+
+    fn delete(&self) -> Option<&dyn Delete> {
+        Some(self)
+    }
+
+    /// Garbage is collected for all repositories together, and keeps no writer out.
+    fn sweep(&self) -> Option<&dyn Sweep> {
+        None
+    }
+}
+
+impl Browse for Repository {
+    /// In byte order; a page begins behind its `from`.
+    fn names<'a>(&'a self, from: Option<&'a str>) -> BoxFuture<'a, Result<Page<Named>>> {
+        Box::pin(async move {
+            let part = Keyset {
+                after: from,
+                limit: PAGE,
+            };
+            let page = self.depot.metadata.tags(&self.name, part).await?;
+            let named = |(name, descriptor)| Named {
+                name: Some(name),
+                descriptor: Some(descriptor),
+            };
+            Ok(Page {
+                items: page.items.into_iter().map(named).collect(),
+                next: page.next,
+            })
+        })
+    }
+
+    fn referrers<'a>(
+        &'a self,
+        subject: &'a Digest,
+        artifact_type: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
+        self.depot.metadata.referrers(&self.name, subject, artifact_type)
+    }
+}
+
+impl Mount for Repository {
+    fn origin(&self) -> Origin {
+        Origin {
+            registry: self.depot.registry.clone(),
+            repository: self.name.clone(),
+        }
+    }
+
+    fn mount<'a>(&'a self, from: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<bool>> {
+        self.depot.metadata.mount(from, &self.name, digest, self.depot.lease())
+    }
+}
+
+impl Delete for Repository {
+    fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let (metadata, now) = (&self.depot.metadata, self.depot.now());
+            let (was_there, what) = match role {
+                Role::Manifest => {
+                    let immutable = self.depot.immutable(&self.name);
+                    let removed = metadata.remove_manifest(&self.name, digest, immutable, now).await?;
+                    (removed, "manifest")
+                }
+                Role::Blob => (metadata.remove_blob(&self.name, digest, now).await?, "blob"),
+            };
+            match was_there {
+                true => Ok(()),
+                false => Err(self.not_found(&format!("{what} {digest}"))),
+            }
+        })
+    }
+
+    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if self.depot.immutable(&self.name)(name) {
+                let message = format!("the tag {name} of {} never moves", self.name);
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+            match self.depot.metadata.remove_tag(&self.name, name).await? {
+                true => Ok(()),
+                false => Err(self.not_found(&format!("tag {name}"))),
+            }
+        })
+    }
+}
+
+impl Local for Repository {
+    fn open_file(&self, digest: &Digest) -> Result<Option<File>> {
+        let Some(files) = self.depot.content.files() else {
+            return Ok(None);
+        };
+        // Metadata that lies beside the files answers at once; what does not has its content streamed.
+        match self.depot.metadata.blob(&self.name, digest).now_or_never() {
+            Some(found) => match found? {
+                Some(blob) => files.open(&blob.place, blob.size),
+                None => Ok(None),
+            },
+            None => Ok(None),
+        }
+    }
+}
