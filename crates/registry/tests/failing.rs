@@ -12,8 +12,8 @@ use support::{Server, writable};
 use teu_spec::{Descriptor, Digest, Document, Pick};
 use teu_store::{
     Adopt, BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest,
-    Intent, Keyset, Local, ManyInMemory, Mount, Origin, Page, Repositories, Result, Resume, Role, Source, Store, Sweep,
-    Takes, Target,
+    Intent, Keyset, Local, ManyInMemory, Mount, Origin, Page, Repositories, Result, Resume, Role, Sessions, Source,
+    Store, Sweep, Takes, Target,
 };
 
 /// What fails from now on.
@@ -67,6 +67,10 @@ impl Repositories for Disk {
 
     fn holders<'a>(&'a self, blob: &'a Digest, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
         self.all.holders(blob, part)
+    }
+
+    fn sessions(&self) -> Option<&dyn Sessions> {
+        None
     }
 }
 
