@@ -23,7 +23,12 @@ impl Registry {
     async fn read_blob(&self, name: &str, digest: &Digest, asked: &Asked) -> Answer {
         let store = self.reading(name).await?;
         let unknown = |error| Problem::reading(error, Code::BlobUnknown);
-        let found = store.stat(Role::Blob, digest, Intent::Read).await.map_err(unknown)?;
+        // Who asks only whether it is there may leave out to push it, and name it next.
+        let intent = match asked.is_head && self.settings.writable {
+            true => Intent::Write,
+            false => Intent::Read,
+        };
+        let found = store.stat(Role::Blob, digest, intent).await.map_err(unknown)?;
         let size = found
             .ok_or_else(|| Problem::not_found(Code::BlobUnknown, "there is no such blob in this repository"))?
             .size;

@@ -8,7 +8,8 @@
 //!
 //! is given when the store says that what was put lasts: [`Target::finish`](teu_store::Target::finish) comes before each 201. A blob is visible
 //! when its digest was found right, and never in part. An upload is a session: it outlives the connection that it began on, and what came
-//! before a connection broke need not be sent again, until it was idle for too long or the process ends.
+//! before a connection broke need not be sent again, until it was idle for too long or the process ends; where the place keeps sessions
+//! ([`Sessions`](teu_store::Sessions)), no restart ends it either.
 //!
 //! # What clients rely on
 //!

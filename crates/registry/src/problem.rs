@@ -126,6 +126,8 @@ impl Problem {
                 Code::RangeInvalid,
                 "there are no such bytes",
             ),
+            // It is deleted, and something else wants it.
+            ErrorKind::Conflict => Self::new(StatusCode::CONFLICT, Code::Denied, message),
             _ => Self::common(&error).unwrap_or_else(|| Self::ours(StatusCode::INTERNAL_SERVER_ERROR, message)),
         }
     }

@@ -44,19 +44,15 @@ impl Registry {
                 .parse()
                 .map_err(|error: teu_spec::DigestError| Problem::bad(Code::DigestInvalid, error.to_string()))?,
         };
-        let expected = Expected {
-            algorithm,
-            ..Expected::default()
-        };
-        let ingest = store.ingest(expected).await;
-        let ingest = ingest.map_err(|error| Problem::writing(error, Code::BlobUploadInvalid))?;
-        let upload = self.uploads.open(name, store, ingest)?;
+        let begun = self.uploads.begin(&*self.repositories, name, store, algorithm);
+        let upload = begun.await?;
         Ok(under_way(StatusCode::ACCEPTED, &upload))
     }
 
     /// An upload that is there.
     pub(crate) async fn upload(&self, name: &str, id: &str, asked: &Asked, content: Incoming) -> Answer {
-        let upload = self.uploads.find(name, id)?;
+        let store = async || self.writing(name).await;
+        let upload = self.uploads.find(&*self.repositories, name, id, store).await?;
         match asked.method {
             Method::PATCH => self.push_chunk(&upload, asked, content).await,
             Method::PUT => self.push_last(&upload, asked, content).await,
@@ -86,13 +82,14 @@ impl Registry {
     }
 
     async fn push_chunk(&self, upload: &Upload, asked: &Asked, mut content: Incoming) -> Answer {
-        let mut turn = upload.ingest.try_lock().map_err(|_| at_work(upload))?;
+        let mut turn = upload.writer.try_lock().map_err(|_| at_work(upload))?;
         let length = announced(upload, asked)?;
         let taken = upload.take(&mut turn, &mut content, length).await;
+        let kept = upload.keep(&mut turn).await;
         if turn.is_none() {
             self.uploads.forget(upload);
         }
-        taken?;
+        taken.and(kept)?;
         Ok(under_way(StatusCode::ACCEPTED, upload))
     }
 
@@ -102,31 +99,35 @@ impl Registry {
             .get("digest")
             .ok_or_else(|| Problem::bad(Code::DigestInvalid, "the request that ends an upload says its digest"))?;
         let wanted = digest(wanted)?;
-        let mut turn = upload.ingest.try_lock().map_err(|_| at_work(upload))?;
+        let mut turn = upload.writer.try_lock().map_err(|_| at_work(upload))?;
         let length = announced(upload, asked)?;
         let taken = upload.take(&mut turn, &mut content, length).await;
         if let Err(problem) = taken {
+            // That it cannot be kept either is told to who goes on with it.
+            let _ = upload.keep(&mut turn).await;
             if turn.is_none() {
                 self.uploads.forget(upload);
             }
             return Err(problem);
         }
-        let ingest = turn.take().ok_or_else(broken)?;
-        self.uploads.forget(upload);
+        let writer = turn.take().ok_or_else(broken)?;
         let failed = |error| Problem::writing(error, Code::BlobUploadInvalid);
-        let committed = ingest.commit(Some(wanted)).await.map_err(failed)?;
+        let committed = writer.commit(wanted).await;
+        self.uploads.forget(upload);
+        let committed = committed.map_err(failed)?;
         upload.store.finish().await.map_err(failed)?;
         let location = format!("/v2/{}/blobs/{}", upload.repository, committed.digest);
         Ok(created(&location, &committed.digest))
     }
 
     async fn cancel(&self, upload: &Upload) -> Answer {
-        let mut turn = upload.ingest.try_lock().map_err(|_| at_work(upload))?;
+        let mut turn = upload.writer.try_lock().map_err(|_| at_work(upload))?;
+        let aborted = match turn.take() {
+            Some(writer) => writer.abort().await,
+            None => Ok(()),
+        };
         self.uploads.forget(upload);
-        if let Some(ingest) = turn.take() {
-            let aborted = ingest.abort().await;
-            aborted.map_err(|error| Problem::writing(error, Code::BlobUploadInvalid))?;
-        }
+        aborted.map_err(|error| Problem::writing(error, Code::BlobUploadInvalid))?;
         Ok(plain(StatusCode::NO_CONTENT))
     }
 

@@ -29,7 +29,9 @@ pub struct Registry {
 
 /// A request, without its content.
 pub(crate) struct Asked {
+    /// GET where it is HEAD: what is left out of the answer is left out at last.
     pub(crate) method: Method,
+    pub(crate) is_head: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
 }
@@ -90,18 +92,19 @@ impl Registry {
         }
     }
 
-    /// Forgets the uploads that were idle for too long. [`serve`](crate::serve) calls it now and then.
+    /// Forgets the uploads that were idle for too long; those that the place keeps are found there again. [`serve`](crate::serve) calls it now and then.
     pub fn expire(&self) {
         self.uploads.expire();
     }
 
-    /// Forgets all uploads: what was written of them is removed.
-    pub fn close(&self) {
-        self.uploads.close();
+    /// Ends all uploads: what was written of them is removed, unless the place keeps it for who goes on with them later.
+    pub async fn close(&self) {
+        self.uploads.close().await;
     }
 
     async fn lead(self: Arc<Self>, parts: Parts, content: Incoming) -> Answer {
         let route = route(parts.uri.path())?;
+        let is_head = parts.method == Method::HEAD;
         let method = match parts.method {
             Method::HEAD => Method::GET,
             method => method,
@@ -119,6 +122,7 @@ impl Registry {
         let asked = Asked {
             query: Query::read(parts.uri.query())?,
             method,
+            is_head,
             headers: parts.headers,
         };
         match route {

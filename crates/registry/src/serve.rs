@@ -21,7 +21,8 @@ const LOOK: Duration = Duration::from_secs(30);
 const BREATH: Duration = Duration::from_millis(100);
 
 /// Serves `registry` on a listening socket until `stop` ends. Then nothing new is accepted, what is under way may end within
-/// [`Limits::grace`], and what is not done by then is broken off. What was written of uploads is removed.
+/// [`Limits::grace`], and what is not done by then is broken off. What was written of uploads is removed, unless the place keeps
+/// it for who goes on with them later.
 ///
 /// What a broken client does to its own connection ends that alone, and is no error.
 pub async fn serve(registry: Arc<Registry>, listener: TcpListener, stop: impl Future<Output = ()>) {
@@ -63,7 +64,7 @@ pub async fn serve(registry: Arc<Registry>, listener: TcpListener, stop: impl Fu
     // Where it takes too long, the rest is broken off.
     let _ = timeout(limits.grace, async { while connections.join_next().await.is_some() {} }).await;
     connections.shutdown().await;
-    registry.close();
+    registry.close().await;
 }
 
 /// The next connection, when there is room for one.

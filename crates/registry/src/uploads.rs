@@ -1,5 +1,5 @@
 //! Which uploads are under way? Sessions: each has a name that nobody guesses, belongs to a repository, and is forgotten when it was idle for
-//! too long.
+//! too long. Where the place keeps sessions, what is forgotten here is found there again, after a restart too.
 
 use std::{
     collections::HashMap,
@@ -10,9 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::StatusCode;
-use teu_store::{Ingest, Store};
-use tokio::sync::Mutex as Turn;
+use teu_spec::{Algorithm, Digest};
+use teu_store::{Committed, ErrorKind, Expected, Ingest, Reopened, Repositories, Session, Store};
+use tokio::sync::{Mutex as Turn, watch};
 
 use crate::{
     body::Incoming,
@@ -25,6 +27,10 @@ pub(crate) struct Uploads {
     open: Mutex<HashMap<String, Arc<Upload>>>,
     most: usize,
     idle: Duration,
+    /// Whose turn it is to look for one that is not open.
+    reopening: Turn<()>,
+    /// Tells those that write that there will be no more.
+    closing: watch::Sender<bool>,
 }
 
 /// An upload.
@@ -35,7 +41,16 @@ pub(crate) struct Upload {
     written: AtomicU64,
     touched: Mutex<Instant>,
     /// Whose turn it is to write: one request at a time. None where writing failed, or it was committed.
-    pub(crate) ingest: Turn<Option<Box<dyn Ingest>>>,
+    pub(crate) writer: Turn<Option<Writer>>,
+    closing: watch::Receiver<bool>,
+}
+
+/// What takes the bytes of an upload.
+pub(crate) enum Writer {
+    /// It is gone with the process.
+    Passing(Box<dyn Ingest>),
+    /// It outlives it.
+    Kept(Box<dyn Session>),
 }
 
 impl Uploads {
@@ -44,42 +59,97 @@ impl Uploads {
             open: Mutex::default(),
             most: limits.uploads,
             idle: limits.upload_idle,
+            reopening: Turn::default(),
+            closing: watch::Sender::new(false),
         }
     }
 
-    /// Opens one, which `ingest` takes the bytes of.
+    /// Opens one for a blob that is to come into `repository`, whose store this is.
     ///
     /// # Errors
     /// 429 where there are too many.
-    pub(crate) fn open(
+    pub(crate) async fn begin(
         &self,
+        repositories: &dyn Repositories,
         repository: &str,
         store: Arc<dyn Store>,
-        ingest: Box<dyn Ingest>,
+        algorithm: Algorithm,
     ) -> Result<Arc<Upload>, Problem> {
         self.expire();
-        let upload = Arc::new(Upload {
-            id: identity()?,
-            repository: repository.to_owned(),
-            store,
-            written: AtomicU64::new(0),
-            touched: Mutex::new(Instant::now()),
-            ingest: Turn::new(Some(ingest)),
-        });
-        let mut open = self.all();
-        if open.len() >= self.most {
-            let message = format!("{} uploads are open, and no more than that may be", self.most);
-            return Err(Problem::throttled(message));
-        }
-        open.insert(upload.id.clone(), Arc::clone(&upload));
-        Ok(upload)
+        self.has_room()?;
+        let failed = |error| Problem::writing(error, Code::BlobUploadInvalid);
+        let id = identity()?;
+        let writer = match repositories.sessions() {
+            Some(sessions) => Writer::Kept(sessions.begin(repository, &id, algorithm).await.map_err(failed)?),
+            None => {
+                let expected = Expected {
+                    algorithm,
+                    ..Expected::default()
+                };
+                Writer::Passing(store.ingest(expected).await.map_err(failed)?)
+            }
+        };
+        Ok(self.insert(id, repository, store, writer, 0))
     }
 
-    /// The one of this name, in this repository.
-    pub(crate) fn find(&self, repository: &str, id: &str) -> Result<Arc<Upload>, Problem> {
-        let found = self.all().get(id).cloned();
-        let found = found.filter(|upload| upload.repository == repository);
-        found.ok_or_else(|| Problem::not_found(Code::BlobUploadUnknown, "there is no such upload here; begin it anew"))
+    fn has_room(&self) -> Result<(), Problem> {
+        match self.all().len() < self.most {
+            true => Ok(()),
+            false => {
+                let message = format!("{} uploads are open, and no more than that may be", self.most);
+                Err(Problem::throttled(message))
+            }
+        }
+    }
+
+    fn insert(&self, id: String, repository: &str, store: Arc<dyn Store>, writer: Writer, done: u64) -> Arc<Upload> {
+        let upload = Arc::new(Upload {
+            id,
+            repository: repository.to_owned(),
+            store,
+            written: AtomicU64::new(done),
+            touched: Mutex::new(Instant::now()),
+            writer: Turn::new(Some(writer)),
+            closing: self.closing.subscribe(),
+        });
+        self.all().insert(upload.id.clone(), Arc::clone(&upload));
+        upload
+    }
+
+    /// The one of this name, in this repository: open, or kept by the place, whose store of the repository `store` gives.
+    pub(crate) async fn find(
+        &self,
+        repositories: &dyn Repositories,
+        repository: &str,
+        id: &str,
+        store: impl AsyncFnOnce() -> Result<Arc<dyn Store>, Problem>,
+    ) -> Result<Arc<Upload>, Problem> {
+        let unknown = || Problem::not_found(Code::BlobUploadUnknown, "there is no such upload here; begin it anew");
+        let open = || {
+            let found = self.all().get(id).cloned();
+            found.map(|upload| Some(upload).filter(|upload| upload.repository == repository))
+        };
+        if let Some(found) = open() {
+            return found.ok_or_else(unknown);
+        }
+        let Some(sessions) = repositories.sessions().filter(|_| is_identity(id)) else {
+            return Err(unknown());
+        };
+        let _turn = self.reopening.lock().await;
+        if let Some(found) = open() {
+            return found.ok_or_else(unknown);
+        }
+        self.has_room()?;
+        match sessions.reopen(repository, id).await {
+            Ok(Some(Reopened { session, done })) => {
+                let store = store().await?;
+                Ok(self.insert(id.to_owned(), repository, store, Writer::Kept(session), done))
+            }
+            Ok(None) => Err(unknown()),
+            // It is on its way to be forgotten, or is being ended.
+            Err(error) if *error.kind() == ErrorKind::Conflict => Err(unknown()),
+            Err(error) => Err(Problem::writing(error, Code::BlobUploadInvalid)),
+        }
     }
 
     /// Takes one off.
@@ -87,11 +157,11 @@ impl Uploads {
         self.all().remove(&upload.id);
     }
 
-    /// Forgets those that were idle for too long; what was written of them goes with them.
+    /// Forgets those that were idle for too long; what was written of them goes with them, unless it is kept.
     pub(crate) fn expire(&self) {
         let gone: Vec<Arc<Upload>> = {
             let mut open = self.all();
-            let expired = |upload: &Upload| upload.touched().elapsed() > self.idle && upload.ingest.try_lock().is_ok();
+            let expired = |upload: &Upload| upload.touched().elapsed() > self.idle && upload.writer.try_lock().is_ok();
             let ids: Vec<String> = open
                 .values()
                 .filter(|upload| expired(upload))
@@ -103,9 +173,14 @@ impl Uploads {
         drop(gone);
     }
 
-    pub(crate) fn close(&self) {
+    /// Ends what is being written, and forgets all. What is kept is recorded when this is done.
+    pub(crate) async fn close(&self) {
+        self.closing.send_replace(true);
         let all = std::mem::take(&mut *self.all());
-        drop(all);
+        for upload in all.into_values() {
+            let writer = upload.writer.lock().await.take();
+            drop(writer);
+        }
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Upload>>> {
@@ -129,12 +204,23 @@ impl Upload {
         self.touched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes what was written last, where it is kept.
+    pub(crate) async fn keep(&self, writer: &mut Option<Writer>) -> Result<(), Problem> {
+        if let Some(Writer::Kept(session)) = writer
+            && let Err(error) = session.record().await
+        {
+            *writer = None;
+            return Err(Problem::writing(error, Code::BlobUploadInvalid));
+        }
+        Ok(())
+    }
+
     /// Writes what comes, to its end or as far as `length` where that was announced.
     ///
     /// Where the client breaks off, what came before stays.
     pub(crate) async fn take(
         &self,
-        ingest: &mut Option<Box<dyn Ingest>>,
+        writer: &mut Option<Writer>,
         content: &mut Incoming,
         length: Option<u64>,
     ) -> Result<(), Problem> {
@@ -143,15 +229,23 @@ impl Upload {
             let message = format!("the chunk has {taken} bytes or more, and not as many as its Content-Range says");
             Problem::bad(Code::SizeInvalid, message)
         };
-        while let Some(bytes) = content.next().await? {
+        let mut closing = self.closing.clone();
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = content.next() => next?,
+                // The other end lives as long as the uploads do.
+                _ = closing.wait_for(|closing| *closing) => return Err(stopping()),
+            };
+            let Some(bytes) = next else { break };
             let count = bytes.len() as u64;
             if length.is_some_and(|length| taken + count > length) {
                 return Err(wrong_length(taken + count));
             }
-            let writer = ingest.as_mut().ok_or_else(broken)?;
-            if let Err(error) = writer.write(bytes).await {
+            let open = writer.as_mut().ok_or_else(broken)?;
+            if let Err(error) = open.write(bytes).await {
                 // What failed half-way is of no use, and a disk that is full is not to stay full.
-                *ingest = None;
+                *writer = None;
                 return Err(Problem::writing(error, Code::BlobUploadInvalid));
             }
             taken += count;
@@ -163,6 +257,37 @@ impl Upload {
             _ => Ok(()),
         }
     }
+}
+
+impl Writer {
+    async fn write(&mut self, bytes: Bytes) -> teu_store::Result<()> {
+        match self {
+            Self::Passing(ingest) => ingest.write(bytes).await,
+            Self::Kept(session) => session.write(bytes).await,
+        }
+    }
+
+    pub(crate) async fn commit(self, digest: Digest) -> teu_store::Result<Committed> {
+        match self {
+            Self::Passing(ingest) => ingest.commit(Some(digest)).await,
+            Self::Kept(session) => session.commit(Some(digest)).await,
+        }
+    }
+
+    pub(crate) async fn abort(self) -> teu_store::Result<()> {
+        match self {
+            Self::Passing(ingest) => ingest.abort().await,
+            Self::Kept(session) => session.abort().await,
+        }
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        Code::Unknown,
+        "the registry is stopping; go on when it is there again",
+    )
 }
 
 /// An upload whose writer failed before.
@@ -182,4 +307,12 @@ fn identity() -> Result<String, Problem> {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, message)
     })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether it could be a name of ours: what is not asks no disk.
+fn is_identity(id: &str) -> bool {
+    id.len() == 32
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }

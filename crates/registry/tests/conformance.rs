@@ -9,7 +9,8 @@ mod support;
 use std::{fs, path::Path, process::Command, sync::Arc};
 
 use support::{Server, go::Module, writable};
-use teu_store::ManyInMemory;
+use teu_depot::Depot;
+use teu_store::{ManyInMemory, Repositories};
 
 const SUITE: Module = Module {
     name: "conformance",
@@ -20,12 +21,29 @@ const SUITE: Module = Module {
 
 #[test]
 fn all_of_the_specification_is_there() {
+    conforms("all_of_the_specification_is_there", Arc::new(ManyInMemory::sparse()));
+}
+
+#[test]
+fn all_of_it_is_there_over_a_depot() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = teu_depot::Settings {
+        is_sparse: true,
+        ..Default::default()
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let depot = runtime.block_on(Depot::open(&directory.path().join("depot"), settings));
+    conforms("all_of_it_is_there_over_a_depot", Arc::new(depot.expect("a depot")));
+}
+
+/// Runs the suite on a registry of these.
+fn conforms(name: &str, repositories: Arc<dyn Repositories>) {
     let program = match SUITE.program() {
         Ok(program) => program,
-        Err(reason) => return eprintln!("SKIPPED all_of_the_specification_is_there: {reason}"),
+        Err(reason) => return eprintln!("SKIPPED {name}: {reason}"),
     };
-    let server = Server::of(Arc::new(ManyInMemory::sparse()), writable());
-    let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance-results");
+    let server = Server::of(repositories, writable());
+    let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{name}"));
     let output = Command::new(program)
         .env_clear()
         .env("OCI_REGISTRY", server.address.to_string())

@@ -4,7 +4,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
+
+/// Whose turn it is to build.
+static BUILDING: Mutex<()> = Mutex::new(());
 
 /// A program.
 pub(crate) struct Module {
@@ -23,6 +27,7 @@ impl Module {
             package,
             version,
         } = self;
+        let _turn = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{version}"));
         let program = directory.join(name);
         if program.is_file() {

@@ -1,0 +1,155 @@
+//! Is a registry over a depot one that a restart takes nothing from?
+
+mod support;
+
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    path::Path,
+    sync::Arc,
+};
+
+use support::{Server, image, writable};
+use teu_depot::{Depot, Settings};
+use teu_spec::Digest;
+
+/// A registry over the depot of a directory, whose process has it alone until it is stopped.
+fn serve(directory: &Path) -> Server {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let depot = runtime.block_on(Depot::open(&directory.join("depot"), Settings::default()));
+    Server::of(Arc::new(depot.expect("a depot")), writable())
+}
+
+/// Stops it, and serves the same again.
+fn restarted(mut server: Server, directory: &Path) -> Server {
+    server.stop();
+    drop(server);
+    serve(directory)
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = serve(directory.path());
+    let pushed = server.push_image("team/app", "v1");
+    let begun = server.begin("team/app");
+    let location = server.begin("team/app");
+    server
+        .ask("PATCH", &location, &[("Content-Range", "0-9")], b"0123456789")
+        .expect(202);
+    let other = location.replace("team/app", "team/other");
+    let server = restarted(server, directory.path());
+    let found = server.get("/v2/team/app/manifests/v1").expect(200);
+    assert_eq!(found.content, pushed.raw()[..]);
+    for blob in pushed.children() {
+        let found = server.get(&format!("/v2/team/app/blobs/{}", blob.digest)).expect(200);
+        assert_eq!(Digest::of(&found.content), blob.digest);
+    }
+    assert_eq!(
+        server.get("/v2/_catalog").json()["repositories"],
+        serde_json::json!(["team/app"])
+    );
+    // Threat 82, of those that are not open too.
+    for unknown in [
+        &other,
+        "/v2/team/app/blobs/uploads/x",
+        &format!("/v2/team/app/blobs/uploads/{}", "0".repeat(32)),
+    ] {
+        server.get(unknown).expect(404);
+    }
+    assert_eq!(server.get(&begun).expect(204).header("range"), "0-0");
+    let kept = server.get(&location).expect(204);
+    assert_eq!((kept.header("range"), kept.header("location")), ("0-9", &location[..]));
+    server
+        .ask("PATCH", &location, &[("Content-Range", "5-9")], b"56789")
+        .expect(416);
+    server
+        .ask("PATCH", &location, &[("Content-Range", "10-14")], b"abcde")
+        .expect(202);
+    let digest = Digest::of(b"0123456789abcdef");
+    server
+        .ask("PUT", &format!("{location}?digest={digest}"), &[], b"f")
+        .expect(201);
+    let found = server.get(&format!("/v2/team/app/blobs/{digest}")).expect(200);
+    assert_eq!(found.content, b"0123456789abcdef");
+    server.get(&location).refused(404, "BLOB_UPLOAD_UNKNOWN");
+    server.delete(&begun).expect(204);
+    server.get(&begun).refused(404, "BLOB_UPLOAD_UNKNOWN");
+    let server = restarted(server, directory.path());
+    server.get(&begun).refused(404, "BLOB_UPLOAD_UNKNOWN");
+    server.head(&format!("/v2/team/app/blobs/{digest}")).expect(200);
+}
+
+/// What came before a connection broke is kept, and what is on its way when the server stops is parked.
+#[test]
+fn a_server_that_stops_parks_what_is_on_its_way() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = serve(directory.path());
+    let broken = server.begin("app");
+    let mut client = server.connect();
+    let head = format!("PATCH {broken} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n0123456789");
+    client.write_all(head.as_bytes()).expect("sent");
+    client.shutdown(Shutdown::Write).expect("broken off");
+    let _ = client.read_to_end(&mut Vec::new());
+    let on_its_way = server.begin("app");
+    let mut client = server.connect();
+    let head = format!("PATCH {on_its_way} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n");
+    client.write_all(head.as_bytes()).expect("sent");
+    let mut asked = [0; 25];
+    client.read_exact(&mut asked).expect("it has its turn");
+    client.write_all(b"0123456789abcde").expect("sent");
+    // When these are counted they are written.
+    while server.get(&on_its_way).expect(204).header("range") != "0-14" {
+        std::thread::yield_now();
+    }
+    let registry = Arc::clone(&server.registry);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(registry.close());
+    drop((registry, client));
+    let server = restarted(server, directory.path());
+    assert_eq!(server.get(&broken).expect(204).header("range"), "0-9");
+    assert_eq!(server.get(&on_its_way).expect(204).header("range"), "0-14");
+    let digest = Digest::of(b"0123456789abcdef");
+    server
+        .ask("PUT", &format!("{on_its_way}?digest={digest}"), &[], b"f")
+        .expect(201);
+}
+
+#[test]
+fn what_a_manifest_names_is_not_deleted_before_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = serve(directory.path());
+    let pushed = server.push_image("app", "v1");
+    let blob = format!("/v2/app/blobs/{}", pushed.children()[1].digest);
+    server.delete(&blob).refused(409, "DENIED");
+    server
+        .delete(&format!("/v2/app/manifests/{}", Digest::of(pushed.raw())))
+        .expect(202);
+    server.get("/v2/app/manifests/v1").expect(404);
+    server.delete(&blob).expect(202);
+    server.delete(&blob).expect(404);
+}
+
+/// Threats 88, 89 and 100.
+#[test]
+fn a_repository_shows_what_was_put_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = serve(directory.path());
+    let pushed = server.push_image("one", "v1");
+    let blob = pushed.children()[1].digest;
+    server.head(&format!("/v2/two/blobs/{blob}")).expect(404);
+    server.push("two", "v1", &pushed).refused(400, "MANIFEST_BLOB_UNKNOWN");
+    server
+        .push("one", "v2", &image("absent"))
+        .refused(400, "MANIFEST_BLOB_UNKNOWN");
+    let mounted = server.ask(
+        "POST",
+        &format!("/v2/two/blobs/uploads/?mount={blob}&from=one"),
+        &[],
+        b"",
+    );
+    mounted.expect(201);
+    server.delete(&format!("/v2/two/blobs/{blob}")).expect(202);
+    server.head(&format!("/v2/two/blobs/{blob}")).expect(404);
+    server.head(&format!("/v2/one/blobs/{blob}")).expect(200);
+}
