@@ -2,60 +2,7 @@
 
 mod support;
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, ChildStderr, Command, Stdio},
-};
-
-use support::{Room, image, peers};
-
-/// A server that ends with the test.
-struct Served {
-    child: Child,
-    address: String,
-    errors: ChildStderr,
-}
-
-impl Served {
-    fn start(room: &Room, arguments: &[&str]) -> Self {
-        let mut run = room.teu(["serve", "--listen", "127.0.0.1:0"].iter().chain(arguments));
-        let pipes = run.0.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = pipes.spawn().expect("it runs");
-        let mut address = String::new();
-        let mut lines = BufReader::new(child.stdout.take().expect("its output"));
-        lines.read_line(&mut address).expect("an address");
-        let errors = child.stderr.take().expect("its errors");
-        Self {
-            child,
-            address: address.trim().to_owned(),
-            errors,
-        }
-    }
-
-    fn image(&self, name: &str) -> String {
-        format!("docker://{}/{name}", self.address)
-    }
-
-    /// Asks it to end; the exit code and all that it said.
-    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
-        let killed = Command::new("kill")
-            .args(["-s", signal, &self.child.id().to_string()])
-            .status();
-        assert!(killed.is_ok_and(|killed| killed.success()));
-        let status = self.child.wait().expect("it ends");
-        let mut said = String::new();
-        self.errors.read_to_string(&mut said).expect("text");
-        (status.code(), said)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // It has ended already, where the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use support::{Room, Served, image, peers};
 
 #[test]
 fn a_layout_is_pulled_from_and_pushed_to() {

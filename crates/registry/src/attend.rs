@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -31,7 +30,7 @@ pub(crate) async fn attend<S>(
     registry: Arc<Registry>,
     builder: &Builder<TokioExecutor>,
     stream: S,
-    peer: SocketAddr,
+    peer: Peer,
     mut stopped: watch::Receiver<()>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -39,7 +38,7 @@ pub(crate) async fn attend<S>(
     let limits = registry.settings.limits.clone();
     let work = Arc::new(Work::new());
     let service = service_fn(|mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer.clone());
         let (registry, running) = (Arc::clone(&registry), Work::begin(&work));
         async move {
             let answer = registry.answer(request).await;

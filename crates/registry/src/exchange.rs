@@ -17,8 +17,15 @@ use teu_store::Error;
 use crate::{body::Body, problem::Cause};
 
 /// Who asks: an extension of a request, set by [`serve`](crate::serve).
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where the connection comes from.
+    pub address: SocketAddr,
+    /// Whether it is by TLS.
+    pub is_secure: bool,
+    /// The common name of the client's certificate, where it showed one that is believed.
+    pub common_name: Option<Arc<str>>,
+}
 
 /// A request and its answer. The texts are the client's own words, bounded by the limit of a request's head and otherwise as they came.
 #[derive(Clone, Debug)]
@@ -54,7 +61,7 @@ impl Begun {
     pub(crate) fn new<B>(request: &Request<B>) -> Self {
         let user_agent = request.headers().get(header::USER_AGENT);
         let exchange = Exchange {
-            peer: request.extensions().get::<Peer>().map(|peer| peer.0),
+            peer: request.extensions().get::<Peer>().map(|peer| peer.address),
             method: request.method().clone(),
             target: request
                 .uri()

@@ -19,11 +19,12 @@
 //!
 //! # What it does not do
 //!
-//! It asks nobody who they are: whoever reaches it may read, and write where [`Settings::writable`] says so. It speaks plain HTTP.
+//! It asks nobody who they are: whoever reaches it may read, and write where [`Settings::writable`] says so.
 
 mod attend;
 mod blobs;
 mod body;
+mod certificate;
 mod condition;
 mod connection;
 mod exchange;
@@ -38,10 +39,15 @@ mod registry;
 mod route;
 mod serve;
 mod settings;
+mod tls;
 mod uploads;
 
 pub use body::Body;
 pub use exchange::{Exchange, Observer, Peer};
 pub use registry::Registry;
-pub use serve::serve;
+pub use serve::{Listening, serve};
 pub use settings::{Children, Limits, Settings};
+pub use tls::{Clients, Identity, Tls};
+
+/// Certificates and keys, as [`Identity`] has them, and how they are read from PEM.
+pub use rustls::pki_types;

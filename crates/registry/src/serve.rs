@@ -13,19 +13,38 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::{Registry, attend::attend, settings::Limits};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{Registry, Tls, attend::attend, certificate::common_name, exchange::Peer, settings::Limits};
 
 /// How often uploads are looked at that may have been idle for too long.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long nothing is accepted where the system refuses to: it has no file handles left.
 const BREATH: Duration = Duration::from_millis(100);
 
+/// Where clients are waited for.
+#[derive(Debug)]
+pub struct Listening {
+    /// The socket.
+    pub socket: TcpListener,
+    /// How TLS is spoken; none where it is not.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Listening {
+    /// Without TLS.
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, tls: None }
+    }
+}
+
 /// Serves `registry` on a listening socket until `stop` ends. Then nothing new is accepted, what is under way may end within
 /// [`Limits::grace`], and what is not done by then is broken off. What was written of uploads is removed, unless the place keeps
 /// it for who goes on with them later.
 ///
 /// What a broken client does to its own connection ends that alone, and is no error.
-pub async fn serve(registry: Arc<Registry>, listener: TcpListener, stop: impl Future<Output = ()>) {
+pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, stop: impl Future<Output = ()>) {
+    let Listening { socket, tls } = listening.into();
     let limits = registry.settings.limits.clone();
     let builder = Arc::new(builder(&limits));
     let room = Arc::new(Semaphore::new(limits.connections));
@@ -42,9 +61,9 @@ pub async fn serve(registry: Arc<Registry>, listener: TcpListener, stop: impl Fu
                 continue;
             }
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&socket, &room) => accepted,
         };
-        let (stream, peer, permit) = match accepted {
+        let (stream, address, permit) = match accepted {
             Ok(accepted) => accepted,
             // A client that went away while it waited is no reason to keep others waiting.
             Err(error) if is_the_clients(&error) => continue,
@@ -54,17 +73,48 @@ pub async fn serve(registry: Arc<Registry>, listener: TcpListener, stop: impl Fu
             }
         };
         let (registry, builder, stopped) = (Arc::clone(&registry), Arc::clone(&builder), stopped.clone());
+        // Each connection shows the certificate that there is when it begins.
+        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
         connections.spawn(async move {
-            attend(registry, &builder, stream, peer, stopped).await;
+            let mut peer = Peer {
+                address,
+                is_secure: acceptor.is_some(),
+                common_name: None,
+            };
+            match acceptor {
+                None => attend(registry, &builder, stream, peer, stopped).await,
+                Some(acceptor) => {
+                    if let Some(stream) = shake_hands(acceptor, stream, &registry, stopped.clone()).await {
+                        let shown = stream.get_ref().1.peer_certificates();
+                        let name = shown.and_then(|chain| common_name(chain.first()?));
+                        peer.common_name = name.map(Arc::from);
+                        attend(registry, &builder, stream, peer, stopped).await;
+                    }
+                }
+            }
             drop(permit);
         });
     }
-    drop(listener);
+    drop(socket);
     drop(stopping);
     // Where it takes too long, the rest is broken off.
     let _ = timeout(limits.grace, async { while connections.join_next().await.is_some() {} }).await;
     connections.shutdown().await;
     registry.close().await;
+}
+
+/// Agrees on TLS; none where the client does not, or takes longer than for a head.
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    registry: &Registry,
+    mut stopped: watch::Receiver<()>,
+) -> Option<TlsStream<TcpStream>> {
+    tokio::select! {
+        // An error is the client's, which was told.
+        agreed = timeout(registry.settings.limits.head_time, acceptor.accept(stream)) => agreed.ok()?.ok(),
+        _ = stopped.changed() => None,
+    }
 }
 
 /// The next connection, when there is room for one.

@@ -59,6 +59,20 @@ pub struct Limits {
     pub grace: Duration,
 }
 
+impl Limits {
+    /// The same, held to what a process bears that may have so many files open: a connection is one, what it reads or writes another, and an
+    /// upload a third while nobody writes to it.
+    #[must_use]
+    pub fn within_files(mut self, files: usize) -> Self {
+        /// What a process has open beside: its streams, listeners, directories, databases.
+        const OTHERS: usize = 64;
+        let share = files.saturating_sub(OTHERS).max(3) / 3;
+        self.connections = self.connections.min(share);
+        self.uploads = self.uploads.min(share);
+        self
+    }
+}
+
 impl Default for Settings {
     /// Read only.
     fn default() -> Self {
@@ -88,6 +102,19 @@ impl Default for Limits {
             headers: 100,
             streams: 100,
             grace: Duration::from_secs(10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_files_bear_few_connections() {
+        for (files, expected) in [(0, 1), (64, 1), (1024, 320), (3063, 999), (3064, 1000), (20_000, 1000)] {
+            let limits = Limits::default().within_files(files);
+            assert_eq!((limits.connections, limits.uploads), (expected, expected), "{files}");
         }
     }
 }

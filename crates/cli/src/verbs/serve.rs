@@ -1,13 +1,19 @@
 //! `teu serve`: layouts as a registry.
 
-use std::{io::Write, sync::Arc};
+mod files;
+mod tls;
+
+use std::{io::Write, net::SocketAddr, sync::Arc};
 
 use serde_json::json;
-use teu_registry::{Exchange, Observer, Registry, Settings as Rules, serve};
+use teu_registry::{Exchange, Limits, Listening, Observer, Registry, Settings as Rules, serve};
 use teu_spec::{Pick, Reference, Repository};
 use teu_store::{Error, ErrorKind, Given, Store};
 use teu_transport::layout::Layout;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::oneshot,
+};
 
 use crate::{
     arguments::{Progress, Serve},
@@ -30,9 +36,12 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     let rules = Rules {
         writable: arguments.writable,
         deletes: arguments.deletes,
+        limits: Limits::default().within_files(files::raise_limit()),
         ..Rules::default()
     };
-    let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
+    let mut followed = files::Followed::default();
+    let tls = tls::read(&arguments.tls, &settings, &mut followed)?;
+    let listener = listen(arguments.listen).map_err(|error| {
         let message = format!(
             "{} cannot be listened at; --listen takes another address",
             arguments.listen
@@ -50,16 +59,32 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         // It is told, or nobody is left who could tell.
         let _ = told.await;
     };
-    let serving = serve(registry, listener, told);
+    let listening = Listening { socket: listener, tls };
+    let serving = serve(registry, listening, told);
     tokio::pin!(serving);
     tokio::select! {
         () = &mut serving => return Ok(()),
+        () = followed.follow() => {}
         _ = stopped() => drop(stop),
     }
     tokio::select! {
         () = serving => Ok(()),
         signal = stopped() => Err(Failure::Stopped { signal }),
     }
+}
+
+/// Listens at an address, so that as many clients as can be accepted in a moment may come in it.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    /// The system holds it to its own limit.
+    const WAITING: u32 = 4096;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A port that was listened at before is free again, whatever connections still end there.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }
 
 /// A layout, and what its repository is called.

@@ -21,6 +21,7 @@ pub(crate) mod tree;
 #[path = "../../../transport/tests/support/peer.rs"]
 pub(crate) mod peer;
 mod seen;
+mod served;
 
 use std::{
     ffi::OsStr,
@@ -33,6 +34,7 @@ use std::{
 pub(crate) use layout::{Image, Layout, image, layer};
 pub(crate) use peer::{Asks, Peer, has};
 pub(crate) use seen::seen;
+pub(crate) use served::Served;
 
 /// A directory in which programs run, with a home of its own and nothing of ours in their environment.
 pub(crate) struct Room {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod certificates;
 pub(crate) mod go;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use teu_registry::{Children, Exchange, Limits, Registry, Settings, serve};
+use teu_registry::{Children, Exchange, Limits, Listening, Registry, Settings, Tls, serve};
 use teu_spec::{Descriptor, Digest, Document, Format, Manifest, MediaType};
 use teu_store::{ManyInMemory, Repositories};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
@@ -24,6 +25,12 @@ pub(crate) struct Server {
     stop: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<()>>,
     runtime: Option<Runtime>,
+}
+
+/// What a server may have, beside what it keeps.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// Everything may be done.
@@ -42,6 +49,10 @@ impl Server {
     }
 
     pub(crate) fn of(repositories: Arc<dyn Repositories>, settings: Settings) -> Self {
+        Self::with(repositories, settings, Setup::default())
+    }
+
+    pub(crate) fn with(repositories: Arc<dyn Repositories>, settings: Settings, setup: Setup) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -58,7 +69,11 @@ impl Server {
             // It is told, or dropped.
             let _ = stopped.await;
         };
-        let served = runtime.spawn(serve(Arc::clone(&registry), listener, stopped));
+        let listening = Listening {
+            socket: listener,
+            tls: setup.tls,
+        };
+        let served = runtime.spawn(serve(Arc::clone(&registry), listening, stopped));
         Self {
             address,
             registry,

@@ -1,0 +1,90 @@
+//! How many files may be open, and which have changed? What a server asks of the system's files.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Lets this process have as many files open as it may, and says how many that are: the lower limit is for programs that put files in sets
+/// of bits, which nothing here does.
+pub(super) fn raise_limit() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is refused, what was allowed before has to do.
+    let _ = setrlimit(Resource::Nofile, limit);
+    let now = getrlimit(Resource::Nofile).current;
+    now.and_then(|now| usize::try_from(now).ok()).unwrap_or(usize::MAX)
+}
+
+/// Files, and what is done when they have changed.
+#[derive(Default)]
+pub(super) struct Followed(Vec<One>);
+
+struct One {
+    paths: Vec<PathBuf>,
+    seen: Vec<Option<Stamp>>,
+    changed: Box<dyn FnMut() + Send>,
+}
+
+/// What tells a file from the one that stood there before.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Followed {
+    /// From now on, does this when one of the files is another than now.
+    pub(super) fn add(&mut self, paths: Vec<PathBuf>, changed: impl FnMut() + Send + 'static) {
+        self.0.push(One {
+            seen: paths.iter().map(|path| stamp(path)).collect(),
+            paths,
+            changed: Box::new(changed),
+        });
+    }
+
+    /// Looks at them now and then, for ever. HUP has all of them read at once, changed or not.
+    pub(super) async fn follow(&mut self) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Where it cannot be waited for, files are followed without.
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        loop {
+            let told = tokio::select! {
+                _ = look.tick() => false,
+                Some(()) = async { hangup.as_mut()?.recv().await } => true,
+            };
+            for one in &mut self.0 {
+                // What changes while it is read is read again.
+                let now: Vec<_> = one.paths.iter().map(|path| stamp(path)).collect();
+                if told || now != one.seen {
+                    one.seen = now;
+                    (one.changed)();
+                }
+            }
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some(Stamp {
+        device: found.dev(),
+        inode: found.ino(),
+        size: found.size(),
+        changed: (found.ctime(), found.ctime_nsec()),
+    })
+}

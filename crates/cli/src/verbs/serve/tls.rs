@@ -1,0 +1,95 @@
+//! Which certificates are shown and believed? Files in PEM, read again when they change.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use teu_registry::{
+    Clients, Identity, Tls,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+};
+use teu_store::{Error, ErrorKind, Result};
+
+use super::files::Followed;
+use crate::{arguments, settings::Settings};
+
+/// The files.
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    clients: Option<PathBuf>,
+    clients_required: bool,
+}
+
+/// How TLS is spoken, where it is; from now on as the files say.
+pub(super) fn read(
+    arguments: &arguments::ServeTls,
+    settings: &Arc<Settings>,
+    followed: &mut Followed,
+) -> Result<Option<Arc<Tls>>> {
+    let (Some(certificate), Some(key)) = (&arguments.certificate, &arguments.key) else {
+        return Ok(None);
+    };
+    let files = Files {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        clients: arguments.clients.clone(),
+        clients_required: arguments.clients_required,
+    };
+    let paths = [certificate, key].into_iter().chain(&arguments.clients);
+    let paths = paths.cloned().collect();
+    let (identity, clients) = files.read()?;
+    let tls = Arc::new(Tls::new(identity, clients).map_err(|error| files.within(error))?);
+    let (settings, shown) = (Arc::clone(settings), Arc::clone(&tls));
+    followed.add(paths, move || {
+        let replaced = files
+            .read()
+            .and_then(|(identity, clients)| shown.replace(identity, clients));
+        if let Err(error) = replaced {
+            settings.warn(&format!("{}; what was shown before is shown on", files.within(error)));
+        }
+    });
+    Ok(Some(tls))
+}
+
+impl Files {
+    fn read(&self) -> Result<(Identity, Option<Clients>)> {
+        let identity = Identity {
+            chain: certificates(&self.certificate)?,
+            key: PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unreadable(&self.key, "key", error))?,
+        };
+        let clients = self.clients.as_deref().map(certificates).transpose()?;
+        let clients = clients.map(|authorities| Clients {
+            authorities,
+            required: self.clients_required,
+        });
+        Ok((identity, clients))
+    }
+
+    fn within(&self, error: Error) -> Error {
+        error.within(format!("the certificate {}", self.certificate.display()))
+    }
+}
+
+/// All certificates of a file; there must be one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
+    let found = found.map_err(|error| unreadable(path, "certificate", error))?;
+    match found.is_empty() {
+        true => Err(unreadable(path, "certificate", pem::Error::NoItemsFound)),
+        false => Ok(found),
+    }
+}
+
+fn unreadable(path: &Path, what: &str, error: pem::Error) -> Error {
+    let path = path.display();
+    match error {
+        pem::Error::Io(error) => Error::new(ErrorKind::Invalid, format!("{path} cannot be read: {error}")),
+        pem::Error::NoItemsFound => Error::new(ErrorKind::Invalid, format!("there is no {what} in PEM in {path}")),
+        error => Error::new(ErrorKind::Invalid, format!("{path} is no PEM: {error}")),
+    }
+}

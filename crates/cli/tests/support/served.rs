@@ -1,0 +1,74 @@
+//! `teu serve`, on a port of its own, gone when it is dropped.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStderr, Command, Stdio},
+};
+
+use super::{Room, Run};
+
+/// A server that ends with the test.
+pub(crate) struct Served {
+    child: Child,
+    /// Where it can be asked.
+    pub(crate) address: String,
+    errors: BufReader<ChildStderr>,
+}
+
+impl Served {
+    pub(crate) fn start(room: &Room, arguments: &[&str]) -> Self {
+        Self::of(room.teu(["serve", "--listen", "127.0.0.1:0"].iter().chain(arguments)))
+    }
+
+    /// One that runs as this program does, and says first where it can be asked.
+    pub(crate) fn of(mut run: Run) -> Self {
+        let pipes = run.0.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().expect("it runs");
+        let mut address = String::new();
+        let mut lines = BufReader::new(child.stdout.take().expect("its output"));
+        lines.read_line(&mut address).expect("an address");
+        let errors = BufReader::new(child.stderr.take().expect("its errors"));
+        Self {
+            child,
+            address: address.trim().to_owned(),
+            errors,
+        }
+    }
+
+    /// What an image there is called.
+    pub(crate) fn image(&self, name: &str) -> String {
+        format!("docker://{}/{name}", self.address)
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn tell(&self, signal: &str) {
+        let killed = Command::new("kill")
+            .args(["-s", signal, &self.child.id().to_string()])
+            .status();
+        assert!(killed.is_ok_and(|killed| killed.success()));
+    }
+
+    /// What it says next of what it does.
+    pub(crate) fn says(&mut self) -> String {
+        let mut line = String::new();
+        self.errors.read_line(&mut line).expect("a line");
+        line
+    }
+
+    /// Asks it to end; the exit code and all that it said.
+    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        self.tell(signal);
+        let status = self.child.wait().expect("it ends");
+        let mut said = String::new();
+        self.errors.read_to_string(&mut said).expect("text");
+        (status.code(), said)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It has ended already, where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

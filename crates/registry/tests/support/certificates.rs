@@ -1,0 +1,73 @@
+//! Certificates for 127.0.0.1 that vouch for themselves, made by openssl.
+
+use std::{fs, path::Path, process::Command};
+
+use teu_registry::{
+    Identity,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+/// A certificate and its key.
+pub(crate) struct Pair {
+    pub(crate) certificate: CertificateDer<'static>,
+    /// Both in PEM: `cert.pem` and `key.pem`.
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Pair {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            chain: vec![self.certificate.clone()],
+            key: PrivateKeyDer::from_pem_file(self.directory.path().join("key.pem")).expect("a key"),
+        }
+    }
+}
+
+/// One that may vouch for nobody else. Says loudly why there is none.
+pub(crate) fn pair(test: &str) -> Option<Pair> {
+    made(test, "test", &["-addext", "basicConstraints=critical,CA:FALSE"])
+}
+
+/// One whose subject has this common name.
+pub(crate) fn named(test: &str, name: &str) -> Option<Pair> {
+    made(test, name, &["-addext", "basicConstraints=critical,CA:FALSE"])
+}
+
+/// One that is an authority's too, as other programs want it of one that vouches for itself.
+pub(crate) fn authority(test: &str) -> Option<Pair> {
+    made(test, "test", &[])
+}
+
+#[expect(clippy::print_stderr, reason = "a test that is passed over says so")]
+fn made(test: &str, name: &str, more: &[&str]) -> Option<Pair> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let curve = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+    ];
+    let output = Command::new("openssl")
+        .args(curve)
+        .args(["-nodes", "-days", "2", "-subj", &format!("/CN={name}")])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(more)
+        .args(["-keyout".as_ref(), path("key.pem").as_os_str()])
+        .args(["-out".as_ref(), path("cert.pem").as_os_str()])
+        .output();
+    let Ok(output) = output else {
+        eprintln!("SKIPPED {test}: openssl is missing");
+        return None;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let certificate = read(&path("cert.pem"));
+    Some(Pair { certificate, directory })
+}
+
+fn read(path: &Path) -> CertificateDer<'static> {
+    let pem = fs::read(path).expect("a file");
+    CertificateDer::from_pem_slice(&pem).expect("a certificate")
+}

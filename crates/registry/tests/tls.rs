@@ -1,0 +1,231 @@
+//! Is TLS spoken as clients expect it, by both versions of HTTP, with certificates that change while it runs?
+
+mod support;
+
+use std::{
+    future::Future,
+    io::{Read, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use support::{
+    Server, Setup,
+    certificates::{Pair, pair},
+    writable,
+};
+use teu_registry::{Clients, Limits, Settings, Tls};
+use teu_spec::Digest;
+use teu_store::ManyInMemory;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+};
+
+/// A server that shows a certificate.
+fn server(shown: &Pair, clients: Option<Clients>, limits: Limits) -> (Server, Arc<Tls>) {
+    let tls = Arc::new(Tls::new(shown.identity(), clients).expect("a certificate"));
+    let setup = Setup {
+        tls: Some(Arc::clone(&tls)),
+    };
+    let settings = Settings { limits, ..writable() };
+    (Server::with(Arc::new(ManyInMemory::new()), settings, setup), tls)
+}
+
+/// A connection that trusts this certificate, and shows one of its own.
+async fn connect(
+    server: &Server,
+    trusted: &Pair,
+    own: Option<&Pair>,
+    versions: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.certificate.clone()).expect("a certificate");
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let builder = builder.with_root_certificates(roots);
+    let mut config = match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            let identity = own.identity();
+            builder
+                .with_client_auth_cert(identity.chain, identity.key)
+                .expect("a certificate")
+        }
+    };
+    config.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
+    let stream = TcpStream::connect(server.address).await?;
+    let name = ServerName::try_from("127.0.0.1").expect("a name");
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+/// Asks by HTTP/1.1 whether the API is there, and reads to the end.
+async fn ask(mut stream: TlsStream<TcpStream>) -> std::io::Result<String> {
+    stream
+        .write_all(b"GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await?;
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).await?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(test);
+}
+
+#[test]
+fn the_version_is_agreed_on() {
+    let Some(shown) = pair("tls::the_version_is_agreed_on") else {
+        return;
+    };
+    let (server, _) = server(&shown, None, Limits::default());
+    run(async {
+        for (offered, agreed) in [
+            (&["h2", "http/1.1"][..], Some(&b"h2"[..])),
+            (&["http/1.1"], Some(b"http/1.1")),
+            (&[], None),
+        ] {
+            let stream = connect(&server, &shown, None, offered).await.expect("TLS");
+            assert_eq!(stream.get_ref().1.alpn_protocol(), agreed);
+            if agreed != Some(b"h2") {
+                let said = ask(stream).await.expect("an answer");
+                assert!(said.starts_with("HTTP/1.1 200 OK"), "{said}");
+                continue;
+            }
+            let (mut requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+            tokio::spawn(connection);
+            let digest = Digest::of(b"content");
+            let target = format!("https://registry.example/v2/app/blobs/uploads/?digest={digest}");
+            let request = http::Request::post(target).body(()).expect("a request");
+            let (answer, mut content) = requests.send_request(request, false).expect("sent");
+            content.send_data(Bytes::from_static(b"content"), true).expect("sent");
+            assert_eq!(answer.await.expect("an answer").status(), 201);
+        }
+        assert!(connect(&server, &shown, None, &["h3"]).await.is_err());
+    });
+}
+
+#[test]
+fn a_certificate_is_replaced_while_connections_go_on() {
+    let test = "tls::a_certificate_is_replaced_while_connections_go_on";
+    let (Some(first), Some(second)) = (pair(test), pair(test)) else {
+        return;
+    };
+    let (server, tls) = server(&first, None, Limits::default());
+    run(async {
+        let old = connect(&server, &first, None, &[]).await.expect("TLS");
+        tls.replace(second.identity(), None).expect("replaced");
+        connect(&server, &first, None, &[])
+            .await
+            .expect_err("another certificate");
+        let new = connect(&server, &second, None, &[]).await.expect("TLS");
+        for stream in [old, new] {
+            let said = ask(stream).await.expect("an answer");
+            assert!(said.starts_with("HTTP/1.1 200 OK"), "{said}");
+        }
+        // What cannot be used changes nothing.
+        let mut mixed = first.identity();
+        mixed.key = second.identity().key;
+        let error = tls.replace(mixed, None).expect_err("another key");
+        assert!(error.to_string().contains("cannot be used with each other"), "{error}");
+        let nobody = Clients {
+            authorities: Vec::new(),
+            required: true,
+        };
+        let error = tls.replace(first.identity(), Some(nobody)).expect_err("no authority");
+        assert!(error.to_string().contains("name an authority"), "{error}");
+        connect(&server, &second, None, &[]).await.expect("TLS");
+    });
+}
+
+#[test]
+fn clients_show_certificates_where_they_must() {
+    let test = "tls::clients_show_certificates_where_they_must";
+    let (Some(shown), Some(known), Some(other)) = (pair(test), pair(test), pair(test)) else {
+        return;
+    };
+    for required in [true, false] {
+        let clients = Clients {
+            authorities: vec![known.certificate.clone()],
+            required,
+        };
+        let (server, _) = server(&shown, Some(clients), Limits::default());
+        run(async {
+            for (own, is_let_in) in [(Some(&known), true), (Some(&other), false), (None, !required)] {
+                // By TLS 1.3 a client is told only when it asks.
+                let outcome = match connect(&server, &shown, own, &[]).await {
+                    Ok(stream) => ask(stream).await,
+                    Err(error) => Err(error),
+                };
+                assert_eq!(
+                    outcome.is_ok_and(|said| said.contains(" 200 OK")),
+                    is_let_in,
+                    "{required}"
+                );
+            }
+        });
+    }
+}
+
+#[test]
+fn who_does_not_shake_hands_is_let_go() {
+    let Some(shown) = pair("tls::who_does_not_shake_hands_is_let_go") else {
+        return;
+    };
+    let limits = Limits {
+        head_time: Duration::from_millis(300),
+        connections: 1,
+        ..Limits::default()
+    };
+    let (server, _) = server(&shown, None, limits);
+    for said in ["", "\u{16}\u{3}", "GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let mut client = server.connect();
+        client.write_all(said.as_bytes()).expect("sent");
+        // It is told by TLS, or not at all.
+        let mut heard = Vec::new();
+        let _ = client.read_to_end(&mut heard);
+        assert!(!heard.starts_with(b"HTTP"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_server_that_stops_ends_what_is_under_way() {
+    let Some(shown) = pair("tls::a_server_that_stops_ends_what_is_under_way") else {
+        return;
+    };
+    let (mut server, _) = server(&shown, None, Limits::default());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let stream = runtime.block_on(connect(&server, &shown, None, &["h2"])).expect("TLS");
+    let (mut requests, connection) = runtime.block_on(h2::client::handshake(stream)).expect("HTTP/2");
+    let connection = runtime.spawn(connection);
+    let target = format!("https://a/v2/app/blobs/uploads/?digest={}", Digest::of(b"content"));
+    let request = http::Request::post(target).body(()).expect("a request");
+    let (answer, mut content) = requests.send_request(request, false).expect("sent");
+    content.send_data(Bytes::from_static(b"con"), false).expect("sent");
+    // Another one that was answered shows that this one has begun.
+    let second = http::Request::get("https://a/v2/").body(()).expect("a request");
+    let second = runtime.block_on(requests.send_request(second, true).expect("sent").0);
+    assert_eq!(second.expect("an answer").status(), 200);
+    // One that waits in the middle of shaking hands keeps nobody.
+    let waits = server.connect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.stop());
+        // When it has said goodbye, nothing new begins.
+        runtime.block_on(async {
+            while requests.clone().ready().await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        });
+        content.send_data(Bytes::from_static(b"tent"), true).expect("sent");
+        assert_eq!(runtime.block_on(answer).expect("an answer").status(), 201);
+        runtime.block_on(connection).expect("no panic").expect("a goodbye");
+    });
+    drop(waits);
+}
