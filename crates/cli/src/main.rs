@@ -3,6 +3,7 @@
 mod arguments;
 mod called;
 mod failure;
+mod limits;
 mod listed;
 mod output;
 mod places;

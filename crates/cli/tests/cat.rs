@@ -2,26 +2,9 @@
 
 mod support;
 
-use serde_json::json;
-use support::{Asks, Image, Layout, Peer, Room, image};
-use teu_archive::tar::{EntryKind, Header, Writer};
+use support::{Asks, Layout, Peer, Room, archive, bare, file, of};
+use teu_archive::tar::{EntryKind, Header};
 use teu_spec::Digest;
-
-fn archive(entries: &[(Header, &str)]) -> Vec<u8> {
-    let mut tar = Writer::new(Vec::new());
-    for (header, content) in entries {
-        tar.append_data(header, content.as_bytes()).expect("written");
-    }
-    tar.finish().expect("whole")
-}
-
-fn file(path: &str, content: &'static str) -> (Header, &'static str) {
-    (Header::file(path, content.len() as u64), content)
-}
-
-fn bare(header: Header) -> (Header, &'static str) {
-    (header, "")
-}
 
 /// The lower layer has what the upper one links to, replaces and removes.
 fn two() -> [Vec<u8>; 2] {
@@ -42,16 +25,6 @@ fn two() -> [Vec<u8>; 2] {
         bare(Header::symlink("round", "round")),
     ]);
     [lower, upper]
-}
-
-fn of(layers: &[Vec<u8>]) -> Image {
-    let mut made = image();
-    let digests: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
-    made.config["rootfs"]["diff_ids"] = json!(digests);
-    made.config["history"] = json!([]);
-    let kind = "application/vnd.oci.image.layer.v1.tar".to_owned();
-    made.layers = layers.iter().map(|layer| (kind.clone(), layer.clone())).collect();
-    made
 }
 
 fn made(room: &Room) -> Layout {

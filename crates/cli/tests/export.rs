@@ -5,13 +5,11 @@ mod support;
 use std::{fs, os::unix::fs::FileExt, process::Command};
 
 use support::{
-    Image, Room, image, peers,
+    Image, Room, of, peers,
     tree::{difference, tree},
 };
 use teu_archive::tar::{EntryKind, Header, Writer};
 use teu_spec::Digest;
-
-const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// A tar of entries and what is in them.
 fn archive(entries: Vec<(Header, &[u8])>) -> Vec<u8> {
@@ -20,16 +18,6 @@ fn archive(entries: Vec<(Header, &[u8])>) -> Vec<u8> {
         writer.append_data(&header, content).expect("an entry");
     }
     writer.finish().expect("an archive")
-}
-
-/// An image of these layers.
-fn of(layers: Vec<Vec<u8>>) -> Image {
-    let mut made = image();
-    let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
-    made.config["rootfs"]["diff_ids"] = diff_ids.into();
-    made.config["history"] = serde_json::json!([]);
-    made.layers = layers.into_iter().map(|layer| (TAR.to_owned(), layer)).collect();
-    made
 }
 
 fn directory(path: &str, seconds: i64) -> Header {
@@ -74,7 +62,7 @@ fn intricate(room: &Room) -> Image {
         .output()
         .expect("tar");
     assert!(packed.status.success() && packed.stdout.len() < 1 << 20);
-    of(vec![lower, upper, packed.stdout])
+    of(&[lower, upper, packed.stdout])
 }
 
 #[test]
@@ -120,7 +108,7 @@ fn gnu_tar_makes_of_it_what_unpack_makes() {
 #[test]
 fn what_is_not_whole_leaves_nothing_and_has_no_end() {
     let room = Room::new();
-    let mut wrong = of(vec![support::layer("below\n"), support::layer("above\n")]);
+    let mut wrong = of(&[support::layer("below\n"), support::layer("above\n")]);
     wrong.config["rootfs"]["diff_ids"][1] = Digest::of(b"else").to_string().into();
     room.layout("images").image("app", &wrong);
     room.file("out/old.tar", "old");
@@ -139,8 +127,8 @@ fn what_is_not_whole_leaves_nothing_and_has_no_end() {
 fn of_an_index_it_is_the_platform_that_was_asked_for() {
     let room = Room::new();
     let layout = room.layout("images");
-    layout.image("amd", &of(vec![support::layer("amd64\n")]));
-    let mut arm = of(vec![support::layer("arm64\n")]);
+    layout.image("amd", &of(&[support::layer("amd64\n")]));
+    let mut arm = of(&[support::layer("arm64\n")]);
     arm.config["architecture"] = "arm64".into();
     layout.image("arm", &arm);
     room.teu(["index", "create", "oci:images:all", "oci:images:amd", "oci:images:arm"])

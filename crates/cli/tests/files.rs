@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Image, Layout, Room, image};
+use support::{Layout, Room, of};
 use teu_archive::tar::{EntryKind, Header, Writer};
 use teu_spec::Digest;
 
@@ -23,17 +23,6 @@ fn archive(entries: &[(Header, Vec<u8>)]) -> Vec<u8> {
         tar.append_data(header, content).expect("written");
     }
     tar.finish().expect("whole")
-}
-
-/// An image of these layers, the lowest first.
-fn of(layers: &[Vec<u8>]) -> Image {
-    let mut made = image();
-    let digests: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
-    made.config["rootfs"]["diff_ids"] = json!(digests);
-    made.config["history"] = json!([]);
-    let kind = "application/vnd.oci.image.layer.v1.tar".to_owned();
-    made.layers = layers.iter().map(|layer| (kind.clone(), layer.clone())).collect();
-    made
 }
 
 /// Two layers, of which the upper one removes, clears and replaces what is in the lower one.

@@ -30,7 +30,8 @@ pub struct PassedOver {
 }
 
 impl PassedOver {
-    pub(crate) fn add(&mut self, path: &[u8]) {
+    /// Counts one.
+    pub fn add(&mut self, path: &[u8]) {
         self.count += 1;
         if self.examples.len() < EXAMPLES {
             self.examples.push(path.to_vec());

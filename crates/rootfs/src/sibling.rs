@@ -158,7 +158,7 @@ impl Drop for Sibling {
 }
 
 /// Makes a temporary directory whose name begins so, and locks it by a handle of its own.
-fn make(parent: BorrowedFd<'_>, short: &[u8]) -> rustix::io::Result<(Vec<u8>, OwnedFd, Option<OwnedFd>)> {
+pub(crate) fn make(parent: BorrowedFd<'_>, short: &[u8]) -> rustix::io::Result<(Vec<u8>, OwnedFd, Option<OwnedFd>)> {
     for _ in 0..ATTEMPTS {
         // A new state is keyed by the system's randomness.
         let digits = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
@@ -186,7 +186,7 @@ fn make(parent: BorrowedFd<'_>, short: &[u8]) -> rustix::io::Result<(Vec<u8>, Ow
 }
 
 /// Removes the temporary directories of such a name that are this user's and that nobody has locked.
-fn remove_left_over(parent: BorrowedFd<'_>, short: &[u8]) {
+pub(crate) fn remove_left_over(parent: BorrowedFd<'_>, short: &[u8]) {
     // Whatever cannot be looked at or removed is in nobody's way: the new one has another name.
     let Ok(listed) = fs::openat(parent, c".", DIRECTORY, Mode::empty()) else {
         return;

@@ -7,6 +7,7 @@ mod compression;
 mod diff;
 mod edit;
 mod export;
+mod extract;
 mod files;
 mod help;
 mod image;
@@ -35,6 +36,7 @@ pub(crate) use compression::CompressionOptions;
 pub(crate) use diff::Diff;
 pub(crate) use edit::*;
 pub(crate) use export::Export;
+pub(crate) use extract::Extract;
 pub(crate) use files::Files;
 pub(crate) use help::command;
 pub(crate) use image::{BaseOptions, Common, DestinationOptions, ImageOptions, One, OneOptions, SourceOptions};
@@ -192,6 +194,7 @@ pub(crate) enum Verb {
     Diff(Box<Diff>),
     Files(Box<Files>),
     Cat(Box<Cat>),
+    Extract(Box<Extract>),
     Verify(Verify),
     Unpack(Box<Unpack>),
     Export(Box<Export>),

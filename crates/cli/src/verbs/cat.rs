@@ -1,7 +1,7 @@
 //! `teu cat`: what is in a file of an image?
 
 use std::{
-    io::{self, Seek as _, Write as _},
+    io::{self, Write as _},
     os::unix::ffi::OsStrExt as _,
     sync::Arc,
 };
@@ -10,9 +10,19 @@ use teu_image::{
     contents::{self, Cache},
     read, tree,
 };
-use teu_store::Error;
 
-use crate::{arguments::Cat, failure::Failure, places, progress::Shown, settings::Settings};
+use super::extract;
+use crate::{
+    arguments::Cat,
+    failure::Failure,
+    limits::{self, Limits},
+    places,
+    progress::Shown,
+    settings::Settings,
+};
+
+/// How much is kept of what is in files before it is printed; holes of sparse files are not counted.
+const CONTENT_BYTES: u64 = 64 << 30;
 
 pub(super) async fn run(arguments: &Cat, settings: Arc<Settings>) -> Result<(), Failure> {
     let paths: Vec<Vec<u8>> = arguments.paths.iter().map(|path| path.as_bytes().to_vec()).collect();
@@ -25,22 +35,28 @@ pub(super) async fn run(arguments: &Cat, settings: Arc<Settings>) -> Result<(), 
         shown.events(),
     )
     .await?;
+    let mut content_bytes = CONTENT_BYTES;
     let mut options = contents::Options::default();
+    limits::set(
+        &arguments.limit,
+        Limits {
+            tar: Some(&mut options.tar),
+            codec: Some(&mut options.layers.limits),
+            content_bytes: Some(&mut content_bytes),
+            ..Limits::default()
+        },
+    )?;
     options.layers.events = shown.events();
     let cache = settings.contents().map(Cache::new);
     let trees = tree::Options::default();
-    let files = read::find(&source, &image.layers, &paths, cache.as_ref(), &options, &trees).await?;
     // What is printed cannot be taken back, and is verified only at a layer's end.
-    let within = |error: io::Error| Error::from(error).within(format!("a file in {}", settings.temporary.display()));
-    let mut verified = tempfile::tempfile_in(&settings.temporary).map_err(within)?;
-    for file in &files {
-        let sink = verified.try_clone().map_err(within)?;
-        read::copy(&source, &image.layers, file, sink, &options).await?;
-    }
+    let kept = extract::kept(&settings, content_bytes)?;
+    let files = read::keep(&source, &image.layers, &paths, cache.as_ref(), &options, &trees, &kept).await?;
     shown.finish();
-    verified.rewind().map_err(within)?;
     let mut out = io::stdout().lock();
-    io::copy(&mut verified, &mut out)?;
+    for file in &files {
+        kept.copy(&image.layers, file, &mut out)?;
+    }
     out.flush()?;
     Ok(())
 }

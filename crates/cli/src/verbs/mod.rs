@@ -9,6 +9,7 @@ mod copy;
 mod diff;
 mod edit;
 mod export;
+mod extract;
 mod files;
 mod index;
 mod inspect;
@@ -18,6 +19,7 @@ mod login;
 mod look;
 mod make;
 mod manual;
+mod passed_over;
 mod previewed;
 mod rebase;
 mod rehearsal;
@@ -58,6 +60,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Rebase(arguments) => rebase::run(&arguments, settings).await,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
         Verb::Cat(arguments) => cat::run(&arguments, settings).await,
+        Verb::Extract(arguments) => extract::run(&arguments, settings).await,
         Verb::Files(arguments) => files::run(&arguments, settings).await,
         Verb::Analyze(arguments) => analyze::run(&arguments, settings).await,
         Verb::Diff(arguments) => diff::run(&arguments, settings).await,

@@ -6,15 +6,17 @@ use serde_json::json;
 use teu_image::{
     Image, layers,
     runtime::{self, Mapping},
-    unpack::{self, Options, Owners, PassedOver, Report},
+    unpack::{self, Options, Owners},
 };
 use teu_rootfs::Range;
 use teu_spec::Platform;
 
+use super::passed_over;
 use crate::{
-    arguments::{Limit, Map, Unpack},
+    arguments::{Map, Unpack},
     failure::Failure,
-    output::{self, plain},
+    limits::{self, Limits},
+    output,
     places::{Places, absolute, reference},
     progress::Shown,
     settings::Settings,
@@ -36,7 +38,7 @@ pub(super) async fn run(arguments: &Unpack, settings: Arc<Settings>) -> Result<(
     let report = unpack::unpack(&source, &image, &arguments.destination, &how).await?;
     shown.finish();
     if !settings.json {
-        warn(&report, &settings);
+        passed_over::warn(&report, "; --devices makes them, as root", &settings);
     }
     output::done(&settings, || {
         json!({
@@ -45,12 +47,7 @@ pub(super) async fn run(arguments: &Unpack, settings: Arc<Settings>) -> Result<(
             "layers": image.layers.len(),
             "entries": report.entries,
             "bytes": report.bytes,
-            "passedOver": {
-                "devices": report.devices.count,
-                "xattrs": report.xattrs.count,
-                "setId": report.set_id.count,
-                "owners": report.owners.count,
-            },
+            "passedOver": passed_over::as_json(&report),
         })
     })
 }
@@ -94,9 +91,15 @@ fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> 
         stop: settings.stop.clone(),
         ..Options::default()
     };
-    for limit in &arguments.limit {
-        set(&mut options, limit)?;
-    }
+    limits::set(
+        &arguments.limit,
+        Limits {
+            budget: Some(&mut options.budget),
+            tar: Some(&mut options.tar),
+            codec: Some(&mut options.layers.limits),
+            ..Limits::default()
+        },
+    )?;
     Ok(options)
 }
 
@@ -126,61 +129,4 @@ fn mapping(map: &Map) -> Mapping {
         host: map.host,
         size: map.size,
     }
-}
-
-/// Sets a limit by the name that errors give it, wherever there is one of that name.
-fn set(options: &mut Options, limit: &Limit) -> Result<(), Failure> {
-    let value = limit.value;
-    let small = usize::try_from(value).unwrap_or(usize::MAX);
-    let (budget, tar, codec) = (&mut options.budget, &mut options.tar, &mut options.layers.limits);
-    match limit.name.as_str() {
-        "entries" => (budget.entries, tar.entries) = (value, value),
-        "bytes" => budget.bytes = value,
-        "file_bytes" => budget.file_bytes = value,
-        "name_bytes" => {
-            budget.name_bytes = small;
-            tar.name_bytes = tar.name_bytes.max(value);
-        }
-        "path_bytes" => {
-            budget.path_bytes = small;
-            tar.name_bytes = tar.name_bytes.max(value);
-        }
-        "depth" => budget.depth = small,
-        "metadata_bytes" => tar.metadata_bytes = value,
-        "sparse_segments" => tar.sparse_segments = value,
-        "hole_bytes" => tar.hole_bytes = value,
-        "total_bytes" => tar.total_bytes = value,
-        "output_bytes" => codec.output_bytes = value,
-        "ratio" => codec.ratio = value,
-        "ratio_from" => codec.ratio_from = value,
-        "window_bytes" => codec.window_bytes = value,
-        "header_bytes" => codec.header_bytes = value,
-        name => {
-            let message = format!(
-                "there is no limit \"{}\"; there are entries, bytes, file_bytes, name_bytes, path_bytes, depth, \
-                 metadata_bytes, sparse_segments, hole_bytes, total_bytes, output_bytes, ratio, ratio_from, window_bytes and \
-                 header_bytes",
-                plain(name)
-            );
-            return Err(Failure::Usage(message));
-        }
-    }
-    Ok(())
-}
-
-/// Says what the image asked for and did not get.
-fn warn(report: &Report, settings: &Settings) {
-    let say = |passed: &PassedOver, what: &str, why: &str| {
-        if let Some(first) = passed.examples.first() {
-            let more = match passed.count {
-                1 => String::new(),
-                count => format!(" and {} more", count - 1),
-            };
-            settings.warn(&format!("{what}: {}{more}{why}", teu_archive::Escaped(first)));
-        }
-    };
-    say(&report.devices, "devices not made", "; --devices makes them, as root");
-    say(&report.xattrs, "extended attributes not set", "");
-    say(&report.set_id, "set-id bits not set", "");
-    say(&report.owners, "owners neither set nor written down", "");
 }

@@ -15,6 +15,7 @@
 )]
 
 pub(crate) mod counting;
+mod layers;
 mod layout;
 pub(crate) mod tree;
 // The registry that the client's own tests talk to.
@@ -31,6 +32,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+pub(crate) use layers::{archive, bare, directory, file, of};
 pub(crate) use layout::{Image, Layout, image, layer};
 pub(crate) use peer::{Asks, Peer, has};
 pub(crate) use seen::seen;

@@ -5,15 +5,12 @@
 //! is kept, some 40 bytes an entry, and [`Contents::entries`] reads it off one by one.
 
 mod cache;
+mod content;
 mod form;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::HashMap,
-    io::{self, Read},
-    sync::Arc,
-};
+use std::{collections::HashMap, io, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -22,10 +19,11 @@ use teu_archive::{
     tar::{self, Header},
 };
 use teu_rootfs::{Budget, Metadata, Node};
-use teu_spec::{Algorithm, Digest, Hasher};
+use teu_spec::{Algorithm, Digest};
 use teu_store::{Error, ErrorKind, Result, Source, blocking};
 
 pub use cache::Cache;
+pub use content::Content;
 pub use form::Entries;
 
 use crate::{
@@ -34,6 +32,8 @@ use crate::{
     failure::of_reading,
     layers::{self, Opened},
 };
+
+use content::{Counted, Hashed};
 
 /// How many bytes of holes are hashed in a layer: they cost their maker nothing.
 const MOST_HOLES: u64 = 4 << 30;
@@ -159,7 +159,7 @@ pub async fn read(source: &Arc<dyn Source>, layer: &Layer, options: &Options) ->
 /// As [`read`], and what `visit` says.
 pub async fn read_with<V>(source: &Arc<dyn Source>, layer: &Layer, options: &Options, visit: V) -> Result<Contents>
 where
-    V: FnMut(&Entry, &mut dyn Read) -> Result<()> + Send + 'static,
+    V: FnMut(&Entry, &mut dyn Content) -> Result<()> + Send + 'static,
 {
     let opened = layers::open(source, layer, &options.layers);
     let (layer, options) = (layer.clone(), options.clone());
@@ -175,12 +175,38 @@ where
 /// # Errors
 /// As [`read`].
 pub async fn of(source: &Arc<dyn Source>, layer: &Layer, cache: Option<&Cache>, options: &Options) -> Result<Contents> {
+    of_with(source, layer, cache, options, None).await
+}
+
+/// Who looks at entries while the tables of layers are read, if they are: it is told the layer, the entry, and what is in it.
+pub type Visitor = Arc<dyn Fn(&Layer, &Entry, &mut dyn Content) -> Result<()> + Send + Sync>;
+
+/// As [`of`]; a layer that is read is shown to `visitor` on the way, as by [`read_with`].
+///
+/// # Errors
+/// As [`read_with`].
+pub async fn of_with(
+    source: &Arc<dyn Source>,
+    layer: &Layer,
+    cache: Option<&Cache>,
+    options: &Options,
+    visitor: Option<&Visitor>,
+) -> Result<Contents> {
     if let Some(cache) = cache
         && let Some(known) = cache.load(layer, options).await
     {
         return Ok(known);
     }
-    let contents = read(source, layer, options).await?;
+    let contents = match visitor {
+        None => read(source, layer, options).await?,
+        Some(visitor) => {
+            let (visitor, of) = (Arc::clone(visitor), layer.clone());
+            read_with(source, layer, options, move |entry, content| {
+                visitor(&of, entry, content)
+            })
+            .await?
+        }
+    };
     if let Some(cache) = cache {
         cache.keep(&contents).await;
     }
@@ -196,6 +222,20 @@ pub async fn of_all(
     layers: &[Layer],
     cache: Option<&Cache>,
     options: &Options,
+) -> Result<Vec<Contents>> {
+    of_all_with(source, layers, cache, options, None).await
+}
+
+/// As [`of_all`]; layers that are read are shown to `visitor` on the way, as by [`read_with`], several side by side.
+///
+/// # Errors
+/// As [`read_with`].
+pub async fn of_all_with(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    cache: Option<&Cache>,
+    options: &Options,
+    visitor: Option<&Visitor>,
 ) -> Result<Vec<Contents>> {
     let mut places: HashMap<(Digest, Digest), usize> = HashMap::new();
     let mut once = Vec::new();
@@ -214,7 +254,8 @@ pub async fn of_all(
         // Each has all that it needs: what borrows here could not be sent to another thread.
         .map(|layer| {
             let (source, cache, options) = (Arc::clone(source), cache.cloned(), options.clone());
-            async move { of(&source, &layer, cache.as_ref(), &options).await }
+            let visitor = visitor.cloned();
+            async move { of_with(&source, &layer, cache.as_ref(), &options, visitor.as_ref()).await }
         })
         .buffered(options.layers.side_by_side.max(1))
         .try_collect()
@@ -225,7 +266,7 @@ pub async fn of_all(
 /// Reads a layer to its verified end.
 fn table<V>(opened: Opened, layer: &Layer, options: &Options, mut visit: V) -> Result<Contents>
 where
-    V: FnMut(&Entry, &mut dyn Read) -> Result<()>,
+    V: FnMut(&Entry, &mut dyn Content) -> Result<()>,
 {
     let mut reader = tar::Reader::with_limits(Counted { opened, count: 0 }, options.tar.clone());
     let mut list = form::List::default();
@@ -239,15 +280,13 @@ where
         let stored: u64 = found.segments().iter().map(|segment| segment.length).sum();
         holes = holes.saturating_add(found.header().size - stored);
         let is_hashed = options.digests && is_file && (holes <= MOST_HOLES || stored == found.header().size);
-        let mut content = Hashed {
-            hasher: is_hashed.then(|| Algorithm::Sha256.hasher()),
-            content: &mut found,
-        };
+        let hasher = is_hashed.then(|| Algorithm::Sha256.hasher());
+        let mut content = Hashed::new(&mut found, stored, hasher);
         visit(&entry, &mut content)?;
-        if content.hasher.is_some() {
+        if is_hashed {
             io::copy(&mut content, &mut io::sink()).map_err(of_reading)?;
         }
-        entry.content = content.hasher.map(Hasher::finish);
+        entry.content = content.finish();
         list.push(&entry)?;
         if list.size() > options.contents_bytes {
             let message = format!(
@@ -287,36 +326,6 @@ fn described(header: &Header, offset: u64, options: &Options) -> Result<Option<E
         content: None,
         offset,
     }))
-}
-
-/// Counts what is read of a layer.
-struct Counted {
-    opened: Opened,
-    count: u64,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.opened.read(buffer)?;
-        self.count += read as u64;
-        Ok(read)
-    }
-}
-
-/// The content of an entry, hashed as it is read where that is wanted.
-struct Hashed<'a, R> {
-    content: &'a mut R,
-    hasher: Option<Hasher>,
-}
-
-impl<R: Read> Read for Hashed<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.content.read(buffer)?;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&buffer[..read]);
-        }
-        Ok(read)
-    }
 }
 
 /// An entry as a person is told of it.

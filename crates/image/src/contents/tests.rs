@@ -162,7 +162,7 @@ async fn the_visitor_sees_each_entry_and_what_is_in_it() {
         };
         let visitor = {
             let seen = Arc::clone(&seen);
-            move |entry: &Entry, content: &mut dyn Read| {
+            move |entry: &Entry, content: &mut dyn Content| {
                 // Not all of it, so that the rest is hashed nevertheless.
                 let mut first = [0; 1];
                 let count = content.read(&mut first)?;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    io::Read,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -165,7 +164,7 @@ impl Wanted {
         let digest = self.layer.descriptor.digest;
         let found = Arc::new(Mutex::new(Vec::new()));
         let (keep, offsets) = (Arc::clone(&found), self.offsets);
-        let visit = move |entry: &contents::Entry, content: &mut dyn Read| {
+        let visit = move |entry: &contents::Entry, content: &mut dyn contents::Content| {
             if offsets.contains(&entry.offset) {
                 let mut bytes = Vec::new();
                 content.read_to_end(&mut bytes).map_err(of_reading)?;

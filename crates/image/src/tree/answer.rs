@@ -121,6 +121,19 @@ impl Tree {
         Ok(Answer::Found(path, File { tree: self, child }))
     }
 
+    /// Whether all that is in a file that was [found](Answer::Found) is known: of a directory, that layers that nobody has read have nothing in it.
+    #[must_use]
+    pub fn is_certain(&self, file: File<'_>) -> bool {
+        if self.unknown.is_none() || !file.is_directory() {
+            return true;
+        }
+        let certain = |file: File<'_>| {
+            let inode = &self.inodes[file.child.inode as usize];
+            !inode.elsewhere && inode.directory.as_ref().is_none_or(|directory| directory.whole)
+        };
+        !self.has_doubts() && self.walk_from(Vec::new(), file).all(|(_, file)| certain(file))
+    }
+
     /// The directory above.
     pub(super) fn above(&self, directory: u32) -> u32 {
         self.directory(directory).map_or(ROOT, |directory| directory.parent)

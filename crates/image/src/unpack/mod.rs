@@ -5,7 +5,7 @@
 //! What an entry asks for is [`entry::action`]'s word, what becomes of it the door's ([`teu_rootfs::Writer`]). What it makes is a runtime's
 //! bundle (runtime-spec, bundle.md) with what is remembered for packing it again, or the files alone.
 
-mod stop;
+pub(crate) mod stop;
 
 use std::{
     io::{Read, Write},
@@ -21,7 +21,6 @@ use teu_archive::{
 };
 use teu_rootfs::{self as rootfs, Budget, Metadata, Node, Root, Sibling};
 use teu_store::{Error, ErrorKind, Result, Source};
-use tokio::sync::oneshot;
 
 use crate::{
     Image,
@@ -70,26 +69,9 @@ pub struct Options {
 /// entry; `Mismatch` where content is not what its digest says; what the places say. Nothing is at the destination then.
 pub async fn unpack(source: &Arc<dyn Source>, image: &Image, destination: &Path, options: &Options) -> Result<Report> {
     let layers = Layers::open(source, image.layers.clone(), &options.layers);
-    let (sender, receiver) = oneshot::channel();
-    let (stop, work) = (options.stop.clone(), options.stop.work());
     let (image, destination, options) = (image.clone(), destination.to_owned(), options.clone());
-    let spawned = thread::Builder::new().name("unpack".to_owned()).spawn(move || {
-        let outcome = whole(layers, &image, &destination, &options);
-        drop(work);
-        // Where nobody waits, there is nobody to tell.
-        let _ = sender.send(outcome);
-    });
-    let thread = spawned.map_err(|error| Error::from(error).within("starting a thread"))?;
-    let mut wanted = stop::Wanted(Some(stop));
-    let outcome = receiver.await;
-    wanted.0 = None;
-    match outcome {
-        Ok(outcome) => outcome,
-        Err(_) => match thread.join() {
-            Err(panic) => std::panic::resume_unwind(panic),
-            Ok(()) => Err(Error::new(ErrorKind::Cancelled, "unpacking was broken off")),
-        },
-    }
+    let stop = options.stop.clone();
+    stop::on_a_thread(&stop, move || whole(layers, &image, &destination, &options)).await
 }
 
 fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options) -> Result<Report> {

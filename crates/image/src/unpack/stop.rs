@@ -1,8 +1,12 @@
 //! How is work that blocks told that nobody wants it any more, and waited for until it has cleaned up?
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+};
 
 use teu_store::{Error, ErrorKind, Result};
+use tokio::sync::oneshot;
 
 /// A wish to stop. Clones are the same wish.
 #[derive(Clone, Debug, Default)]
@@ -59,8 +63,35 @@ impl Drop for Work {
     }
 }
 
+/// Does work that makes files on a thread of its own, within a tokio runtime. Where the future is dropped the work is told to stop, and removes what it
+/// made; [`Stop::wait`] waits for that.
+pub(crate) async fn on_a_thread<T: Send + 'static>(
+    stop: &Stop,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, receiver) = oneshot::channel();
+    let at_work = stop.work();
+    let spawned = thread::Builder::new().name("unpack".to_owned()).spawn(move || {
+        let outcome = work();
+        drop(at_work);
+        // Where nobody waits, there is nobody to tell.
+        let _ = sender.send(outcome);
+    });
+    let thread = spawned.map_err(|error| Error::from(error).within("starting a thread"))?;
+    let mut wanted = Wanted(Some(stop.clone()));
+    let outcome = receiver.await;
+    wanted.0 = None;
+    match outcome {
+        Ok(outcome) => outcome,
+        Err(_) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => Err(Error::new(ErrorKind::Cancelled, "the work was broken off")),
+        },
+    }
+}
+
 /// Tells the work to stop where nobody waits for its outcome any more.
-pub(super) struct Wanted(pub(super) Option<Stop>);
+struct Wanted(Option<Stop>);
 
 impl Drop for Wanted {
     fn drop(&mut self) {

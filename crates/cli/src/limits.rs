@@ -1,0 +1,114 @@
+//! How is a limit set by the name that errors give it? Wherever there is one of that name.
+
+use teu_archive::{codec, tar};
+use teu_rootfs::Budget;
+
+use crate::{arguments::Limit, failure::Failure, output::plain};
+
+/// The limits of what a verb does; none for those that it has not.
+#[derive(Default)]
+pub(crate) struct Limits<'a> {
+    /// What files may ask for.
+    pub(crate) budget: Option<&'a mut Budget>,
+    /// What an archive may ask for.
+    pub(crate) tar: Option<&'a mut tar::Limits>,
+    /// What a compressed layer may ask for.
+    pub(crate) codec: Option<&'a mut codec::Limits>,
+    /// How much is kept of what is in files.
+    pub(crate) content_bytes: Option<&'a mut u64>,
+}
+
+/// Sets these limits.
+///
+/// # Errors
+/// A usage error for a name that the verb has no limit of.
+pub(crate) fn set(limits: &[Limit], mut into: Limits<'_>) -> Result<(), Failure> {
+    for limit in limits {
+        if !into.set(&limit.name, limit.value) {
+            let message = format!(
+                "there is no limit \"{}\"; there are {}",
+                plain(&limit.name),
+                into.names().join(", ")
+            );
+            return Err(Failure::Usage(message));
+        }
+    }
+    Ok(())
+}
+
+const BUDGET: [&str; 6] = ["entries", "bytes", "file_bytes", "name_bytes", "path_bytes", "depth"];
+const TAR: [&str; 6] = [
+    "entries",
+    "name_bytes",
+    "metadata_bytes",
+    "sparse_segments",
+    "hole_bytes",
+    "total_bytes",
+];
+const CODEC: [&str; 5] = ["output_bytes", "ratio", "ratio_from", "window_bytes", "header_bytes"];
+
+impl Limits<'_> {
+    fn set(&mut self, name: &str, value: u64) -> bool {
+        let small = usize::try_from(value).unwrap_or(usize::MAX);
+        let mut set = false;
+        if let Some(budget) = &mut self.budget {
+            set |= BUDGET.contains(&name);
+            match name {
+                "entries" => budget.entries = value,
+                "bytes" => budget.bytes = value,
+                "file_bytes" => budget.file_bytes = value,
+                "name_bytes" => budget.name_bytes = small,
+                "path_bytes" => budget.path_bytes = small,
+                "depth" => budget.depth = small,
+                _ => {}
+            }
+        }
+        if let Some(tar) = &mut self.tar {
+            set |= TAR.contains(&name);
+            match name {
+                "entries" => tar.entries = value,
+                // A name of an archive is a whole path.
+                "name_bytes" | "path_bytes" => tar.name_bytes = tar.name_bytes.max(value),
+                "metadata_bytes" => tar.metadata_bytes = value,
+                "sparse_segments" => tar.sparse_segments = value,
+                "hole_bytes" => tar.hole_bytes = value,
+                "total_bytes" => tar.total_bytes = value,
+                _ => {}
+            }
+        }
+        if let Some(codec) = &mut self.codec {
+            set |= CODEC.contains(&name);
+            match name {
+                "output_bytes" => codec.output_bytes = value,
+                "ratio" => codec.ratio = value,
+                "ratio_from" => codec.ratio_from = value,
+                "window_bytes" => codec.window_bytes = value,
+                "header_bytes" => codec.header_bytes = value,
+                _ => {}
+            }
+        }
+        if let Some(content_bytes) = &mut self.content_bytes
+            && name == "content_bytes"
+        {
+            **content_bytes = value;
+            set = true;
+        }
+        set
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<&str> = Vec::new();
+        let lists = [
+            (self.budget.is_some(), &BUDGET[..]),
+            (self.tar.is_some(), &TAR),
+            (self.codec.is_some(), &CODEC),
+            (self.content_bytes.is_some(), &["content_bytes"]),
+        ];
+        for name in lists.into_iter().filter(|(there, _)| *there).flat_map(|(_, list)| list) {
+            if !names.contains(name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}

@@ -1,0 +1,137 @@
+//! `teu extract`: files out of an image.
+
+use std::{
+    io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    sync::Arc,
+};
+
+use serde_json::{Value, json};
+use teu_image::{
+    contents::Cache,
+    edit::WhichLayer,
+    extract::{self, Extracted, Options, Request, Taken},
+    read::Kept,
+    unpack::Owners,
+};
+use teu_store::{Error, ErrorKind};
+
+use super::passed_over;
+use crate::{
+    arguments::Extract,
+    failure::Failure,
+    limits::{self, Limits},
+    listed, output, places,
+    progress::Shown,
+    settings::Settings,
+};
+
+/// How much of what is in files is kept while it is looked for. What there is no room for is read once more.
+const CONTENT_BYTES: u64 = 4 << 30;
+
+pub(super) async fn run(arguments: &Extract, settings: Arc<Settings>) -> Result<(), Failure> {
+    if arguments.keep_owners && !rustix::process::geteuid().is_root() {
+        let message = "only root can give files to others; without --keep-owners all files are your own";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let requests = arguments
+        .paths
+        .iter()
+        .map(|path| Request::new(path.as_bytes()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let which: Option<WhichLayer> = arguments.layer.as_deref().map(str::parse).transpose()?;
+    let mut options = Options {
+        owners: match arguments.keep_owners {
+            true => Owners::Kept,
+            false => Owners::Forgotten,
+        },
+        keep_links: arguments.keep_links,
+        parents: arguments.parents,
+        replace: arguments.force,
+        stop: settings.stop.clone(),
+        ..Options::default()
+    };
+    let mut content_bytes = CONTENT_BYTES;
+    limits::set(
+        &arguments.limit,
+        Limits {
+            budget: Some(&mut options.budget),
+            tar: Some(&mut options.contents.tar),
+            codec: Some(&mut options.contents.layers.limits),
+            content_bytes: Some(&mut content_bytes),
+        },
+    )?;
+    let shown = Shown::start(&settings, false);
+    let (source, image) = places::image(
+        &arguments.image,
+        arguments.platform.as_deref(),
+        &arguments.one.options(),
+        &settings,
+        shown.events(),
+    )
+    .await?;
+    options.contents.layers.events = shown.events();
+    options.layer = which
+        .map(|which| which.find(&image).map(|layer| layer.position))
+        .transpose()?;
+    let cache = settings.contents().map(Cache::new);
+    let kept = kept(&settings, content_bytes)?;
+    let extracted = extract::extract(
+        &source,
+        &image.layers,
+        &requests,
+        &arguments.destination,
+        cache.as_ref(),
+        Some(&kept),
+        &options,
+    )
+    .await
+    .map_err(|error| explained(error, arguments.force))?;
+    shown.finish();
+    if !settings.json {
+        passed_over::warn(&extracted.report, "", &settings);
+    }
+    output::done(&settings, || {
+        json!({
+            "digest": image.descriptor.digest,
+            "files": extracted.files.iter().map(|taken| as_json(taken, &extracted)).collect::<Vec<_>>(),
+            "passedOver": passed_over::as_json(&extracted.report),
+        })
+    })
+}
+
+/// Keeps what is in files for a while.
+pub(super) fn kept(settings: &Settings, content_bytes: u64) -> Result<Kept, Failure> {
+    let within = |error: io::Error| Error::from(error).within(format!("a file in {}", settings.temporary.display()));
+    let file = tempfile::tempfile_in(&settings.temporary).map_err(within)?;
+    Ok(Kept::new(file, content_bytes))
+}
+
+/// Says what to do where files are in the way.
+fn explained(error: Error, force: bool) -> Error {
+    match (error.kind(), force) {
+        (ErrorKind::Conflict, false) if error.to_string().contains("is not to be replaced") => {
+            Error::new(ErrorKind::Conflict, format!("{error}; --force replaces files"))
+        }
+        (ErrorKind::Conflict, _) if error.to_string().contains("would both be") => {
+            Error::new(ErrorKind::Conflict, format!("{error} (--parents)"))
+        }
+        _ => error,
+    }
+}
+
+fn as_json(taken: &Taken, extracted: &Extracted) -> Value {
+    let at = |path: &[u8]| extracted.directory.join(std::ffi::OsString::from_vec(path.to_vec()));
+    let mut told = json!({"type": listed::word(&taken.node), "layer": taken.layer});
+    listed::name(&mut told, "path", at(&taken.path).as_os_str().as_bytes(), "");
+    listed::name(&mut told, "from", &taken.from, "/");
+    match &taken.node {
+        teu_rootfs::Node::File(size) => told["size"] = (*size).into(),
+        teu_rootfs::Node::Symlink(target) => listed::name(&mut told, "target", target, ""),
+        _ => {}
+    }
+    if let Some(first) = &taken.same_as {
+        listed::name(&mut told, "linkTo", at(first).as_os_str().as_bytes(), "");
+    }
+    told
+}

@@ -1,0 +1,253 @@
+//! What is in one file of an image? [`find`] says which entry of which layer has a path's content, reading the tables of no more layers than it
+//! takes, the highest first; [`copy`] gives what is in it. With [`Kept`] a layer is read once for both.
+
+mod kept;
+
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use teu_archive::Escaped;
+use teu_rootfs::Node;
+use teu_store::{Error, ErrorKind, Result, Source};
+
+use crate::{
+    Layer,
+    contents::{self, Cache, Contents, Visitor, What},
+    failure::of_reading,
+    glob::clean,
+    tree::{self, Answer, Builder, File, Place, Tree},
+};
+
+pub use kept::Kept;
+
+/// A regular file of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its real path, from the root and without a slash at either end: links on the way are followed, and the last one too.
+    pub path: Vec<u8>,
+    /// How many bytes it has, holes included.
+    pub size: u64,
+    /// The entry that has its content.
+    pub place: Place,
+}
+
+/// Where the contents of these paths are, in their order. `layers` are all of the image, the lowest first; of a layer that lies below what answers
+/// for every path nothing is read.
+///
+/// # Errors
+/// `NotFound` for a path that leads to nothing; `Unsupported` where it leads to what has no content: a directory, a device, a pipe; `Invalid`
+/// where it leads through more than 40 links; what [`contents::of`] and [`Builder::layer`] say.
+pub async fn find(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    paths: &[Vec<u8>],
+    cache: Option<&Cache>,
+    contents: &contents::Options,
+    tree: &tree::Options,
+) -> Result<Vec<Found>> {
+    found(source, layers, paths, cache, contents, tree, None).await
+}
+
+/// As [`find`]; and the content is in `kept` then. A layer whose table nobody knew is read once for both where a file's name, or that of the link
+/// that leads to it, stands in the path, and else twice.
+///
+/// # Errors
+/// As [`find`]; `TooLarge` where there is more content than may be kept; `Mismatch` where a layer is not what its digest says; what the file
+/// says that it is kept in.
+pub async fn keep(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    paths: &[Vec<u8>],
+    cache: Option<&Cache>,
+    contents: &contents::Options,
+    tree: &tree::Options,
+    kept: &Kept,
+) -> Result<Vec<Found>> {
+    let visitor = kept.visitor(speculation(paths));
+    let found = found(source, layers, paths, cache, contents, tree, Some(&visitor)).await?;
+    for (position, layer) in layers.iter().enumerate() {
+        let digest = layer.descriptor.digest;
+        let missing = found.iter().filter(|file| file.place.layer == position);
+        let mut missing: Vec<Found> = missing
+            .filter(|file| !kept.has(&digest, file.place.offset))
+            .cloned()
+            .collect();
+        missing.sort_by_key(|file| file.place.offset);
+        missing.dedup_by_key(|file| file.place.offset);
+        if missing.is_empty() {
+            continue;
+        }
+        let kept = kept.clone();
+        let read = contents::read_with(source, layer, contents, move |entry, content| {
+            match missing.iter().find(|file| file.place.offset == entry.offset) {
+                Some(file) if !kept.keep(&digest, entry.offset, content)? => Err(kept.full(&file.path)),
+                _ => Ok(()),
+            }
+        });
+        read.await?;
+    }
+    Ok(found)
+}
+
+/// Says of an entry whether it may be what one of these paths leads to: the last name is right, or is that of a link that was seen before.
+pub(crate) fn speculation(paths: &[Vec<u8>]) -> impl Fn(&contents::Entry) -> bool + Send + Sync + use<> {
+    let names: HashSet<Vec<u8>> = paths.iter().map(|path| last_name(path)).collect();
+    let names = Mutex::new(names);
+    move |entry| {
+        let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+        let may_be = names.contains(&last_name(&entry.path));
+        if let What::Make(Node::Symlink(target)) = &entry.what
+            && may_be
+        {
+            names.insert(last_name(target));
+        }
+        may_be
+    }
+}
+
+fn last_name(path: &[u8]) -> Vec<u8> {
+    clean(path)
+        .rsplit(|byte| *byte == b'/')
+        .next()
+        .unwrap_or_default()
+        .to_vec()
+}
+
+async fn found(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    paths: &[Vec<u8>],
+    cache: Option<&Cache>,
+    contents: &contents::Options,
+    tree: &tree::Options,
+    visitor: Option<&Visitor>,
+) -> Result<Vec<Found>> {
+    let enough = |tree: &Tree| {
+        for path in paths {
+            match tree.answer(path, true)? {
+                Answer::Found(..) => {}
+                Answer::Absent => return Err(absent(path)),
+                Answer::Unknown => return Ok(Need::Next),
+            }
+        }
+        Ok(Need::Nothing)
+    };
+    let tree = upper(source, layers, cache, contents, tree, visitor, enough).await?;
+    let regular = |path: &Vec<u8>| match tree.answer(path, true)? {
+        Answer::Found(real, file) => regular(path, real, file),
+        Answer::Absent | Answer::Unknown => Err(absent(path)),
+    };
+    paths.iter().map(regular).collect()
+}
+
+/// What more has to be read.
+pub(crate) enum Need {
+    Nothing,
+    /// The next layer, which may say it.
+    Next,
+    /// All layers.
+    All,
+}
+
+/// The tree of as few layers as it takes, the highest read first, and above those that were not read; `need` says of what there is what is missing.
+pub(crate) async fn upper(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    cache: Option<&Cache>,
+    contents: &contents::Options,
+    options: &tree::Options,
+    visitor: Option<&Visitor>,
+    need: impl Fn(&Tree) -> Result<Need>,
+) -> Result<Tree> {
+    // The highest first.
+    let mut tables: Vec<Contents> = Vec::new();
+    for layer in layers.iter().rev() {
+        tables.push(contents::of_with(source, layer, cache, contents, visitor).await?);
+        let lowest = layers.len() - tables.len();
+        let tree = merged(&tables, lowest, options)?;
+        let need = match lowest {
+            0 => Need::Nothing,
+            _ => need(&tree)?,
+        };
+        match need {
+            Need::Nothing => return Ok(tree),
+            Need::Next => {}
+            Need::All => {
+                // Several at a time.
+                let rest = contents::of_all_with(source, &layers[..lowest], cache, contents, visitor).await?;
+                tables.extend(rest.into_iter().rev());
+                break;
+            }
+        }
+    }
+    merged(&tables, 0, options)
+}
+
+/// The tree of the layers from `lowest` on, whose tables come the highest first.
+fn merged(tables: &[Contents], lowest: usize, options: &tree::Options) -> Result<Tree> {
+    let mut builder = match lowest {
+        0 => Builder::new(options),
+        _ => Builder::above_unknown(options),
+    };
+    for (above, table) in tables.iter().rev().enumerate() {
+        builder.layer(lowest + above, table)?;
+    }
+    Ok(builder.finish())
+}
+
+pub(crate) fn absent(path: &[u8]) -> Error {
+    let message = format!("\"{}\" is not in the image", Escaped(path));
+    Error::new(ErrorKind::NotFound, message)
+}
+
+fn regular(asked: &[u8], path: Vec<u8>, file: File<'_>) -> Result<Found> {
+    let what = match (file.kind(), file.entry()) {
+        (Node::File(size), Some(place)) => {
+            let size = *size;
+            return Ok(Found { path, size, place });
+        }
+        (Node::Directory, _) => "a directory",
+        (Node::CharDevice(_) | Node::BlockDevice(_), _) => "a device",
+        (Node::Fifo, _) => "a named pipe",
+        _ => "no regular file",
+    };
+    let message = format!("\"{}\" is {what}, which has no content", Escaped(asked));
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+/// Writes what is in a file to `sink`, holes as zeros. What was written is nobody's word until this returns: the layer is verified to its end.
+///
+/// # Errors
+/// As [`contents::read`]; what `sink` says. What was written until then stays.
+pub async fn copy<W>(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    file: &Found,
+    mut sink: W,
+    options: &contents::Options,
+) -> Result<()>
+where
+    W: Write + Send + 'static,
+{
+    let place = file.place;
+    let layer = layer_of(layers, file)?;
+    let written = contents::read_with(source, layer, options, move |entry, content| {
+        if entry.offset == place.offset {
+            io::copy(content, &mut sink).map_err(of_reading)?;
+            sink.flush()?;
+        }
+        Ok(())
+    });
+    written.await.map(drop)
+}
+
+/// The layer that a file is in.
+fn layer_of<'l>(layers: &'l [Layer], file: &Found) -> Result<&'l Layer> {
+    layers.get(file.place.layer).ok_or_else(|| {
+        let message = format!("the image has no layer {}", file.place.layer);
+        Error::new(ErrorKind::NotFound, message)
+    })
+}
