@@ -45,6 +45,7 @@ pub(crate) struct Settings {
     home: Option<PathBuf>,
     config_home: Option<PathBuf>,
     cache: Option<PathBuf>,
+    data: Option<PathBuf>,
 }
 
 fn path(name: &str) -> Option<PathBuf> {
@@ -94,6 +95,7 @@ impl Settings {
                 .unwrap_or_else(|| "/var/tmp".into()),
             config_home: path("XDG_CONFIG_HOME").or_else(|| under_home(".config")),
             cache: path("XDG_CACHE_HOME").or_else(|| under_home(".cache")),
+            data: path("XDG_DATA_HOME").or_else(|| under_home(".local/share")),
             home,
             stop: Stop::default(),
         }
@@ -213,6 +215,11 @@ impl Settings {
     pub(crate) fn partials(&self) -> Option<Arc<dyn Partials>> {
         let directory = self.cache.as_ref()?.join("teu/partials");
         Some(Arc::new(teu_transport::partials::Partials::new(directory)))
+    }
+
+    /// Where `serve` keeps what is pushed, if it is told nothing.
+    pub(crate) fn registry(&self) -> Option<PathBuf> {
+        self.data.as_ref().map(|data| data.join("teu/registry"))
     }
 
     /// Where the tables of contents of layers are kept.

@@ -92,6 +92,15 @@ impl Depot {
         Ok(collected)
     }
 
+    /// Collects again and again, `every` so often, as long as it is not dropped: what is looked through each time is so little that nobody notices.
+    /// `told` hears what came of each.
+    pub async fn tend(&self, every: Duration, told: impl Fn(Result<Collected>)) {
+        loop {
+            told(self.collect(1).await);
+            tokio::time::sleep(every).await;
+        }
+    }
+
     /// Removes what lies in a part of the content and nobody knows. It was cut off between its place and its row.
     async fn remove_strays(&self, part: u16) -> Result<u64> {
         let depot = &self.0;

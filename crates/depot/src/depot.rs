@@ -87,6 +87,28 @@ impl Depot {
         Ok(depot)
     }
 
+    /// The depot of a directory, to look at it beside the process that has it. What would change something fails.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none; `Unsupported` where another version wrote it.
+    pub async fn beside(directory: &Path, settings: Settings) -> Result<Self> {
+        let path = directory.to_owned();
+        let (metadata, content, registry) = blocking::run(move || {
+            let path = path.canonicalize().map_err(|error| failed(error, "opening", &path))?;
+            let root = Directory::open(&path)?;
+            let metadata = Sqlite::beside(&path.join(METADATA))?;
+            Ok((metadata, Files::open(&root)?, format!("depot:{}", path.display())))
+        })
+        .await?;
+        Ok(Self::new(
+            Arc::new(metadata),
+            Arc::new(content),
+            settings,
+            registry,
+            None,
+        ))
+    }
+
     /// A depot of these two. Nobody else may write to them.
     #[must_use]
     pub fn of(metadata: Arc<dyn Metadata>, content: Arc<dyn Content>, settings: Settings) -> Self {

@@ -46,7 +46,7 @@ pub(crate) use make::*;
 pub(crate) use raw::*;
 pub(crate) use rebase::*;
 pub(crate) use repack::Repack;
-pub(crate) use serve::{Serve, Tls as ServeTls};
+pub(crate) use serve::{Collect, Serve, Tend, Tls as ServeTls};
 pub(crate) use time::Time;
 pub(crate) use unused::shown;
 pub(crate) use verbs::*;

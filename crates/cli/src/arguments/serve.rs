@@ -2,11 +2,18 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
-/// Serve layouts as a registry
+/// Be a registry, of what is pushed to it or of layouts
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Without layouts everything that is pushed is kept in one directory, --data, which is made where it is not there:
+teu/registry in $XDG_DATA_HOME, or in ~/.local/share. What was acknowledged survives a power cut, and an upload goes
+on after a restart. What no manifest needs is removed a day after it was pushed or asked for, while all goes on; `teu
+serve gc` says what that would be. One server has the directory at a time.
+
 Each layout is one repository, called as its directory is unless a name and = stand before it; its names are the
 tags. Every client of registries can pull from it, and push to it too with --writable. Nobody is asked who they are:
 whoever reaches the address may do it, so it is this machine's own unless --listen says otherwise. Port 0 takes a
@@ -21,22 +28,30 @@ what is under way may end within 10 seconds, or is broken off by a second signal
 are not done is removed. teu gc may run meanwhile: what was pushed and has no name yet is too new for it.
 
 Examples:
+  teu serve
+  teu serve --data /srv/registry --deletes --immutable 'team/*:v*'
+  teu serve gc --dry-run
   teu serve oci:images
   teu serve --writable --listen 127.0.0.1:0 team/app=oci:images base=oci:base
   teu serve --listen 0.0.0.0:443 --tls-certificate server.pem --tls-key server.key oci:images
-  teu copy --src-tls-verify=false docker://127.0.0.1:5000/images:app oci:copy:app")]
+  teu copy --src-tls-verify=false docker://127.0.0.1:5000/images:app oci:copy:app"
+)]
 pub(crate) struct Serve {
     /// The layouts, and how their repositories are called
-    #[arg(required = true, value_name = "[NAME=]oci:DIRECTORY")]
+    #[arg(value_name = "[NAME=]oci:DIRECTORY")]
     pub(crate) layouts: Vec<String>,
+    #[command(subcommand)]
+    pub(crate) tend: Option<Tend>,
+    #[command(flatten)]
+    pub(crate) depot: Depot,
     /// At which address
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
     pub(crate) listen: SocketAddr,
-    /// Let clients push
-    #[arg(long)]
+    /// Let clients push to layouts
+    #[arg(long, requires = "layouts")]
     pub(crate) writable: bool,
     /// Let clients delete what was pushed
-    #[arg(long, requires = "writable")]
+    #[arg(long)]
     pub(crate) deletes: bool,
     #[command(flatten)]
     pub(crate) tls: Tls,
@@ -72,4 +87,60 @@ pub(crate) struct Tls {
     /// Let nobody in who shows none
     #[arg(long = "tls-clients-required", requires = "clients")]
     pub(crate) clients_required: bool,
+}
+
+/// How what is pushed is kept.
+#[derive(Debug, Args)]
+pub(crate) struct Depot {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// Let nobody push
+    #[arg(long, conflicts_with_all = ["layouts", "deletes"])]
+    pub(crate) read_only: bool,
+    /// Take manifests that name what was not pushed, such as an index of which only some images are here
+    #[arg(long, conflicts_with = "layouts")]
+    pub(crate) sparse: bool,
+    /// Never move or delete these tags once they are set; * stands for any characters
+    #[arg(long, value_name = "REPOSITORY:TAG", conflicts_with = "layouts")]
+    pub(crate) immutable: Vec<String>,
+}
+
+/// Where what is pushed is kept.
+#[derive(Debug, Args)]
+pub(crate) struct Data {
+    /// Keep what is pushed in this directory
+    #[arg(long = "data", value_name = "DIRECTORY", conflicts_with = "layouts")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// What is done with the directory of a registry, not by it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tend {
+    Gc(Collect),
+}
+
+/// Remove what no manifest needs any more
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A server does this by itself, every minute, while it serves: what nothing references goes when the day is over that it
+has from when it was pushed, mounted, or said to be there. This is for a directory that no server has; but --dry-run
+looks on beside a server too, and says of each blob that nothing references what becomes of it.
+
+Examples:
+  teu serve gc --dry-run
+  teu serve gc --data /srv/registry")]
+pub(crate) struct Collect {
+    #[command(flatten)]
+    pub(crate) data: Tended,
+    /// Say what would go and what stays until when, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Which directory is tended.
+#[derive(Debug, Args)]
+pub(crate) struct Tended {
+    /// The directory in which what was pushed is kept
+    #[arg(long = "data", value_name = "DIRECTORY")]
+    pub(crate) directory: Option<PathBuf>,
 }

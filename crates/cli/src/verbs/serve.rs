@@ -1,14 +1,16 @@
-//! `teu serve`: layouts as a registry.
+//! `teu serve`: what is pushed to it, or layouts, as a registry.
 
 mod files;
+mod tend;
 mod tls;
 
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
-use serde_json::json;
-use teu_registry::{Exchange, Limits, Listening, Observer, Registry, Settings as Rules, serve};
+use serde_json::{Value, json};
+use teu_depot::Depot;
+use teu_registry::{Children, Exchange, Limits, Listening, Observer, Registry, Settings as Rules, serve};
 use teu_spec::{Pick, Reference, Repository};
-use teu_store::{Error, ErrorKind, Given, Store};
+use teu_store::{Error, ErrorKind, Given, Repositories, Store};
 use teu_transport::layout::Layout;
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -25,20 +27,27 @@ use crate::{
     stopped,
 };
 
+/// What is served.
+struct Place {
+    repositories: Arc<dyn Repositories>,
+    rules: Rules,
+    /// What is said of it beside the address.
+    said: (&'static str, Value),
+    /// What is tended meanwhile.
+    depot: Option<Depot>,
+}
+
 pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<(), Failure> {
-    let mut given = Given::new();
-    let mut names = Vec::new();
-    for layout in &arguments.layouts {
-        let (name, store) = repository(layout)?;
-        given.give(&name, store)?;
-        names.push(name);
+    if let Some(tend) = &arguments.tend {
+        return tend::run(tend, &settings).await;
     }
-    let rules = Rules {
-        writable: arguments.writable,
-        deletes: arguments.deletes,
-        limits: Limits::default().within_files(files::raise_limit()),
-        ..Rules::default()
-    };
+    let Place {
+        repositories,
+        mut rules,
+        said,
+        depot,
+    } = place(arguments, &settings).await?;
+    rules.limits = Limits::default().within_files(files::raise_limit());
     let mut followed = files::Followed::default();
     let tls = tls::read(&arguments.tls, &settings, &mut followed)?;
     let listener = listen(arguments.listen).map_err(|error| {
@@ -49,9 +58,9 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         Error::from(error).within(message)
     })?;
     let address = listener.local_addr().map_err(Error::from)?;
-    let registry = Arc::new(Registry::new(Arc::new(given), rules, observer(&settings)));
+    let registry = Arc::new(Registry::new(repositories, rules, observer(&settings)));
     match settings.json {
-        true => output::json(&json!({"address": address, "repositories": names}))?,
+        true => output::json(&json!({"address": address, said.0: said.1}))?,
         false => output::line(&address.to_string())?,
     }
     let (stop, told) = oneshot::channel::<()>();
@@ -62,9 +71,16 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     let listening = Listening { socket: listener, tls };
     let serving = serve(registry, listening, told);
     tokio::pin!(serving);
+    let tending = async {
+        match &depot {
+            Some(depot) => tend::keep(depot, &settings).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = &mut serving => return Ok(()),
         () = followed.follow() => {}
+        () = tending => {}
         _ = stopped() => drop(stop),
     }
     tokio::select! {
@@ -85,6 +101,46 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(WAITING)
+}
+
+/// The depot, or the layouts that were named.
+async fn place(arguments: &Serve, settings: &Settings) -> Result<Place, Failure> {
+    if arguments.layouts.is_empty() {
+        let (depot, directory) = tend::open(arguments, settings).await?;
+        return Ok(Place {
+            repositories: Arc::new(depot.clone()),
+            rules: Rules {
+                writable: !arguments.depot.read_only,
+                deletes: arguments.deletes,
+                // It asks itself, in the transaction that puts the manifest.
+                children: Children::AsTheStoreSays,
+                ..Rules::default()
+            },
+            said: ("data", json!(directory)),
+            depot: Some(depot),
+        });
+    }
+    if arguments.deletes && !arguments.writable {
+        let message = "what is deleted from layouts is written to them: --deletes wants --writable";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let mut given = Given::new();
+    let mut names = Vec::new();
+    for layout in &arguments.layouts {
+        let (name, store) = repository(layout)?;
+        given.give(&name, store)?;
+        names.push(name);
+    }
+    Ok(Place {
+        repositories: Arc::new(given),
+        rules: Rules {
+            writable: arguments.writable,
+            deletes: arguments.deletes,
+            ..Rules::default()
+        },
+        said: ("repositories", json!(names)),
+        depot: None,
+    })
 }
 
 /// A layout, and what its repository is called.

@@ -55,6 +55,35 @@ impl Sqlite {
             .pragma_update(None, "journal_size_limit", 64 << 20)
             .map_err(within)?;
         bring_up_to_date(&mut connection).map_err(|error| error.within(format!("opening {}", path.display())))?;
+        Self::of(path, connection)
+    }
+
+    /// Opens the file to look at it beside the process that has it. Nothing can be changed.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none; `Unsupported` where another version wrote it.
+    pub fn beside(path: &Path) -> Result<Self> {
+        if std::fs::symlink_metadata(path).is_err() {
+            let message = format!("there is no depot: {} is not there", path.display());
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "query_only", true).map_err(failed)?;
+        let version: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(failed)?;
+        if usize::try_from(version).ok() != Some(STEPS.len()) {
+            let message = format!(
+                "{} is of version {version}, and this teu looks on at version {} alone",
+                path.display(),
+                STEPS.len()
+            );
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        Self::of(path, connection)
+    }
+
+    fn of(path: &Path, connection: Connection) -> Result<Self> {
         Ok(Self {
             readers: Arc::new(Readers {
                 path: path.to_owned(),

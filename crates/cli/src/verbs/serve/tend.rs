@@ -1,0 +1,174 @@
+//! `teu serve`'s directory: where it is, how it is opened, and what is done with it beside serving.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde_json::json;
+use teu_depot::{Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping};
+use teu_spec::Timestamp;
+use teu_store::{Error, ErrorKind};
+
+use crate::{
+    arguments::{Collect, Serve, Tend},
+    failure::Failure,
+    output,
+    settings::Settings,
+};
+
+/// How often a server collects garbage.
+const EVERY: Duration = Duration::from_secs(60);
+/// How many candidates are asked for at once.
+const PAGE: usize = 1000;
+
+/// The directory that was given, or that it is where none was.
+fn directory(given: Option<&PathBuf>, settings: &Settings) -> Result<PathBuf, Failure> {
+    given.cloned().or_else(|| settings.registry()).ok_or_else(|| {
+        let message = "there is no home to keep a registry in; say where: --data DIRECTORY";
+        Failure::Usage(message.to_owned())
+    })
+}
+
+/// Opens the depot that is served.
+pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depot, PathBuf), Failure> {
+    let kept = &arguments.depot;
+    let directory = directory(kept.data.directory.as_ref(), settings)?;
+    let keeping = Keeping {
+        is_sparse: kept.sparse,
+        immutable: kept.immutable.iter().map(Pattern::new).collect(),
+        ..Keeping::default()
+    };
+    let depot = Depot::open(&directory, keeping).await?;
+    Ok((depot, directory.canonicalize().unwrap_or(directory)))
+}
+
+/// Collects garbage as long as it is polled, and says where that fails.
+pub(super) async fn keep(depot: &Depot, settings: &Settings) {
+    let told = |outcome: teu_store::Result<Collected>| {
+        if let Err(error) = outcome {
+            settings.warn(&format!("collecting garbage: {error}; it is tried again"));
+        }
+    };
+    depot.tend(EVERY, told).await;
+}
+
+pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure> {
+    match tend {
+        Tend::Gc(arguments) => collect(arguments, settings).await,
+    }
+}
+
+async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure> {
+    let directory = directory(arguments.data.directory.as_ref(), settings)?;
+    if arguments.dry_run {
+        return explain(&Depot::beside(&directory, Keeping::default()).await?, settings).await;
+    }
+    // What is not there is not made to collect in it.
+    drop(Depot::beside(&directory, Keeping::default()).await?);
+    let depot = Depot::open(&directory, Keeping::default()).await;
+    let depot = depot.map_err(|error| match error.kind() {
+        ErrorKind::Conflict => {
+            let message = format!("{error}; a server collects by itself, and --dry-run looks on");
+            Error::new(ErrorKind::Conflict, message)
+        }
+        _ => error,
+    })?;
+    let collected = depot.collect(PARTS).await?;
+    if settings.json {
+        return output::json(&json!({
+            "unlinked": collected.unlinked,
+            "blobs": collected.blobs,
+            "bytes": collected.bytes,
+            "removed": collected.removed,
+            "uploads": collected.sessions,
+            "strays": collected.strays,
+            "dryRun": false,
+        }));
+    }
+    output::line(&format!(
+        "freed {}: {} that no repository shows any more; forgot {} that nobody went on with, and {} that nobody knew",
+        output::size(collected.bytes),
+        count(collected.blobs, "blob"),
+        count(collected.sessions, "upload"),
+        count(collected.strays, "file"),
+    ))
+}
+
+fn count(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// Says what becomes of each blob that nothing references.
+async fn explain(depot: &Depot, settings: &Settings) -> Result<(), Failure> {
+    let mut all: Vec<Candidate> = Vec::new();
+    loop {
+        let page = depot.candidates(all.last(), PAGE).await?;
+        let is_last = page.len() < PAGE;
+        all.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    let (freed, blobs) = freed(&all);
+    if settings.json {
+        let candidates = all.iter().map(|candidate| {
+            json!({
+                "repository": candidate.repository,
+                "digest": candidate.digest,
+                "size": candidate.size,
+                "goes": candidate.goes,
+                "staysUntil": time(candidate.lease),
+                "elsewhere": candidate.elsewhere,
+            })
+        });
+        return output::json(&json!({
+            "candidates": candidates.collect::<Vec<_>>(),
+            "blobs": blobs,
+            "bytes": freed,
+            "dryRun": true,
+        }));
+    }
+    let rows = all.iter().map(|candidate| {
+        let until = time(candidate.lease);
+        let becomes = match (candidate.goes, candidate.elsewhere) {
+            (false, _) => format!("stays until {until}"),
+            (true, 0) => format!("goes: nothing references it, and its time was over {until}"),
+            (true, others) => format!("goes from here, and stays in {}", count_of(others)),
+        };
+        vec![
+            candidate.digest.to_string(),
+            output::size(candidate.size),
+            candidate.repository.clone(),
+            becomes,
+        ]
+    });
+    output::table(&rows.collect::<Vec<_>>())?;
+    output::line(&format!("would free {}: {}", output::size(freed), count(blobs, "blob")))
+}
+
+fn count_of(others: u64) -> String {
+    match others {
+        1 => "1 other repository".to_owned(),
+        _ => format!("{others} other repositories"),
+    }
+}
+
+/// How many bytes of how many blobs go wholly: from every repository that shows them.
+fn freed(all: &[Candidate]) -> (u64, u64) {
+    let mut going = std::collections::BTreeMap::new();
+    for candidate in all.iter().filter(|candidate| candidate.goes) {
+        let (shown, _) = going.entry(candidate.digest).or_insert((0, candidate));
+        *shown += 1;
+    }
+    let whole = going.values().filter(|(shown, candidate)| *shown > candidate.elsewhere);
+    whole.fold((0, 0), |(bytes, blobs), (_, candidate)| {
+        (bytes + candidate.size, blobs + 1)
+    })
+}
+
+/// A time as a person and a program read it; none where it is none that a calendar has.
+fn time(time: Millis) -> String {
+    let stamp = Timestamp::from_unix(time.0.div_euclid(1000), 0);
+    stamp.map_or_else(|| "-".to_owned(), |stamp| stamp.to_string())
+}

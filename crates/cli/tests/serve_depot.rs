@@ -1,0 +1,164 @@
+//! Is `teu serve` without layouts a registry that keeps what it is given?
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use support::{Room, Served, image, peers};
+
+const COPY: [&str; 3] = ["copy", "--src-tls-verify=false", "--dest-tls-verify=false"];
+
+fn copy(room: &Room, from: &str, to: &str) -> support::Run {
+    room.teu(COPY.iter().copied().chain([from, to]))
+}
+
+#[test]
+fn what_is_pushed_is_kept_where_nobody_said_otherwise() {
+    let room = Room::new();
+    let digest = room.layout("images").image("app", &image()).to_string();
+    let served = Served::start(&room, &[]);
+    copy(&room, "oci:images:app", &served.image("team/app:v1")).succeeds();
+    let (code, said) = served.stop("TERM");
+    assert_eq!(code, Some(0), "{said}");
+    let kept = room.home(".local/share/teu/registry");
+    let mode = std::fs::metadata(&kept).expect("its directory").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let kept = kept.to_str().expect("text");
+    let served = Served::start(&room, &["--data", kept]);
+    copy(&room, &served.image("team/app:v1"), "oci:pulled:v1").succeeds();
+    assert_eq!(room.teu(["digest", "oci:pulled:v1"]).succeeds().stdout.trim(), digest);
+    room.teu(["verify", "oci:pulled:v1"]).succeeds();
+    let catalog = room.teu(["catalog", "--tls-verify=false", &served.address]).succeeds();
+    assert_eq!(catalog.stdout, "team/app\n");
+    let second = room.teu(["serve", "--listen", "127.0.0.1:0"]).fails(1);
+    assert!(second.contains("another process has the depot"), "{second}");
+    // Nothing is deleted unless that was allowed.
+    let refused = room
+        .teu(["delete", "--tls-verify=false", &served.image("team/app:v1")])
+        .fails(1);
+    assert!(refused.contains("nothing can be deleted here"), "{refused}");
+    drop(served);
+    let served = Served::start(&room, &["--data", kept, "--read-only"]);
+    copy(&room, &served.image("team/app:v1"), "oci:pulled:again").succeeds();
+    let refused = copy(&room, "oci:images:app", &served.image("team/app:v2")).fails(1);
+    assert!(refused.contains("this registry can only be read"), "{refused}");
+}
+
+#[test]
+fn skopeo_pushes_pulls_and_deletes() {
+    if !peers("skopeo_pushes_pulls_and_deletes", &["skopeo"]) {
+        return;
+    }
+    let room = Room::new();
+    let digest = room.layout("images").image("app", &image()).to_string();
+    let served = Served::start(&room, &["--data", "kept", "--deletes"]);
+    let name = served.image("team/app:v1");
+    room.skopeo([
+        "copy",
+        "--preserve-digests",
+        "--dest-tls-verify=false",
+        "oci:images:app",
+        &name,
+    ])
+    .succeeds();
+    let inspected = room.skopeo(["inspect", "--tls-verify=false", &name]).succeeds().stdout;
+    let inspected: Value = serde_json::from_str(&inspected).expect("JSON");
+    assert_eq!(inspected["Digest"], digest);
+    room.skopeo(["copy", "--src-tls-verify=false", &name, "dir:pulled"])
+        .succeeds();
+    room.skopeo(["delete", "--tls-verify=false", &name]).succeeds();
+    room.skopeo(["inspect", "--tls-verify=false", &name]).ran();
+    let listed = room.teu(["ls", "--tls-verify=false", &served.image("team/app")]);
+    assert_eq!(listed.ran().stdout, "");
+}
+
+#[test]
+fn gc_explains_beside_a_server_and_collects_without_one() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let served = Served::start(&room, &["--data", "kept", "--deletes"]);
+    let name = served.image("app:v1");
+    copy(&room, "oci:images:app", &name).succeeds();
+    let explain = ["serve", "gc", "--data", "kept", "--dry-run"];
+    let said = room.teu(explain).succeeds().stdout;
+    assert_eq!(said, "would free 0 B: 0 blobs\n");
+    room.teu(["delete", "--tls-verify=false", &name]).succeeds();
+    let said = room.teu(explain).succeeds().stdout;
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() > 1 && lines[0].contains(" app "), "{said}");
+    assert!(lines[0].contains("stays until 2"), "{said}");
+    assert_eq!(lines.last(), Some(&"would free 0 B: 0 blobs"));
+    let json = room
+        .teu(explain.iter().copied().chain(["-o", "json"]))
+        .succeeds()
+        .stdout;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["candidates"].as_array().map(Vec::len), Some(lines.len() - 1));
+    assert_eq!(json["candidates"][0]["goes"], false);
+    let refused = room.teu(["serve", "gc", "--data", "kept"]).fails(1);
+    assert!(refused.contains("a server collects by itself"), "{refused}");
+    drop(served);
+    let json = room
+        .teu(["serve", "gc", "--data", "kept", "-o", "json"])
+        .succeeds()
+        .stdout;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["blobs"], &json["dryRun"]), (&0.into(), &false.into()));
+    for gc in [
+        &["serve", "gc", "--data", "nowhere"][..],
+        &["serve", "gc", "--data", "images"],
+    ] {
+        room.teu(gc).fails(2);
+    }
+    assert!(!room.path("nowhere").exists() && !room.path("images/metadata.sqlite").exists());
+}
+
+#[test]
+fn tags_may_be_immutable_and_indexes_sparse() {
+    let room = Room::new();
+    room.layout("images").image("one", &image());
+    let mut other = image();
+    other.config["author"] = "another".into();
+    room.layout("images").image("two", &other);
+    room.layout("many")
+        .index("all", &[("linux/amd64", &image()), ("linux/arm64", &other)]);
+    let served = Served::start(&room, &["--data", "kept", "--immutable", "app:v*", "--sparse"]);
+    copy(&room, "oci:images:one", &served.image("app:v1")).succeeds();
+    copy(&room, "oci:images:one", &served.image("app:v1")).succeeds();
+    let refused = copy(&room, "oci:images:two", &served.image("app:v1")).fails(1);
+    assert!(refused.contains("never moves"), "{refused}");
+    copy(&room, "oci:images:two", &served.image("app:latest")).succeeds();
+    let raw = room.teu(["manifest", "get", "oci:many:all"]).succeeds().stdout;
+    std::fs::write(room.path("index.json"), raw).expect("written");
+    let name = served.image("other:sparse");
+    room.teu([
+        "manifest",
+        "put",
+        "--allow-missing",
+        "--tls-verify=false",
+        &name,
+        "index.json",
+    ])
+    .succeeds();
+}
+
+#[test]
+fn what_cannot_be_kept_is_said() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    std::fs::write(room.path("file"), "").expect("written");
+    for (arguments, code, says) in [
+        (&["--data", "images"][..], 1, "is not empty, and no depot"),
+        (&["--data", "file"], 1, "file is no directory"),
+        (&["--data", "kept", "oci:images"], 2, "cannot be used with"),
+        (&["--writable"], 2, "required"),
+        (&["--read-only", "--deletes"], 2, "cannot be used with"),
+        (&["--deletes", "oci:images"], 2, "--deletes wants --writable"),
+    ] {
+        let said = room
+            .teu(["serve", "--listen", "127.0.0.1:0"].iter().chain(arguments))
+            .fails(code);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+}
