@@ -16,7 +16,7 @@
 //!
 //! Whatever an archive announces is held against [`tar::Limits`] and [`codec::Limits`] before memory is taken for it, and an error names the
 //! field that was reached, so that a person who trusts the archive can raise it. A reader holds one buffer of 128 KiB, the headers of one
-//! entry and, for gzip, 32 KiB of window; for zstd a frame's window, at most 128 MiB unless told otherwise and 8 MiB as `zstd -19` writes.
+//! entry and, for gzip, some 60 KiB; for zstd a frame's window, at most 128 MiB unless told otherwise and 8 MiB as `zstd -19` writes.
 //! A size in a header is never more than a claim: gzip's size, zstd's content size and a PAX size are checked against what came.
 //!
 //! # The same calls, the same bytes

@@ -1,13 +1,13 @@
 //! Gzip, member by member: header, deflated body, checksum and size (RFC 1952).
 //!
-//! The body goes through a raw inflater and the checksum is taken here, which is faster than the inflater's own wrapper.
+//! The checksum is taken of each stretch as it comes out, while it is in the processor's cache.
 
 use std::io::Read;
 
 use crc32fast::Hasher;
-use flate2::{Decompress, FlushDecompress, Status};
 
 use super::Limits;
+use super::inflate::{AHEAD, Broken, Inflate};
 use super::source::Source;
 use crate::{Error, Result};
 
@@ -19,7 +19,7 @@ const HAS_COMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
 pub(super) struct Gunzip {
-    inflate: Decompress,
+    inflate: Inflate,
     crc: Hasher,
     /// Of the member's output, modulo 2^32 as its trailer has it.
     size: u32,
@@ -39,7 +39,7 @@ enum State {
 impl Default for Gunzip {
     fn default() -> Self {
         Gunzip {
-            inflate: Decompress::new(false),
+            inflate: Inflate::default(),
             crc: Hasher::new(),
             size: 0,
             state: State::Start { first: true },
@@ -56,7 +56,7 @@ impl Gunzip {
                 State::Start { first: false } if source.peek(1)?.is_empty() => self.state = State::Ended,
                 State::Start { first } => {
                     header(source, limits, first)?;
-                    self.inflate.reset(false);
+                    self.inflate.reset();
                     self.crc.reset();
                     self.size = 0;
                     self.state = State::Body;
@@ -76,28 +76,16 @@ impl Gunzip {
     }
 
     fn body<R: Read>(&mut self, source: &mut Source<R>, into: &mut [u8]) -> Result<usize> {
-        let input = source.peek(1)?;
-        let ended = input.is_empty();
-        let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
-        let status = self.inflate.decompress(input, into, FlushDecompress::None);
-        let read = (self.inflate.total_in() - read) as usize;
-        let written = (self.inflate.total_out() - written) as usize;
+        let read = self.inflate.read(source.peek(AHEAD)?, into);
+        let (read, written) = read.map_err(|broken| match broken {
+            Broken::Truncated => Error::truncated("gzip", "the stream ends in the middle of its content"),
+            Broken::Content(what) => Error::malformed("gzip", format!("the deflated content is broken: {what}")),
+        })?;
         source.consume(read);
-        match status {
-            Ok(Status::StreamEnd) => self.state = State::Trailer,
-            Ok(_) if written == 0 && ended => {
-                return Err(Error::truncated("gzip", "the stream ends in the middle of its content"));
-            }
-            Ok(_) if written == 0 && read == 0 => {
-                return Err(Error::malformed("gzip", "the deflated content is stuck"));
-            }
-            Ok(_) => {}
-            Err(error) => {
-                return Err(Error::malformed(
-                    "gzip",
-                    format!("the deflated content is broken: {error}"),
-                ));
-            }
+        if self.inflate.is_ended() {
+            self.state = State::Trailer;
+        } else if read == 0 && written == 0 {
+            return Err(Error::malformed("gzip", "the deflated content is stuck"));
         }
         let output = &into[..written];
         self.crc.update(output);

@@ -8,6 +8,7 @@ mod blocks;
 mod decoder;
 mod encoder;
 mod gunzip;
+mod inflate;
 mod source;
 mod unzstd;
 
