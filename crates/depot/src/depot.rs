@@ -77,13 +77,13 @@ impl Depot {
             // A link to a database elsewhere would be followed by what SQLite does with its name.
             root.file(METADATA, true)?;
             let metadata = Sqlite::open(&path.join(METADATA))?;
-            let content = Files::open(&root)?;
+            let content = Files::within(&root)?;
             root.sync()?;
             Ok((metadata, content, lock, format!("depot:{}", path.display())))
         })
         .await?;
         let depot = Self::new(Arc::new(metadata), Arc::new(content), settings, registry, Some(lock));
-        sessions::recover(&depot.0).await?;
+        depot.recover().await?;
         Ok(depot)
     }
 
@@ -97,7 +97,7 @@ impl Depot {
             let path = path.canonicalize().map_err(|error| failed(error, "opening", &path))?;
             let root = Directory::open(&path)?;
             let metadata = Sqlite::beside(&path.join(METADATA))?;
-            Ok((metadata, Files::open(&root)?, format!("depot:{}", path.display())))
+            Ok((metadata, Files::within(&root)?, format!("depot:{}", path.display())))
         })
         .await?;
         Ok(Self::new(
@@ -107,6 +107,14 @@ impl Depot {
             registry,
             None,
         ))
+    }
+
+    /// Removes what an earlier process left of uploads that were not recorded. [`open`](Self::open) does it; nothing else may be at work.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn recover(&self) -> Result<()> {
+        sessions::recover(&self.0).await
     }
 
     /// A depot of these two. Nobody else may write to them.

@@ -5,6 +5,7 @@ use std::{
     io::{Read, Seek, SeekFrom, Write},
     ops::Range,
     os::unix::fs::FileExt,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,8 +38,16 @@ struct Inner {
 }
 
 impl Files {
-    /// Content in `root`, whose parts are made where they are not there.
-    pub(crate) fn open(root: &Directory) -> Result<Self> {
+    /// Content in a directory, in which `blobs` and `uploads` are made where they are not there.
+    ///
+    /// # Errors
+    /// `Invalid` where one of them is a link or no directory.
+    pub fn open(directory: &Path) -> Result<Self> {
+        Self::within(&Directory::open(directory)?)
+    }
+
+    /// Content in `root`.
+    pub(crate) fn within(root: &Directory) -> Result<Self> {
         Ok(Self(Arc::new(Inner {
             blobs: root.make("blobs")?,
             uploads: root.make("uploads")?,

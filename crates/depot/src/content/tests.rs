@@ -11,7 +11,7 @@ use crate::place::{Millis, Place, Ulid};
 
 fn files() -> impl Fn() -> Arc<dyn Content> {
     let directory = tempfile::tempdir().expect("a directory");
-    move || Arc::new(Files::open(&Directory::open(directory.path()).expect("opened")).expect("files"))
+    move || Arc::new(Files::open(directory.path()).expect("files"))
 }
 
 content_suite!(files);
@@ -40,7 +40,7 @@ fn links_are_not_followed() {
             symlink(&target, path(planted)).expect("planted");
             let root = Directory::open(directory.path()).expect("opened");
             let outcome = async {
-                let files = Files::open(&root)?;
+                let files = Files::within(&root)?;
                 if planted == file {
                     return files.read(&place, 7, 0..7).await.map(drop);
                 }
@@ -64,7 +64,7 @@ fn links_are_not_followed() {
 fn what_is_no_file_is_refused() {
     run(async {
         let directory = tempfile::tempdir().expect("a directory");
-        let files = Files::open(&Directory::open(directory.path()).expect("opened")).expect("files");
+        let files = Files::open(directory.path()).expect("files");
         let place = Place {
             digest: Digest::of(b"content"),
             ulid: Ulid::new(Millis(1)).expect("random numbers"),
