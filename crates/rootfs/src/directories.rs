@@ -1,11 +1,16 @@
 //! Which directories get their time, and their mode, only later? Whatever is made in a directory changes its time, so times come last. They are not
 //! set by the names that were remembered, blindly: a name can lead elsewhere by then. It is resolved anew, inside, and what it leads to must
-//! be the very directory that was meant.
+//! be the very directory that was meant. What is remembered is where the directory really is, so that it is found again although a later layer took
+//! away a link by which an entry came to it.
 //!
 //! The file system itself is the memory: before the first change in a directory we read its time, which was right, and give it back in the end.
 //! So this list may be emptied whenever it grows too long, and is bounded.
 
-use std::{collections::HashMap, os::fd::OwnedFd};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
 
 use rustix::{
     fs::{self, AtFlags, Mode, OFlags, Timespec, Timestamps},
@@ -13,7 +18,8 @@ use rustix::{
 };
 
 use crate::{
-    Error, ErrorKind, Result,
+    Budget, Error, ErrorKind, Result,
+    budget::reached,
     made::{Identity, identity},
     name::parts,
     root::{PLACE, Root},
@@ -25,8 +31,10 @@ const LONGEST: usize = 16 << 20;
 const EACH: usize = size_of::<Late>() + 2 * size_of::<(Identity, u32)>();
 
 /// The directories that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Directories {
+    /// Where the root is, in the whole file system; none where the kernel does not say.
+    above: Option<Vec<u8>>,
     list: Vec<Late>,
     paths: Vec<u8>,
     places: HashMap<Identity, u32>,
@@ -43,13 +51,29 @@ struct Late {
 }
 
 impl Directories {
-    /// Something is about to be made or removed in this directory, whose time was `mtime` until now.
-    pub(crate) fn touch(&mut self, root: &Root, identity: Identity, path: &[u8], mtime: Timespec) -> Result<()> {
+    pub(crate) fn new(root: &Root) -> Self {
+        Self {
+            above: place_of(root.as_fd()).ok(),
+            list: Vec::new(),
+            paths: Vec::new(),
+            places: HashMap::new(),
+            last: None,
+        }
+    }
+
+    /// Something is about to be made or removed in this directory, which is open and was found by `path`, and whose time was `mtime` until now.
+    pub(crate) fn touch(
+        &mut self,
+        root: &Root,
+        (directory, identity): (BorrowedFd<'_>, Identity),
+        path: &[u8],
+        mtime: Timespec,
+    ) -> Result<()> {
         if self.last == Some(identity) {
             return Ok(());
         }
         if !self.places.contains_key(&identity) {
-            self.push(root, identity, path, mtime, None)?;
+            self.push(root, (directory, identity), path, mtime, None)?;
         }
         self.last = Some(identity);
         Ok(())
@@ -60,7 +84,7 @@ impl Directories {
     pub(crate) fn set(
         &mut self,
         root: &Root,
-        (identity, new): (Identity, bool),
+        (directory, identity, new): (BorrowedFd<'_>, Identity, bool),
         path: &[u8],
         mtime: Timespec,
         mode: Option<u16>,
@@ -72,11 +96,44 @@ impl Directories {
                 late.mode = mode;
                 Ok(())
             }
-            _ => self.push(root, identity, path, mtime, mode),
+            _ => self.push(root, (directory, identity), path, mtime, mode),
         }
     }
 
-    fn push(&mut self, root: &Root, identity: Identity, path: &[u8], mtime: Timespec, mode: Option<u16>) -> Result<()> {
+    /// The way from the root to a directory that was found by `path`: one without links, where the kernel knows it.
+    ///
+    /// # Errors
+    /// It lies deeper than a path can say. Through links an archive could go on without end, and each step of the kernel from there to the root
+    /// takes its time, at each call.
+    fn way<'p>(&self, directory: BorrowedFd<'_>, path: &'p [u8]) -> Result<Cow<'p, [u8]>> {
+        let given = Ok(Cow::Borrowed(path));
+        let Some(above) = &self.above else { return given };
+        let place = match place_of(directory) {
+            Ok(place) => place,
+            Err(Errno::NAMETOOLONG) => {
+                // That counts from the root of all; below ours it may just fit, as many levels up as there are names above ours.
+                return match is_near(directory, above.len() / 2 + 1) {
+                    true => given,
+                    false => Err(too_deep(path)),
+                };
+            }
+            Err(_) => return given,
+        };
+        match place.strip_prefix(&above[..]) {
+            Some([]) => Ok(Cow::Owned(b".".to_vec())),
+            Some([b'/', below @ ..]) => Ok(Cow::Owned(below.to_vec())),
+            _ => given,
+        }
+    }
+
+    fn push(
+        &mut self,
+        root: &Root,
+        (directory, identity): (BorrowedFd<'_>, Identity),
+        path: &[u8],
+        mtime: Timespec,
+        mode: Option<u16>,
+    ) -> Result<()> {
         if self.paths.len() + self.list.len() * EACH > LONGEST {
             self.flush(root, false)?;
             if self.paths.len() + self.list.len() * EACH > LONGEST / 2 {
@@ -87,6 +144,7 @@ impl Directories {
             }
         }
         let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        let path = &*self.way(directory, path)?;
         self.list.push(Late {
             identity,
             start: self.paths.len(),
@@ -131,6 +189,38 @@ impl Directories {
         }
         Ok(())
     }
+}
+
+/// Where the kernel says that a directory is.
+fn place_of(directory: BorrowedFd<'_>) -> rustix::io::Result<Vec<u8>> {
+    let this = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let place = fs::readlink(this, Vec::new())?.into_bytes();
+    // The root of all has a slash that no other place ends in.
+    Ok(if place == b"/" { Vec::new() } else { place })
+}
+
+/// Whether a path can say where a directory is that lies at most so many levels above this one.
+fn is_near(directory: BorrowedFd<'_>, levels: usize) -> bool {
+    let up = |from: BorrowedFd<'_>| fs::openat(from, c"..", PLACE | OFlags::DIRECTORY, Mode::empty()).ok();
+    let mut at = up(directory);
+    for _ in 1..levels {
+        match at {
+            Some(above) if place_of(above.as_fd()) == Err(Errno::NAMETOOLONG) => at = up(above.as_fd()),
+            Some(_) => return true,
+            None => return false,
+        }
+    }
+    at.is_some_and(|above| place_of(above.as_fd()) != Err(Errno::NAMETOOLONG))
+}
+
+fn too_deep(path: &[u8]) -> Error {
+    let limit = Budget::default().path_bytes;
+    reached(
+        path,
+        "path_bytes",
+        limit as u64,
+        format_args!("its directory lies deeper than a path can say"),
+    )
 }
 
 /// A directory that was found, and its path.

@@ -105,3 +105,37 @@ fn a_tree_of_two_layers_is_what_they_say() {
     assert_eq!(root.read(b"/var/run/pid/no", 1).unwrap(), None);
     assert!(root.read(b"pipe", 1).is_err());
 }
+
+/// A directory that an entry came to by a link is given its time, although a later layer takes the link away.
+#[test]
+fn a_directory_behind_a_link_that_goes_has_its_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Root::create(&directory.path().join("rootfs")).unwrap();
+    let mut writer = Writer::new(&root, Options::default()).unwrap();
+    writer.directory(b"./", &metadata(0o755, 1)).unwrap();
+    writer.directory(b"real/", &metadata(0o755, 2)).unwrap();
+    writer.symlink(b"way", &metadata(0o777, 3), b"/real").unwrap();
+    writer.next_layer();
+    writer.directory(b"way/said/", &metadata(0o755, 4)).unwrap();
+    write(&mut writer, "way/implied/file", &metadata(0o600, 5), b"1");
+    writer.next_layer();
+    writer.remove(b"way").unwrap();
+    writer.next_layer();
+    // Another link in its place leads elsewhere.
+    writer.directory(b"other/implied/", &metadata(0o755, 6)).unwrap();
+    writer.symlink(b"way", &metadata(0o777, 7), b"other").unwrap();
+    writer.finish().unwrap();
+    assert_eq!(
+        listed(&directory.path().join("rootfs")),
+        [
+            "/ 755 1",
+            "other/ 755 0",
+            "other/implied/ 755 6",
+            "real/ 755 2",
+            "real/implied/ 755 0",
+            "real/implied/file 1 600 5",
+            "real/said/ 755 4",
+            "way -> other 777 7",
+        ]
+    );
+}

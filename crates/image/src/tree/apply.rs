@@ -261,12 +261,24 @@ impl Builder {
         if depth > limit {
             return Err(reached("depth", limit, "directories lie deeper in one another"));
         }
+        let path_bytes = self.tree.directory(above).map_or(0, |above| above.path_bytes);
+        // A slash stands between two names.
+        let path_bytes = path_bytes + usize::from(path_bytes > 0) + name.len();
+        let limit = self.options.limits.path_bytes;
+        if path_bytes > limit {
+            return Err(reached(
+                "path_bytes",
+                limit,
+                "a directory lies deeper than a path can say",
+            ));
+        }
         let whole = self.tree.child(above, name).is_some() || !self.tree.may_have(above, name);
         let mut inode = implied(NONE);
         inode.directory = Some(Box::new(Directory {
             parent: above,
             name: name.into(),
             depth,
+            path_bytes,
             whole,
             ..Directory::default()
         }));

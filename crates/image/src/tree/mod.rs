@@ -70,6 +70,8 @@ pub struct Limits {
     pub tree_bytes: usize,
     /// How deep directories may lie in one another. Default 2048.
     pub depth: usize,
+    /// The bytes of the path at which a directory really lies, links followed. Default 4095, what Linux allows.
+    pub path_bytes: usize,
 }
 
 impl Default for Limits {
@@ -77,6 +79,7 @@ impl Default for Limits {
         Self {
             tree_bytes: 1 << 30,
             depth: 2048,
+            path_bytes: 4095,
         }
     }
 }
@@ -117,6 +120,8 @@ struct Directory {
     parent: u32,
     name: Box<[u8]>,
     depth: usize,
+    /// How long its path is.
+    path_bytes: usize,
     children: BTreeMap<Box<[u8]>, Child>,
     /// Layers that nobody has read have nothing in it.
     whole: bool,

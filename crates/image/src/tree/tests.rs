@@ -208,6 +208,14 @@ async fn what_would_not_be_unpacked_is_no_tree() {
             "the limit depth is 29",
         ),
         (
+            &[directory("d/e"), link("l", "d/e"), directory("l/fg")],
+            Limits {
+                path_bytes: 5,
+                ..Limits::default()
+            },
+            "the limit path_bytes is 5",
+        ),
+        (
             &[file("a"), file("b"), file("c")],
             Limits {
                 tree_bytes: 500,

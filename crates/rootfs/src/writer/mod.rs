@@ -103,7 +103,7 @@ impl Writer {
             group_of_directory: None,
             made: Made::default(),
             absent: Made::default(),
-            late: Directories::default(),
+            late: Directories::new(&root),
             root,
         })
     }

@@ -44,8 +44,12 @@ impl Writer {
             Err(errno) => return Err(Error::system(path, "find its directory", errno)),
         };
         let seen = fs::fstat(&parent).map_err(|errno| Error::system(path, "look at its directory", errno))?;
-        self.late
-            .touch(&self.root, identity(&seen), split.parent, modified(&seen))?;
+        self.late.touch(
+            &self.root,
+            (parent.as_fd(), identity(&seen)),
+            split.parent,
+            modified(&seen),
+        )?;
         Ok(Place { parent, seen, leaf })
     }
 
@@ -83,7 +87,8 @@ impl Writer {
                 Err(errno) => return Err(failed(errno)),
             }
             let seen = fs::fstat(&handle).map_err(failed)?;
-            self.late.touch(&self.root, identity(&seen), &done, modified(&seen))?;
+            self.late
+                .touch(&self.root, (handle.as_fd(), identity(&seen)), &done, modified(&seen))?;
             match fs::mkdirat(&handle, &name[..], Mode::from_raw_mode(0o755)) {
                 Ok(()) => {
                     // They count, so that no entry makes thousands for nothing.

@@ -55,8 +55,13 @@ impl Writer {
         }
         self.attribute(path, Some(handle.as_fd()), metadata, owner)?;
         let late = (now != wanted).then_some(wanted as u16);
-        self.late
-            .set(&self.root, (identity(&seen), new), split.whole, time, late)
+        self.late.set(
+            &self.root,
+            (handle.as_fd(), identity(&seen), new),
+            split.whole,
+            time,
+            late,
+        )
     }
 
     /// Gives a file its metadata; `made_by` is the group that it was made with.

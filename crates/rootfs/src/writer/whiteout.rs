@@ -36,8 +36,12 @@ impl Writer {
         if self.made.is_cleared(identity(&seen)) {
             return Ok(());
         }
-        self.late
-            .touch(&self.root, identity(&seen), split.parent, modified(&seen))?;
+        self.late.touch(
+            &self.root,
+            (parent.as_fd(), identity(&seen)),
+            split.parent,
+            modified(&seen),
+        )?;
         let made = self.made.has(identity(&seen), leaf);
         if !made {
             match fs::unlinkat(&parent, leaf, AtFlags::empty()) {
@@ -91,8 +95,12 @@ impl Writer {
         if self.made.is_cleared(identity(&seen)) {
             return Ok(());
         }
-        self.late
-            .touch(&self.root, identity(&seen), split.whole, modified(&seen))?;
+        self.late.touch(
+            &self.root,
+            (directory.as_fd(), identity(&seen)),
+            split.whole,
+            modified(&seen),
+        )?;
         remove_content_lower(directory.as_fd(), &mut self.made).map_err(failed)
     }
 }

@@ -2,19 +2,18 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod canaries;
+
 use std::{
-    collections::BTreeMap,
     fs,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
-    },
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::mpsc,
     thread,
     time::Duration,
 };
 
+use canaries::{Except, Seen, listing, look, plant};
 use tempfile::TempDir;
 use teu_rootfs::{Metadata, Node, Options, Result, Root, Time, Writer};
 
@@ -38,7 +37,8 @@ pub(crate) fn within_limit<T: Send + 'static>(name: &str, work: impl FnOnce() ->
 /// A root that is attacked, at `dest`, and all around it what must not change.
 pub(crate) struct Arena {
     directory: TempDir,
-    before: BTreeMap<PathBuf, String>,
+    except: Except,
+    before: Seen,
 }
 
 impl Arena {
@@ -57,22 +57,19 @@ impl Arena {
 
     fn made(directory: TempDir) -> Self {
         let base = directory.path();
-        for dest in ["dest", "dest-evil", "outside/directory"] {
-            fs::create_dir_all(base.join(dest)).unwrap();
-        }
+        fs::create_dir(base.join("dest")).unwrap();
         fs::set_permissions(base.join("dest"), fs::Permissions::from_mode(0o700)).unwrap();
-        for canary in [
-            "canary",
-            "dest-evil/canary",
-            "outside/canary",
-            "outside/directory/canary",
-        ] {
-            fs::write(base.join(canary), "sings").unwrap();
-            fs::set_permissions(base.join(canary), fs::Permissions::from_mode(0o640)).unwrap();
+        plant(base);
+        let except = Except {
+            but: vec![base.join("dest")],
+            loose: Vec::new(),
+        };
+        let before = look(base, &except);
+        Self {
+            directory,
+            except,
+            before,
         }
-        symlink("canary", base.join("outside/link")).unwrap();
-        let before = seen(base, true);
-        Self { directory, before }
     }
 
     pub(crate) fn base(&self) -> &Path {
@@ -97,100 +94,16 @@ impl Arena {
         text.replace("OUT", out.to_str().unwrap()).into_bytes()
     }
 
-    /// Fails where anything outside of the root is not as it was: names, kinds, modes, owners, times of change of content and of metadata, links,
-    /// content.
+    /// Fails where anything outside of the root is not as it was.
     pub(crate) fn check(&self, name: &str) {
-        assert_eq!(
-            seen(self.base(), true),
-            self.before,
-            "{name}: something changed outside"
-        );
+        let now = look(self.base(), &self.except);
+        assert_eq!(now, self.before, "{name}: something changed outside");
     }
 
-    /// What is in the root: paths, with a mark for the kind, and content. Directories that only lead to `OUT` are left out.
+    /// What is in the root, as [`canaries::listing`] shows it.
     pub(crate) fn tree(&self) -> Vec<String> {
-        let base = self.dest();
-        let out = format!("{}/outside", self.base().display())[1..].to_owned();
-        let mut list = Vec::new();
-        for path in below(&base) {
-            let seen = path.symlink_metadata().unwrap();
-            let name = path
-                .strip_prefix(&base)
-                .unwrap()
-                .as_os_str()
-                .as_bytes()
-                .escape_ascii()
-                .to_string();
-            if format!("{out}/").starts_with(&format!("{name}/")) {
-                continue;
-            }
-            let kind = seen.file_type();
-            let what = if kind.is_dir() {
-                "/".to_owned()
-            } else if kind.is_symlink() {
-                format!(" -> {}", fs::read_link(&path).unwrap().display())
-            } else if kind.is_file() {
-                format!(" {}", fs::read_to_string(&path).unwrap())
-            } else if kind.is_fifo() {
-                "|".to_owned()
-            } else {
-                "?".to_owned()
-            };
-            list.push(format!("{name}{what}").replace(&out, "OUT").replace("/OUT", "OUT"));
-        }
-        list.sort();
-        list
+        listing(&self.dest(), &self.base().join("outside"))
     }
-}
-
-/// All paths below a directory.
-pub(crate) fn below(base: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    let mut wait = vec![base.to_owned()];
-    while let Some(directory) = wait.pop() {
-        for entry in fs::read_dir(&directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.symlink_metadata().unwrap().is_dir() {
-                wait.push(path.clone());
-            }
-            all.push(path);
-        }
-    }
-    all
-}
-
-fn seen(base: &Path, skip_dest: bool) -> BTreeMap<PathBuf, String> {
-    let mut all = BTreeMap::new();
-    let mut wait = vec![base.to_owned()];
-    while let Some(path) = wait.pop() {
-        let stat = path.symlink_metadata().unwrap();
-        if skip_dest && path == base.join("dest") {
-            continue;
-        }
-        let content = if stat.is_file() {
-            fs::read(&path).unwrap()
-        } else {
-            Vec::new()
-        };
-        if stat.is_dir() {
-            wait.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        }
-        let what = format!(
-            "inode {} mode {:o} owner {}:{} links {} changed {}.{:09} {}.{:09} {:?}",
-            stat.ino(),
-            stat.mode(),
-            stat.uid(),
-            stat.gid(),
-            stat.nlink(),
-            stat.mtime(),
-            stat.mtime_nsec(),
-            stat.ctime(),
-            stat.ctime_nsec(),
-            content
-        );
-        all.insert(path, what);
-    }
-    all
 }
 
 /// Metadata that shows where it was applied.
