@@ -5,6 +5,7 @@ use std::{
     collections::{HashMap, HashSet, hash_map::RandomState},
     hash::BuildHasher,
     io::Read,
+    num::NonZeroU32,
 };
 
 use teu_archive::{
@@ -73,9 +74,10 @@ pub(super) fn judge(layer: Digest, content: &mut dyn Read) -> (Seen, Vec<Found>)
 struct Judge {
     key: RandomState,
     entries: u64,
-    /// Whether what has the name is a directory.
-    names: HashMap<u64, bool>,
+    /// What has the name: a directory, with the number of its entry, or something else.
+    names: HashMap<u64, Option<NonZeroU32>>,
     links: HashSet<u64>,
+    certain: Certain,
     notes: Notes,
     found: Vec<Found>,
     refused: u64,
@@ -104,12 +106,14 @@ impl Judge {
             self.notes.add(NoteKind::ThroughLink, &header.path);
         }
         let name = self.key.hash_one(&path);
-        let is_directory = header.kind == EntryKind::Directory;
-        if let Some(before) = self.names.insert(name, is_directory)
-            && !(before && is_directory)
+        let directory = (header.kind == EntryKind::Directory).then(|| self.number());
+        if let Some(before) = self.names.insert(name, directory)
+            && !(before.is_some() && directory.is_some())
         {
             self.notes.add(NoteKind::Repeated, &header.path);
         }
+        let number = self.number();
+        self.certain.entry(&self.key, header, number);
         match header.kind {
             EntryKind::Symlink => self.links.insert(name),
             _ => self.links.remove(&name),
@@ -118,15 +122,28 @@ impl Judge {
 
     /// What a hard link leads to may be behind a symbolic link or in a layer below: here only what is certain counts.
     fn hard_link(&mut self, header: &Header) {
-        let (path, target) = (clean(&header.path), clean(&header.link));
-        if self.links.is_empty() && path == target {
-            self.refuse(format!("\"{}\": it is a hard link to itself", Escaped(&header.path)));
-        } else if self.names.get(&self.key.hash_one(&target)) == Some(&true) {
+        let (path, target) = (spelled(&header.path), spelled(&header.link));
+        // Whatever is on the way, both lead to the same.
+        if path == target {
+            return self.refuse(format!("\"{}\": it is a hard link to itself", Escaped(&header.path)));
+        }
+        let leads_up = target.contains(&&b".."[..]);
+        let there = self.names.get(&self.key.hash_one(target.join(&b'/')));
+        if let Some(Some(made)) = there
+            && !leads_up
+            && self.certain.is_as_made(&self.key, &target, *made)
+        {
             self.refuse(format!(
                 "\"{}\": it is a hard link to a directory",
                 Escaped(&header.path)
             ));
         }
+    }
+
+    /// The number of the present entry, the first being 1.
+    fn number(&self) -> NonZeroU32 {
+        let number = u32::try_from(self.entries).unwrap_or(u32::MAX);
+        NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
     }
 
     fn is_through_link(&self, path: &[u8]) -> bool {
@@ -146,4 +163,50 @@ impl Judge {
             });
         }
     }
+}
+
+/// Which directories of the layer are certainly still where they were made? A later entry may put something else there by another way, through
+/// links of layers below that nobody sees here: then its last name is one of theirs, or it is a link itself.
+#[derive(Default)]
+struct Certain {
+    /// The names on the ways to directories.
+    ways: HashSet<u64>,
+    /// Those of them that something else than a directory has somewhere.
+    taken: HashSet<u64>,
+    /// The last entry that is a link, symbolic or hard.
+    link: Option<NonZeroU32>,
+    /// The last entry whose name leads up.
+    up: Option<NonZeroU32>,
+}
+
+impl Certain {
+    fn entry(&mut self, key: &RandomState, header: &Header, number: NonZeroU32) {
+        let names = spelled(&header.path);
+        if names.contains(&&b".."[..]) {
+            self.up = Some(number);
+        }
+        match header.kind {
+            EntryKind::Directory => self.ways.extend(names.iter().map(|name| key.hash_one(name))),
+            kind => {
+                if matches!(kind, EntryKind::Symlink | EntryKind::HardLink) {
+                    self.link = Some(number);
+                }
+                let last = names.last().map(|name| key.hash_one(name));
+                self.taken.extend(last.filter(|name| self.ways.contains(name)));
+            }
+        }
+    }
+
+    /// Whether the directory that the entry `made` put at `path` is there.
+    fn is_as_made(&self, key: &RandomState, path: &[&[u8]], made: NonZeroU32) -> bool {
+        let since = |last: Option<NonZeroU32>| last.is_some_and(|last| last >= made);
+        let is_taken = path.iter().any(|name| self.taken.contains(&key.hash_one(name)));
+        !is_taken && !since(self.link) && !since(self.up)
+    }
+}
+
+/// The names of a path as it is written, `..` among them.
+fn spelled(path: &[u8]) -> Vec<&[u8]> {
+    let names = path.split(|byte| *byte == b'/');
+    names.filter(|name| !matches!(*name, b"" | b".")).collect()
 }

@@ -205,3 +205,74 @@ async fn what_unpacking_refuses_is_found() {
         assert!(found[0].2.contains(why), "{shown}: {}", found[0].2);
     }
 }
+
+/// Each of these is unpacked, on a layer below in which `way` leads to `there`, and `there/d` and `a` are files.
+#[tokio::test]
+async fn what_may_be_elsewhere_is_not_called_a_directory_or_itself() {
+    let below = tar(&[
+        Header::symlink("way", "there"),
+        Header::symlink("deep", "x/y"),
+        Header::file("there/d", 0),
+        Header::file("a", 0),
+        Header::directory("x/y"),
+        Header::file("x/a", 0),
+    ]);
+    for (what, entries) in [
+        (
+            "another way to the name",
+            vec![
+                Header::directory("d/e"),
+                Header::symlink("l", "d"),
+                Header::file("l/e", 0),
+                Header::hard_link("h", "d/e"),
+            ],
+        ),
+        (
+            "another way that a layer below has",
+            vec![
+                Header::directory("there/e"),
+                Header::file("way/e", 0),
+                Header::hard_link("h", "there/e"),
+            ],
+        ),
+        (
+            "a directory that became a link",
+            vec![
+                Header::directory("w/d"),
+                Header::symlink("w", "there"),
+                Header::hard_link("h", "w/d"),
+            ],
+        ),
+        (
+            "a link on the way that leads elsewhere",
+            vec![
+                Header::directory("way/e"),
+                Header::symlink("there", "x"),
+                Header::file("x/e", 0),
+                Header::hard_link("h", "way/e"),
+            ],
+        ),
+        (
+            "up from where a link leads",
+            vec![
+                Header::directory("deep/../b"),
+                Header::file("b", 0),
+                Header::hard_link("h", "b"),
+            ],
+        ),
+        (
+            "itself, up from where a link leads",
+            vec![Header::hard_link("a", "deep/../a")],
+        ),
+    ] {
+        let layers = [below.clone(), tar(&entries)];
+        let root = tempfile::tempdir().expect("a directory");
+        let root = teu_rootfs::Root::open(root.path()).expect("it is there");
+        let mut writer = teu_rootfs::Writer::new(&root, teu_rootfs::Options::default()).expect("a writer");
+        for layer in &layers {
+            crate::unpack::apply(&mut writer, &layer[..], &crate::unpack::Options::default()).expect(what);
+            writer.next_layer();
+        }
+        assert_eq!(found(&layers).await, [], "{what}");
+    }
+}

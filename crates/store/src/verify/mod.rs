@@ -345,8 +345,9 @@ impl Checker<'_> {
                 self.report(|report| report.elsewhere.push(blob.digest));
                 Ok(())
             }
+            // What is no file where a blob should be, too, is content that is not there.
             Err(error) if is_finding(&error) => {
-                self.find(Severity::Wrong, content_or_form(&error), node, error.to_string());
+                self.find(Severity::Wrong, Kind::Content, node, error.to_string());
                 Ok(())
             }
             Err(error) => Err(error.within(format!("reading blob {}", blob.digest))),
