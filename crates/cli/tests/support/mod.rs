@@ -15,12 +15,16 @@
 )]
 
 pub(crate) mod counting;
+mod guarded;
 mod layers;
 mod layout;
 pub(crate) mod tree;
 // The registry that the client's own tests talk to.
 #[path = "../../../transport/tests/support/peer.rs"]
 pub(crate) mod peer;
+// The canaries of the door's own tests.
+#[path = "../../../rootfs/tests/support/canaries.rs"]
+pub(crate) mod canaries;
 mod seen;
 mod served;
 
@@ -156,13 +160,19 @@ impl Run {
     }
 
     /// Runs it with this on its standard input.
-    pub(crate) fn ran_with(mut self, input: &[u8]) -> Ran {
+    pub(crate) fn ran_with(self, input: &[u8]) -> Ran {
+        self.ran_watched(input, |_| {})
+    }
+
+    /// The same; `begun` is told its number as soon as it runs.
+    fn ran_watched(mut self, input: &[u8], begun: impl FnOnce(u32)) -> Ran {
         let pipes = self
             .0
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = pipes.spawn().expect("it runs");
+        begun(child.id());
         let mut stdin = child.stdin.take().expect("its input");
         let input = input.to_vec();
         let told = std::thread::spawn(move || {
