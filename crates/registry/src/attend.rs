@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Body, Registry, connection::Patient, exchange::Peer, framing::Strict, settings::Limits};
+use crate::{Body, Registry, connection::Patient, exchange::Peer, settings::Limits, strict::Strict};
 
 /// Serves one connection to its end: the client's, that of its patience or ours, or that of the server. `stopped` ends when the server is to
 /// stop: what is under way ends, and nothing new begins.

@@ -16,7 +16,7 @@ use teu_store::Error;
 
 use crate::{body::Body, problem::Cause};
 
-/// Who asks: an extension of a request, set by [`serve`](crate::serve).
+/// Who asks: an extension of a request, set by [`serve`](crate::serve()).
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Where the connection comes from.
@@ -32,6 +32,8 @@ pub struct Peer {
 pub struct Exchange {
     /// Who asked, where that is known.
     pub peer: Option<SocketAddr>,
+    /// Who they are, where they said so and were believed.
+    pub user: Option<String>,
     /// The method.
     pub method: Method,
     /// Path and query.
@@ -62,6 +64,7 @@ impl Begun {
         let user_agent = request.headers().get(header::USER_AGENT);
         let exchange = Exchange {
             peer: request.extensions().get::<Peer>().map(|peer| peer.address),
+            user: None,
             method: request.method().clone(),
             target: request
                 .uri()
@@ -77,6 +80,11 @@ impl Begun {
             exchange,
             since: Instant::now(),
         }
+    }
+
+    /// Takes down who asks.
+    pub(crate) fn is_by(&mut self, user: Option<&str>) {
+        self.exchange.user = user.map(str::to_owned);
     }
 
     pub(crate) fn method(&self) -> &Method {

@@ -1,74 +1,10 @@
 //! Where does one request end and the next begin? Bytes of HTTP/1.1 that readers read in different ways are refused (threat 93): a proxy before us
-//! that takes the end of a request to be elsewhere would let one client write another's requests.
-//!
-//! The server's own parser is as lenient as RFC 9112 lets it be: it takes a bare LF for the end of a line, and passes over a
-//! Content-Length beside a Transfer-Encoding. So what comes is looked at before it is parsed; what is wrong is replaced by a NUL, which no head
-//! and no chunk can have, so that the parser answers 400 by itself.
-//!
-//! A connection that ends within a request is not closed before its client had time to hear why: bytes that nobody read when it is closed
-//! make the kernel reset it, and then the last answer is lost.
-
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
-
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
-};
+//! that takes the end of a request to be elsewhere would let one client write another's requests. Nothing is read here beyond what says that.
 
 /// How HTTP/2 begins, which frames its requests beyond doubt.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest line before a chunk. Those of heads are bounded by the parser, which stops reading.
 const SIZE_LINE: usize = 256;
-
-/// How long, and for how many bytes, a client is listened to whose request nobody reads any more.
-const LINGER: Duration = Duration::from_secs(5);
-const LINGER_BYTES: usize = 16 << 20;
-
-/// A stream of requests, of which none can be read in two ways.
-pub(crate) struct Strict<S> {
-    stream: S,
-    framing: Framing,
-    /// What is still given to be read, where nothing more is read because it was wrong: the parser looks at a head when that has an end.
-    over: Option<&'static [u8]>,
-    /// Until when, and for how much, what comes is read and dropped.
-    lingers: Option<(Pin<Box<Sleep>>, usize)>,
-}
-
-impl<S> Strict<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self {
-            stream,
-            framing: Framing::default(),
-            over: None,
-            lingers: None,
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> Strict<S> {
-    /// Reads what nobody wants, until there is no more of it, or for long enough.
-    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (end, left) = self
-            .lingers
-            .get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
-        let mut space = [0; 8 << 10];
-        while *left > 0 && end.as_mut().poll(context).is_pending() {
-            let mut buffer = ReadBuf::new(&mut space);
-            // Where reading fails there is nobody to hear.
-            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => *left = left.saturating_sub(buffer.filled().len()),
-                _ => break,
-            }
-        }
-        Poll::Ready(())
-    }
-}
 
 /// Where in a stream of requests we are.
 #[derive(Default)]
@@ -187,7 +123,7 @@ impl Framing {
     }
 
     /// Whether a request has begun and not ended.
-    fn is_within(&self) -> bool {
+    pub(crate) fn is_within(&self) -> bool {
         match self.place {
             Place::Head => self.head.has_begun || !self.line.is_empty(),
             place => place != Place::Elsewhere,
@@ -321,61 +257,6 @@ fn size(line: &[u8]) -> Result<u64, Wrong> {
     }
     let digits = std::str::from_utf8(digits).map_err(|_| Wrong)?;
     u64::from_str_radix(digits, 16).map_err(|_| Wrong)
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if let Some(rest) = self.over {
-            let (given, rest) = rest.split_at(rest.len().min(buffer.remaining()));
-            buffer.put_slice(given);
-            self.over = Some(rest);
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if let Some(wrong) = self.framing.look(&buffer.filled()[before..]) {
-            buffer.filled_mut()[before + wrong] = 0;
-            buffer.set_filled(before + wrong + 1);
-            self.over = Some(b"\r\n\r\n");
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.lingers.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
-        }
-        if self.over.is_some() || self.framing.is_within() {
-            ready!(self.poll_drain(context));
-        }
-        Poll::Ready(Ok(()))
-    }
 }
 
 #[cfg(test)]

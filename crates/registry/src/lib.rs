@@ -1,7 +1,7 @@
 //! What does a registry say over HTTP? The API of distribution-spec 1.1 and what is being added to it, over any
 //! [`Repositories`](teu_store::Repositories): a layout, a store in memory, a depot.
 //!
-//! [`Registry`] answers requests, and [`serve`] reads them from connections, in HTTP/1.1 and HTTP/2. What may grow by what a client does has a
+//! [`Registry`] answers requests, and [`serve()`] reads them from connections, in HTTP/1.1 and HTTP/2. What may grow by what a client does has a
 //! limit with a name ([`Limits`]). Blobs are streamed both ways, and checked as they come; only manifests, which are small, are held whole.
 //!
 //! # An acknowledgement
@@ -19,9 +19,10 @@
 //!
 //! # What it does not do
 //!
-//! It asks nobody who they are: whoever reaches it may read, and write where [`Settings::writable`] says so.
+//! Without a [gate](auth::Gate) it asks nobody who they are: whoever reaches it may read, and write where [`Settings::writable`] says so.
 
 mod attend;
+pub mod auth;
 mod blobs;
 mod body;
 mod certificate;
@@ -39,6 +40,7 @@ mod registry;
 mod route;
 mod serve;
 mod settings;
+mod strict;
 mod tls;
 mod uploads;
 

@@ -15,14 +15,42 @@ use crate::{
 impl Registry {
     pub(crate) async fn catalog(&self, asked: &Asked) -> Answer {
         let limit = self.limit(asked)?;
-        let part = Keyset {
-            after: asked.query.get("last"),
-            limit,
-        };
-        let page = self.repositories.repositories(part).await;
-        let page = page.map_err(|error| Problem::reading(error, Code::NameUnknown))?;
+        let page = self.seen(asked, limit).await?;
         let response = json_response(StatusCode::OK, json!({ "repositories": page.items }).to_string());
         Ok(linked(response, "/v2/_catalog", limit, &page))
+    }
+
+    /// A page of the repositories that the one who asks may see.
+    async fn seen(&self, asked: &Asked, limit: usize) -> Result<Page<String>, Problem> {
+        let mut after = asked.query.get("last").map(str::to_owned);
+        let mut items: Vec<String> = Vec::new();
+        loop {
+            // Where few are seen, many are looked at together.
+            let most = match asked.caller.sees_all() || limit == 0 {
+                true => limit,
+                false => self.settings.limits.page,
+            };
+            let part = Keyset {
+                after: after.as_deref(),
+                limit: most,
+            };
+            let page = self.repositories.repositories(part).await;
+            let mut page = page.map_err(|error| Problem::reading(error, Code::NameUnknown))?;
+            if asked.caller.sees_all() || limit == 0 {
+                return Ok(page);
+            }
+            page.items.retain(|name| asked.caller.sees(name));
+            items.append(&mut page.items);
+            if items.len() > limit {
+                items.truncate(limit);
+                let next = items.last().cloned();
+                return Ok(Page { items, next });
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(Page { items, next: None }),
+            }
+        }
     }
 
     pub(crate) async fn tags(&self, name: &str, asked: &Asked) -> Answer {

@@ -4,9 +4,10 @@ use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use teu_spec::{Algorithm, Descriptor, Digest, Document, MediaType, Pick, Tag};
-use teu_store::{Expect, FetchOptions, Intent, Role, Store, missing_children};
+use teu_store::{ErrorKind, Expect, FetchOptions, Intent, Role, Store, missing_children};
 
 use crate::{
+    auth::Action,
     blobs::{described, failed_condition},
     body::{self, Incoming},
     condition::{self, Holds},
@@ -90,8 +91,26 @@ impl Registry {
                 return Err(Problem::missing(&digests));
             }
         }
-        let put = store.put_manifest(&document, &digest, &names, expect).await;
-        put.map_err(|error| Problem::writing(error, Code::ManifestInvalid))?;
+        let overwrites = asked.caller.may(Action::Overwrite, name);
+        let (moved, expect) = match overwrites || names.is_empty() {
+            true => (names.clone(), expect),
+            false => {
+                let free = free(&*store, &names, &digest, || {
+                    asked.caller.denied(Action::Overwrite, name)
+                })
+                .await?;
+                if matches!(expect, Expect::Digest(_)) && !free.is_empty() {
+                    return Err(failed_condition());
+                }
+                (free, Expect::Absent)
+            }
+        };
+        let put = store.put_manifest(&document, &digest, &moved, expect).await;
+        put.map_err(|error| match error.kind() {
+            // Another was quicker.
+            ErrorKind::Conflict if !overwrites => asked.caller.denied(Action::Overwrite, name),
+            _ => Problem::writing(error, Code::ManifestInvalid),
+        })?;
         store
             .finish()
             .await
@@ -155,6 +174,25 @@ impl Registry {
             .map_err(|error| Problem::writing(error, Code::Unknown))?;
         Ok(plain(StatusCode::ACCEPTED))
     }
+}
+
+/// Those of the names that are free; the others must be this already (threat 91).
+async fn free(
+    store: &dyn Store,
+    names: &[String],
+    digest: &Digest,
+    denied: impl Fn() -> Problem,
+) -> Result<Vec<String>, Problem> {
+    let mut free = Vec::new();
+    for name in names {
+        match store.resolve(&Pick::Name(name.clone())).await {
+            Ok(found) if found.digest == *digest => {}
+            Ok(_) => return Err(denied()),
+            Err(error) if *error.kind() == ErrorKind::NotFound => free.push(name.clone()),
+            Err(error) => return Err(Problem::reading(error, Code::ManifestUnknown)),
+        }
+    }
+    Ok(free)
 }
 
 /// The tags that were asked for by parameters: a client tells by them that they are understood.

@@ -174,6 +174,11 @@ impl Problem {
             .with(header::RETRY_AFTER, HeaderValue::from_static("10"))
     }
 
+    /// What failed on our side.
+    pub(crate) fn internal(error: Error) -> Self {
+        Self::ours(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+
     /// What is our fault: a client is told that, and the log the rest.
     fn ours(status: StatusCode, cause: String) -> Self {
         let message = match status {

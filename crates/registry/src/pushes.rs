@@ -8,6 +8,7 @@ use teu_spec::{Algorithm, Descriptor, Digest};
 use teu_store::{Expected, Intent, Keyset, Role, Store, octet_stream};
 
 use crate::{
+    auth::Action,
     body::{Body, Incoming},
     problem::{Code, Problem},
     range,
@@ -26,7 +27,7 @@ impl Registry {
         let store = self.writing(name).await?;
         if let Some(wanted) = asked.query.get("mount") {
             let wanted = digest(wanted)?;
-            if self.mount(&store, name, &wanted, asked.query.get("from")).await? {
+            if self.mount(&store, name, &wanted, asked).await? {
                 store
                     .finish()
                     .await
@@ -132,19 +133,13 @@ impl Registry {
     }
 
     /// Tries to take a blob over from another repository, from any where none is named; whether it is here then.
-    async fn mount(
-        &self,
-        store: &Arc<dyn Store>,
-        name: &str,
-        wanted: &Digest,
-        from: Option<&str>,
-    ) -> Result<bool, Problem> {
+    async fn mount(&self, store: &Arc<dyn Store>, name: &str, wanted: &Digest, asked: &Asked) -> Result<bool, Problem> {
         let failed = |error| Problem::writing(error, Code::BlobUploadInvalid);
         let here = store.stat(Role::Blob, wanted, Intent::Write).await.map_err(failed)?;
         if here.is_some() {
             return Ok(true);
         }
-        let candidates = match from {
+        let candidates = match asked.query.get("from") {
             Some(from) => vec![repository(&from.split('/').collect::<Vec<_>>())?],
             None => {
                 let part = Keyset {
@@ -156,6 +151,9 @@ impl Registry {
         };
         for from in candidates.iter().filter(|from| *from != name) {
             // What may not be read, or is not there, is the same to who asks (threat 87).
+            if !asked.caller.may(Action::Pull, from) {
+                continue;
+            }
             let Ok(source) = self.reading(from).await else {
                 continue;
             };

@@ -1,6 +1,6 @@
 //! How is a request answered? It is read, led to its endpoint, and what comes of it is told in distribution-spec's words.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -8,6 +8,7 @@ use teu_spec::Digest;
 use teu_store::{Intent, Repositories, Store};
 
 use crate::{
+    auth::{Caller, Gate},
     body::{self, Body, Incoming},
     exchange::{Begun, Observer},
     problem::{Code, Problem},
@@ -24,6 +25,7 @@ pub struct Registry {
     pub(crate) repositories: Arc<dyn Repositories>,
     pub(crate) settings: Settings,
     pub(crate) uploads: Uploads,
+    gate: Option<Arc<Gate>>,
     observer: Option<Observer>,
 }
 
@@ -34,20 +36,29 @@ pub(crate) struct Asked {
     pub(crate) is_head: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
+    pub(crate) caller: Caller,
 }
 
 pub(crate) type Answer = Result<Response<Body>, Problem>;
 
 impl Registry {
-    /// A registry of these repositories. `observer` is told of each exchange.
+    /// A registry of these repositories, in which everybody may do what the settings allow. `observer` is told of each exchange.
     #[must_use]
     pub fn new(repositories: Arc<dyn Repositories>, settings: Settings, observer: Option<Observer>) -> Self {
         Self {
             uploads: Uploads::new(&settings.limits),
             repositories,
             settings,
+            gate: None,
             observer,
         }
+    }
+
+    /// The same, where nobody may do anything but what a gate lets through.
+    #[must_use]
+    pub fn behind(mut self, gate: Arc<Gate>) -> Self {
+        self.gate = Some(gate);
+        self
     }
 
     /// Answers a request. What it writes is written to its end, also where nobody waits for the answer any more.
@@ -56,25 +67,27 @@ impl Registry {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: fmt::Display,
     {
-        let begun = Begun::new(&request);
+        let mut begun = Begun::new(&request);
         let (parts, content) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
         let below_api = parts.uri.path().starts_with("/v2");
         let content = Incoming::new(content, self.settings.limits.body_idle);
-        let registry = Arc::clone(self);
-        let work = async move { registry.lead(parts, content).await };
-        let outcome = match begun.reads() {
-            true => work.await,
-            // A connection that breaks drops what answers it, and a writer that is dropped at any point is one that nobody can go on with.
-            false => match tokio::spawn(work).await {
-                Ok(outcome) => outcome,
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => Err(Problem::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    Code::Unknown,
-                    "the registry is stopping",
-                )),
-            },
+        let caller = match &self.gate {
+            None => Ok(Caller::anybody()),
+            Some(gate) => gate.identify(&parts).await,
+        };
+        let outcome = match caller {
+            Err(problem) => Err(problem),
+            Ok(caller) => {
+                begun.is_by(caller.user());
+                let registry = Arc::clone(self);
+                let work = async move { registry.lead(parts, content, caller).await };
+                match begun.reads() {
+                    true => work.await,
+                    // A connection that breaks drops what answers it, and a writer that is dropped at any point is one that nobody can go on with.
+                    false => finished(work).await,
+                }
+            }
         };
         let mut response = outcome.unwrap_or_else(Problem::into_response);
         let headers = response.headers_mut();
@@ -92,7 +105,7 @@ impl Registry {
         }
     }
 
-    /// Forgets the uploads that were idle for too long; those that the place keeps are found there again. [`serve`](crate::serve) calls it now and then.
+    /// Forgets the uploads that were idle for too long; those that the place keeps are found there again. [`serve`](crate::serve()) calls it now and then.
     pub fn expire(&self) {
         self.uploads.expire();
     }
@@ -102,7 +115,12 @@ impl Registry {
         self.uploads.close().await;
     }
 
-    async fn lead(self: Arc<Self>, parts: Parts, content: Incoming) -> Answer {
+    async fn lead(self: Arc<Self>, parts: Parts, content: Incoming, caller: Caller) -> Answer {
+        if parts.uri.path() == "/token"
+            && let Some(answer) = caller.token(&parts.method, parts.uri.query())
+        {
+            return answer;
+        }
         let route = route(parts.uri.path())?;
         let is_head = parts.method == Method::HEAD;
         let method = match parts.method {
@@ -113,6 +131,8 @@ impl Registry {
         if !allowed.split(", ").any(|name| name == method.as_str()) {
             return Err(Problem::not_allowed(allowed, format!("{method} means nothing here")));
         }
+        let query = Query::read(parts.uri.query())?;
+        caller.check(&method, &route, query.get("from"))?;
         if method == Method::DELETE && !matches!(route, Route::Upload(..)) && !self.deletes() {
             return Err(Problem::not_allowed("GET, HEAD, PUT", "nothing can be deleted here"));
         }
@@ -120,10 +140,11 @@ impl Registry {
             return Err(Problem::not_allowed("GET, HEAD", "this registry can only be read"));
         }
         let asked = Asked {
-            query: Query::read(parts.uri.query())?,
+            query,
             method,
             is_head,
             headers: parts.headers,
+            caller,
         };
         match route {
             Route::Base => Ok(json(StatusCode::OK, "{}".to_owned())),
@@ -151,6 +172,19 @@ impl Registry {
     pub(crate) async fn writing(&self, name: &str) -> Result<Arc<dyn Store>, Problem> {
         let opened = self.repositories.open(name, Intent::Write).await;
         opened.map_err(|error| Problem::writing(error, Code::NameInvalid))
+    }
+}
+
+/// What comes of work that goes on where nobody waits for it any more.
+async fn finished(work: impl Future<Output = Answer> + Send + 'static) -> Answer {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unknown,
+            "the registry is stopping",
+        )),
     }
 }
 

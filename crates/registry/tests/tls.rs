@@ -12,10 +12,13 @@ use std::{
 use bytes::Bytes;
 use support::{
     Server, Setup,
-    certificates::{Pair, pair},
+    certificates::{Pair, named, pair},
     writable,
 };
-use teu_registry::{Clients, Limits, Settings, Tls};
+use teu_registry::{
+    Clients, Limits, Settings, Tls,
+    auth::{Gate, Guard, Policy},
+};
 use teu_spec::Digest;
 use teu_store::ManyInMemory;
 use tokio::{
@@ -33,6 +36,7 @@ fn server(shown: &Pair, clients: Option<Clients>, limits: Limits) -> (Server, Ar
     let tls = Arc::new(Tls::new(shown.identity(), clients).expect("a certificate"));
     let setup = Setup {
         tls: Some(Arc::clone(&tls)),
+        ..Setup::default()
     };
     let settings = Settings { limits, ..writable() };
     (Server::with(Arc::new(ManyInMemory::new()), settings, setup), tls)
@@ -228,4 +232,45 @@ fn a_server_that_stops_ends_what_is_under_way() {
         runtime.block_on(connection).expect("no panic").expect("a goodbye");
     });
     drop(waits);
+}
+
+#[test]
+fn a_certificate_says_who_asks() {
+    let test = "tls::a_certificate_says_who_asks";
+    let (Some(shown), Some(ci), Some(other)) = (pair(test), named(test, "ci"), named(test, "other")) else {
+        return;
+    };
+    let clients = Clients {
+        authorities: vec![ci.certificate.clone(), other.certificate.clone()],
+        required: false,
+    };
+    let policy = "[[rule]]\nwho = [\"ci\"]\nrepositories = [\"**\"]\nallow = [\"list\"]";
+    let gate = Gate::new(Guard {
+        certificates: true,
+        policy: Some(Policy::parse(policy).expect("a policy")),
+        ..Guard::default()
+    });
+    let setup = Setup {
+        tls: Some(Arc::new(
+            Tls::new(shown.identity(), Some(clients)).expect("a certificate"),
+        )),
+        gate: Some(Arc::new(gate)),
+    };
+    let all = ManyInMemory::new();
+    Server::of(Arc::new(all.clone()), writable()).push_image("app", "1");
+    let server = Server::with(Arc::new(all), writable(), setup);
+    run(async {
+        for (own, status) in [(Some(&ci), "200"), (Some(&other), "403"), (None, "403")] {
+            let mut stream = connect(&server, &shown, own, &[]).await.expect("TLS");
+            let request = b"GET /v2/app/tags/list HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await.expect("sent");
+            let mut said = Vec::new();
+            stream.read_to_end(&mut said).await.expect("an answer");
+            let said = String::from_utf8_lossy(&said);
+            assert_eq!(&said[9..12], status, "{said}");
+        }
+    });
+    let log = server.log.lock().expect("a log");
+    let users: Vec<Option<&str>> = log.iter().map(|asked| asked.user.as_deref()).collect();
+    assert_eq!(users, [Some("ci"), Some("other"), None]);
 }

@@ -4,6 +4,8 @@
 
 pub(crate) mod certificates;
 pub(crate) mod go;
+pub(crate) mod guarded;
+pub(crate) mod lab;
 
 use std::{
     io::{Read, Write},
@@ -12,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use teu_registry::{Children, Exchange, Limits, Listening, Registry, Settings, Tls, serve};
+use teu_registry::{Children, Exchange, Limits, Listening, Registry, Settings, Tls, auth::Gate, serve};
 use teu_spec::{Descriptor, Digest, Document, Format, Manifest, MediaType};
 use teu_store::{ManyInMemory, Repositories};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
@@ -31,6 +33,7 @@ pub(crate) struct Server {
 #[derive(Default)]
 pub(crate) struct Setup {
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 /// Everything may be done.
@@ -61,7 +64,11 @@ impl Server {
         let log = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&log);
         let observer = Arc::new(move |exchange: &Exchange| told.lock().expect("a log").push(exchange.clone()));
-        let registry = Arc::new(Registry::new(repositories, settings, Some(observer)));
+        let mut registry = Registry::new(repositories, settings, Some(observer));
+        if let Some(gate) = setup.gate {
+            registry = registry.behind(gate);
+        }
+        let registry = Arc::new(registry);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();

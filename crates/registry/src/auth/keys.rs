@@ -1,0 +1,243 @@
+//! Who signed this? Keys that tokens are signed and checked with: Ed25519, ECDSA on P-256 and, to check alone, RSA. A key is for one
+//! algorithm, which it decides and no token (threat 96).
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::{
+    digest::{SHA256, digest},
+    rand::SystemRandom,
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+        RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+    },
+};
+use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
+use serde::Deserialize;
+use teu_store::{Error, ErrorKind, Result};
+
+/// The most keys of a set.
+const MAX_KEYS: usize = 100;
+
+/// Keys that tokens are checked with.
+#[derive(Clone, Debug, Default)]
+pub struct Keys(Vec<Key>);
+
+#[derive(Clone, Debug)]
+struct Key {
+    id: Option<String>,
+    public: Public,
+}
+
+#[derive(Clone, Debug)]
+enum Public {
+    Ed25519(Vec<u8>),
+    /// An uncompressed point.
+    P256(Vec<u8>),
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
+}
+
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Jwk>,
+}
+
+/// A key as RFC 7517 has it, of which nobody but us need understand every field.
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    #[serde(default)]
+    kid: Option<String>,
+    #[serde(default, rename = "use")]
+    purpose: Option<String>,
+    #[serde(default)]
+    alg: Option<String>,
+    #[serde(default)]
+    crv: Option<String>,
+    #[serde(default)]
+    x: Option<String>,
+    #[serde(default)]
+    y: Option<String>,
+    #[serde(default)]
+    n: Option<String>,
+    #[serde(default)]
+    e: Option<String>,
+}
+
+impl Keys {
+    /// Reads a set of keys (RFC 7517): those for Ed25519, P-256 and RSA that may be used for signatures. Others are passed over, for an issuer
+    /// may have them for others.
+    ///
+    /// # Errors
+    /// `Invalid` where it is no set, or no key of it can be used.
+    pub fn parse(text: &str) -> Result<Self> {
+        teu_spec::json::check(text.as_bytes(), teu_spec::json::Shape::Any)?;
+        let set: Set = serde_json::from_str(text).map_err(|error| invalid("no set of keys").with_cause(error))?;
+        let keys: Vec<Key> = set.keys.into_iter().take(MAX_KEYS).filter_map(Jwk::key).collect();
+        match keys.is_empty() {
+            true => Err(invalid(
+                "no key of the set can be used: none is of Ed25519, P-256 or RSA, for signatures",
+            )),
+            false => Ok(Self(keys)),
+        }
+    }
+
+    /// Whether one of the keys, the one of this name if a name is told, signed this by this algorithm.
+    pub(crate) fn signed(&self, id: Option<&str>, algorithm: &str, message: &[u8], signature: &[u8]) -> bool {
+        let named = |key: &&Key| id.is_none() || key.id.is_none() || key.id.as_deref() == id;
+        let mut fitting = self
+            .0
+            .iter()
+            .filter(named)
+            .filter(|key| key.public.algorithm() == algorithm);
+        fitting.any(|key| key.public.signed(message, signature))
+    }
+}
+
+impl Jwk {
+    fn key(self) -> Option<Key> {
+        let part = |text: &Option<String>| URL_SAFE_NO_PAD.decode(text.as_deref()?).ok();
+        if self.purpose.as_deref().is_some_and(|purpose| purpose != "sig") {
+            return None;
+        }
+        let public = match (self.kty.as_str(), self.crv.as_deref()) {
+            ("OKP", Some("Ed25519")) => Public::Ed25519(part(&self.x).filter(|x| x.len() == 32)?),
+            ("EC", Some("P-256")) => {
+                let (x, y) = (part(&self.x)?, part(&self.y)?);
+                if x.len() != 32 || y.len() != 32 {
+                    return None;
+                }
+                Public::P256([&[4][..], &x, &y].concat())
+            }
+            ("RSA", _) => Public::Rsa {
+                modulus: part(&self.n).filter(|n| n.len() >= 256)?,
+                exponent: part(&self.e)?,
+            },
+            _ => return None,
+        };
+        let is_its_own = self
+            .alg
+            .as_deref()
+            .is_none_or(|algorithm| algorithm == public.algorithm());
+        is_its_own.then_some(Key { id: self.kid, public })
+    }
+}
+
+impl Public {
+    /// What the algorithm is called in a token (RFC 7518, 3.1, and RFC 8037).
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Ed25519(_) => "EdDSA",
+            Self::P256(_) => "ES256",
+            Self::Rsa { .. } => "RS256",
+        }
+    }
+
+    fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let outcome = match self {
+            Self::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(message, signature),
+            Self::P256(key) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key).verify(message, signature),
+            Self::Rsa { modulus, exponent } => RsaPublicKeyComponents {
+                n: modulus.as_slice(),
+                e: exponent.as_slice(),
+            }
+            .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature),
+        };
+        outcome.is_ok()
+    }
+}
+
+/// A key that tokens are signed with.
+pub struct SigningKey {
+    pair: Pair,
+    public: Public,
+    id: String,
+}
+
+enum Pair {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("SigningKey").field(&self.id).finish()
+    }
+}
+
+impl SigningKey {
+    /// A key for Ed25519 that nobody else has: tokens that it signed are good for as long as this is kept.
+    ///
+    /// # Errors
+    /// `Io` where the system has no random numbers.
+    pub fn generate() -> Result<Self> {
+        let no_numbers = |_| Error::new(ErrorKind::Io, "the system has no random numbers");
+        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(no_numbers)?;
+        Self::of(key.as_ref())
+    }
+
+    /// Reads a key for Ed25519 or P-256 in PEM (PKCS #8, `openssl genpkey -algorithm ed25519`).
+    ///
+    /// # Errors
+    /// `Invalid` where it is none; what is in it is not said.
+    pub fn parse(pem: &[u8]) -> Result<Self> {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(pem);
+        let key = key.map_err(|_| invalid("no private key in PEM; openssl genpkey -algorithm ed25519 makes one"))?;
+        Self::of(key.secret_pkcs8_der())
+    }
+
+    fn of(key: &[u8]) -> Result<Self> {
+        let ecdsa = || {
+            let random = SystemRandom::new();
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key, &random)
+        };
+        let pair = match Ed25519KeyPair::from_pkcs8_maybe_unchecked(key) {
+            Ok(pair) => Pair::Ed25519(pair),
+            Err(_) => Pair::P256(ecdsa().map_err(|_| invalid("a private key that is none for Ed25519 or P-256"))?),
+        };
+        let public = match &pair {
+            Pair::Ed25519(pair) => Public::Ed25519(pair.public_key().as_ref().to_vec()),
+            Pair::P256(pair) => Public::P256(pair.public_key().as_ref().to_vec()),
+        };
+        let (Public::Ed25519(bytes) | Public::P256(bytes) | Public::Rsa { modulus: bytes, .. }) = &public;
+        let id = URL_SAFE_NO_PAD.encode(digest(&SHA256, bytes));
+        Ok(Self { pair, public, id })
+    }
+
+    /// What its tokens are checked with.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        Keys(vec![Key {
+            id: Some(self.id.clone()),
+            public: self.public.clone(),
+        }])
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn algorithm(&self) -> &'static str {
+        self.public.algorithm()
+    }
+
+    /// # Errors
+    /// `Io` where the system has no random numbers.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+        match &self.pair {
+            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Pair::P256(pair) => {
+                let signed = pair.sign(&SystemRandom::new(), message);
+                let signed = signed.map_err(|_| Error::new(ErrorKind::Io, "the system has no random numbers"))?;
+                Ok(signed.as_ref().to_vec())
+            }
+        }
+    }
+}
+
+fn invalid(message: &str) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}

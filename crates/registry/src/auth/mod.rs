@@ -1,0 +1,162 @@
+//! Who asks, and may they? A [`Gate`] stands before a registry and holds what is believed and allowed, a [`Guard`], which is replaced as a
+//! whole when what it was made of has changed.
+//!
+//! Who asks is told by a password ([`Passwords`]), a token ([`Tokens`], of our own issuing or another's) or a certificate; what they may do by
+//! a [`Policy`]. Where there is none, whoever is known may do everything, and who is not nothing. A token does no more than it says *and* the
+//! policy allows now: a right that was taken away is gone before the token is.
+//!
+//! Who may not is told 401 with how to log in where that could help, else 403. Neither says whether there is anything.
+
+mod caller;
+mod issue;
+mod keys;
+mod passwords;
+mod policy;
+mod token;
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{header, request::Parts};
+
+pub(crate) use caller::Caller;
+pub use keys::{Keys, SigningKey};
+pub use passwords::Passwords;
+pub use policy::{Action, Policy, Verdict};
+pub use token::Trusted;
+
+use crate::{exchange::Peer, problem::Problem};
+use caller::Way;
+
+/// What is believed of who asks, and what they may do.
+#[derive(Default)]
+pub struct Guard {
+    /// Users and their passwords.
+    pub passwords: Option<Arc<Passwords>>,
+    /// Tokens that are believed.
+    pub tokens: Option<Tokens>,
+    /// Whether a client's certificate says by its common name who asks.
+    pub certificates: bool,
+    /// Who may do what. Where there is none, whoever is known may do everything.
+    pub policy: Option<Policy>,
+}
+
+/// Tokens that are believed, and where clients get them.
+pub struct Tokens {
+    /// Whose they are.
+    pub trusted: Trusted,
+    /// Where clients get them, a URL. Needed where another issues them; else it is `/token` of this registry, as the client reaches it.
+    pub realm: Option<String>,
+    /// What is issued here.
+    pub issuer: Option<Issuer>,
+}
+
+/// How tokens are issued here, at `/token`: to whoever has a password or a certificate, and to nobody in particular.
+pub struct Issuer {
+    /// What they are signed with.
+    pub key: SigningKey,
+    /// How long they are good.
+    pub lifetime: Duration,
+}
+
+/// What stands before a registry.
+pub struct Gate(RwLock<Arc<Guard>>);
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Gate")
+    }
+}
+
+impl Gate {
+    /// A gate with this guard.
+    #[must_use]
+    pub fn new(guard: Guard) -> Self {
+        Self(RwLock::new(Arc::new(guard)))
+    }
+
+    /// Has another guard from the next request on.
+    pub fn replace(&self, guard: Guard) {
+        // It is replaced as a whole, so what a panic elsewhere left is whole.
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(guard);
+    }
+
+    fn guard(&self) -> Arc<Guard> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Finds out who asks.
+    ///
+    /// # Errors
+    /// 401 where what they show is wrong: that is no way to be nobody in particular.
+    pub(crate) async fn identify(&self, parts: &Parts) -> Result<Caller, Problem> {
+        let guard = self.guard();
+        let way = Way::of(parts);
+        let mut shown = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let Some(first) = shown.next() else {
+            let peer = parts.extensions.get::<Peer>();
+            let name = peer.and_then(|peer| peer.common_name.as_deref());
+            let user = name.filter(|_| guard.certificates).map(str::to_owned);
+            return Ok(Caller::new(guard, way, user, None));
+        };
+        let nobody = Caller::new(Arc::clone(&guard), way.clone(), None, None);
+        let refused = |why: &str| Err(nobody.unknown(why));
+        let text = first.to_str().ok().filter(|_| shown.next().is_none());
+        let Some((scheme, shown)) = text.and_then(|text| text.split_once(' ')) else {
+            return refused("the Authorization cannot be read");
+        };
+        if scheme.eq_ignore_ascii_case("basic") {
+            let Some(passwords) = &guard.passwords else {
+                return refused("there are no passwords here");
+            };
+            let Some((user, password)) = basic(shown) else {
+                return refused("the Authorization cannot be read");
+            };
+            if user.is_empty() && password.is_empty() {
+                // So do skopeo and Podman say that they have nothing to show.
+                return Ok(nobody);
+            }
+            let is_right = passwords.are(&user, &password).await;
+            return match is_right.map_err(Problem::internal)? {
+                true => Ok(Caller::new(Arc::clone(&guard), way, Some(user), None)),
+                false => refused("the user or the password is wrong"),
+            };
+        }
+        if scheme.eq_ignore_ascii_case("bearer") {
+            let Some(tokens) = &guard.tokens else {
+                return refused("there are no tokens here");
+            };
+            return match tokens.trusted.check(shown.trim(), SystemTime::now()) {
+                Ok(claims) => Ok(Caller::new(Arc::clone(&guard), way, claims.user.clone(), Some(claims))),
+                Err(why) => refused(why),
+            };
+        }
+        refused("that way of logging in is not known here")
+    }
+}
+
+impl Guard {
+    /// Whether somebody may do something, as far as it does not hang on a token.
+    fn permits(&self, user: Option<&str>, action: Action, repository: &str) -> bool {
+        match &self.policy {
+            Some(policy) => policy.judge(user, action, repository) != Verdict::Denied,
+            None => user.is_some(),
+        }
+    }
+
+    /// Whether there is a way to become known that a client can be told of.
+    fn has_login(&self) -> bool {
+        self.passwords.is_some() || self.tokens.is_some()
+    }
+}
+
+/// The user and the password of Basic authentication (RFC 7617).
+fn basic(text: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(STANDARD.decode(text.trim()).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}

@@ -1,0 +1,211 @@
+//! Is the password right? An htpasswd file with bcrypt's hashes, as registry:2 has it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ring::{
+    digest::{SHA256, digest},
+    rand::{SecureRandom, SystemRandom},
+};
+use teu_store::{Error, ErrorKind, Result, blocking};
+use tokio::sync::Semaphore;
+
+/// The most costly hash: beyond that a login takes longer than clients wait.
+const MAX_COST: u32 = 16;
+/// How long a password that was right need not be hashed again. One that was taken away is taken with the file.
+const REMEMBERED: Duration = Duration::from_secs(300);
+/// The most that are remembered.
+const MAX_REMEMBERED: usize = 10_000;
+/// How many passwords are hashed at once: more would leave nothing for other work.
+const AT_ONCE: usize = 2;
+
+/// Users and the hashes of their passwords.
+pub struct Passwords {
+    hashes: HashMap<String, String>,
+    /// What is hashed for whom nobody knows, so that it takes as long.
+    other: Option<String>,
+    key: [u8; 32],
+    right: Mutex<HashMap<[u8; 32], Instant>>,
+    turns: Semaphore,
+}
+
+impl Passwords {
+    /// The longest file that is read, in bytes.
+    pub const MAX: usize = 16 << 20;
+
+    /// Reads an htpasswd file: `user:hash` in each line, of bcrypt's hashes (`htpasswd -B`).
+    ///
+    /// # Errors
+    /// `Invalid`, with the line; what is in it is not said.
+    pub fn parse(text: &str) -> Result<Arc<Self>> {
+        let invalid = |message: String| Error::new(ErrorKind::Invalid, message);
+        if text.len() > Self::MAX {
+            return Err(invalid(format!("an htpasswd file has at most {} bytes", Self::MAX)));
+        }
+        let mut hashes = HashMap::new();
+        let mut costliest: Option<(u32, String)> = None;
+        for (place, line) in text.lines().enumerate() {
+            let line = line.trim_end();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let place = place + 1;
+            let (user, hash) = line
+                .split_once(':')
+                .filter(|(user, _)| !user.is_empty())
+                .ok_or_else(|| invalid(format!("line {place} is no user:hash")))?;
+            let cost = cost(hash).ok_or_else(|| {
+                invalid(format!(
+                    "line {place}: the hash of {user:?} is none of bcrypt's; htpasswd -B makes one"
+                ))
+            })?;
+            if cost > MAX_COST {
+                let message =
+                    format!("line {place}: the hash of {user:?} has a cost of {cost}, and {MAX_COST} is the most");
+                return Err(invalid(message));
+            }
+            if costliest.as_ref().is_none_or(|(most, _)| cost > *most) {
+                costliest = Some((cost, hash.to_owned()));
+            }
+            if hashes.insert(user.to_owned(), hash.to_owned()).is_some() {
+                return Err(invalid(format!("line {place}: {user:?} stands there twice")));
+            }
+        }
+        let mut key = [0; 32];
+        let filled = SystemRandom::new().fill(&mut key);
+        filled.map_err(|_| Error::new(ErrorKind::Io, "the system has no random numbers"))?;
+        Ok(Arc::new(Self {
+            hashes,
+            other: costliest.map(|(_, hash)| hash),
+            key,
+            right: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+        }))
+    }
+
+    /// Whether this is the user's password.
+    ///
+    /// # Errors
+    /// `Cancelled` where the program ends meanwhile.
+    pub(crate) async fn are(&self, user: &str, password: &str) -> Result<bool> {
+        let known = self.hashes.get(user);
+        let seen = self.seen(user, password);
+        if known.is_some()
+            && self
+                .right()
+                .get(&seen)
+                .is_some_and(|since| since.elapsed() < REMEMBERED)
+        {
+            return Ok(true);
+        }
+        // Who is not known is told so no faster.
+        let Some(hash) = known.or(self.other.as_ref()).cloned() else {
+            return Ok(false);
+        };
+        let password = password.to_owned();
+        let turn = self.turns.acquire().await;
+        let turn = turn.map_err(|_| Error::new(ErrorKind::Cancelled, "the server ends"))?;
+        // A hash that was read is one; what is wrong with it is no password's.
+        let is_right = blocking::run(move || Ok(bcrypt::verify(password, &hash).unwrap_or(false))).await?;
+        drop(turn);
+        let is_right = is_right && known.is_some();
+        if is_right {
+            let mut right = self.right();
+            if right.len() >= MAX_REMEMBERED {
+                right.clear();
+            }
+            right.insert(seen, Instant::now());
+        }
+        Ok(is_right)
+    }
+
+    /// What a password is remembered by: nobody can tell it from that.
+    fn seen(&self, user: &str, password: &str) -> [u8; 32] {
+        let mut text = self.key.to_vec();
+        text.extend_from_slice(&(user.len() as u64).to_be_bytes());
+        text.extend_from_slice(user.as_bytes());
+        text.extend_from_slice(password.as_bytes());
+        let mut seen = [0; 32];
+        seen.copy_from_slice(digest(&SHA256, &text).as_ref());
+        seen
+    }
+
+    fn right(&self) -> MutexGuard<'_, HashMap<[u8; 32], Instant>> {
+        // No one leaves it half changed, so what a panic elsewhere left is whole.
+        self.right.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The cost of one of bcrypt's hashes: `$2y$10$` and 53 characters.
+fn cost(hash: &str) -> Option<u32> {
+    let rest = ["$2a$", "$2b$", "$2x$", "$2y$"]
+        .iter()
+        .find_map(|prefix| hash.strip_prefix(prefix))?;
+    let (cost, rest) = rest.split_once('$')?;
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/';
+    if cost.len() != 2 || rest.len() != 53 || !rest.bytes().all(known) {
+        return None;
+    }
+    cost.parse().ok().filter(|cost| *cost >= 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(password: &str) -> String {
+        bcrypt::hash(password, 4).expect("a hash")
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_is() {
+        let (alice, bob) = (hash("secret"), hash(""));
+        let passwords = Passwords::parse(&format!("# users\n\nalice:{alice}\nbob:{bob}\r\n")).expect("a file");
+        for _ in 0..2 {
+            for (user, password, expected) in [
+                ("alice", "secret", true),
+                ("alice", "Secret", false),
+                ("alice", "", false),
+                ("bob", "", true),
+                ("bob", "secret", false),
+                ("carol", "secret", false),
+                ("", "", false),
+                ("alices", "ecret", false),
+            ] {
+                assert_eq!(
+                    passwords.are(user, password).await.expect("an answer"),
+                    expected,
+                    "{user} {password}"
+                );
+            }
+        }
+        assert_eq!(passwords.right().len(), 2);
+        let none = Passwords::parse("").expect("a file");
+        assert!(!none.are("alice", "secret").await.expect("an answer"));
+    }
+
+    #[test]
+    fn what_is_no_file_of_hashes_is_refused_without_showing_it() {
+        let good = hash("x");
+        let costly = good.replacen("$04$", "$17$", 1);
+        for (text, says) in [
+            ("alice".to_owned(), "line 1 is no user:hash"),
+            (format!("a:{good}\n:{good}"), "line 2 is no user:hash"),
+            (
+                "alice:secret".to_owned(),
+                "line 1: the hash of \"alice\" is none of bcrypt's",
+            ),
+            ("alice:$apr1$x$y".to_owned(), "none of bcrypt's; htpasswd -B makes one"),
+            (format!("alice:{}", &good[..59]), "none of bcrypt's"),
+            (format!("a:{good}\na:{good}"), "line 2: \"a\" stands there twice"),
+            (format!("a:{costly}"), "a cost of 17, and 16 is the most"),
+        ] {
+            let error = Passwords::parse(&text).err().expect("no file").to_string();
+            assert!(error.contains(says), "{text}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

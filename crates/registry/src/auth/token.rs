@@ -1,0 +1,427 @@
+//! What may the bearer of this do? Tokens as Docker's registries have them: JWTs (RFC 7519) that name repositories and what may be done there.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use teu_spec::{json, json::Shape};
+use teu_store::Result;
+
+use super::{
+    keys::{Keys, SigningKey},
+    policy::Action,
+};
+
+/// How far clocks may be apart.
+const LEEWAY: Duration = Duration::from_secs(60);
+/// The longest token, in bytes: it has room in a request's head.
+const MAX_TOKEN: usize = 32 << 10;
+/// The most scopes of a request for a token.
+pub(crate) const MAX_SCOPES: usize = 100;
+
+/// Whose tokens are good.
+#[derive(Clone, Debug)]
+pub struct Trusted {
+    /// The issuer that they name.
+    pub issuer: String,
+    /// For whom they are: what this registry is called.
+    pub service: String,
+    /// What they are signed with.
+    pub keys: Keys,
+}
+
+/// What a token says of who has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claims {
+    /// Who it is; none where it is nobody in particular.
+    pub(crate) user: Option<String>,
+    pub(crate) scopes: Vec<Scope>,
+}
+
+/// Something, and what may be done with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Scope {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) actions: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    kid: Option<String>,
+    /// What must be understood, and is not.
+    #[serde(default)]
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    iss: String,
+    aud: Audience,
+    #[serde(default)]
+    sub: Option<String>,
+    exp: f64,
+    #[serde(default)]
+    nbf: Option<f64>,
+    #[serde(default)]
+    access: Option<Vec<Scope>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Trusted {
+    /// What a token says, if it is good now.
+    ///
+    /// # Errors
+    /// Why it is not, in words that say nothing of what is in it.
+    pub(crate) fn check(&self, token: &str, now: SystemTime) -> std::result::Result<Claims, &'static str> {
+        if token.len() > MAX_TOKEN {
+            return Err("the token is too long");
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or("the token is no JWT")?;
+        let (header, body) = signed.split_once('.').ok_or("the token is no JWT")?;
+        let header: Header = part(header).ok_or("the token is no JWT")?;
+        if header.crit.is_some() {
+            return Err("the token asks for what is not understood here");
+        }
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| "the token is no JWT")?;
+        let id = header.kid.as_deref();
+        if !self.keys.signed(id, &header.alg, signed.as_bytes(), &signature) {
+            return Err("the token was not signed by a key that is trusted here");
+        }
+        // From here on it is the issuer's word.
+        let body: Body = part(body).ok_or("the token does not say all that it must")?;
+        if body.iss != self.issuer {
+            return Err("the token is of another issuer");
+        }
+        let is_ours = match &body.aud {
+            Audience::One(service) => *service == self.service,
+            Audience::Many(services) => services.contains(&self.service),
+        };
+        if !is_ours {
+            return Err("the token is for another service");
+        }
+        let now = seconds(now);
+        let leeway = LEEWAY.as_secs_f64();
+        if now >= body.exp + leeway {
+            return Err("the token has expired");
+        }
+        if body.nbf.is_some_and(|begin| now + leeway < begin) {
+            return Err("the token is not good yet");
+        }
+        Ok(Claims {
+            user: body.sub.filter(|user| !user.is_empty()),
+            scopes: body.access.unwrap_or_default(),
+        })
+    }
+}
+
+fn part<T: for<'a> Deserialize<'a>>(text: &str) -> Option<T> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    json::check(&bytes, Shape::Any).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+/// A token that says this.
+///
+/// # Errors
+/// `Io` where the system has no random numbers.
+pub(crate) fn issue(
+    key: &SigningKey,
+    trusted: &Trusted,
+    claims: &Claims,
+    now: SystemTime,
+    lifetime: Duration,
+) -> Result<String> {
+    let now = seconds(now).floor();
+    let header = json!({"typ": "JWT", "alg": key.algorithm(), "kid": key.id()});
+    let body = json!({
+        "iss": trusted.issuer,
+        "aud": trusted.service,
+        "sub": claims.user.as_deref().unwrap_or_default(),
+        "iat": now as u64,
+        "nbf": now as u64,
+        "exp": now as u64 + lifetime.as_secs(),
+        "access": claims.scopes,
+    });
+    let encoded = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", encoded(header), encoded(body));
+    let signature = key.sign(signed.as_bytes())?;
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+impl Claims {
+    /// Whether this may be done in a repository. Overwriting is pushing here; listing is reading.
+    pub(crate) fn grant(&self, action: Action, repository: &str) -> bool {
+        let named = match action {
+            Action::Pull | Action::List => "pull",
+            Action::Push | Action::Overwrite => "push",
+            Action::Delete => "delete",
+        };
+        self.has("repository", repository, named)
+    }
+
+    /// Whether all repositories may be listed.
+    pub(crate) fn grant_catalog(&self) -> bool {
+        self.has("registry", "catalog", "*")
+    }
+
+    fn has(&self, kind: &str, name: &str, action: &str) -> bool {
+        let is_it = |scope: &&Scope| scope.kind == kind && scope.name == name;
+        let mut actions = self.scopes.iter().filter(is_it).flat_map(|scope| &scope.actions);
+        actions.any(|granted| granted == action || granted == "*")
+    }
+}
+
+/// Reads what a client asks for: `repository:team/app:pull,push`, several behind spaces (distribution's "Token Scope Documentation").
+pub(crate) fn scopes(text: &str) -> Vec<Scope> {
+    let read = |scope: &str| {
+        let (kind, rest) = scope.split_once(':')?;
+        // A name may have a port, and so a colon.
+        let (name, actions) = rest.rsplit_once(':')?;
+        let actions: BTreeSet<&str> = actions.split(',').filter(|action| !action.is_empty()).collect();
+        Some(Scope {
+            // `repository(plugin)` is one of a kind.
+            kind: kind.split('(').next().unwrap_or(kind).to_owned(),
+            name: name.to_owned(),
+            actions: actions.into_iter().map(str::to_owned).collect(),
+        })
+    };
+    text.split(' ')
+        .filter(|scope| !scope.is_empty())
+        .filter_map(read)
+        .take(MAX_SCOPES)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn trusted(key: &SigningKey) -> Trusted {
+        Trusted {
+            issuer: "issuer".to_owned(),
+            service: "registry".to_owned(),
+            keys: key.keys(),
+        }
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            user: Some("alice".to_owned()),
+            scopes: scopes("repository:team/app:pull,push registry:catalog:*"),
+        }
+    }
+
+    /// A token of any header and body.
+    fn signed(key: &SigningKey, header: serde_json::Value, body: serde_json::Value) -> String {
+        let encoded = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", encoded(header), encoded(body));
+        let signature = key.sign(signed.as_bytes()).expect("signed");
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    fn p256() -> SigningKey {
+        let random = ring::rand::SystemRandom::new();
+        let algorithm = &ring::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+        let key = ring::signature::EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("a key");
+        let text = base64::engine::general_purpose::STANDARD.encode(key.as_ref());
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+        SigningKey::parse(pem.as_bytes()).expect("a key")
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_time() {
+        for key in [SigningKey::generate().expect("a key"), p256()] {
+            let trusted = trusted(&key);
+            let token = issue(&key, &trusted, &claims(), at(NOW), Duration::from_secs(300)).expect("a token");
+            for (now, expected) in [
+                (NOW - 61, Err("the token is not good yet")),
+                (NOW - 60, Ok(claims())),
+                (NOW, Ok(claims())),
+                (NOW + 359, Ok(claims())),
+                (NOW + 360, Err("the token has expired")),
+            ] {
+                assert_eq!(trusted.check(&token, at(now)), expected, "{now}");
+            }
+        }
+    }
+
+    /// Threat 96.
+    #[test]
+    fn what_is_not_signed_as_it_must_be_is_refused() {
+        let (key, other, curve) = (
+            SigningKey::generate().expect("a key"),
+            SigningKey::generate().expect("a key"),
+            p256(),
+        );
+        let trusted = trusted(&key);
+        let good = |exp: serde_json::Value| json!({"iss": "issuer", "aud": "registry", "sub": "alice", "exp": exp});
+        let body = || good((NOW + 60).into());
+        let header = || json!({"alg": "EdDSA", "kid": key.id()});
+        let unsigned = "the token was not signed by a key that is trusted here";
+        let unsaid = "the token does not say all that it must";
+        for (token, expected) in [
+            (signed(&other, header(), body()), unsigned),
+            (
+                signed(&other, json!({"alg": "EdDSA", "kid": other.id()}), body()),
+                unsigned,
+            ),
+            (signed(&key, json!({"alg": "none"}), body()), unsigned),
+            (signed(&key, json!({"alg": "HS256"}), body()), unsigned),
+            (signed(&key, json!({"alg": "eddsa"}), body()), unsigned),
+            (signed(&key, json!({"alg": "ES256"}), body()), unsigned),
+            (signed(&curve, json!({"alg": "ES256"}), body()), unsigned),
+            (signed(&key, json!({"alg": "EdDSA", "kid": "other"}), body()), unsigned),
+            (
+                signed(&key, json!({"alg": "EdDSA", "crit": ["b64"]}), body()),
+                "the token asks for what is not understood here",
+            ),
+            (signed(&key, json!({"kid": key.id()}), body()), "the token is no JWT"),
+            (
+                signed(&key, header(), json!({"iss": "issuer", "aud": "registry"})),
+                unsaid,
+            ),
+            (signed(&key, header(), good("tomorrow".into())), unsaid),
+            (signed(&key, header(), good((NOW - 61).into())), "the token has expired"),
+            (signed(&key, header(), good((-1).into())), "the token has expired"),
+            (
+                signed(
+                    &key,
+                    header(),
+                    json!({"iss": "issuer", "aud": "registry", "exp": NOW, "nbf": NOW + 61}),
+                ),
+                "the token is not good yet",
+            ),
+            (
+                signed(&key, header(), json!({"iss": "other", "aud": "registry", "exp": NOW})),
+                "the token is of another issuer",
+            ),
+            (
+                signed(&key, header(), json!({"iss": "issuer", "aud": ["other"], "exp": NOW})),
+                "the token is for another service",
+            ),
+            ("a.b".to_owned(), "the token is no JWT"),
+            ("a.b.c.d".to_owned(), "the token is no JWT"),
+            (String::new(), "the token is no JWT"),
+            ("x".repeat(MAX_TOKEN + 1), "the token is too long"),
+        ] {
+            assert_eq!(trusted.check(&token, at(NOW)), Err(expected), "{token}");
+        }
+        let whole = signed(&key, header(), body());
+        trusted.check(&whole, at(NOW)).expect("a good token");
+        // Its signature is of this header and this body.
+        let (rest, signature) = whole.rsplit_once('.').expect("a token");
+        let (head, _) = rest.split_once('.').expect("a token");
+        let changed = URL_SAFE_NO_PAD.encode(good((NOW + 6000).into()).to_string());
+        assert_eq!(
+            trusted.check(&format!("{head}.{changed}.{signature}"), at(NOW)),
+            Err(unsigned)
+        );
+        assert_eq!(trusted.check(&format!("{rest}."), at(NOW)), Err(unsigned));
+        // A field that stands there twice is read in two ways.
+        let twice = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","alg":"EdDSA"}"#);
+        let token = format!("{twice}.{}", URL_SAFE_NO_PAD.encode(body().to_string()));
+        let signature = URL_SAFE_NO_PAD.encode(key.sign(token.as_bytes()).expect("signed"));
+        assert_eq!(
+            trusted.check(&format!("{token}.{signature}"), at(NOW)),
+            Err("the token is no JWT")
+        );
+    }
+
+    #[test]
+    fn a_grant_is_for_this_repository_and_no_other() {
+        let claims = claims();
+        for (action, repository, expected) in [
+            (Action::Pull, "team/app", true),
+            (Action::List, "team/app", true),
+            (Action::Push, "team/app", true),
+            (Action::Overwrite, "team/app", true),
+            (Action::Delete, "team/app", false),
+            (Action::Pull, "team/ap", false),
+            (Action::Pull, "team/app/x", false),
+            (Action::Pull, "team", false),
+            (Action::Pull, "Team/app", false),
+        ] {
+            assert_eq!(claims.grant(action, repository), expected, "{action} {repository}");
+        }
+        assert!(claims.grant_catalog());
+        let all = Claims {
+            user: None,
+            scopes: scopes("repository:a:*"),
+        };
+        assert!(all.grant(Action::Delete, "a") && !all.grant(Action::Delete, "b") && !all.grant_catalog());
+    }
+
+    #[test]
+    fn scopes_are_read_as_clients_write_them() {
+        let scope = |kind: &str, name: &str, actions: &[&str]| Scope {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            actions: actions.iter().map(|action| (*action).to_owned()).collect(),
+        };
+        assert_eq!(
+            scopes(
+                "repository:a/b:push,pull repository(plugin):c:pull  registry:catalog:* repository:h:5000/d:pull nonsense x:y"
+            ),
+            [
+                scope("repository", "a/b", &["pull", "push"]),
+                scope("repository", "c", &["pull"]),
+                scope("registry", "catalog", &["*"]),
+                scope("repository", "h:5000/d", &["pull"]),
+            ]
+        );
+        assert_eq!(scopes(&"repository:a:pull ".repeat(1000)).len(), MAX_SCOPES);
+    }
+
+    #[test]
+    fn keys_of_issuers_are_read() {
+        let set = r#"{"keys": [
+            {"kty": "oct", "k": "c2VjcmV0"},
+            {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": "a"},
+            {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "use": "enc"},
+            {"kty": "EC", "crv": "P-384", "x": "AA", "y": "AA"}
+        ]}"#;
+        let keys = Keys::parse(set).expect("keys");
+        // RFC 8037, appendix A.4.
+        let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+        let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+        let signature = URL_SAFE_NO_PAD.decode(signature).expect("a signature");
+        assert!(keys.signed(Some("a"), "EdDSA", message, &signature));
+        assert!(keys.signed(None, "EdDSA", message, &signature));
+        assert!(!keys.signed(Some("b"), "EdDSA", message, &signature));
+        assert!(!keys.signed(None, "HS256", message, &signature));
+        for text in [
+            "{}",
+            "{\"keys\": []}",
+            "[]",
+            "{\"keys\": [{\"kty\": \"oct\"}]}",
+            "{\"keys\": [], \"keys\": []}",
+        ] {
+            assert!(Keys::parse(text).is_err(), "{text}");
+        }
+    }
+}

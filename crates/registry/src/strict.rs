@@ -1,0 +1,123 @@
+//! Can nobody read these requests otherwise than we do, and does their sender hear what is wrong with them? A stream that is looked at before it
+//! is parsed.
+//!
+//! The server's own parser is as lenient as RFC 9112 lets it be: it takes a bare LF for the end of a line, and passes over a
+//! Content-Length beside a Transfer-Encoding. What is wrong by [`Framing`] is replaced by a NUL, which no head and no chunk can have, so that the
+//! parser answers 400 by itself.
+//!
+//! A connection that ends within a request is not closed before its client had time to hear why: bytes that nobody read when it is closed
+//! make the kernel reset it, and then the last answer is lost.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use crate::framing::Framing;
+
+/// How long, and for how many bytes, a client is listened to whose request nobody reads any more.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 16 << 20;
+
+/// A stream of requests, of which none can be read in two ways.
+pub(crate) struct Strict<S> {
+    stream: S,
+    framing: Framing,
+    /// What is still given to be read, where nothing more is read because it was wrong: the parser looks at a head when that has an end.
+    over: Option<&'static [u8]>,
+    /// Until when, and for how much, what comes is read and dropped.
+    lingers: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+impl<S> Strict<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            framing: Framing::default(),
+            over: None,
+            lingers: None,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Strict<S> {
+    /// Reads what nobody wants, until there is no more of it, or for long enough.
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (end, left) = self
+            .lingers
+            .get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
+        let mut space = [0; 8 << 10];
+        while *left > 0 && end.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut space);
+            // Where reading fails there is nobody to hear.
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => *left = left.saturating_sub(buffer.filled().len()),
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(rest) = self.over {
+            let (given, rest) = rest.split_at(rest.len().min(buffer.remaining()));
+            buffer.put_slice(given);
+            self.over = Some(rest);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if let Some(wrong) = self.framing.look(&buffer.filled()[before..]) {
+            buffer.filled_mut()[before + wrong] = 0;
+            buffer.set_filled(before + wrong + 1);
+            self.over = Some(b"\r\n\r\n");
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.lingers.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        if self.over.is_some() || self.framing.is_within() {
+            ready!(self.poll_drain(context));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
