@@ -15,7 +15,7 @@
 //! All that changes an image is a [`Change`](change::Change), and goes the one way of [`change`]: for every machine of an index or for those that
 //! are chosen, in place or on its way elsewhere; what is not touched keeps its bytes, and the name moves last. [`append`] puts layers on top,
 //! of archives or of files, [`repack`] what has changed in a bundle, [`edit`] changes fields, layers and what is in them, [`rebase`]
-//! has it stand on another base, and [`new`] begins an image that is built on no other. A
+//! has it stand on another base, [`squash`] makes one layer of several, and [`new`] begins an image that is built on no other. A
 //! [`layer`] is written in one pass, the same bytes on every machine. [`change::preview`] tells what would come of it.
 //!
 //! The example `changed` makes an image of files, changes and unpacks it.
@@ -44,6 +44,7 @@ pub mod repack;
 #[cfg(test)]
 mod rigged;
 pub mod runtime;
+pub mod squash;
 pub mod tree;
 pub mod unpack;
 pub mod verify;

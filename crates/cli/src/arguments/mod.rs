@@ -18,6 +18,7 @@ mod raw;
 mod rebase;
 mod repack;
 mod serve;
+mod squash;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -47,6 +48,7 @@ pub(crate) use raw::*;
 pub(crate) use rebase::*;
 pub(crate) use repack::Repack;
 pub(crate) use serve::{Collect, Serve, Tend, Tls as ServeTls};
+pub(crate) use squash::Squash;
 pub(crate) use time::Time;
 pub(crate) use unused::shown;
 pub(crate) use verbs::*;
@@ -203,6 +205,7 @@ pub(crate) enum Verb {
     Append(Box<Append>),
     Insert(Box<Insert>),
     Edit(Box<Edit>),
+    Squash(Box<Squash>),
     Rebase(Box<Rebase>),
     #[command(subcommand)]
     Index(Box<Index>),

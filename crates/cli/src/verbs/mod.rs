@@ -25,6 +25,7 @@ mod rebase;
 mod rehearsal;
 mod repack;
 mod serve;
+mod squash;
 mod stat;
 mod unpack;
 mod verify;
@@ -57,6 +58,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Append(arguments) => make::append(&arguments, settings).await,
         Verb::Insert(arguments) => make::insert(&arguments, settings).await,
         Verb::Edit(arguments) => edit::run(&arguments, settings).await,
+        Verb::Squash(arguments) => squash::run(&arguments, settings).await,
         Verb::Rebase(arguments) => rebase::run(&arguments, settings).await,
         Verb::Index(arguments) => index::run(*arguments, settings).await,
         Verb::Cat(arguments) => cat::run(&arguments, settings).await,

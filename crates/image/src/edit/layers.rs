@@ -61,6 +61,31 @@ impl WhichLayer {
         })
     }
 
+    /// The place of the layer that is meant in an image that is changed: of several the lowest.
+    ///
+    /// # Errors
+    /// `NotFound` where the image has no such layer; `Unsupported` for an artifact.
+    pub(crate) fn place(&self, image: &Image) -> Result<usize> {
+        let diff_ids = image.diff_ids()?;
+        let history = &image.config()?.fields.history;
+        let made_by = image.history_places().unwrap_or_default();
+        let found = image.layers().iter().enumerate().position(|(place, descriptor)| {
+            self.is(&Known {
+                place,
+                descriptor,
+                diff_id: diff_ids.get(place),
+                made_by: made_by
+                    .get(place)
+                    .and_then(|at| history.get(*at))
+                    .map(|entry| entry.created_by.as_str()),
+            })
+        });
+        found.ok_or_else(|| {
+            let message = format!("the image has no layer {self}; it has {} layers", diff_ids.len());
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
+
     fn is(&self, layer: &Known<'_>) -> bool {
         match self {
             Self::At(at) => *at == layer.place,
@@ -216,7 +241,7 @@ async fn rewrite(edit: &Edit, image: &mut Image, place: usize, stage: &Stage) ->
 }
 
 /// How a layer is compressed that can be written anew.
-fn readable(layer: &Descriptor, place: usize) -> Result<LayerCompression> {
+pub(crate) fn readable(layer: &Descriptor, place: usize) -> Result<LayerCompression> {
     let refuse = |reason: String| {
         let message = format!("layer {place} ({}) {reason}", layer.digest);
         Err(Error::new(ErrorKind::Unsupported, message))

@@ -26,6 +26,7 @@ use crate::{
 
 pub use config::{ConfigEdit, Healthcheck, Keys, Pairs, To};
 pub use layers::WhichLayer;
+pub(crate) use layers::readable;
 
 /// What is to be different.
 #[derive(Debug, Default)]

@@ -321,6 +321,14 @@ impl<'t> File<'t> {
         self.inode().directory.is_some()
     }
 
+    /// What has this name in a directory.
+    #[must_use]
+    pub fn child(self, name: &[u8]) -> Option<File<'t>> {
+        let tree = self.tree;
+        let child = self.inode().directory.as_deref()?.children.get(name)?;
+        Some(File { tree, child: *child })
+    }
+
     /// What is in a directory, names in the order of their bytes; nothing for what is none.
     pub fn children(self) -> impl Iterator<Item = (&'t [u8], File<'t>)> {
         let tree = self.tree;
