@@ -293,6 +293,10 @@ same "there is one layer more" "$(quietly "teu manifest get oci:images:repacked 
 run "teu blob get oci:images \$(teu manifest get oci:images:repacked | jq -r '.layers[-1].digest') | tar tzv"
 same "what has changed is in it and no other file" "$(grep -cv '^d' <<<"$out") ${out##*/}" "1 ${file##*/}"
 
+run "teu diff ${platform}--content oci:images:by-hand oci:images:repacked || test \$? = 1"
+holds "the line is all that the files differ in" grep -qxF "+$line" <<<"$out"
+same "one file" "$(grep -c '^  [-+~] /' <<<"$out")" 1
+
 title "Is all of it right?"
 run "teu verify oci:images:$tag"
 run "teu verify oci:images:by-hand"

@@ -5,6 +5,8 @@ use teu_archive::Escaped;
 use teu_rootfs::{Metadata, Node, Time};
 use teu_spec::Timestamp;
 
+use crate::say;
+
 /// A path of the image, safe on a terminal and one line.
 pub(crate) fn path(path: &[u8]) -> String {
     format!("/{}", Escaped(path))
@@ -21,6 +23,21 @@ pub(crate) fn name(told: &mut Value, key: &str, name: &[u8], before: &str) {
 /// Bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A line of a file, safe on a terminal: control characters are escaped but for tabs, and what is no UTF-8.
+pub(crate) fn text_line(line: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in line.utf8_chunks() {
+        for (place, part) in chunk.valid().split('\t').enumerate() {
+            if place > 0 {
+                text.push('\t');
+            }
+            text.push_str(&say::plain(part));
+        }
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
 }
 
 /// What it is, as JSON has it.

@@ -10,6 +10,7 @@ mod places;
 mod progress;
 mod recompressed;
 mod say;
+mod screen;
 mod settings;
 mod template;
 mod terminal;
@@ -46,7 +47,10 @@ fn main() -> ExitCode {
     };
     let settings = Arc::new(Settings::read(&teu.global, as_skopeo));
     let compares = matches!(teu.verb, arguments::Verb::Diff(_));
-    match run(teu, &settings) {
+    let outcome = run(teu, &settings);
+    // Whatever ended the work, what is said next is said where it can be read.
+    screen::give_back();
+    match outcome {
         Ok(code) => code,
         Err(failure) => {
             let code = match compares {

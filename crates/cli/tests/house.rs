@@ -49,11 +49,13 @@ const PROGRAM: &[&str] = &[
     "anyhow",
     "clap",
     "clap_builder",
+    "crossterm",
     "dirs",
     "eyre",
     "gotmpl",
     "indicatif",
     "ratatui",
+    "ratatui-core",
     "tracing-subscriber",
 ];
 

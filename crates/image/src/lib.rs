@@ -8,7 +8,7 @@
 //! once, in [`entry`] and [`whiteout`], for all who unpack or judge. [`verify`](verify::verify) judges; [`analyze`](analyze::analyze) tells what is there in vain; [`unpack`](unpack::unpack) makes a
 //! directory that a runtime can start ([`runtime`], [`bundle`]), or none. [`contents`] is what a layer holds without what is in its files, read once
 //! and remembered, and [`tree`] the merged tree of such tables, which [`export`] writes as one archive; [`read`] gives what is in one file,
-//! [`extract`] makes files of some of it, and [`diff`] tells in what two images differ.
+//! [`extract`] makes files of some of it, [`diff`] tells in what two images differ, and [`growth`] how a tree grew, layer by layer.
 //!
 //! # To change
 //!
@@ -33,6 +33,7 @@ pub mod export;
 pub mod extract;
 mod failure;
 pub mod glob;
+pub mod growth;
 pub mod history;
 mod image;
 pub mod layer;

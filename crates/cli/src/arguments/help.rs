@@ -31,6 +31,7 @@ const GROUPS: [(&str, &[&str]); 11] = [
             "referrers",
             "analyze",
             "diff",
+            "explore",
             "verify",
         ],
     ),

@@ -6,6 +6,7 @@ mod cat;
 mod compression;
 mod diff;
 mod edit;
+mod explore;
 mod export;
 mod extract;
 mod files;
@@ -36,6 +37,7 @@ pub(crate) use cat::Cat;
 pub(crate) use compression::CompressionOptions;
 pub(crate) use diff::Diff;
 pub(crate) use edit::*;
+pub(crate) use explore::Explore;
 pub(crate) use export::Export;
 pub(crate) use extract::Extract;
 pub(crate) use files::Files;
@@ -194,6 +196,7 @@ pub(crate) enum Verb {
     Referrers(Referrers),
     Analyze(Box<Analyze>),
     Diff(Box<Diff>),
+    Explore(Box<Explore>),
     Files(Box<Files>),
     Cat(Box<Cat>),
     Extract(Box<Extract>),

@@ -8,6 +8,7 @@ mod changed;
 mod copy;
 mod diff;
 mod edit;
+mod explore;
 mod export;
 mod extract;
 mod files;
@@ -66,6 +67,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Files(arguments) => files::run(&arguments, settings).await,
         Verb::Analyze(arguments) => analyze::run(&arguments, settings).await,
         Verb::Diff(arguments) => diff::run(&arguments, settings).await,
+        Verb::Explore(arguments) => explore::run(&arguments, settings).await,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,
         Verb::Export(arguments) => export::run(&arguments, settings).await,

@@ -195,6 +195,46 @@ async fn a_file_that_becomes_a_directory_is_one_change_and_what_is_in_it_another
         "-d/x",
     ];
     assert_eq!(told(&[before], &[after]).await, expected);
+    let back = [
+        "~a Kind",
+        "-a/in",
+        "~a-b Content",
+        "+a.d",
+        "~d Kind",
+        "+d/in",
+        "+d/in/deep",
+        "+d/x",
+    ];
+    assert_eq!(told(&[after], &[before]).await, back);
+}
+
+#[tokio::test]
+async fn what_has_no_digest_is_the_same_only_as_the_same_entry() {
+    let source = Rigged::default();
+    let layers: [Entries<'_>; 3] = [
+        &[file("a", b"1"), file("b", b"1"), file("c", b"")],
+        &[file("b", b"1"), file("c", b"")],
+        &[file("d", b"")],
+    ];
+    let kept = layers.iter().enumerate();
+    let kept = kept.map(|(place, entries)| insert(&source.inner, place, &tar(entries), Compression::Gzip));
+    let kept: Vec<Layer> = kept.collect();
+    let options = crate::contents::Options::default();
+    let tables = crate::contents::of_all(&source.shared(), &kept, None, &options).await;
+    let tables = tables.expect("tables");
+    let pair = |after: &[usize]| {
+        [
+            vec![tables[0].clone()],
+            after.iter().map(|place| tables[*place].clone()).collect(),
+        ]
+    };
+    let told = |after: &[usize]| {
+        let trees = Trees::of(&pair(after), &crate::tree::Options::default()).expect("trees");
+        lines(&trees, &[], false)
+    };
+    assert_eq!(told(&[0, 1]), ["~b ContentUnknown"]);
+    // The same archive, whatever is above or below it.
+    assert_eq!(told(&[2, 0]), ["+d"]);
 }
 
 #[tokio::test]

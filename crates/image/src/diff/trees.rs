@@ -66,7 +66,7 @@ impl Trees {
         blocking::run(move || Self::of(&tables, &options.tree)).await
     }
 
-    fn of(tables: &[Vec<Contents>; 2], options: &tree::Options) -> Result<Self> {
+    pub(super) fn of(tables: &[Vec<Contents>; 2], options: &tree::Options) -> Result<Self> {
         // Tables are made of layers that were verified: the same DiffID is the same archive.
         let diff_ids = tables
             .each_ref()

@@ -23,6 +23,8 @@ pub struct Builder {
     /// Directories in which nothing of an earlier layer is left, so that they are not walked twice.
     pub(super) cleared: HashSet<u32>,
     pub(super) bytes: usize,
+    /// The paths of which something became, where that is to be known.
+    pub(super) touched: Option<Vec<Vec<u8>>>,
 }
 
 /// What a path to a directory leads to.
@@ -64,6 +66,7 @@ impl Builder {
             free: Vec::new(),
             cleared: HashSet::new(),
             bytes: 0,
+            touched: None,
         }
     }
 
@@ -134,7 +137,7 @@ impl Builder {
         let before = std::mem::replace(&mut inode.metadata, entry.metadata.clone());
         (inode.layer, inode.offset) = (self.layer, entry.offset);
         self.bytes -= size_of_xattrs(&before);
-        Ok(())
+        self.touch_directory(at)
     }
 
     fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<()> {
@@ -174,7 +177,7 @@ impl Builder {
                     if let Some(child) = self.children(directory).get_mut(&leaf[..]) {
                         child.layer = layer;
                     }
-                    return Ok(());
+                    return self.touch(directory, &leaf);
                 }
                 if there.is_some() {
                     self.take_away(directory, &leaf, How::Replaced)?;
@@ -325,7 +328,7 @@ impl Builder {
         let layer = self.layer;
         self.children(directory).insert(name.into(), Child { inode, layer });
         self.tree.inodes[inode as usize].names += 1;
-        Ok(())
+        self.touch(directory, name)
     }
 
     pub(super) fn children(&mut self, directory: u32) -> &mut BTreeMap<Box<[u8]>, Child> {

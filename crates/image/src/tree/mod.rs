@@ -37,6 +37,7 @@ mod apply;
 mod remove;
 #[cfg(test)]
 mod tests;
+mod touched;
 
 use std::collections::{BTreeMap, HashSet, btree_map};
 

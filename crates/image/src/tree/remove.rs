@@ -54,7 +54,7 @@ impl Builder {
         }
         let inode = &mut self.tree.inodes[child.inode as usize];
         (inode.metadata, inode.layer) = (implied(NONE).metadata, NONE);
-        Ok(())
+        self.touch(at, name)
     }
 
     /// An opaque whiteout.
@@ -134,6 +134,7 @@ impl Builder {
             return Ok(());
         };
         self.bytes -= name.len();
+        self.touch(directory, name)?;
         let inode = &mut self.tree.inodes[child.inode as usize];
         inode.names -= 1;
         let last = inode.names == 0;

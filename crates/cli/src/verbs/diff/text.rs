@@ -219,7 +219,7 @@ fn hunks(change: &Change<'_>, lines: &[u8], paint: Paint) -> String {
     );
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let shown = safe(line);
+        let shown = listed::text_line(line);
         text.push_str(&match line.first() {
             Some(b'-') => paint.removed(&shown),
             Some(b'+') => paint.added(&shown),
@@ -227,20 +227,6 @@ fn hunks(change: &Change<'_>, lines: &[u8], paint: Paint) -> String {
             _ => shown,
         });
         text.push('\n');
-    }
-    text
-}
-
-fn safe(line: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in line.utf8_chunks() {
-        for (place, part) in chunk.valid().split('\t').enumerate() {
-            if place > 0 {
-                text.push('\t');
-            }
-            text.push_str(&plain(part));
-        }
-        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
     }
     text
 }
