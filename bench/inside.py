@@ -1,4 +1,4 @@
-"""Rows: inside an image. Its files unpacked, packed again, put into another; its content checked.
+"""Rows: inside an image. Its files unpacked, packed again, put into another.
 
 A bundle is compared with umoci's, which is what teu makes; the files alone with what tar extracts, which checks no digest and hides nothing.
 """
@@ -10,6 +10,7 @@ import random
 import shutil
 import tarfile
 
+import limits
 from rig import Failed, Tool, layout_digest, measure, module_version, skipped
 
 # What teu may take, whatever the image.
@@ -36,6 +37,7 @@ class Peers:
             skipped("Debian's umoci", "it is not installed")
         self.tar = Tool("tar", "tar", "/bin/sh", "")
         self.zcat = Tool("zcat", "zcat | sha256sum", "/bin/sh", "")
+        self.list = Tool("tar", "tar tzf", "/bin/sh", "")
 
     def here(self, *tools):
         return [tool for tool in tools if tool]
@@ -146,6 +148,13 @@ def unpack_command(tool, image, out):
     return [tool.path, "unpack", "--image", image + ":latest", out]
 
 
+def parts(bench, image, like=None, disk=None):
+    """What nobody who unpacks it can leave out."""
+    tree = limits.tree(bench, peers(bench).teu, like or image)
+    all_layers = layers(image)
+    return [*limits.digests(bench, all_layers), *limits.inflate(all_layers, zstd=like), *limits.files(bench, tree, disk)]
+
+
 def ext4(bench):
     return bench.file_system("ext4", 4 << 30)
 
@@ -164,7 +173,7 @@ def unpack_row(bench, key, title, image, like=None, disk=None, tools=None):
         lambda tool: unpack_command(tool, image, out),
         prepare=prepare,
         check=lambda tool: (found(os.path.join(out, "rootfs")), wanted(bench, like or image)),
-        tools=tools or who.here(who.teu, who.umoci, who.debian), turns=3, limit=MEMORY,
+        tools=tools or who.here(who.teu, who.umoci, who.debian), turns=3, limit=MEMORY, limits=parts(bench, image, like, disk),
     )  # fmt: skip
 
 
@@ -193,7 +202,7 @@ def files_row(bench, key, title, image, like=None, disk=None):
         prepare=prepare,
         # tar knows no whiteouts.
         check=lambda tool: (found(out), wanted(bench, like or image)) if tool.key == "teu" else (0, 0),
-        tools=who.here(who.teu, who.tar), turns=3, limit=MEMORY,
+        tools=who.here(who.teu, who.tar), turns=3, limit=MEMORY, limits=parts(bench, image, like, disk),
     )  # fmt: skip
 
 
@@ -284,38 +293,45 @@ def append(bench):
     return result._replace(reached=beside(who, sizes, "size of the new layer"))
 
 
-# ---------------------------------------------------------------- checked
-
-
-def verify(bench):
+def repack(bench):
+    """A bundle that each tool unpacked itself, in which a few files were then changed."""
     who = peers(bench)
-    script = 'for layer; do zcat "$layer" | sha256sum || exit; done'
+    layout = os.path.join(bench.work, "layout")
+    sizes = {}
+
+    def bundle(tool):
+        return os.path.join(bench.work, "bundle-" + tool.key)
 
     def command(tool):
         if tool.key == "teu":
-            return [tool.path, "verify", "oci:%s:latest" % bench.image]
-        return [tool.path, "-c", script, "sh", *layers(bench.image)]
+            return [tool.path, "repack", "--quiet", bundle(tool), "oci:%s:latest" % layout]
+        compress = ["--compress=gzip"] if tool.key == "umoci" else []
+        return [tool.path, "repack", *compress, "--image", layout + ":latest", bundle(tool)]
 
-    return bench.row(
-        "verify", "verify, oci", "each layer's digest and DiffID; teu also every entry, zcat no digest",
-        command, tools=who.here(who.teu, who.zcat), turns=5, limit=MEMORY,
+    def prepare(tool):
+        if not os.path.exists(bundle(tool)):
+            measure(unpack_command(tool, bench.image, bundle(tool)), bench.env)
+            root = os.path.join(bundle(tool), "rootfs")
+            texts(os.path.join(root, "changed"), 1 << 16 if bench.options.smoke else CHANGED)
+            first = sorted(os.path.join(at, file) for at, _, files in os.walk(root) for file in files)
+            # Of what was there one file has more in it, and one is gone.
+            with open(next(file for file in first if os.path.isfile(file) and not os.path.islink(file)), "ab") as f:
+                f.write(b"changed\n")
+            os.unlink(first[-1])
+        linked(bench, bench.image, "layout")
+
+    def check(tool):
+        sizes[tool] = os.path.getsize(layers(layout)[-1])
+        return len(layers(layout)), len(layers(bench.image)) + 1
+
+    result = bench.row(
+        "repack", "repack after a small change, gzip", "24 MiB are new, a file is changed, one gone",
+        command, prepare=prepare, check=check,
+        tools=who.here(who.teu, who.umoci, who.debian), turns=5, limit=MEMORY,
     )  # fmt: skip
-
-
-def verify_remote(bench):
-    who = peers(bench)
-    bench.fill_registry(bench.image, "bench:1")
-    name = "%s/bench:1" % bench.registry.host
-
-    def command(tool):
-        if tool.key == "teu":
-            return [tool.path, "verify", "--tls-verify=false", "docker://" + name]
-        return [tool.path, "validate", "--insecure", "--remote", name]
-
-    return bench.row(
-        "verify-remote", "verify, registry", "each layer's digest and DiffID",
-        command, tools=who.here(who.teu, who.crane), turns=3, limit=MEMORY,
-    )  # fmt: skip
+    for tool in result.medians:
+        shutil.rmtree(bundle(tool), ignore_errors=True)
+    return result._replace(reached=beside(who, sizes, "size of the new layer"))
 
 
 ROWS = {
@@ -329,7 +345,6 @@ ROWS = {
     "unpack-files-many": files_many,
     "unpack-files-ext4": files_ext4,
     "append": append,
-    "verify": verify,
-    "verify-remote": verify_remote,
+    "repack": repack,
 }
-NEEDS_REGISTRY = {"verify-remote"}
+NEEDS_REGISTRY = set()

@@ -22,6 +22,8 @@ MEMORY = 64 << 20  # what teu may take, whatever the image
 
 Sample = collections.namedtuple("Sample", "cpu wall rss requests")
 Tool = collections.namedtuple("Tool", "key title path version")
+# A part of a job alone, by the fastest who does it (limits.py): its command, and what is removed before.
+Limit = collections.namedtuple("Limit", "key title argv removes", defaults=[None])
 
 
 def skipped(what, why):
@@ -44,8 +46,14 @@ def measure(argv, env, repeat=1, statuses=(0,)):
         ]
         for _ in range(repeat):
             begin = time.perf_counter()
-            pid = os.posix_spawn(argv[0], argv, env, file_actions=actions)
-            _, status, usage = os.wait4(pid, 0)
+            # A group of its own, so that whoever ends the bench ends it with all that it started.
+            pid = os.posix_spawn(argv[0], argv, env, file_actions=actions, setpgroup=0)
+            try:
+                _, status, usage = os.wait4(pid, 0)
+            except BaseException:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise
             wall += time.perf_counter() - begin
             cpu += usage.ru_utime + usage.ru_stime
             rss = max(rss, usage.ru_maxrss * 1024)
@@ -140,8 +148,15 @@ def layout_digest(path):
 class Bench:
     def __init__(self, options):
         self.options = options
-        self.work = tempfile.mkdtemp(prefix="teu-bench.", dir=options.disk)
-        self.mounts = []
+        self.mounts, self.registry, self.work = [], None, tempfile.mkdtemp(prefix="teu-bench.", dir=options.disk)
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self):
+        options = self.options
         self.corpus = os.path.abspath(options.corpus)
         self.home = os.path.join(self.work, "home")
         os.makedirs(self.home)
@@ -156,11 +171,15 @@ class Bench:
         }
         self.image = os.path.join(self.corpus, "edge" if options.smoke else "bench")
         self.tools = self.find_tools()
-        self.registry = Registry(os.path.join(self.work, "registry")) if shutil.which("docker-registry") else None
-        if not self.registry:
+        if shutil.which("docker-registry"):
+            self.registry = Registry(os.path.join(self.work, "registry"))
+        else:
             skipped("rows with a registry", "docker-registry is missing")
 
     def close(self):
+        # What is cleared away is cleared away to the end.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if self.registry:
             self.registry.stop()
         for mount in reversed(self.mounts):
@@ -226,9 +245,10 @@ class Bench:
             return [tool.path, "copy", "--insecure", *names]
         return None  # crane has no copy between layouts
 
-    def row(self, key, title, state, command, prepare=None, check=None, repeat=1, turns=None, warm_up=True, tools=None, limit=MEMORY, statuses=(0,)):
+    def row(self, key, title, state, command, prepare=None, check=None, repeat=1, turns=None, warm_up=True, tools=None, limit=MEMORY, statuses=(0,), limits=()):
         """Measures one row. command(tool) gives the argv or None; prepare(tool) is not timed; check(tool) gives what came out and what should
-        have; tools are those of copying unless others are given, teu first; limit is what teu may take of memory."""
+        have; tools are those of copying unless others are given, teu first; limit is what teu may take of memory; limits are what the
+        machine itself takes for parts of the job, measured in the same turns."""
         tools = tools or self.tools
         commands = {tool: command(tool) for tool in tools}
         running = [tool for tool in tools if commands[tool]]
@@ -257,6 +277,12 @@ class Bench:
                         print("bench: %s of %s is wrong: %s" % (key, tool.title, failed[tool]), file=sys.stderr)
                 if turn >= 0:
                     samples[tool].append(Sample(cpu, wall, rss, requests))
+            for part in limits:
+                if part.removes:
+                    shutil.rmtree(part.removes, ignore_errors=True)
+                cpu, wall, rss = measure(part.argv, self.env)
+                if turn >= 0:
+                    samples[part].append(Sample(cpu, wall, rss, 0))
         if failed.get(tools[0]):
             raise Failed("%s: teu failed: %s" % (key, failed[tools[0]]))
         medians = {
@@ -264,7 +290,11 @@ class Bench:
             for tool in running
             if samples[tool] and tool not in failed
         }
-        result = Result(key, title, state, medians, turns, repeat)
+        alone = {part: Sample(*(statistics.median(values) for values in zip(*samples[part]))) for part in limits}
+        for part in limits:
+            if part.removes:
+                shutil.rmtree(part.removes, ignore_errors=True)
+        result = Result(key, title, state, medians, turns, repeat, alone)
         ours = medians[tools[0]]
         if ours.rss > limit:
             raise Failed("%s: teu failed: it took %.0f MiB, more than %d" % (key, ours.rss / 2**20, limit >> 20))
@@ -302,8 +332,8 @@ class Bench:
         return mount
 
 
-class Result(collections.namedtuple("Result", "key title state medians turns repeat reached", defaults=[()])):
-    """What came of a row; `reached` is what it has to say beside times: (what, aim, how far it was reached)."""
+class Result(collections.namedtuple("Result", "key title state medians turns repeat limits reached", defaults=[{}, ()])):
+    """What came of a row; `limits` are parts of the job alone; `reached` is what it has to say beside times: (what, aim, how far it was reached)."""
 
     def lines(self):
         teu = next(iter(self.medians.values()))
@@ -320,6 +350,8 @@ class Result(collections.namedtuple("Result", "key title state medians turns rep
                 "" if ours else ratio(sample.cpu, teu.cpu),
                 "" if ours else ratio(sample.wall, teu.wall),
             ]
+        for part, sample in self.limits.items():
+            yield ["", "", "limit: " + part.title, seconds(sample.cpu), seconds(sample.wall), "", "", ratio(sample.cpu, teu.cpu), ""]
 
 
 HEADINGS = ["job", "state", "tool", "CPU", "wall", "MiB", "requests", "CPU ÷ teu's", "wall ÷ teu's"]

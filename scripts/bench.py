@@ -27,11 +27,12 @@ sys.dont_write_bytecode = True
 
 import copying  # noqa: E402
 import inside  # noqa: E402
+import looking  # noqa: E402
 import report  # noqa: E402
 from rig import Bench, Failed, skipped  # noqa: E402
 
-ROWS = {**copying.ROWS, **inside.ROWS}
-NEEDS_REGISTRY = copying.NEEDS_REGISTRY | inside.NEEDS_REGISTRY
+ROWS = {**copying.ROWS, **inside.ROWS, **looking.ROWS}
+NEEDS_REGISTRY = copying.NEEDS_REGISTRY | inside.NEEDS_REGISTRY | looking.NEEDS_REGISTRY
 
 
 def own_mounts():
@@ -76,7 +77,8 @@ def main():
         sys.exit("bench: no such row: %s (%s)" % (", ".join(unknown), " ".join(ROWS)))
     options.private = own_mounts()
     # Whoever ends the bench finds no registry and no files of it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     subprocess.run([os.path.join(ROOT, "scripts/corpus.sh"), options.corpus, "small" if options.smoke else "bench"], check=True)
     bench = Bench(options)
     results, broken = [], []

@@ -275,7 +275,7 @@ def bench(out):
 def many(out):
     layout = Layout(os.path.join(out, "many"))
     tar = os.path.join(out, ".tar", "many.tar")
-    layers = packed(layout, [(made(tar, lambda tar: small_files(tar, 300)), 6, "thirty thousand small files")])
+    layers = packed(layout, [(made(tar, lambda tar: small_files(tar, 1000)), 6, "a hundred thousand small files")])
     layout.finish(layout.image("amd64", layers))
 
 

@@ -5,7 +5,7 @@
 #   small   DIR/debian   latest: an index of linux/amd64 and linux/arm64, three layers each, two of them shared (about 30 MB)
 #           DIR/edge     latest: names, modes and types that are hard to carry, whiteouts, an opaque directory
 #   bench   and          DIR/bench   latest: linux/amd64, five layers (about 250 MB)
-#           DIR/many    latest: linux/amd64, one layer of 30,000 small files (about 36 MB)
+#           DIR/many    latest: linux/amd64, one layer of 100,000 small files (about 120 MB)
 #   huge    and          DIR/huge    latest: linux/amd64, six layers, one of 2 GiB
 #
 # The same Debian packages give the same bytes. Where Debian's archive is out of reach, this machine's own files stand in, and a line says so.
@@ -68,7 +68,7 @@ if [ "$size" != small ] && [ ! -e "$out/bench/index.json" ]; then
   python3 scripts/corpus.py bench "$out"
 fi
 if [ "$size" != small ] && [ ! -e "$out/many/index.json" ]; then
-  say "making many"
+  say "making many (half a minute)"
   python3 scripts/corpus.py many "$out"
 fi
 if [ "$size" = huge ] && [ ! -e "$out/huge/index.json" ]; then

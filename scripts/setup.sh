@@ -10,7 +10,8 @@ lab=(docker-registry:docker-registry mmdebstrap:mmdebstrap jq:jq skopeo:skopeo r
 peers=(skopeo:skopeo umoci:umoci docker-registry:docker-registry buildah:buildah podman:podman conmon:conmon runc:runc crun:crun
   mmdebstrap:mmdebstrap zstd:zstd jq:jq python3:python3 openssl:openssl htpasswd:apache2-utils mkfs.xfs:xfsprogs filefrag:e2fsprogs
   man:man-db groff:groff zsh:zsh fish:fish)
-bench=(skopeo:skopeo umoci:umoci zstd:zstd docker-registry:docker-registry mmdebstrap:mmdebstrap python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs)
+bench=(skopeo:skopeo umoci:umoci zstd:zstd docker-registry:docker-registry mmdebstrap:mmdebstrap python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs
+  openssl:openssl igzip:isal)
 
 say() { printf 'setup: %s\n' "$*"; }
 

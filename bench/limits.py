@@ -1,0 +1,66 @@
+"""What can the machine do? The parts that nobody who does a job can leave out, each alone, in turns with those who do it.
+
+Each is done by the fastest program that Debian has for it: SHA-256 by openssl, which uses the processor's instructions; gzip by igzip (ISA-L), zstd by
+zstd, both to nowhere; files by `cp -a`, which reads them from memory. What a job takes beside the sum of its parts is what is left to win.
+"""
+
+import os
+import shutil
+import subprocess
+
+from rig import Limit, measure, skipped
+
+
+def _script(key, title, script, *arguments, removes=None):
+    return Limit(key, title, ("/bin/sh", "-c", script, "sh", *arguments), removes)
+
+
+def _has(program, title):
+    if shutil.which(program):
+        return True
+    skipped("the limit " + title, "%s is not installed" % program)
+    return False
+
+
+def uncompressed(bench, layers):
+    """The same layers as tar files, which are made once."""
+    made = []
+    for layer in layers:
+        at = os.path.join(bench.work, "plain", os.path.basename(layer))
+        if not os.path.exists(at):
+            os.makedirs(os.path.dirname(at), exist_ok=True)
+            with open(layer, "rb") as f:
+                program = "zstd" if f.read(4) == b"\x28\xb5\x2f\xfd" else "gzip"
+            with open(at, "wb") as out:
+                subprocess.run([program, "-dc", layer], stdout=out, check=True)
+        made.append(at)
+    return made
+
+
+def digests(bench, layers, diff_ids=True):
+    if not _has("openssl", "SHA-256"):
+        return []
+    files = [*layers, *(uncompressed(bench, layers) if diff_ids else [])]
+    return [_script("sha256", "SHA-256 of what is hashed", 'exec openssl dgst -sha256 "$@"', *files)]
+
+
+def inflate(layers, zstd=False):
+    program = "zstd" if zstd else "igzip"
+    if not _has(program, "inflate"):
+        return []
+    # Neither closes its eyes to more than one file, and igzip keeps the names of one.
+    return [_script("inflate", "inflate (%s)" % program, 'for layer; do %s -dc "$layer" || exit; done' % program, *layers)]
+
+
+def files(bench, tree, disk=None):
+    """Files written alone: a tree that is there is copied to the same disk, without reflinks."""
+    to = os.path.join(disk or bench.work, "copied")
+    return [_script("files", "files (cp -a)", 'exec cp -a --reflink=never "$1" "$2"', tree, to, removes=to)]
+
+
+def tree(bench, teu, image):
+    """The image's files on the bench's own disk, unpacked once."""
+    at = os.path.join(bench.work, "tree-" + os.path.basename(image))
+    if not os.path.exists(at):
+        measure([teu.path, "unpack", "--progress", "none", "--rootfs-only", "oci:%s:latest" % image, at], bench.env)
+    return at
