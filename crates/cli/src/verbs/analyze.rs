@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use teu_archive::Escaped;
 use teu_image::{
     Image,
     analyze::{self, Analysis, Sum},
@@ -13,6 +12,7 @@ use teu_image::{
 use crate::{
     arguments::{Analyze, Thresholds},
     failure::Failure,
+    listed::{self, path},
     output::{self, plain},
     places,
     progress::Shown,
@@ -144,14 +144,13 @@ fn as_text(analysis: &Analysis, passed: &[(&str, String)]) -> String {
     text
 }
 
-fn path(path: &[u8]) -> String {
-    format!("/{}", Escaped(path))
-}
-
 fn as_json(image: &Image, analysis: &Analysis, passed: &[(&str, String)]) -> Value {
     let found = &analysis.efficiency;
     let sum = |sum: &Sum| json!({"files": sum.files, "bytes": sum.bytes});
-    let text = |path: &[u8]| format!("/{}", String::from_utf8_lossy(path));
+    let named = |mut told: Value, path: &[u8]| {
+        listed::name(&mut told, "path", path, "/");
+        told
+    };
     let layers = analysis.layers.iter().map(|share| {
         json!({
             "position": share.layer.position,
@@ -165,13 +164,16 @@ fn as_json(image: &Image, analysis: &Analysis, passed: &[(&str, String)]) -> Val
             "hidden": sum(&share.hidden),
         })
     });
-    let hidden = analysis.hidden_files.iter().map(
-        |file| json!({"path": text(&file.path), "bytes": file.bytes, "layers": file.layers, "removed": file.removed}),
-    );
-    let largest = analysis
-        .largest
-        .iter()
-        .map(|file| json!({"path": text(&file.path), "bytes": file.bytes, "layer": file.layer}));
+    let hidden = analysis.hidden_files.iter().map(|file| {
+        let told = json!({"path": "", "bytes": file.bytes, "layers": file.layers, "removed": file.removed});
+        named(told, &file.path)
+    });
+    let largest = analysis.largest.iter().map(|file| {
+        named(
+            json!({"path": "", "bytes": file.bytes, "layer": file.layer}),
+            &file.path,
+        )
+    });
     json!({
         "digest": image.descriptor.digest,
         "layers": layers.collect::<Vec<_>>(),

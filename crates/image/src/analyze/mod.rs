@@ -7,7 +7,7 @@ mod efficiency;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -141,7 +141,16 @@ fn of(image: &Image, tables: &[Contents], options: &Options) -> Result<Analysis>
     for table in tables {
         counter.layer(table.entries().filter_map(|entry| counted(&entry)));
     }
-    let tree = Tree::of(tables, &options.tree)?;
+    let with_hidden = tree::Options {
+        hidden: true,
+        ..options.tree.clone()
+    };
+    let tree = Tree::of(tables, &with_hidden)?;
+    // Where what is hidden was: links lead elsewhere than an entry's own name says.
+    let gone = tree.hidden().iter().filter(|hidden| hidden.last);
+    let gone: HashMap<Place, &[u8]> = gone
+        .filter_map(|hidden| Some((hidden.entry?, &hidden.path[..])))
+        .collect();
     let mut seen_at = HashSet::new();
     let mut seen_paths = HashSet::new();
     let mut seen = Sum::default();
@@ -194,7 +203,9 @@ fn of(image: &Image, tables: &[Contents], options: &Options) -> Result<Analysis>
             }
             share.hidden.add(bytes);
             hidden.add(bytes);
-            let path = clean(&entry.path);
+            let path = gone
+                .get(&place)
+                .map_or_else(|| clean(&entry.path), |path| path.to_vec());
             let removed = !seen_paths.contains(&path);
             let file = hidden_files.entry(path).or_insert_with_key(|path| Hidden {
                 path: path.clone(),

@@ -32,13 +32,26 @@ async fn each_layer_is_told_of_with_what_nobody_sees_of_it() {
             &tar(&[
                 file("./etc/again", b"0123456789"),
                 file("etc/gone/a", b"01234"),
+                // Where the names lead: to `etc/linked`, which is removed, and `etc/new`, which is written again.
+                (Header::symlink("way", "etc"), b""),
+                file("way/linked", b"01"),
+                file("way/./new", b"0"),
                 file("etc/kept", b"0123456"),
                 (link, b""),
             ]),
             Compression::Gzip,
         ),
         insert(&store, 1, &tar(&[file("etc/again", b"012")]), Compression::None),
-        insert(&store, 2, &tar(&[file("etc/.wh.gone", b"")]), Compression::None),
+        insert(
+            &store,
+            2,
+            &tar(&[
+                file("etc/.wh.gone", b""),
+                file("etc/.wh.linked", b""),
+                file("etc/new", b""),
+            ]),
+            Compression::None,
+        ),
     ];
     let config = json!({
         "architecture": "amd64",
@@ -66,8 +79,8 @@ async fn each_layer_is_told_of_with_what_nobody_sees_of_it() {
         .await
         .expect("analyzed");
 
-    assert_eq!(found.seen, Sum { files: 2, bytes: 10 });
-    assert_eq!(found.hidden, Sum { files: 2, bytes: 15 });
+    assert_eq!(found.seen, Sum { files: 3, bytes: 10 });
+    assert_eq!(found.hidden, Sum { files: 4, bytes: 18 });
     let shares: Vec<_> = found
         .layers
         .iter()
@@ -85,9 +98,9 @@ async fn each_layer_is_told_of_with_what_nobody_sees_of_it() {
     assert_eq!(
         shares,
         [
-            (Some("one"), 4, 0, 22, 15),
+            (Some("one"), 7, 0, 25, 18),
             (Some("two"), 1, 0, 3, 0),
-            (None, 1, 1, 0, 0)
+            (None, 3, 2, 0, 0)
         ]
     );
     let hidden: Vec<_> = found
@@ -97,14 +110,22 @@ async fn each_layer_is_told_of_with_what_nobody_sees_of_it() {
         .collect();
     assert_eq!(
         hidden,
-        [(&b"etc/again"[..], 10, &[0][..], false), (b"etc/gone/a", 5, &[0], true)]
+        [
+            (&b"etc/again"[..], 10, &[0][..], false),
+            (b"etc/gone/a", 5, &[0], true),
+            (b"etc/linked", 2, &[0], true),
+            (b"etc/new", 1, &[0], false),
+        ]
     );
     let largest: Vec<_> = found
         .largest
         .iter()
         .map(|file| (&file.path[..], file.bytes, file.layer))
         .collect();
-    assert_eq!(largest, [(&b"etc/kept"[..], 7, 0), (b"etc/again", 3, 1)]);
+    assert_eq!(
+        largest,
+        [(&b"etc/kept"[..], 7, 0), (b"etc/again", 3, 1), (b"etc/new", 0, 2)]
+    );
     // `etc/again` stands in two layers with 13 bytes; the directory is removed with the 5 in it.
     assert_eq!((found.efficiency.wasted_bytes, found.efficiency.user_bytes), (13, 3));
 }

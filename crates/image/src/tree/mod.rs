@@ -146,6 +146,8 @@ pub struct Hidden {
     pub node: Node,
     /// The layer that made this name; none for what no layer describes.
     pub layer: Option<usize>,
+    /// The entry that describes the file; none for a directory that no entry describes.
+    pub entry: Option<Place>,
     /// The layer that took it away: perhaps the same one, where an archive has a name twice.
     pub by: usize,
     /// How.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use teu_store::Result;
 
 use super::{
-    Directory, Hidden, How, NONE,
+    Directory, Hidden, How, NONE, Place,
     apply::{Builder, Step, implied, size_of_file, size_of_text, split},
     known,
 };
@@ -140,6 +140,8 @@ impl Builder {
         let last = inode.names == 0;
         if self.options.hidden {
             let node = inode.node.clone();
+            let offset = inode.offset;
+            let entry = known(inode.layer).map(|layer| Place { layer, offset });
             let mut path = self.tree.path_of(directory);
             if !path.is_empty() {
                 path.push(b'/');
@@ -150,6 +152,7 @@ impl Builder {
                 path,
                 node,
                 layer: known(child.layer),
+                entry,
                 by: self.layer as usize,
                 how,
                 last,
