@@ -42,6 +42,8 @@ pub const FILE_LIMIT: u64 = 4 << 20;
 pub fn walk_options() -> walk::Options {
     walk::Options {
         xattrs: is_of_the_image,
+        // An image may close files to their owner, who is the user here: `/etc/shadow` of some has the mode 0000.
+        open_own: true,
         ..walk::Options::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::CStr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
@@ -16,6 +16,7 @@ use super::{
     attributes,
     content::Content,
     failure::{Shown, changed, system},
+    level::Held,
     options::Options,
     stat::{Stat, stat_of},
 };
@@ -57,8 +58,21 @@ impl Found<'_> {
         let wanted = self.options.xattrs;
         let xattrs = match (&self.node, self.at.place) {
             (Node::File(_) | Node::Directory, _) => {
-                let (path, handle) = (self.path, self.handle()?);
-                attributes::of_handle(handle, wanted).map_err(system(path, "read the extended attributes of"))?
+                let (path, open_own) = (self.path, self.options.open_own);
+                let failed = |errno| system(path, "read the extended attributes of")(errno);
+                let handle = self.handle()?;
+                match attributes::of_handle(handle, wanted) {
+                    // Open as it is, the kernel asks for the mode again.
+                    Err(Errno::ACCESS) if open_own => {
+                        let held = Held::open(handle, path)?;
+                        let read = attributes::of_handle(handle, wanted).map_err(failed);
+                        drop(held);
+                        let now = stat_of(&fs::fstat(handle).map_err(failed)?);
+                        self.stat = now;
+                        read?
+                    }
+                    read => read.map_err(failed)?,
+                }
             }
             (_, Some((directory, name))) => attributes::of_name(directory, name, wanted)
                 .map_err(system(self.path, "read the extended attributes of"))?,
@@ -92,7 +106,9 @@ impl Found<'_> {
                 Node::Directory => OFlags::DIRECTORY,
                 _ => OFlags::empty(),
             };
-            *self.at.opened = Some(open_seen(directory, name, kind, &self.stat, self.path)?);
+            let (opened, stat) = open_seen(directory, name, kind, &self.stat, (self.path, self.options))?;
+            *self.at.opened = Some(opened);
+            self.stat = stat;
         }
         match &*self.at.opened {
             Some(opened) => Ok(opened.as_fd()),
@@ -101,30 +117,70 @@ impl Found<'_> {
     }
 }
 
-/// Opens what was seen under a name, and nothing else.
+/// Opens what was seen under a name, and nothing else. What it is like now is what was seen, but for the time of change of what had to be opened
+/// to its owner first.
 pub(super) fn open_seen(
     directory: BorrowedFd<'_>,
     name: &CStr,
     kind: OFlags,
     seen: &Stat,
-    path: &[u8],
-) -> Result<OwnedFd> {
+    (path, options): (&[u8], &Options),
+) -> Result<(OwnedFd, Stat)> {
     // Not to be held up by a pipe, nor to get a terminal, where the file was exchanged for one.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | kind;
-    let opened = fs::openat(directory, name, flags, Mode::empty()).map_err(|errno| match errno {
+    match fs::openat(directory, name, flags, Mode::empty()) {
+        Ok(opened) => {
+            is_as_seen(opened.as_fd(), kind, seen, path)?;
+            Ok((opened, *seen))
+        }
+        Err(Errno::ACCESS) if options.open_own => open_own(directory, name, kind, seen, path),
+        Err(errno) => Err(not_opened(path, errno)),
+    }
+}
+
+fn not_opened(path: &[u8], errno: Errno) -> Error {
+    match errno {
         Errno::LOOP | Errno::NOTDIR | Errno::NOENT | Errno::NXIO => changed(path, EXCHANGED),
         errno => system(path, "open")(errno),
-    })?;
-    let now = stat_of(&fs::fstat(&opened).map_err(system(path, "look at"))?);
+    }
+}
+
+fn is_as_seen(opened: BorrowedFd<'_>, kind: OFlags, seen: &Stat, path: &[u8]) -> Result<Mode> {
+    let raw = fs::fstat(opened).map_err(system(path, "look at"))?;
+    let now = stat_of(&raw);
     let same = match kind.contains(OFlags::DIRECTORY) {
         // That files come and go in it is seen where they are read.
         true => now.is_same_file(seen),
         false => now.is_unchanged(seen),
     };
     match same {
-        true => Ok(opened),
+        true => Ok(Mode::from_raw_mode(raw.st_mode)),
         false => Err(changed(path, "it was changed while the tree was read")),
     }
+}
+
+/// Opens what its mode closes to its owner, who may change that: by a handle that only stands for it, so that it is this file and no other.
+fn open_own(directory: BorrowedFd<'_>, name: &CStr, kind: OFlags, seen: &Stat, path: &[u8]) -> Result<(OwnedFd, Stat)> {
+    let denied = || system(path, "open")(Errno::ACCESS);
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = fs::openat(directory, name, flags, Mode::empty()).map_err(|errno| not_opened(path, errno))?;
+    let mode = is_as_seen(place.as_fd(), kind, seen, path)?;
+    let open = match kind.contains(OFlags::DIRECTORY) {
+        true => mode | Mode::RUSR | Mode::XUSR,
+        false => mode | Mode::RUSR,
+    };
+    if open == mode {
+        // Something else closes it.
+        return Err(denied());
+    }
+    let this = format!("/proc/self/fd/{}", place.as_raw_fd());
+    fs::chmod(&this, open).map_err(|_| denied())?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | kind;
+    let opened = fs::open(&this, flags, Mode::empty());
+    fs::chmod(&this, mode).map_err(system(path, "give back its mode to"))?;
+    let opened = opened.map_err(system(path, "open"))?;
+    let now = stat_of(&fs::fstat(&opened).map_err(system(path, "look at"))?);
+    Ok((opened, now))
 }
 
 pub(super) fn node(

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use rustix::fs::{self, Mode, RawDir};
+use rustix::fs::{self, FileType, Mode, RawDir};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -25,6 +25,9 @@ pub(super) struct Level {
     handle: Option<OwnedFd>,
     stat: Stat,
     names: Names,
+    /// How it was before the walk could enter it.
+    #[allow(dead_code, reason = "it is for its end")]
+    held: Option<Held>,
     /// The number of the next name.
     next: usize,
     /// How long the directory's path is.
@@ -32,11 +35,12 @@ pub(super) struct Level {
 }
 
 impl Level {
-    pub(super) fn new(handle: OwnedFd, stat: Stat, names: Names, path: usize) -> Self {
+    pub(super) fn new(handle: OwnedFd, stat: Stat, names: Names, held: Option<Held>, path: usize) -> Self {
         Self {
             handle: Some(handle),
             stat,
             names,
+            held,
             next: 0,
             path,
         }
@@ -81,6 +85,39 @@ impl Level {
 
     pub(super) fn memory(&self) -> usize {
         self.names.memory()
+    }
+}
+
+/// What is closed to its owner, and open as long as this lives.
+#[derive(Debug)]
+pub(super) struct Held {
+    file: OwnedFd,
+    mode: Mode,
+}
+
+impl Held {
+    /// Opens a file or a directory of our own where it is closed to us; none where nothing has to be done.
+    pub(super) fn open(file: BorrowedFd<'_>, path: &[u8]) -> Result<Option<Self>> {
+        let seen = fs::fstat(file).map_err(system(path, "look at"))?;
+        let mode = Mode::from_raw_mode(seen.st_mode);
+        let enter = match FileType::from_raw_mode(seen.st_mode) {
+            FileType::Directory => Mode::RUSR | Mode::XUSR,
+            _ => Mode::RUSR,
+        };
+        let user = rustix::process::geteuid();
+        if mode.contains(enter) || user.is_root() || seen.st_uid != user.as_raw() {
+            return Ok(None);
+        }
+        let file = rustix::io::fcntl_dupfd_cloexec(file, 0).map_err(system(path, "open"))?;
+        fs::fchmod(&file, mode | enter).map_err(system(path, "open"))?;
+        Ok(Some(Self { file, mode }))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Nobody is left to be told.
+        let _ = fs::fchmod(&self.file, self.mode);
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{Error, ErrorKind, Metadata, Result};
 
 use failure::{changed, limit, system};
 use found::{At, EXCHANGED, node, open_seen};
-use level::{Level, Names};
+use level::{Held, Level, Names};
 use links::Links;
 use stat::{stat_of, time};
 
@@ -127,7 +127,7 @@ impl Walk {
         let stat = stat_of(&fs::fstat(&directory).map_err(system(bytes, "look at"))?);
         let mut walk = Self::new(stat.device, options);
         let names = Names::of(name.as_bytes()).ok_or_else(|| system(bytes, "open")(Errno::INVAL))?;
-        walk.levels.push(Level::new(directory, stat, names, 0));
+        walk.levels.push(Level::new(directory, stat, names, None, 0));
         Ok(walk)
     }
 
@@ -187,7 +187,10 @@ impl Walk {
         let opened = match self.opened.take() {
             Some(opened) => opened,
             None => match self.levels.last().and_then(Level::current) {
-                Some((directory, name)) => open_seen(directory, name, OFlags::DIRECTORY, &stat, &self.path)?,
+                Some((directory, name)) => {
+                    let about = (&self.path[..], &self.options);
+                    open_seen(directory, name, OFlags::DIRECTORY, &stat, about)?.0
+                }
                 None => return Err(changed(&self.path, "it is not open any more")),
             },
         };
@@ -200,7 +203,11 @@ impl Walk {
         if let Some(above) = self.levels.len().checked_sub(OPEN) {
             self.levels[above].close();
         }
-        self.levels.push(Level::new(opened, stat, names, self.path.len()));
+        let held = match self.options.open_own {
+            true => Held::open(opened.as_fd(), &self.path)?,
+            false => None,
+        };
+        self.levels.push(Level::new(opened, stat, names, held, self.path.len()));
         Ok(())
     }
 

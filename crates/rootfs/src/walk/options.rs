@@ -9,15 +9,19 @@ pub struct Options {
     pub xattrs: fn(&[u8]) -> bool,
     /// Whether a directory on which another file system is mounted is given, but not what is in it.
     pub one_file_system: bool,
+    /// Whether what belongs to this user and is closed to him too (mode 0000, say) is opened by changing its mode for a moment and back. Its time of
+    /// change is another then. Root needs no such thing.
+    pub open_own: bool,
 }
 
 impl Default for Options {
-    /// The default limits, all extended attributes, all file systems.
+    /// The default limits, all extended attributes, all file systems; no mode is changed.
     fn default() -> Self {
         Self {
             limits: Limits::default(),
             xattrs: |_| true,
             one_file_system: false,
+            open_own: false,
         }
     }
 }

@@ -161,7 +161,12 @@ impl Writer {
         let owner = self.options.owners.of(path, metadata)?;
         check::file_size(path, size, &self.options.budget)?;
         let place = self.entry(path)?;
-        let mode = Mode::from_raw_mode(metadata.mode & PERMISSIONS);
+        let opened = if self.is_opened_for_attributes(metadata, owner) {
+            0o200
+        } else {
+            0
+        };
+        let mode = Mode::from_raw_mode(metadata.mode & PERMISSIONS | opened);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = make(path, "make the file", &place, || {
             fs::openat(&place.parent, place.leaf, flags, mode)

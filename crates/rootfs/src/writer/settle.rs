@@ -79,12 +79,25 @@ impl Writer {
             mode &= !SET_ID;
             self.report.set_id.add(path);
         }
+        let opened = self.is_opened_for_attributes(metadata, owner);
+        if opened {
+            self.attribute(path, Some(file), metadata, owner)?;
+        }
         // After the owner, whose change takes set-id bits away.
-        if mode & !PERMISSIONS != 0 || mode & self.umask != 0 {
+        if opened || mode & !PERMISSIONS != 0 || mode & self.umask != 0 {
             fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(failed)?;
         }
-        self.attribute(path, Some(file), metadata, owner)?;
+        if !opened {
+            self.attribute(path, Some(file), metadata, owner)?;
+        }
         fs::futimens(file, &both(time)).map_err(failed)
+    }
+
+    /// Whether a file is made with its owner's right to write, which it is not to have: to set an attribute takes that, but for root, however the file is
+    /// open.
+    pub(super) fn is_opened_for_attributes(&self, metadata: &Metadata, owner: Owner) -> bool {
+        let has_some = !metadata.xattrs.is_empty() || matches!(owner, Owner::Recorded(..));
+        !self.is_root && metadata.mode & 0o200 == 0 && has_some
     }
 
     /// Gives a link, a pipe or a device its metadata.
