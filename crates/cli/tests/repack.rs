@@ -17,6 +17,7 @@ use std::{
 };
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, mknodat, setxattr, utimensat};
+use rustix::process::Resource;
 use serde_json::{Value, json};
 use support::{Room, image, peers, seen};
 use teu_archive::{
@@ -803,8 +804,16 @@ fn podman_runs_what_was_packed() {
     fs::set_permissions(root.join("shared"), PermissionsExt::from_mode(0o1777)).expect("a mode");
     room.teu(["repack", "--refresh-bundle", "bundle", "oci:images:shell"])
         .succeeds();
-    let conf = "[containers]\ndefault_ulimits=[\"nofile=20000:20000\"]\n[engine]\nruntime=\"runc\"\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\n";
-    let conf = room.file("containers.conf", conf);
+    // podman raises limits on its own, which root of a container of its own may not.
+    let limit = |resource| {
+        rustix::process::getrlimit(resource)
+            .maximum
+            .map_or(1 << 20, |most| most.min(1 << 20))
+    };
+    let (files, processes) = (limit(Resource::Nofile), limit(Resource::Nproc));
+    let limits = format!("\"nofile={files}:{files}\",\"nproc={processes}:{processes}\"");
+    let conf = "[containers]\ndefault_ulimits=[LIMITS]\n[engine]\nruntime=\"runc\"\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\n";
+    let conf = room.file("containers.conf", conf.replace("LIMITS", &limits));
     let podman = |image: &str, script: &str| {
         // What it mounts is gone with its namespace.
         let arguments = [
