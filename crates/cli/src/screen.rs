@@ -56,7 +56,10 @@ impl Screen {
         give_back();
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
         take()?;
-        self.0.clear()
+        // A new one, for it draws everything; to clear this one it would ask the terminal where the cursor is, and whoever listens for keys would
+        // hear the answer.
+        self.0 = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 }
 

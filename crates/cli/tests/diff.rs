@@ -434,6 +434,9 @@ fn images_that_were_seen_are_compared_without_their_layers() {
         std::fs::remove_file(layout.blob_path(&Digest::of(&layer))).expect("removed");
     }
     assert_eq!(differ(&room, &[A, B]), first);
+    // Those that are made of the same layers have the same files, whether these were seen or not.
+    std::fs::remove_dir_all(room.home(".cache/teu/contents")).expect("removed");
+    same(&room, &[B, B]);
     // What files are made of is in the layers alone.
     let absent = room.teu(["diff", "--content", A, B]).fails(2);
     assert!(absent.contains(&Digest::of(&base()).to_string()) || absent.contains(&Digest::of(&upper()).to_string()));
@@ -452,4 +455,32 @@ fn an_image_is_compared_with_what_a_registry_has() {
     same(&room, &[plain, B, &there]);
     let [here, remote] = [B, &there].map(|after| differ(&room, &[plain, "--content", A, after]));
     assert_eq!(remote.replace(&there, B), here);
+}
+
+#[test]
+fn what_is_compressed_otherwise_has_the_same_in_it() {
+    let room = Room::new();
+    two(&room);
+    room.teu([
+        "copy",
+        "--quiet",
+        "--dest-compress-format=zstd",
+        "--dest-force-compress-format",
+        A,
+        "oci:images:zstd",
+    ])
+    .succeeds();
+    let zstd = "oci:images:zstd";
+    same(&room, &["--files", A, zstd]);
+    let said = differ(&room, &[A, zstd]);
+    let body: Vec<&str> = said.lines().skip(2).filter(|line| !line.is_empty()).collect();
+    assert_eq!((body[0], body.len()), ("layers", 2), "{said}");
+    let layer = Digest::of(&base()).short();
+    assert!(
+        body[1].starts_with(&format!("  =  0  {layer} -> ")) && body[1].contains("5.1 kB -> "),
+        "{said}"
+    );
+    let ran = room.teu(["diff", "-o", "json", "--layers", A, zstd]).ran();
+    let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!((ran.code, &told["layers"][0]["change"]), (1, &"same-content".into()));
 }

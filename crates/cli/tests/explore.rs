@@ -137,10 +137,12 @@ fn seen(raw: &[u8]) -> Vec<String> {
                         end => break end,
                     }
                 };
+                let is_other = numbers == "?1049";
                 let mut numbers = numbers.split(';').map(|number| number.parse().unwrap_or(1_usize));
                 match end {
                     Some('H') => (y, x) = (numbers.next().unwrap_or(1) - 1, numbers.next().unwrap_or(1) - 1),
-                    Some('J') => lines.iter_mut().for_each(|line| line.fill(' ')),
+                    // A screen of its own, or one that is cleared.
+                    Some('J' | 'h') if end == Some('J') || is_other => lines.iter_mut().for_each(|line| line.fill(' ')),
                     _ => {}
                 }
             }
@@ -178,7 +180,12 @@ fn an_image_is_walked_through_and_the_terminal_given_back() {
     terminal.shows("hello from within");
     terminal.types("q?");
     terminal.shows("to the other side");
-    terminal.types("qq");
+    // Whoever has no shell to go on from is stopped by nothing, and all is drawn anew.
+    terminal.types("q\x1a[");
+    terminal.shows("Files up to layer 0, 18 B");
+    terminal.shows("efficiency 1.0000");
+    assert_eq!(String::from_utf8_lossy(&terminal.raw).matches("\x1b[?1049h").count(), 2);
+    terminal.types("q");
     assert_eq!(terminal.ends(&room, 0).trim_start_matches("\x1b[?25h"), "code=0\r\n");
 }
 

@@ -316,6 +316,7 @@ mod tests {
                 bare(Header::symlink("link", "etc")),
                 file("kind", b""),
                 bare(Header::hard_link("hard", "etc/a")),
+                file("single", b"0123456789"),
             ],
             &[
                 bare(Header::directory("etc")),
@@ -333,6 +334,7 @@ mod tests {
                 file("etc/b", b"22"),
                 file(".wh.opt", b""),
                 file("kind/in", b""),
+                bare(Header::hard_link("second", "single")),
             ],
             &[
                 file(".wh.kind", b""),
@@ -356,6 +358,8 @@ mod tests {
             "opt/new 1Add 2Remove",
             "opt/x 0Add 1Remove",
             "opt/x/y 0Add 1Remove",
+            "second 2Add",
+            "single 0Add",
             "twice 1Add",
         ];
         assert_eq!(told(&growth), expected);
@@ -380,7 +384,7 @@ mod tests {
                 .map(|version| version.size)
                 .sum::<u64>()
         };
-        assert_eq!([0, 1, 2, 3].map(sum), [7, 4, 6, 6]);
+        assert_eq!([0, 1, 2, 3].map(sum), [17, 14, 16, 16]);
         assert!((1..growth.len()).all(|number| growth.parent(number) < number));
         let entry = |path: &[u8], layer| {
             let number = (0..growth.len())

@@ -24,6 +24,13 @@ impl Pair<'_> {
     }
 }
 
+/// Whether both images are made of the same blobs, and so have the same files: to know that, nothing is read.
+#[must_use]
+pub fn has_same_layers(before: &Image, after: &Image) -> bool {
+    let key = |layer: &Layer| (layer.descriptor.digest, layer.diff_id);
+    before.layers.iter().map(key).eq(after.layers.iter().map(key))
+}
+
 /// The layers of both images, the lowest first; of those between two that both have the first image's come first.
 #[must_use]
 pub fn layers<'i>(before: &'i Image, after: &'i Image) -> Vec<Pair<'i>> {

@@ -58,7 +58,11 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
     if parts.layers {
         found.layers = Some(diff::layers(&before.image, &after.image));
     }
-    if parts.files {
+    // A pattern has to mean something, and that only files can tell.
+    let is_same = patterns.is_empty() && diff::has_same_layers(&before.image, &after.image);
+    if parts.files && is_same {
+        found.files = Some(Files::none());
+    } else if parts.files {
         let mut options = diff::Options::default();
         options.contents.layers.events = shown.events();
         let cache = settings.contents().map(Cache::new);
@@ -128,7 +132,8 @@ struct Documents {
 }
 
 struct Files {
-    trees: Trees,
+    /// None where both are made of the same layers.
+    trees: Option<Trees>,
     patterns: Vec<Pattern>,
     times: bool,
     added: usize,
@@ -151,22 +156,31 @@ impl Found<'_> {
 }
 
 impl Files {
-    /// # Errors
-    /// Where a pattern means nothing.
-    fn count(trees: Trees, patterns: Vec<Pattern>, arguments: &Diff) -> Result<Self, Failure> {
-        let mut files = Self {
-            trees,
-            patterns,
-            times: arguments.times,
+    /// Those of two images that are made of the same layers.
+    fn none() -> Self {
+        Self {
+            trees: None,
+            patterns: Vec::new(),
+            times: false,
             added: 0,
             removed: 0,
             changed: 0,
             pending: None,
             texts: BTreeMap::new(),
+        }
+    }
+
+    /// # Errors
+    /// Where a pattern means nothing.
+    fn count(trees: Trees, patterns: Vec<Pattern>, arguments: &Diff) -> Result<Self, Failure> {
+        let mut files = Self {
+            patterns,
+            times: arguments.times,
+            ..Self::none()
         };
         let mut pending = arguments.content.then(|| Pending::new(&TextLimits::default()));
         let (mut added, mut removed, mut changed) = (0, 0, 0);
-        let mut changes = files.changes();
+        let mut changes = trees.changes(&files.patterns, files.times);
         for change in &mut changes {
             match (change.before, change.after) {
                 (None, _) => added += 1,
@@ -182,11 +196,13 @@ impl Files {
             return Err(Error::new(ErrorKind::NotFound, message).into());
         }
         (files.added, files.removed, files.changed, files.pending) = (added, removed, changed, pending);
+        files.trees = Some(trees);
         Ok(files)
     }
 
-    fn changes(&self) -> diff::Changes<'_> {
-        self.trees.changes(&self.patterns, self.times)
+    fn changes(&self) -> impl Iterator<Item = diff::Change<'_>> {
+        let trees = self.trees.iter();
+        trees.flat_map(|trees| trees.changes(&self.patterns, self.times))
     }
 
     fn all(&self) -> usize {
