@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use support::{
     certificates::authority,
@@ -47,7 +47,7 @@ fn labs(test: &str) -> Vec<Lab> {
         },
         realm: None,
         issuer: Some(Issuer {
-            key,
+            key: Arc::new(key),
             lifetime: Duration::from_secs(300),
         }),
     };

@@ -1,5 +1,6 @@
 //! What can be asked for? The command line, from which help, manual pages and completions are made too.
 
+mod access;
 mod analyze;
 mod bundle;
 mod cat;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use access::{Access, Policy, PolicyVerb};
 pub(crate) use analyze::{Analyze, Thresholds};
 pub(crate) use bundle::*;
 pub(crate) use cat::Cat;

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::access::{Access, Policy};
+
 /// Be a registry, of what is pushed to it or of layouts
 #[derive(Debug, Args)]
 #[command(
@@ -15,9 +17,13 @@ on after a restart. What no manifest needs is removed a day after it was pushed 
 serve gc` says what that would be. One server has the directory at a time.
 
 Each layout is one repository, called as its directory is unless a name and = stand before it; its names are the
-tags. Every client of registries can pull from it, and push to it too with --writable. Nobody is asked who they are:
-whoever reaches the address may do it, so it is this machine's own unless --listen says otherwise. Port 0 takes a
-free one.
+tags. Every client of registries can pull from it, and push to it too with --writable. Unless something says who may do
+what, nobody is asked who they are: whoever reaches the address may do it, so it is this machine's own unless --listen
+says otherwise. Port 0 takes a free one.
+
+With --htpasswd, tokens or --tls-clients whoever is known may do everything, and who is not nothing; --access-policy
+says it user by user. These files too are read again when they change. Tokens spare clients to send their password
+each time: --tokens issues them here, --token-keys and --token-url believe another's.
 
 With a certificate and its key TLS is spoken, HTTP/2 first. Both files are read again when they change, or by HUP;
 connections that are there go on. Where they do not fit each other all stays as it was, with a warning. --tls-clients
@@ -33,7 +39,7 @@ Examples:
   teu serve gc --dry-run
   teu serve oci:images
   teu serve --writable --listen 127.0.0.1:0 team/app=oci:images base=oci:base
-  teu serve --listen 0.0.0.0:443 --tls-certificate server.pem --tls-key server.key oci:images
+  teu serve --listen 0.0.0.0:443 --tls-certificate server.pem --tls-key server.key --htpasswd users --tokens
   teu copy --src-tls-verify=false docker://127.0.0.1:5000/images:app oci:copy:app"
 )]
 pub(crate) struct Serve {
@@ -55,6 +61,8 @@ pub(crate) struct Serve {
     pub(crate) deletes: bool,
     #[command(flatten)]
     pub(crate) tls: Tls,
+    #[command(flatten)]
+    pub(crate) access: Access,
 }
 
 /// How TLS is spoken.
@@ -117,6 +125,7 @@ pub(crate) struct Data {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tend {
     Gc(Collect),
+    Policy(Policy),
 }
 
 /// Remove what no manifest needs any more

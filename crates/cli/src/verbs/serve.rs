@@ -1,14 +1,16 @@
 //! `teu serve`: what is pushed to it, or layouts, as a registry.
 
+mod access;
 mod files;
+mod log;
 mod tend;
 mod tls;
 
-use std::{io::Write, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use serde_json::{Value, json};
 use teu_depot::Depot;
-use teu_registry::{Children, Exchange, Limits, Listening, Observer, Registry, Settings as Rules, serve};
+use teu_registry::{Children, Limits, Listening, Registry, Settings as Rules, serve};
 use teu_spec::{Pick, Reference, Repository};
 use teu_store::{Error, ErrorKind, Given, Repositories, Store};
 use teu_transport::layout::Layout;
@@ -17,15 +19,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{
-    arguments::{Progress, Serve},
-    failure::Failure,
-    output,
-    places::reference,
-    say,
-    settings::Settings,
-    stopped,
-};
+use crate::{arguments::Serve, failure::Failure, output, places::reference, settings::Settings, stopped};
 
 /// What is served.
 struct Place {
@@ -50,6 +44,8 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     rules.limits = Limits::default().within_files(files::raise_limit());
     let mut followed = files::Followed::default();
     let tls = tls::read(&arguments.tls, &settings, &mut followed)?;
+    let shows_certificates = arguments.tls.clients.is_some();
+    let gate = access::read(&arguments.access, shows_certificates, &settings, &mut followed)?;
     let listener = listen(arguments.listen).map_err(|error| {
         let message = format!(
             "{} cannot be listened at; --listen takes another address",
@@ -58,7 +54,12 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         Error::from(error).within(message)
     })?;
     let address = listener.local_addr().map_err(Error::from)?;
-    let registry = Arc::new(Registry::new(repositories, rules, observer(&settings)));
+    let (log, observer) = log::Log::begin(&settings);
+    let mut registry = Registry::new(repositories, rules, observer);
+    if let Some(gate) = gate {
+        registry = registry.behind(gate);
+    }
+    let registry = Arc::new(registry);
     match settings.json {
         true => output::json(&json!({"address": address, said.0: said.1}))?,
         false => output::line(&address.to_string())?,
@@ -83,10 +84,12 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         () = tending => {}
         _ = stopped() => drop(stop),
     }
-    tokio::select! {
+    let outcome = tokio::select! {
         () = serving => Ok(()),
         signal = stopped() => Err(Failure::Stopped { signal }),
-    }
+    };
+    log.end();
+    outcome
 }
 
 /// Listens at an address, so that as many clients as can be accepted in a moment may come in it.
@@ -178,50 +181,4 @@ fn repository(argument: &str) -> Result<(String, Arc<dyn Store>), Failure> {
         _ => error,
     })?;
     Ok((name, Arc::new(layout)))
-}
-
-/// Says a line for each request, or an object in JSON, or nothing.
-fn observer(settings: &Settings) -> Option<Observer> {
-    let progress = settings.progress;
-    if progress == Progress::None {
-        return None;
-    }
-    Some(Arc::new(move |exchange: &Exchange| {
-        let line = match progress {
-            Progress::Json => in_json(exchange),
-            _ => in_words(exchange),
-        };
-        // A log that nobody takes stops no one.
-        let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
-    }))
-}
-
-fn in_json(exchange: &Exchange) -> String {
-    json!({
-        "time": say::now(),
-        "peer": exchange.peer,
-        "method": exchange.method.as_str(),
-        "target": exchange.target,
-        "status": exchange.status.as_u16(),
-        "sent": exchange.sent,
-        "milliseconds": exchange.elapsed.as_millis() as u64,
-        "userAgent": exchange.user_agent,
-        "failure": exchange.failure,
-    })
-    .to_string()
-}
-
-fn in_words(exchange: &Exchange) -> String {
-    let peer = exchange.peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
-    let line = format!(
-        "{} {peer} {} {} {} {} {} ms",
-        say::now(),
-        exchange.method,
-        exchange.target,
-        exchange.status.as_u16(),
-        output::size(exchange.sent),
-        exchange.elapsed.as_millis(),
-    );
-    let failure = exchange.failure.as_ref().map(|failure| format!(" ({failure})"));
-    say::plain(&(line + &failure.unwrap_or_default()))
 }

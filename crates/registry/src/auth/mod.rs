@@ -58,7 +58,7 @@ pub struct Tokens {
 /// How tokens are issued here, at `/token`: to whoever has a password or a certificate, and to nobody in particular.
 pub struct Issuer {
     /// What they are signed with.
-    pub key: SigningKey,
+    pub key: Arc<SigningKey>,
     /// How long they are good.
     pub lifetime: Duration,
 }

@@ -88,7 +88,7 @@ pub(crate) fn tokens(key: SigningKey) -> Tokens {
         },
         realm: None,
         issuer: Some(Issuer {
-            key,
+            key: Arc::new(key),
             lifetime: Duration::from_secs(300),
         }),
     }

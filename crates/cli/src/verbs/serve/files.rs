@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,6 +13,8 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
+
+use crate::settings::Settings;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -77,6 +80,12 @@ impl Followed {
             }
         }
     }
+}
+
+/// Says something that stops nothing, not even where nobody takes what is said on standard error.
+pub(super) fn warn(settings: &Arc<Settings>, message: String) {
+    let settings = Arc::clone(settings);
+    tokio::task::spawn_blocking(move || settings.warn(&message));
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

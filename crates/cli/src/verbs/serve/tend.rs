@@ -7,6 +7,7 @@ use teu_depot::{Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as
 use teu_spec::Timestamp;
 use teu_store::{Error, ErrorKind};
 
+use super::access;
 use crate::{
     arguments::{Collect, Serve, Tend},
     failure::Failure,
@@ -53,6 +54,7 @@ pub(super) async fn keep(depot: &Depot, settings: &Settings) {
 pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure> {
     match tend {
         Tend::Gc(arguments) => collect(arguments, settings).await,
+        Tend::Policy(arguments) => access::policy(arguments, settings),
     }
 }
 

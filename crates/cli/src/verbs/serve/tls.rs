@@ -14,7 +14,7 @@ use teu_registry::{
 };
 use teu_store::{Error, ErrorKind, Result};
 
-use super::files::Followed;
+use super::files::{Followed, warn};
 use crate::{arguments, settings::Settings};
 
 /// The files.
@@ -50,7 +50,10 @@ pub(super) fn read(
             .read()
             .and_then(|(identity, clients)| shown.replace(identity, clients));
         if let Err(error) = replaced {
-            settings.warn(&format!("{}; what was shown before is shown on", files.within(error)));
+            warn(
+                &settings,
+                format!("{}; what was shown before is shown on", files.within(error)),
+            );
         }
     });
     Ok(Some(tls))

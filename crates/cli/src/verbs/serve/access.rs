@@ -1,0 +1,203 @@
+//! Who may do what? The files that say so, read again when they change, and what they would say to a question.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::json;
+use teu_registry::auth::{Action, Gate, Guard, Issuer, Keys, Passwords, Policy, SigningKey, Tokens, Trusted, Verdict};
+use teu_spec::Repository;
+use teu_store::{Error, ErrorKind, Result};
+
+use super::files::{Followed, warn};
+use crate::{
+    arguments::{self, Access, PolicyVerb},
+    failure::Failure,
+    output,
+    settings::Settings,
+};
+
+/// How long a token is good: a client that works on asks for another.
+const LIFETIME: Duration = Duration::from_secs(300);
+
+/// The files, and what is said beside them.
+struct Files {
+    htpasswd: Option<PathBuf>,
+    policy: Option<PathBuf>,
+    certificates: bool,
+    tokens: Option<Issued>,
+}
+
+/// Whose tokens are believed.
+struct Issued {
+    issuer: String,
+    service: String,
+    realm: Option<String>,
+    by: By,
+}
+
+enum By {
+    /// By us, with a key that nobody else has.
+    Us(Arc<SigningKey>),
+    /// By us, with the key of a file.
+    UsWith(PathBuf),
+    /// By another, with one of the keys of a file.
+    Another(PathBuf),
+}
+
+/// What stands before the registry, where anything does; from now on as the files say.
+pub(super) fn read(
+    access: &Access,
+    certificates: bool,
+    settings: &Arc<Settings>,
+    followed: &mut Followed,
+) -> std::result::Result<Option<Arc<Gate>>, Failure> {
+    let files = Files {
+        htpasswd: access.htpasswd.clone(),
+        policy: access.access_policy.clone(),
+        certificates,
+        tokens: issued(access, certificates)?,
+    };
+    if files.htpasswd.is_none() && files.policy.is_none() && files.tokens.is_none() && !certificates {
+        return Ok(None);
+    }
+    let gate = Arc::new(Gate::new(files.guard()?));
+    let paths = files.paths();
+    let (settings, kept) = (Arc::clone(settings), Arc::clone(&gate));
+    followed.add(paths, move || match files.guard() {
+        Ok(guard) => kept.replace(guard),
+        Err(error) => warn(&settings, format!("{error}; who could do what before can do it on")),
+    });
+    Ok(Some(gate))
+}
+
+fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Issued>, Failure> {
+    let by = match (&access.token_keys, access.tokens, &access.token_key) {
+        (Some(keys), ..) => By::Another(keys.clone()),
+        (None, true, Some(key)) => By::UsWith(key.clone()),
+        (None, true, None) => By::Us(Arc::new(SigningKey::generate()?)),
+        (None, false, _) => return Ok(None),
+    };
+    if !matches!(by, By::Another(_)) && access.htpasswd.is_none() && !certificates {
+        let message = "tokens are for those who show who they are: --tokens wants --htpasswd or --tls-clients";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    for (flag, text) in [
+        ("--token-service", Some(&access.token_service)),
+        ("--token-url", access.token_url.as_ref()),
+    ] {
+        let is_plain = |text: &String| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+        };
+        if text.is_some_and(|text| !is_plain(text)) {
+            return Err(Failure::Usage(format!(
+                "{flag} stands in a header: it has no spaces, quotes or backslashes"
+            )));
+        }
+    }
+    Ok(Some(Issued {
+        issuer: access.token_issuer.clone(),
+        service: access.token_service.clone(),
+        realm: access.token_url.clone(),
+        by,
+    }))
+}
+
+impl Files {
+    fn paths(&self) -> Vec<PathBuf> {
+        let key = self.tokens.as_ref().and_then(|tokens| match &tokens.by {
+            By::UsWith(path) | By::Another(path) => Some(path),
+            By::Us(_) => None,
+        });
+        [self.htpasswd.as_ref(), self.policy.as_ref(), key]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    fn guard(&self) -> Result<Guard> {
+        Ok(Guard {
+            passwords: parsed(self.htpasswd.as_deref(), Passwords::parse)?,
+            policy: parsed(self.policy.as_deref(), Policy::parse)?,
+            certificates: self.certificates,
+            tokens: self.tokens.as_ref().map(Issued::tokens).transpose()?,
+        })
+    }
+}
+
+impl Issued {
+    fn tokens(&self) -> Result<Tokens> {
+        let (keys, key) = match &self.by {
+            By::Us(key) => (key.keys(), Some(Arc::clone(key))),
+            By::UsWith(path) => {
+                let key = parse(path, |text| SigningKey::parse(text.as_bytes()))?;
+                (key.keys(), Some(Arc::new(key)))
+            }
+            By::Another(path) => (parse(path, Keys::parse)?, None),
+        };
+        Ok(Tokens {
+            trusted: Trusted {
+                issuer: self.issuer.clone(),
+                service: self.service.clone(),
+                keys,
+            },
+            realm: self.realm.clone(),
+            issuer: key.map(|key| Issuer {
+                key,
+                lifetime: LIFETIME,
+            }),
+        })
+    }
+}
+
+fn parsed<T>(path: Option<&Path>, read: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
+    path.map(|path| parse(path, read)).transpose()
+}
+
+/// What a file says, as `read` understands it.
+fn parse<T>(path: &Path, read: impl Fn(&str) -> Result<T>) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        let message = format!("{} cannot be read: {error}", path.display());
+        Error::new(ErrorKind::Invalid, message)
+    })?;
+    read(&text).map_err(|error| error.within(path.display().to_string()))
+}
+
+/// `teu serve policy`.
+pub(super) fn policy(arguments: &arguments::Policy, settings: &Settings) -> std::result::Result<(), Failure> {
+    let PolicyVerb::Check(asked) = &arguments.verb;
+    let usage = |error: Error| Failure::Usage(error.to_string());
+    let action: Action = asked.action.parse().map_err(usage)?;
+    Repository::check_path(&asked.repository).map_err(|error| Failure::Usage(error.to_string()))?;
+    // That it is denied is 1, so what is wrong with the policy is 2.
+    let policy = parse(&asked.policy, Policy::parse).map_err(usage)?;
+    let user = asked.user.as_deref();
+    let verdict = policy.judge(user, action, &asked.repository);
+    let rule = match verdict {
+        Verdict::Allowed(rule) => Some(rule),
+        Verdict::Denied => None,
+    };
+    if settings.json {
+        output::json(&json!({
+            "user": user,
+            "action": action.as_str(),
+            "repository": asked.repository,
+            "allowed": rule.is_some(),
+            "rule": rule,
+        }))?;
+    } else {
+        output::line(&match rule {
+            Some(rule) => format!("allowed by rule {rule}"),
+            None => "denied: no rule allows it".to_owned(),
+        })?;
+    }
+    match rule {
+        Some(_) => Ok(()),
+        None => Err(Failure::Found { code: 1 }),
+    }
+}

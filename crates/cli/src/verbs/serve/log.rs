@@ -1,0 +1,121 @@
+//! What happened? A line for each request on standard error, written by a thread of its own: a log that nobody takes stops no one.
+
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use serde_json::json;
+use teu_registry::{Exchange, Observer};
+
+use crate::{arguments::Progress, output, say, settings::Settings};
+
+/// How many lines wait to be taken. Those that come when so many do are left out.
+const WAITING: usize = 10_000;
+/// How long the last lines may take.
+const LAST: Duration = Duration::from_millis(500);
+
+/// The log.
+pub(super) struct Log(Option<SyncSender<Entry>>);
+
+enum Entry {
+    Line(String),
+    /// Tells when all before it is written.
+    Flush(Sender<()>),
+}
+
+impl Log {
+    /// Begins to write, unless nobody wants to read.
+    pub(super) fn begin(settings: &Settings) -> (Self, Option<Observer>) {
+        let progress = settings.progress;
+        if progress == Progress::None {
+            return (Self(None), None);
+        }
+        let (sender, receiver) = sync_channel(WAITING);
+        let left_out = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&left_out);
+        thread::spawn(move || write(&receiver, &counted));
+        let entries = sender.clone();
+        let observer: Observer = Arc::new(move |exchange: &Exchange| {
+            let line = match progress {
+                Progress::Json => in_json(exchange),
+                _ => in_words(exchange),
+            };
+            if let Err(TrySendError::Full(_)) = entries.try_send(Entry::Line(line)) {
+                left_out.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        (Self(Some(sender)), Some(observer))
+    }
+
+    /// Waits until all is written, or a while where nobody takes it.
+    pub(super) fn end(self) {
+        let (told, written) = channel();
+        if let Some(sender) = self.0
+            && sender.try_send(Entry::Flush(told)).is_ok()
+        {
+            // Where nobody takes it, there is nobody to miss it.
+            let _ = written.recv_timeout(LAST);
+        }
+    }
+}
+
+fn write(entries: &Receiver<Entry>, left_out: &AtomicU64) {
+    for entry in entries {
+        match entry {
+            Entry::Line(mut line) => {
+                let missing = left_out.swap(0, Ordering::Relaxed);
+                if missing > 0 {
+                    line = format!(
+                        "{} {missing} lines are left out here, which nobody took\n{line}",
+                        say::now()
+                    );
+                }
+                line.push('\n');
+                // Where it cannot be said, there is nowhere to say so.
+                let _ = std::io::stderr().write_all(line.as_bytes());
+            }
+            Entry::Flush(told) => {
+                let _ = told.send(());
+            }
+        }
+    }
+}
+
+fn in_json(exchange: &Exchange) -> String {
+    json!({
+        "time": say::now(),
+        "peer": exchange.peer,
+        "user": exchange.user,
+        "method": exchange.method.as_str(),
+        "target": exchange.target,
+        "status": exchange.status.as_u16(),
+        "sent": exchange.sent,
+        "milliseconds": exchange.elapsed.as_millis() as u64,
+        "userAgent": exchange.user_agent,
+        "failure": exchange.failure,
+    })
+    .to_string()
+}
+
+fn in_words(exchange: &Exchange) -> String {
+    let peer = exchange.peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+    let line = format!(
+        "{} {peer} {} {} {} {} {} {} ms",
+        say::now(),
+        exchange.user.as_deref().unwrap_or("-"),
+        exchange.method,
+        exchange.target,
+        exchange.status.as_u16(),
+        output::size(exchange.sent),
+        exchange.elapsed.as_millis(),
+    );
+    let failure = exchange.failure.as_ref().map(|failure| format!(" ({failure})"));
+    say::plain(&(line + &failure.unwrap_or_default()))
+}

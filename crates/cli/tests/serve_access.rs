@@ -1,0 +1,226 @@
+//! Does `teu serve` let in who may, as its files say, also when they change, and does `teu serve policy check` say the same?
+
+mod support;
+
+use std::{fs, path::Path};
+
+use support::{Room, Served, image, peers};
+
+const POLICY: &str = r#"
+[[rule]]
+who = ["anonymous"]
+repositories = ["public/*"]
+allow = ["pull"]
+
+[[rule]]
+who = ["alice"]
+repositories = ["**"]
+allow = ["pull", "push", "overwrite", "delete", "list"]
+"#;
+
+/// Writes an htpasswd file; says loudly why it cannot.
+fn users(room: &Room, test: &str, users: &[(&str, &str)]) -> bool {
+    if !peers(test, &["htpasswd"]) {
+        return false;
+    }
+    let lines = users.iter().map(|(user, password)| {
+        let made = room.run("htpasswd", ["-nbB", "-C", "4", user, password]).succeeds();
+        made.stdout.trim().to_owned() + "\n"
+    });
+    replace(&room.path("users"), &lines.collect::<String>());
+    true
+}
+
+/// Replaces a file as editors do.
+fn replace(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, text).expect("written");
+    fs::rename(new, path).expect("renamed");
+}
+
+fn copy(room: &Room, credentials: Option<&str>, from: &str, to: &str) -> support::Ran {
+    let flags = ["--src-tls-verify=false", "--dest-tls-verify=false", "--progress=none"];
+    let mut arguments = vec!["copy", from, to];
+    arguments.extend(flags);
+    if let Some(credentials) = credentials {
+        arguments.extend(["--dest-creds", credentials]);
+    }
+    room.teu(arguments).ran()
+}
+
+#[test]
+fn files_say_who_may_do_what_and_are_read_again() {
+    let test = "files_say_who_may_do_what_and_are_read_again";
+    for tokens in [false, true] {
+        let room = Room::new();
+        if !users(&room, test, &[("alice", "secret")]) {
+            return;
+        }
+        room.file("access.toml", POLICY);
+        room.layout("images").image("app", &image());
+        let files = ["--htpasswd", "users", "--access-policy", "access.toml"];
+        let mut arguments = vec!["--data", "kept", "--deletes"];
+        arguments.extend(files);
+        if tokens {
+            arguments.push("--tokens");
+        }
+        let mut served = Served::start(&room, &arguments);
+        let (public, secret) = (served.image("public/app:1"), served.image("secret/app:1"));
+        assert_eq!(copy(&room, None, "oci:images:app", &public).code, 1);
+        let wrong = copy(&room, Some("alice:wrong"), "oci:images:app", &public);
+        assert!(
+            wrong.code == 1 && !wrong.stderr.contains("alice:wrong"),
+            "{}",
+            wrong.stderr
+        );
+        for to in [&public, &secret] {
+            let pushed = copy(&room, Some("alice:secret"), "oci:images:app", to);
+            assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+        }
+        assert_eq!(copy(&room, None, &public, "oci:pulled:1").code, 0);
+        assert_eq!(copy(&room, None, &secret, "oci:pulled:2").code, 1);
+        // Now everybody may read what was secret, and alice has another password.
+        replace(&room.path("access.toml"), &POLICY.replace("public/*", "*/*"));
+        assert!(users(&room, test, &[("alice", "another")]));
+        served.tell("HUP");
+        while copy(&room, None, &secret, "oci:pulled:2").code != 0 {}
+        // What is there already is not pushed again, and nobody is asked then who they are.
+        let new = served.image("public/new:1");
+        while copy(&room, Some("alice:another"), "oci:images:app", &new).code != 0 {}
+        let newer = served.image("public/newer:1");
+        assert_eq!(copy(&room, Some("alice:secret"), "oci:images:app", &newer).code, 1);
+        // What cannot be read changes nothing, and is said.
+        replace(&room.path("access.toml"), "[[rule]]\nwho = [\"alice\"]");
+        let mut log = String::new();
+        let said = loop {
+            let line = served.says();
+            if line.contains("warning") {
+                break line;
+            }
+            log.push_str(&line);
+        };
+        assert!(
+            said.contains("access.toml: ") && said.contains("who could do what before"),
+            "{said}"
+        );
+        assert_eq!(copy(&room, None, &secret, "oci:pulled:3").code, 0);
+        let (code, rest) = served.stop("TERM");
+        assert_eq!(code, Some(0));
+        let said = log + &rest;
+        assert!(said.contains(" alice PUT /v2/public/app/manifests/1 201 "), "{said}");
+        for secret in ["YWxpY2U6", "another", "Bearer", "eyJ"] {
+            assert!(!said.contains(secret), "{secret} is in {said}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_is_asked_what_it_allows() {
+    let room = Room::new();
+    room.file("access.toml", POLICY);
+    room.file(
+        "bad.toml",
+        "[[rule]]\nwho = [\"alice\"]\nrepositories = [\"a\"]\nallow = [\"all\"]",
+    );
+    let check = |arguments: &[&str]| room.teu([&["serve", "policy", "check"], arguments].concat()).ran();
+    for (arguments, code, said) in [
+        (&["access.toml", "pull", "public/app"][..], 0, "allowed by rule 1\n"),
+        (
+            &["access.toml", "--user", "alice", "pull", "public/app"],
+            0,
+            "allowed by rule 1\n",
+        ),
+        (
+            &["access.toml", "--user", "alice", "delete", "secret/app"],
+            0,
+            "allowed by rule 2\n",
+        ),
+        (&["access.toml", "push", "public/app"], 1, "denied: no rule allows it\n"),
+        (
+            &["access.toml", "--user", "bob", "pull", "secret/app"],
+            1,
+            "denied: no rule allows it\n",
+        ),
+    ] {
+        let ran = check(arguments);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+            (code, said, ""),
+            "{arguments:?}"
+        );
+    }
+    let ran = check(&["-o", "json", "access.toml", "list", "secret/app"]);
+    let said: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let expected = serde_json::json!({
+        "user": null, "action": "list", "repository": "secret/app", "allowed": false, "rule": null
+    });
+    assert_eq!((ran.code, said), (1, expected));
+    for (arguments, says) in [
+        (
+            &["access.toml", "read", "public/app"][..],
+            "none of pull, push, overwrite, delete and list",
+        ),
+        (&["access.toml", "pull", "Public"], "Public"),
+        (
+            &["nothing.toml", "pull", "public/app"],
+            "nothing.toml cannot be read: No such file",
+        ),
+        (&["bad.toml", "pull", "public/app"], "unknown variant `all`"),
+    ] {
+        let ran = check(arguments);
+        assert!(
+            ran.code == 2 && ran.stderr.contains(says),
+            "{arguments:?}: {}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_is_served() {
+    let room = Room::new();
+    room.file("plain", "alice:secret\n");
+    room.file("key.pem", "no key");
+    room.file("keys.json", "{\"keys\": []}");
+    for (arguments, code, says) in [
+        (&["--htpasswd", "nothing"][..], 1, "nothing cannot be read"),
+        (
+            &["--htpasswd", "plain"],
+            1,
+            "plain: line 1: the hash of \"alice\" is none of bcrypt's",
+        ),
+        (&["--tokens"], 2, "--tokens wants --htpasswd or --tls-clients"),
+        (&["--token-key", "key.pem"], 2, "--tokens"),
+        (&["--token-keys", "keys.json"], 2, "--token-url"),
+        (
+            &[
+                "--token-keys",
+                "keys.json",
+                "--token-url",
+                "https://a/token",
+                "--tokens",
+            ],
+            2,
+            "cannot be used with",
+        ),
+        (
+            &["--token-keys", "keys.json", "--token-url", "https://a/token"],
+            1,
+            "keys.json: no key of the set can be used",
+        ),
+        (
+            &["--token-keys", "keys.json", "--token-url", "a b"],
+            2,
+            "--token-url stands in a header",
+        ),
+    ] {
+        let run = room.teu(
+            ["serve", "--listen", "127.0.0.1:0", "--data", "kept"]
+                .iter()
+                .chain(arguments),
+        );
+        let said = run.fails(code);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+}
