@@ -1,6 +1,7 @@
 //! What did the user mean? `teu` reads the command line and the environment, and has the libraries do the rest.
 
 mod arguments;
+mod beside;
 mod called;
 mod failure;
 mod limits;

@@ -81,13 +81,7 @@ fn gnu_tar_makes_of_it_what_unpack_makes() {
     assert_eq!(bytes, fs::read(room.path("b.tar")).expect("an archive"));
     assert!(bytes.ends_with(&[0; 1024]));
     fs::create_dir(room.path("theirs")).expect("a directory");
-    let tar = [
-        "--delay-directory-restore",
-        "--numeric-owner",
-        "--xattrs",
-        "--xattrs-include=*",
-        "-xpf",
-    ];
+    let tar = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf"];
     let unpacked = Command::new("tar")
         .args(tar)
         .arg(room.path("a.tar"))
@@ -140,4 +134,61 @@ fn of_an_index_it_is_the_platform_that_was_asked_for() {
         assert_eq!(&ran.stdout[512..518], content);
         assert_eq!(ran.stdout.len(), 2048);
     }
+}
+
+/// Directories whose owner may put nothing into them, and whose times are other than those of what is in them.
+fn closed() -> Image {
+    let at = |path: &str, mode, seconds| {
+        let mut header = directory(path, seconds);
+        header.mode = mode;
+        header
+    };
+    let lower = archive(vec![
+        (at("closed/", 0o555, 1_700_000_000), b""),
+        (at("closed/deep/", 0o500, 1_700_000_001), b""),
+        (Header::file("closed/one", 3), b"one"),
+        (Header::file("closed/deep/two", 3), b"two"),
+        (at("empty/", 0o311, 1_700_000_002), b""),
+    ]);
+    let upper = archive(vec![(Header::file("closed/deep/three", 5), b"three")]);
+    of(&[lower, upper])
+}
+
+#[test]
+fn whoever_unpacks_it_in_order_comes_to_the_right_tree() {
+    let test = "whoever_unpacks_it_in_order_comes_to_the_right_tree";
+    if !peers(test, &["tar", "python3", "podman"]) {
+        return;
+    }
+    let room = Room::new();
+    room.layout("images").image("app", &closed());
+    room.teu(["unpack", "--rootfs-only", "oci:images:app", "ours"])
+        .succeeds();
+    room.teu(["export", "oci:images:app", "--file", "a.tar"]).succeeds();
+    let mut ours = tree(&room.path("ours"));
+    // No layer describes the root.
+    ours.remove("");
+    // As it comes: each entry is whole before the next one is read.
+    let in_order = "import sys, tarfile\nfor entry in (tar := tarfile.open(sys.argv[1])): tar.extract(entry, sys.argv[2], numeric_owner=True)";
+    fs::create_dir(room.path("theirs-tar")).expect("a directory");
+    room.run("tar", ["--numeric-owner", "-xpf", "a.tar", "-C", "theirs-tar"])
+        .succeeds();
+    room.run("python3", ["-c", in_order, "a.tar", "theirs-python"])
+        .succeeds();
+    for theirs in ["theirs-tar", "theirs-python"] {
+        let mut seen = tree(&room.path(theirs));
+        seen.remove("");
+        assert_eq!(difference(&ours, &seen), Vec::<String>::new(), "{theirs}");
+    }
+    let at = |kind: &str| room.path(format!("podman-{kind}")).display().to_string();
+    let (root, run) = (at("root"), at("run"));
+    let podman = |arguments: &[&str]| {
+        let storage = ["--root", &root, "--runroot", &run, "--storage-driver", "vfs"];
+        room.run("podman", storage.iter().chain(arguments)).succeeds().stdout
+    };
+    let id = podman(&["import", "--quiet", "a.tar"]);
+    let mounted = podman(&["image", "mount", id.trim()]);
+    let mut seen = tree(mounted.trim().as_ref());
+    seen.remove("");
+    assert_eq!(difference(&ours, &seen), Vec::<String>::new());
 }

@@ -67,11 +67,14 @@ fn a_blob_that_is_not_what_was_asked_for_is_not_left_behind() {
     let get = ["blob", "get", "oci:images", &digest.to_string(), "--file", "layer"];
     room.teu(get).succeeds();
     assert_eq!(std::fs::read(room.path("layer")).expect("a file"), image.layers[0].1);
-    std::fs::remove_file(room.path("layer")).expect("removed");
     std::fs::write(layout.blob_path(&digest), "spoiled").expect("written");
-    let ran = room.teu(get).ran();
-    assert_eq!(ran.code, 1);
-    assert!(!room.path("layer").exists());
+    // What was there stays, until all of what is new is.
+    std::fs::write(room.path("layer"), "old").expect("written");
+    assert_eq!(room.teu(get).ran().code, 1);
+    assert_eq!(std::fs::read(room.path("layer")).expect("a file"), b"old");
+    std::fs::remove_file(room.path("layer")).expect("removed");
+    assert_eq!(room.teu(get).ran().code, 1);
+    assert_eq!(std::fs::read_dir(room.path("")).expect("a directory").count(), 1);
 }
 
 /// No registry is asked: what would be written is known before.

@@ -21,9 +21,11 @@ use tokio::sync::Mutex;
 
 use crate::{
     change::{Change, Image, Stage},
+    contents::{self, Cache},
     failure::of_files,
     layer::{self, Keep, Limits, NO_SOCKETS, PassedOver, Time, Times, Tree, Written},
-    whiteout,
+    read::{self, Need},
+    tree, whiteout,
 };
 
 /// Adds layers to images.
@@ -31,8 +33,11 @@ use crate::{
 pub struct Append {
     layers: Vec<New>,
     settings: Settings,
-    made: Mutex<HashMap<(usize, LayerCompression, Keep), Written>>,
+    made: Mutex<HashMap<Key, Written>>,
 }
+
+/// The layer's number, the paths that its files have in the image, and how it is written.
+type Key = (usize, Vec<Vec<u8>>, LayerCompression, Keep);
 
 /// A layer to be.
 #[derive(Clone, Debug)]
@@ -83,6 +88,21 @@ pub struct Files {
     pub limits: walk::Limits,
     /// Whether what is mounted in the tree is left out.
     pub one_file_system: bool,
+    /// Links of the image are followed on the way to where files go, and in paths that are hidden: what is put at `bin/app` stands in `usr/bin` where
+    /// `bin` leads there. The image's layers are read for it, as far as it takes. Without it the entries have the paths as they are given, and a
+    /// directory takes the place of such a link.
+    pub resolve: Option<Box<Resolve>>,
+}
+
+/// How links of an image are followed.
+#[derive(Clone, Debug, Default)]
+pub struct Resolve {
+    /// What layers have is looked up here, and kept.
+    pub cache: Option<Cache>,
+    /// How layers are read.
+    pub contents: contents::Options,
+    /// How the tree is made.
+    pub tree: tree::Options,
 }
 
 /// How new layers are written.
@@ -156,12 +176,20 @@ impl Append {
             (false, _) => Keep::SameCompression,
         };
         let options = settings.for_image(image)?;
-        let key = (number, options.compression, keep);
+        let content = match &new.content {
+            Content::Files(files) => Content::Files(files.resolved(image, stage).await?),
+            archive => archive.clone(),
+        };
+        let paths = match &content {
+            Content::Files(files) => files.paths(),
+            Content::Archive(_) => Vec::new(),
+        };
+        let key = (number, paths, options.compression, keep);
         let mut made = self.made.lock().await;
         if let Some(written) = made.get(&key) {
             return Ok(written.clone());
         }
-        let written = match &new.content {
+        let written = match &content {
             Content::Archive(archive) => {
                 let (input, limits) = ((archive.open)()?, settings.limits.clone());
                 let written = layer::from_tar(stage.target(), &options, limits, input, keep).await;
@@ -184,6 +212,89 @@ impl Change for Append {
             }
             Ok(())
         })
+    }
+}
+
+impl Files {
+    /// All paths in the image.
+    fn paths(&self) -> Vec<Vec<u8>> {
+        let top = self.tree.iter().map(|(_, tree)| &tree.at);
+        self.hidden.iter().chain(&self.opaque).chain(top).cloned().collect()
+    }
+
+    /// The same with the paths that links of the image make of these.
+    async fn resolved(&self, image: &Image, stage: &Stage) -> Result<Self> {
+        let mut files = self.clone();
+        let Some(resolve) = &self.resolve else {
+            return Ok(files);
+        };
+        let layers = image.read_layers()?;
+        let mut options = resolve.contents.clone();
+        options.layers.events = Arc::clone(stage.events());
+        let is_directory = self.tree.as_ref().is_some_and(|(path, _)| path.is_dir());
+        // What is hidden, and a file, takes the place of a link; a directory goes where that leads.
+        let mut paths: Vec<(&mut Vec<u8>, bool)> = Vec::new();
+        paths.extend(files.hidden.iter_mut().map(|path| (path, false)));
+        paths.extend(files.opaque.iter_mut().map(|path| (path, true)));
+        paths.extend(files.tree.iter_mut().map(|(_, tree)| (&mut tree.at, is_directory)));
+        let asked: Vec<Vec<u8>> = paths
+            .iter()
+            .map(|(path, whole)| directory_of(path, *whole).to_vec())
+            .collect();
+        let need = |tree: &tree::Tree| {
+            for path in &asked {
+                if matches!(tree.answer(path, true)?, tree::Answer::Unknown) {
+                    return Ok(Need::Next);
+                }
+            }
+            Ok(Need::Nothing)
+        };
+        let source = stage.source();
+        let tree = read::upper(
+            &source,
+            &layers,
+            resolve.cache.as_ref(),
+            &options,
+            &resolve.tree,
+            None,
+            need,
+        )
+        .await?;
+        for (path, whole) in paths {
+            *path = real(&tree, path, whole)?;
+        }
+        Ok(files)
+    }
+}
+
+/// What of a path is followed: all of it, or all but its last name.
+fn directory_of(path: &[u8], whole: bool) -> &[u8] {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        _ if whole => path,
+        Some(slash) => &path[..slash],
+        None => &[],
+    }
+}
+
+/// Where a path leads: the directory that as much of it as is there leads to, and the rest of it.
+fn real(tree: &tree::Tree, path: &[u8], whole: bool) -> Result<Vec<u8>> {
+    let mut directory = directory_of(path, whole);
+    loop {
+        if let Some((real, file)) = tree.find(directory, true)?
+            && file.is_directory()
+        {
+            let rest = &path[directory.len()..];
+            let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+            return Ok(match (&real[..], rest) {
+                ([], rest) => rest.to_vec(),
+                (real, []) => real.to_vec(),
+                (real, rest) => [real, b"/", rest].concat(),
+            });
+        }
+        if directory.is_empty() {
+            return Ok(path.to_vec());
+        }
+        directory = directory_of(directory, false);
     }
 }
 

@@ -1,9 +1,10 @@
 //! What is an image's root file system as one archive? [`export`] writes it: the merged [`Tree`] as a tar without whiteouts, the same bytes for
 //! the same layers on every machine.
 //!
-//! Directories stand first, as a walk finds them; then, layer by layer, the files in the order in which the layer has them, each followed by its other
-//! names as hard links. So content goes straight from a layer into the archive, and only the tree is in memory. Who unpacks it has to give
-//! directories their times and modes at the end, as container engines do, and GNU tar with `--delay-directory-restore`.
+//! Files stand first, layer by layer in the order in which each has them, each followed by its other names as hard links: so content goes straight from
+//! a layer into the archive, and only the tree is in memory. Directories come last, and what is in a directory before itself. So whoever unpacks it in
+//! order comes to the right tree, though what is made in a directory changes its time, and though into some even their owner may put nothing; and no
+//! name stands twice, which containers/storage refuses.
 //!
 //! Each layer is read twice: for its table of contents, unless a cache has it, and for what is in its files.
 
@@ -59,13 +60,6 @@ pub async fn export<W: Write + Send + 'static>(
 
 fn write<W: Write>(tree: &Tree, layers: Layers, options: &Options, sink: W) -> Result<W> {
     let mut writer = tar::Writer::new(sink);
-    for (path, file) in tree.walk().filter(|(_, file)| file.is_directory()) {
-        match &path[..] {
-            [] if file.entry().is_none() => {}
-            [] => append(&mut writer, b".", file, std::io::empty())?,
-            path => append(&mut writer, path, file, std::io::empty())?,
-        }
-    }
     for (position, (layer, opened)) in layers.enumerate() {
         let mut names = names(tree, position, options.tree.tree_bytes)?;
         let mut reader = tar::Reader::with_limits(opened, options.contents.tar.clone());
@@ -86,7 +80,32 @@ fn write<W: Write>(tree: &Tree, layers: Layers, options: &Options, sink: W) -> R
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     }
+    directories(&mut writer, tree, options.tree.tree_bytes)?;
     Ok(writer.finish()?)
+}
+
+/// Writes all directories, those that are in others before them; their paths have at most so many bytes.
+fn directories<W: Write>(writer: &mut tar::Writer<W>, tree: &Tree, most: usize) -> Result<()> {
+    let mut directories = Vec::new();
+    let mut bytes = 0;
+    for (path, file) in tree.walk().filter(|(_, file)| file.is_directory()) {
+        bytes += path.len();
+        if bytes > most {
+            let message = format!(
+                "the paths of directories have more bytes than the limit tree_bytes of {most}; raise it only for an image that you trust"
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        directories.push((path, file));
+    }
+    for (path, file) in directories.into_iter().rev() {
+        match &path[..] {
+            [] if file.entry().is_none() => {}
+            [] => append(writer, b".", file, std::io::empty())?,
+            path => append(writer, path, file, std::io::empty())?,
+        }
+    }
+    Ok(())
 }
 
 fn append<W: Write>(writer: &mut tar::Writer<W>, path: &[u8], file: File<'_>, content: impl Read) -> Result<()> {

@@ -13,7 +13,7 @@ The archive has the files as unpacking would make them: no whiteouts, hard links
 and extended attributes. The same image gives the same bytes. Each layer is read twice, first to see what
 is in it unless that is known. Where a layer fails the exit code is not 0 and the archive has no end; a FILE is left as it was.
 
-Directories stand first, so GNU tar needs --delay-directory-restore to give them their times.
+Directories stand behind what is in them, so that their times and modes come out right whoever unpacks it.
 
 Examples:
   teu export oci:images:app | tar -t

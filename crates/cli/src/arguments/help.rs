@@ -39,7 +39,7 @@ const GROUPS: [(&str, &[&str]); 11] = [
     ("Make images of files", &["new", "append", "insert"]),
     ("Change images", &["edit", "squash", "rebase"]),
     ("Indexes: images for several platforms", &["index"]),
-    ("Content as it is", &["manifest", "blob"]),
+    ("Content as it is", &["manifest", "blob", "raw"]),
     ("Layouts", &["init", "gc"]),
     ("A registry", &["serve"]),
     ("teu itself", &["completion", "man", "help"]),

@@ -77,7 +77,9 @@ pub(crate) struct Append {
 #[command(after_help = "\
 A directory is put into what the image has there: files of the same name are replaced and others
 stay, unless --opaque has it replaced as a whole. The directories above keep their owner and mode,
-or are made for root. A link is put there as a link. What a new layer hides or replaces is still in
+or are made for root. Links of the image are followed on the way, and a directory goes where one leads: what
+is put at /bin/tool stands in /usr/bin where /bin leads there. For that layers of the image are looked into, as
+far as it takes, unless --as-is takes the path as it is. A link is put there as a link. What a new layer hides or replaces is still in
 the layers below it.
 
 Examples:
@@ -93,6 +95,9 @@ pub(crate) struct Insert {
     pub(crate) source: Option<PathBuf>,
     /// Its path in the image; a file is put into a directory whose path ends in a slash
     pub(crate) destination: Option<String>,
+    /// Take paths in the image as they are, whatever links it has
+    #[arg(long)]
+    pub(crate) as_is: bool,
     /// Let nothing be seen of what the image has in that directory
     #[arg(long, requires = "destination")]
     pub(crate) opaque: bool,

@@ -19,6 +19,7 @@ mod make;
 mod raw;
 mod rebase;
 mod repack;
+mod runtime;
 mod serve;
 mod squash;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub(crate) use make::*;
 pub(crate) use raw::*;
 pub(crate) use rebase::*;
 pub(crate) use repack::Repack;
+pub(crate) use runtime::{Raw, RuntimeConfig};
 pub(crate) use serve::{Collect, Serve, Tend, Tls as ServeTls};
 pub(crate) use squash::Squash;
 pub(crate) use time::Time;
@@ -216,6 +218,8 @@ pub(crate) enum Verb {
     Index(Box<Index>),
     #[command(subcommand)]
     Blob(Blob),
+    #[command(subcommand)]
+    Raw(Raw),
     Serve(Serve),
     Init(Init),
     Gc(Gc),

@@ -1,6 +1,6 @@
 //! `teu blob`: content as it is.
 
-use std::{fs, io::Write, path::Path, sync::Arc};
+use std::{fs, io::Write, sync::Arc};
 
 use futures_util::StreamExt;
 use teu_spec::{Descriptor, Digest};
@@ -10,6 +10,7 @@ use teu_store::{
 
 use crate::{
     arguments::{BlobGet, BlobHead, BlobMount, BlobPut, BlobRm},
+    beside::Beside,
     failure::Failure,
     output,
     places::{Places, reference},
@@ -32,19 +33,15 @@ pub(super) async fn get(arguments: &BlobGet, settings: Arc<Settings>) -> Result<
     let (source, _) = Places::new(settings, &options, silent()).source(&reference(&arguments.place)?, &options)?;
     let descriptor = stat(&*source, &arguments.place, &digest).await?;
     let content = source.open(Role::Blob, &descriptor).await?;
-    let mut out: Box<dyn Write + Send> = match &arguments.file {
-        Some(path) => Box::new(create(path)?),
-        None => Box::new(std::io::stdout()),
-    };
-    let received = receive(content, &mut *out).await;
-    if received.is_err()
-        && let Some(path) = &arguments.file
-        && path.is_file()
-    {
-        // What is not whole, or not what was asked for, is not left for the next step of a script. The error says why it is gone.
-        let _ = fs::remove_file(path);
+    match &arguments.file {
+        Some(path) => {
+            // What is not whole, or not what was asked for, is not left for the next step of a script.
+            let beside = Beside::new(path)?;
+            receive(content, &mut beside.file()?).await?;
+            beside.finish()
+        }
+        None => receive(content, &mut std::io::stdout()).await,
     }
-    received
 }
 
 async fn receive(mut content: Verified, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
@@ -52,11 +49,6 @@ async fn receive(mut content: Verified, out: &mut (dyn Write + Send)) -> Result<
         out.write_all(&chunk?)?;
     }
     Ok(out.flush()?)
-}
-
-fn create(path: &Path) -> Result<fs::File, Failure> {
-    let created = fs::File::create(path);
-    Ok(created.map_err(|error| Error::from(error).within(format!("writing {}", path.display())))?)
 }
 
 pub(super) async fn put(arguments: &BlobPut, settings: Arc<Settings>) -> Result<(), Failure> {

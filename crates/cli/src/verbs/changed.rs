@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use serde_json::json;
 use teu_image::change::{self, Change, Changed, Options};
 use teu_spec::Platform;
-use teu_store::{Error, Side, Store, copy};
+use teu_store::{Error, Event, Events, How, Side, Store, copy};
 use teu_transport::layout::Layout;
 
 use super::{copy::is_standard_output, previewed};
@@ -54,7 +54,7 @@ pub(super) async fn run_with(
     if to.dry_run {
         let (source, pick) = places.source(&image, &from)?;
         settings.check_policy(&image)?;
-        let preview = change::preview(source, &pick, change, &options, &shown.events()).await?;
+        let preview = change::preview(source, &pick, change, &options, &rehearsed(shown.events())).await?;
         shown.finish();
         return previewed::report(&preview, settings);
     }
@@ -97,6 +97,15 @@ pub(super) async fn run_with(
     };
     shown.finish();
     report(&changed, to.quiet, settings)
+}
+
+/// Events of what is only seen how it would be: nothing is written.
+fn rehearsed(events: Events) -> Events {
+    Arc::new(move |event| match event {
+        Event::ManifestStarted { .. } | Event::ManifestDone { .. } => {}
+        Event::BlobDone { digest, .. } => events(Event::BlobDone { digest, how: How::Read }),
+        event => events(event),
+    })
 }
 
 fn report(changed: &Changed, quiet: bool, settings: &Settings) -> Result<(), Failure> {

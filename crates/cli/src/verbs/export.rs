@@ -1,10 +1,9 @@
 //! `teu export`: the files of an image as one archive.
 
 use std::{
-    fs::{File, Permissions},
+    fs::File,
     io::{self, BufWriter, IsTerminal, Write},
-    os::{fd::AsFd, unix::fs::PermissionsExt},
-    path::Path,
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,9 +11,9 @@ use std::{
 };
 
 use teu_image::{Image, contents::Cache, export};
-use teu_store::{Error, Source};
+use teu_store::Source;
 
-use crate::{arguments::Export, failure::Failure, places, progress::Shown, settings::Settings};
+use crate::{arguments::Export, beside::Beside, failure::Failure, places, progress::Shown, settings::Settings};
 
 /// How much is written at once.
 const BUFFER: usize = 1 << 20;
@@ -38,38 +37,17 @@ pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(
     let cache = settings.contents().map(Cache::new);
     let cache = cache.as_ref();
     match &arguments.file {
-        Some(path) => to_file(&source, &image, cache, &options, path).await?,
+        Some(path) => {
+            let beside = Beside::new(path)?;
+            written(&source, &image, cache, &options, beside.file()?).await?;
+            beside.finish()?;
+        }
         None => {
             let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
             written(&source, &image, cache, &options, stdout).await?;
         }
     }
     shown.finish();
-    Ok(())
-}
-
-/// Writes beside the file, which is replaced once all is there.
-async fn to_file(
-    source: &Arc<dyn Source>,
-    image: &Image,
-    cache: Option<&Cache>,
-    options: &export::Options,
-    path: &Path,
-) -> Result<(), Failure> {
-    let failed = |error: io::Error| Error::from(error).within(format!("writing {}", path.display()));
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let temporary = tempfile::Builder::new()
-        .prefix(".teu-")
-        // Less the umask, as any file that is made.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(directory)
-        .map_err(failed)?;
-    let file = temporary.as_file().try_clone().map_err(failed)?;
-    written(source, image, cache, options, file).await?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use std::{
 
 use serde_json::json;
 use teu_image::{
-    append::{self, Archive, Content, Files, Open, Settings as LayerSettings},
+    append::{self, Archive, Content, Files, Open, Resolve, Settings as LayerSettings},
+    contents::Cache,
     layer::{Owners, Time, Times, Tree},
     new,
 };
@@ -94,6 +95,12 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
 pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Result<(), Failure> {
     let mut files = Files {
         one_file_system: arguments.tree.one_file_system,
+        resolve: (!arguments.as_is).then(|| {
+            Box::new(Resolve {
+                cache: settings.contents().map(Cache::new),
+                ..Resolve::default()
+            })
+        }),
         ..Files::default()
     };
     let mut made_by = "teu insert".to_owned();

@@ -22,6 +22,7 @@ mod make;
 mod manual;
 mod passed_over;
 mod previewed;
+mod raw;
 mod rebase;
 mod rehearsal;
 mod repack;
@@ -34,7 +35,7 @@ mod verify;
 use std::{process::ExitCode, sync::Arc};
 
 use crate::{
-    arguments::{Blob, Manifest, Verb},
+    arguments::{Blob, Manifest, Raw, Verb},
     failure::Failure,
     settings::Settings,
 };
@@ -71,6 +72,7 @@ pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode,
         Verb::Verify(arguments) => verify::run(&arguments, settings).await,
         Verb::Unpack(arguments) => unpack::run(&arguments, settings).await,
         Verb::Export(arguments) => export::run(&arguments, settings).await,
+        Verb::Raw(Raw::RuntimeConfig(arguments)) => raw::runtime_config(&arguments, settings).await,
         Verb::Repack(arguments) => repack::run(&arguments, settings).await,
         Verb::Delete(arguments) => change::delete(&arguments.image, &arguments.one, settings).await,
         Verb::Login(arguments) => login::login(&arguments, settings).await,

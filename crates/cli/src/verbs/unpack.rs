@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use teu_image::{
-    Image, layers,
+    Image, bundle, layers,
     runtime::{self, Mapping},
     unpack::{self, Options, Owners},
 };
-use teu_rootfs::Range;
 use teu_spec::Platform;
 
 use super::passed_over;
@@ -53,7 +52,8 @@ pub(super) async fn run(arguments: &Unpack, settings: Arc<Settings>) -> Result<(
 }
 
 fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> {
-    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid().as_raw());
+    let user = rustix::process::geteuid();
+    let maps = (&arguments.uid_map[..], &arguments.gid_map[..]);
     let mapped = !arguments.uid_map.is_empty() || !arguments.gid_map.is_empty();
     if !user.is_root() && !arguments.rootless && !mapped {
         let message = "only root can give files to others; --rootless makes all files your own";
@@ -63,29 +63,15 @@ fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> 
         (true, _) => Owners::Recorded,
         (false, false) => Owners::Kept,
         (false, true) => Owners::Mapped {
-            users: ranges(&arguments.uid_map),
-            groups: ranges(&arguments.gid_map),
+            users: bundle::ranges(&mappings(maps.0)),
+            groups: bundle::ranges(&mappings(maps.1)),
         },
-    };
-    let own = |number| Mapping {
-        container: 0,
-        host: number,
-        size: 1,
-    };
-    let map = |given: &[Map], number| match (given, arguments.rootless) {
-        ([], true) => vec![own(number)],
-        (given, _) => given.iter().map(mapping).collect(),
     };
     let mut options = Options {
         owners,
         devices: arguments.devices,
         keep_directory_links: arguments.keep_dirlinks,
-        bundle: (!arguments.rootfs_only).then(|| runtime::Options {
-            rootless: arguments.rootless,
-            uid_map: map(&arguments.uid_map, user.as_raw()),
-            gid_map: map(&arguments.gid_map, group),
-            terminal: arguments.terminal,
-        }),
+        bundle: (!arguments.rootfs_only).then(|| for_runtime(arguments.rootless, maps, arguments.terminal)),
         sync: arguments.sync,
         layers: layers::Options::default(),
         stop: settings.stop.clone(),
@@ -103,24 +89,26 @@ fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> 
     Ok(options)
 }
 
-fn ranges(maps: &[Map]) -> Vec<Range> {
-    let whole = Range {
-        inside: 0,
-        outside: 0,
-        count: u32::MAX,
+/// What a runtime is told; `maps` are those of users and of groups.
+pub(super) fn for_runtime(rootless: bool, maps: (&[Map], &[Map]), terminal: bool) -> runtime::Options {
+    let map = |given: &[Map], own| match (given, rootless) {
+        ([], true) => vec![Mapping {
+            container: 0,
+            host: own,
+            size: 1,
+        }],
+        (given, _) => mappings(given),
     };
-    match maps {
-        // Of what no map speaks stays.
-        [] => vec![whole],
-        maps => maps
-            .iter()
-            .map(|map| Range {
-                inside: map.container,
-                outside: map.host,
-                count: map.size,
-            })
-            .collect(),
+    runtime::Options {
+        rootless,
+        uid_map: map(maps.0, rustix::process::geteuid().as_raw()),
+        gid_map: map(maps.1, rustix::process::getegid().as_raw()),
+        terminal,
     }
+}
+
+fn mappings(maps: &[Map]) -> Vec<Mapping> {
+    maps.iter().map(mapping).collect()
 }
 
 fn mapping(map: &Map) -> Mapping {

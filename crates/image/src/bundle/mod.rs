@@ -186,7 +186,8 @@ impl Bundle {
 }
 
 /// A map as the door takes it. Of what no map speaks stays.
-fn ranges(maps: &[Mapping]) -> Vec<Range> {
+#[must_use]
+pub fn ranges(maps: &[Mapping]) -> Vec<Range> {
     let all = Range {
         inside: 0,
         outside: 0,

@@ -9,7 +9,7 @@ use teu_spec::{
 };
 use teu_store::{Error, ErrorKind, Result};
 
-use crate::layer::Written;
+use crate::{Layer, layer::Written};
 
 /// The order of a config's fields, by which new ones find their place.
 const CONFIG_ORDER: [&str; 10] = [
@@ -106,6 +106,21 @@ impl Image {
         let config = self.config()?;
         config.check_layers(self.layers().len())?;
         Ok(config.diff_ids())
+    }
+
+    /// The layers as they are read, lowest first.
+    ///
+    /// # Errors
+    /// As [`diff_ids`](Self::diff_ids).
+    pub fn read_layers(&self) -> Result<Vec<Layer>> {
+        let both = self.layers().iter().zip(self.diff_ids()?).enumerate();
+        Ok(both
+            .map(|(position, (descriptor, diff_id))| Layer {
+                position,
+                descriptor: descriptor.clone(),
+                diff_id: *diff_id,
+            })
+            .collect())
     }
 
     /// The place in the history of what made each layer; none where the history does not say so, as it has no entry for each of them.

@@ -244,6 +244,55 @@ where
     written.await.map(drop)
 }
 
+/// What is in a file of at most `limit` bytes that a path leads to; none where nothing is.
+///
+/// # Errors
+/// As [`find`] and [`copy`]; `TooLarge` for a file with more bytes.
+pub async fn content(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    path: &[u8],
+    limit: u64,
+    cache: Option<&Cache>,
+    contents: &contents::Options,
+    tree: &tree::Options,
+) -> Result<Option<Vec<u8>>> {
+    let need = |tree: &Tree| {
+        Ok(match tree.answer(path, true)? {
+            Answer::Unknown => Need::Next,
+            Answer::Found(..) | Answer::Absent => Need::Nothing,
+        })
+    };
+    let tree = upper(source, layers, cache, contents, tree, None, need).await?;
+    let file = match tree.answer(path, true)? {
+        Answer::Found(real, file) => regular(path, real, file)?,
+        Answer::Absent | Answer::Unknown => return Ok(None),
+    };
+    drop(tree);
+    if file.size > limit {
+        let message = format!("\"{}\" has more bytes than the limit of {limit}", Escaped(path));
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    let sink = Shared::default();
+    copy(source, layers, &file, sink.clone(), contents).await?;
+    let mut bytes = sink.0.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Some(std::mem::take(&mut *bytes)))
+}
+
+/// Bytes that are written on another thread.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The layer that a file is in.
 fn layer_of<'l>(layers: &'l [Layer], file: &Found) -> Result<&'l Layer> {
     layers.get(file.place.layer).ok_or_else(|| {

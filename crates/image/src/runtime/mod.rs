@@ -4,6 +4,7 @@
 //! What conversion.md leaves open is as `runc spec` has it: few capabilities, no new privileges, kernel files masked. There is no terminal
 //! unless it is asked for, so that a bundle runs in a pipe too.
 
+mod accounts;
 mod defaults;
 mod user;
 

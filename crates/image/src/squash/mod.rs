@@ -86,7 +86,6 @@ impl Squash {
     }
 
     async fn squash(&self, image: &mut Image, stage: &Stage) -> Result<()> {
-        let diff_ids = image.diff_ids()?.to_vec();
         let places = self.places(image)?;
         // One layer is one already.
         if places.len() < 2 {
@@ -103,13 +102,8 @@ impl Squash {
         let written = match known {
             Some(known) => known,
             None => {
-                let layers = old.iter().zip(&diff_ids).enumerate();
-                let layers = layers.map(|(position, (descriptor, diff_id))| Layer {
-                    position,
-                    descriptor: descriptor.clone(),
-                    diff_id: *diff_id,
-                });
-                let layers: Vec<Layer> = layers.take(places.end).collect();
+                let mut layers = image.read_layers()?;
+                layers.truncate(places.end);
                 let written = self.write(&writing, &layers, places.start, stage).await?;
                 self.made().insert(key, written.clone());
                 written

@@ -28,7 +28,7 @@ use crate::{
     entry::{self, Action},
     failure::of_files,
     layers::{self, Layers},
-    runtime::{self, ACCOUNTS_LIMIT, Accounts},
+    runtime::{self, Accounts},
 };
 
 pub use stop::Stop;
@@ -109,11 +109,7 @@ fn fill(layers: Layers, image: &Image, top: &Root, options: &Options) -> Result<
     let rootfs = top.create_in(bundle::ROOTFS).map_err(of_files)?;
     let report = files(layers, &rootfs, options)?;
     // The files are an enemy's still: what is read of them is read as they would read it themselves.
-    let read = |path: &[u8]| rootfs.read(path, ACCOUNTS_LIMIT).map_err(of_files);
-    let accounts = Accounts {
-        passwd: read(b"etc/passwd")?.unwrap_or_default(),
-        group: read(b"etc/group")?.unwrap_or_default(),
-    };
+    let accounts = Accounts::of_root(&rootfs)?;
     let config = runtime::configuration(&image.config, &accounts, for_runtime)?;
     let write = |name: &str, content: &[u8]| -> Result<()> {
         let mut file = top.create_file(name).map_err(of_files)?;

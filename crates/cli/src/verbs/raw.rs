@@ -1,0 +1,50 @@
+//! `teu raw`: parts of what other verbs do at once.
+
+use std::{io::Write, sync::Arc};
+
+use teu_image::{
+    contents::{self, Cache},
+    runtime::{self, Accounts},
+    tree,
+};
+
+use super::unpack;
+use crate::{
+    arguments::RuntimeConfig, beside::Beside, failure::Failure, output, places, progress::Shown, settings::Settings,
+};
+
+pub(super) async fn runtime_config(arguments: &RuntimeConfig, settings: Arc<Settings>) -> Result<(), Failure> {
+    let shown = Shown::start(&settings, false);
+    let (source, image) = places::image(
+        &arguments.image,
+        arguments.platform.as_deref(),
+        &arguments.one.options(),
+        &settings,
+        shown.events(),
+    )
+    .await?;
+    let accounts = match &arguments.rootfs {
+        Some(directory) => {
+            Accounts::at(directory).map_err(|error| error.within(format!("in {}", directory.display())))?
+        }
+        None => {
+            let mut options = contents::Options::default();
+            options.layers.events = shown.events();
+            let cache = settings.contents().map(Cache::new);
+            let trees = tree::Options::default();
+            Accounts::of_image(&source, &image.layers, cache.as_ref(), &options, &trees).await?
+        }
+    };
+    let maps = (&arguments.uid_map[..], &arguments.gid_map[..]);
+    let options = unpack::for_runtime(arguments.rootless, maps, arguments.terminal);
+    let config = runtime::configuration(&image.config, &accounts, &options)?;
+    shown.finish();
+    match &arguments.file {
+        None => output::bytes(&config),
+        Some(path) => {
+            let beside = Beside::new(path)?;
+            beside.file()?.write_all(&config)?;
+            beside.finish()
+        }
+    }
+}

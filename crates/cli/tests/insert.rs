@@ -1,0 +1,92 @@
+//! Does `teu insert` put things where links of the image lead, as a container would see it?
+
+mod support;
+
+use serde_json::Value;
+use support::{Layout, Room, archive, bare, directory, file, of};
+use teu_archive::tar::Header;
+
+/// `bin` leads to `usr/bin`, and `etc/app` to a directory that an upper layer has.
+fn made(room: &Room) -> Layout {
+    let lower = archive(&[
+        directory("usr/"),
+        directory("usr/bin/"),
+        file("usr/bin/old", "old"),
+        bare(Header::symlink("bin", "usr/bin")),
+        bare(Header::symlink("file", "usr/bin/old")),
+        directory("etc/"),
+        bare(Header::symlink("etc/app", "/opt/app")),
+    ]);
+    let upper = archive(&[directory("opt/"), directory("opt/app/"), file("opt/app/x", "x")]);
+    let layout = room.layout("images");
+    layout.image("app", &of(&[lower, upper]));
+    layout
+}
+
+/// The paths of the third layer.
+fn paths(room: &Room, image: &str) -> Vec<String> {
+    let asked = ["-o", "json", "files", "--layer", "2", image];
+    let told: Value = serde_json::from_str(&room.teu(asked).succeeds().stdout).expect("JSON");
+    let files = told["files"].as_array().expect("a list");
+    let mut paths: Vec<String> = files
+        .iter()
+        .map(|file| file["path"].as_str().expect("a path").to_owned())
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn paths_lead_where_links_of_the_image_do() {
+    let room = Room::new();
+    made(&room);
+    room.file("tool", "tool");
+    room.file("tools/one", "one");
+    for (number, (arguments, expected)) in [
+        (&["tool", "/bin/tool"][..], &["/usr/bin/tool"][..]),
+        (&["tool", "bin/"], &["/usr/bin/tool"]),
+        (&["tools", "/bin"], &["/usr/bin", "/usr/bin/one"]),
+        (
+            &["--opaque", "tools", "/etc/app"],
+            &["/opt/app", "/opt/app/.wh..wh..opq", "/opt/app/one"],
+        ),
+        (&["tool", "etc/app/new/deep/tool"], &["/opt/app/new/deep/tool"]),
+        // A file takes the place of a link, and a whiteout hides the link.
+        (&["tool", "/file"], &["/file"]),
+        (
+            &["--whiteout", "/bin/old", "--whiteout", "/file"],
+            &["/.wh.file", "/usr/bin/.wh.old"],
+        ),
+        (&["--as-is", "tool", "/bin/tool"], &["/bin/tool"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let to = format!("oci:images:new{number}");
+        let asked = ["insert", "--to", &to, "oci:images:app"].into_iter();
+        room.teu(asked.chain(arguments.iter().copied())).succeeds();
+        assert_eq!(paths(&room, &to), expected, "{arguments:?}");
+    }
+    let read = room
+        .teu(["cat", "oci:images:new0", "bin/tool", "bin/old"])
+        .succeeds()
+        .stdout;
+    assert_eq!(read, "toolold");
+}
+
+#[test]
+fn a_rehearsal_does_not_say_that_anything_was_written() {
+    let room = Room::new();
+    made(&room);
+    room.file("tool", "tool");
+    let ran = room
+        .teu(["insert", "--dry-run", "oci:images:app", "tool", "/bin/tool"])
+        .succeeds();
+    assert!(
+        !ran.stderr.contains("written") && !ran.stderr.contains("copied"),
+        "{}",
+        ran.stderr
+    );
+    let ran = room.teu(["insert", "oci:images:app", "tool", "/bin/tool"]).succeeds();
+    assert!(ran.stderr.contains("written"), "{}", ran.stderr);
+}
