@@ -162,3 +162,43 @@ fn what_cannot_be_kept_is_said() {
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
 }
+
+#[test]
+fn fsck_finds_and_mends() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let served = Served::start(&room, &["--data", "kept"]);
+    copy(&room, "oci:images:app", &served.image("app:v1")).succeeds();
+    let sound = room.teu(["serve", "fsck", "--data", "kept"]).succeeds().stdout;
+    assert!(sound.ends_with(": all is as it should be\n"), "{sound}");
+    let refused = room.teu(["serve", "fsck", "--repair", "--data", "kept"]).fails(1);
+    assert!(refused.contains("without --repair it looks on"), "{refused}");
+    drop(served);
+    let layer = room.teu(["manifest", "get", "oci:images:app"]).succeeds().stdout;
+    let layer: Value = serde_json::from_str(&layer).expect("JSON");
+    let digest = layer["layers"][0]["digest"]
+        .as_str()
+        .expect("a digest")
+        .replace(':', "-");
+    let shard = room.path("kept/blobs").join(&digest[7..9]);
+    let file = std::fs::read_dir(shard).expect("its directory").flatten();
+    let file = file
+        .map(|entry| entry.path())
+        .find(|path| path.to_string_lossy().contains(&digest));
+    std::fs::write(file.expect("its file"), "damaged").expect("written");
+    let found = room.teu(["serve", "fsck", "--data", "kept"]).ran();
+    assert_eq!(found.code, 10);
+    assert!(found.stdout.contains("--repair sets it aside"), "{}", found.stdout);
+    let found = room
+        .teu(["serve", "fsck", "--repair", "--data", "kept", "-o", "json"])
+        .ran();
+    assert_eq!(found.code, 0);
+    let found: Value = serde_json::from_str(&found.stdout).expect("JSON");
+    assert_eq!(found["findings"][0]["kind"], "lost");
+    assert_eq!(found["findings"][0]["repositories"], serde_json::json!(["app"]));
+    assert_eq!(found["findings"][0]["mended"], true);
+    let served = Served::start(&room, &["--data", "kept"]);
+    copy(&room, "oci:images:app", &served.image("app:v1")).succeeds();
+    copy(&room, &served.image("app:v1"), "oci:healed:v1").succeeds();
+    room.teu(["serve", "fsck", "--data", "kept"]).succeeds();
+}

@@ -77,8 +77,8 @@ impl Depot {
             // A link to a database elsewhere would be followed by what SQLite does with its name.
             root.file(METADATA, true)?;
             let metadata = Sqlite::open(&path.join(METADATA))?;
-            let content = Files::within(&root)?;
             root.sync()?;
+            let content = Files::within(root)?;
             Ok((metadata, content, lock, format!("depot:{}", path.display())))
         })
         .await?;
@@ -97,7 +97,7 @@ impl Depot {
             let path = path.canonicalize().map_err(|error| failed(error, "opening", &path))?;
             let root = Directory::open(&path)?;
             let metadata = Sqlite::beside(&path.join(METADATA))?;
-            Ok((metadata, Files::within(&root)?, format!("depot:{}", path.display())))
+            Ok((metadata, Files::within(root)?, format!("depot:{}", path.display())))
         })
         .await?;
         Ok(Self::new(

@@ -27,6 +27,7 @@
 //!
 //! It checks no content when that is read: it did so when it was put. It speaks no HTTP and asks nobody who they are.
 
+mod check;
 mod collect;
 mod content;
 mod depot;
@@ -37,11 +38,12 @@ mod repository;
 mod sessions;
 mod settings;
 
+pub use check::{Checked, Finding};
 pub use collect::{Candidate, Collected};
 pub use content::{Content, Files, OpenFiles, PARTS, Writing};
 pub use depot::Depot;
 pub use metadata::{
-    Blob, Immutable, Manifest, Metadata, Name, NewBlob, NewManifest, Reviewed, Session, Sqlite, Unreferenced,
+    Blob, Held, Immutable, Manifest, Metadata, Name, NewBlob, NewManifest, Reviewed, Session, Sqlite, Unreferenced,
 };
 pub use place::{Millis, Place, Ulid};
 pub use settings::{Clock, Pattern, Settings};

@@ -280,6 +280,10 @@ impl Browse for Repository {
         })
     }
 
+    fn in_order<'a>(&'a self, part: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<String>>>> {
+        Some(self.depot.metadata.tag_names(&self.name, part))
+    }
+
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,

@@ -89,6 +89,14 @@ impl Content for Volatile {
         self.0.remove(place)
     }
 
+    fn size<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Option<u64>>> {
+        self.0.size(place)
+    }
+
+    fn quarantine<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>> {
+        self.0.quarantine(place)
+    }
+
     fn part(&self, part: u16) -> BoxFuture<'_, Result<Vec<Place>>> {
         self.0.part(part)
     }

@@ -3,7 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 use teu_spec::Tag;
-use teu_store::{Keyset, Page, Store};
+use teu_store::{Browse, Keyset, Page, Store};
 
 use crate::{
     body::Body,
@@ -56,12 +56,17 @@ impl Registry {
     pub(crate) async fn tags(&self, name: &str, asked: &Asked) -> Answer {
         let limit = self.limit(asked)?;
         let store = self.reading(name).await?;
-        let tags = all_tags(&*store, self.settings.limits.listed).await?;
         let part = Keyset {
             after: asked.query.get("last"),
             limit,
         };
-        let page = part.of(tags.iter().map(String::as_str));
+        let page = match browse(&*store)?.in_order(part) {
+            Some(page) => page.await.map_err(|error| Problem::reading(error, Code::NameUnknown))?,
+            None => {
+                let tags = all_tags(&*store, self.settings.limits.listed).await?;
+                part.of(tags.iter().map(String::as_str))
+            }
+        };
         let response = json_response(StatusCode::OK, json!({ "name": name, "tags": page.items }).to_string());
         Ok(linked(response, &format!("/v2/{name}/tags/list"), limit, &page))
     }
@@ -99,15 +104,19 @@ pub(crate) fn link(response: &mut Response<Body>, target: &str) {
     }
 }
 
-/// All names that are tags, in byte order. A layout has others too, by which no registry's client could ask.
-async fn all_tags(store: &dyn Store, most: usize) -> Result<Vec<String>, Problem> {
-    let browse = store.browse().ok_or_else(|| {
+fn browse(store: &dyn Store) -> Result<&dyn Browse, Problem> {
+    store.browse().ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_IMPLEMENTED,
             Code::Unsupported,
             "this place lists no tags",
         )
-    })?;
+    })
+}
+
+/// All names that are tags, in byte order. A layout has others too, by which no registry's client could ask.
+async fn all_tags(store: &dyn Store, most: usize) -> Result<Vec<String>, Problem> {
+    let browse = browse(store)?;
     let mut tags = Vec::new();
     let mut from = None;
     loop {

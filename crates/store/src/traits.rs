@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use teu_spec::{Algorithm, Descriptor, Digest, Document, MediaType, Pick};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Keyset, Result};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -319,6 +319,9 @@ pub struct Page<T> {
 pub trait Browse: Send + Sync {
     /// A page of names: the first, or the one that begins at `from`.
     fn names<'a>(&'a self, from: Option<&'a str>) -> BoxFuture<'a, Result<Page<Named>>>;
+
+    /// A part of the names in byte order; none where the place has no such order at hand, so that all of them must be read for it.
+    fn in_order<'a>(&'a self, part: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<String>>>>;
 
     /// The manifests whose subject this is, of one artifact type or of all. A subject that was never seen has none, which is no error.
     fn referrers<'a>(

@@ -53,7 +53,7 @@ pub(crate) use raw::*;
 pub(crate) use rebase::*;
 pub(crate) use repack::Repack;
 pub(crate) use runtime::{Raw, RuntimeConfig};
-pub(crate) use serve::{Collect, Serve, Tend, Tls as ServeTls};
+pub(crate) use serve::{Collect, Fsck, Serve, Tend, Tls as ServeTls};
 pub(crate) use squash::Squash;
 pub(crate) use time::Time;
 pub(crate) use unused::shown;

@@ -125,6 +125,7 @@ pub(crate) struct Data {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tend {
     Gc(Collect),
+    Fsck(Fsck),
     Policy(Policy),
 }
 
@@ -144,6 +145,26 @@ pub(crate) struct Collect {
     /// Say what would go and what stays until when, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Check that all is there that is kept, and is what it should be
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every byte is read. Without --repair it looks on, beside a server too. With it, which wants the directory alone, what is
+not what its digest says is set aside in DIRECTORY/quarantine and shown no more, nor are the images that it belongs
+to, until the next push of them brings it; and files that a manifest misses are shown again.
+
+The exit code is 10 where something is wrong that was not mended.
+
+Examples:
+  teu serve fsck
+  teu serve fsck --data /srv/registry --repair")]
+pub(crate) struct Fsck {
+    #[command(flatten)]
+    pub(crate) data: Tended,
+    /// Mend what can be mended
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 /// Which directory is tended.

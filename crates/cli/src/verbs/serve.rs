@@ -2,6 +2,7 @@
 
 mod access;
 mod files;
+mod fsck;
 mod log;
 mod tend;
 mod tls;

@@ -33,6 +33,7 @@ const SMALL: u64 = 64 << 10;
 pub struct Files(Arc<Inner>);
 
 struct Inner {
+    root: Directory,
     blobs: Directory,
     uploads: Directory,
 }
@@ -43,14 +44,15 @@ impl Files {
     /// # Errors
     /// `Invalid` where one of them is a link or no directory.
     pub fn open(directory: &Path) -> Result<Self> {
-        Self::within(&Directory::open(directory)?)
+        Self::within(Directory::open(directory)?)
     }
 
     /// Content in `root`.
-    pub(crate) fn within(root: &Directory) -> Result<Self> {
+    pub(crate) fn within(root: Directory) -> Result<Self> {
         Ok(Self(Arc::new(Inner {
             blobs: root.make("blobs")?,
             uploads: root.make("uploads")?,
+            root,
         })))
     }
 
@@ -145,6 +147,31 @@ impl Content for Files {
             match files.0.blobs.directory(&shard(&place.digest))? {
                 Some(directory) => directory.remove(&place.to_string()),
                 None => Ok(()),
+            }
+        }))
+    }
+
+    fn size<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Option<u64>>> {
+        let size = || -> Result<Option<u64>> {
+            let Some(directory) = self.0.blobs.directory(&shard(&place.digest))? else {
+                return Ok(None);
+            };
+            let file = directory.file(&place.to_string(), false)?;
+            Ok(file.map(|file| file.metadata()).transpose()?.map(|found| found.len()))
+        };
+        Box::pin(std::future::ready(size()))
+    }
+
+    fn quarantine<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>> {
+        let (files, place) = (self.clone(), *place);
+        Box::pin(blocking::run(move || {
+            let Some(directory) = files.0.blobs.directory(&shard(&place.digest))? else {
+                return Ok(());
+            };
+            let name = place.to_string();
+            match directory.rename(&name, &files.0.root.make("quarantine")?, &name) {
+                Err(error) if *error.kind() == ErrorKind::NotFound => Ok(()),
+                outcome => outcome,
             }
         }))
     }

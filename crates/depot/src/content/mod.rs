@@ -50,6 +50,12 @@ pub trait Content: Send + Sync {
     /// Removes what lies at a place; what is not there is no error.
     fn remove<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>>;
 
+    /// How many bytes lie at a place; none where nothing does.
+    fn size<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Option<u64>>>;
+
+    /// Sets aside what lies at a place, where nothing reads it but a person; what is not there is no error.
+    fn quarantine<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>>;
+
     /// What there is in one of [`PARTS`] parts, which together are all: so that looking for what nobody knows takes little at once.
     fn part(&self, part: u16) -> BoxFuture<'_, Result<Vec<Place>>>;
 

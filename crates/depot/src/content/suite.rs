@@ -146,6 +146,12 @@ pub(crate) async fn what_is_dropped_stays_only_if_it_should(open: &Open) {
 
 pub(crate) async fn what_is_not_there_is_none(open: &Open) {
     let content = open();
+    let aside = place(b"aside");
+    let mut writing = content.begin("one", false).await.expect("begun");
+    writing.write(Bytes::from_static(b"aside")).await.expect("written");
+    writing.place(&aside).await.expect("placed");
+    content.quarantine(&aside).await.expect("set aside");
+    assert_eq!(read(&*content, &aside, 5).await, None);
     let place = place(b"absent");
     assert_eq!(read(&*content, &place, 6).await, None);
     content.remove(&place).await.expect("nothing to remove");

@@ -40,7 +40,7 @@ fn links_are_not_followed() {
             symlink(&target, path(planted)).expect("planted");
             let root = Directory::open(directory.path()).expect("opened");
             let outcome = async {
-                let files = Files::within(&root)?;
+                let files = Files::within(root)?;
                 if planted == file {
                     return files.read(&place, 7, 0..7).await.map(drop);
                 }

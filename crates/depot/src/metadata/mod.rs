@@ -141,6 +141,21 @@ pub struct Unreferenced {
     pub elsewhere: u64,
 }
 
+/// A manifest, and what it names and its repository does not show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What tells it from all others; they are listed in this order.
+    pub id: i64,
+    /// The repository that shows it.
+    pub repository: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its bytes.
+    pub content: Bytes,
+    /// What it names and the repository does not show.
+    pub missing: Vec<Digest>,
+}
+
 /// Keeps what is known of content, and of who shows it.
 ///
 /// Lists are in byte order, in keyset pages.
@@ -168,6 +183,9 @@ pub trait Metadata: Send + Sync {
 
     /// The tags of a repository, and what they point at.
     fn tags<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<(String, Descriptor)>>>;
+
+    /// The same without what they point at.
+    fn tag_names<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>>;
 
     /// The manifests that are about another, of one artifact type or of all, by digest.
     fn referrers<'a>(
@@ -257,6 +275,29 @@ pub trait Metadata: Send + Sync {
         after: Option<(&'a str, &'a Digest)>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Unreferenced>>>;
+
+    /// Whether a row leads to these bytes.
+    fn leads_to(&self, place: Place) -> BoxFuture<'_, Result<bool>>;
+
+    /// Whether manifests name a blob that their repositories do not show.
+    fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>>;
+
+    /// All blobs by digest, behind `after`: where they lie, and how many bytes they have.
+    fn blobs(&self, after: Option<Digest>, limit: usize) -> BoxFuture<'_, Result<Vec<(Place, u64)>>>;
+
+    /// All manifests that are shown, behind the one of this [`Held::id`].
+    fn manifests(&self, after: i64, limit: usize) -> BoxFuture<'_, Result<Vec<Held>>>;
+
+    /// Forgets a blob whose bytes are lost, if it still lies there, and says which repositories showed it: none does any more, nor what
+    /// is above it, so that who pushes is asked for it. With what is pushed again all is shown as it was, tags too.
+    fn lose(&self, place: Place) -> BoxFuture<'_, Result<Vec<String>>>;
+
+    /// Has those repositories show a blob whose manifests name it, and what is above it, and says which: none where none does, and then nothing
+    /// is changed.
+    fn restore(&self, place: Place, size: u64, lease: Millis) -> BoxFuture<'_, Result<Vec<String>>>;
+
+    /// Whether what keeps it finds itself sound; what it finds otherwise.
+    fn examine(&self) -> BoxFuture<'_, Result<Vec<String>>>;
 }
 
 /// What a [`Place`] is made of in a row.

@@ -37,9 +37,12 @@ CREATE TABLE manifests (
     artifact_type TEXT,
     referrer TEXT,
     pushed INTEGER NOT NULL,
+    -- Something below it is lost: it is not shown before it is pushed again, with what is missing.
+    is_lost INTEGER NOT NULL DEFAULT 0,
     UNIQUE (repository, digest)
 );
 CREATE INDEX manifests_of_subject ON manifests (repository, subject, digest) WHERE subject IS NOT NULL;
+CREATE INDEX lost_manifests ON manifests (id) WHERE is_lost = 1;
 
 -- What a manifest names: role 1 for manifests, 2 for blobs.
 CREATE TABLE children (

@@ -317,6 +317,9 @@ pub(crate) async fn lists_are_in_byte_order(open: &Open) {
                 limit,
             };
             let page = metadata.tags("one", part).await.expect("a page");
+            let told = metadata.tag_names("one", part).await.expect("a page");
+            let same: Vec<_> = page.items.iter().map(|(name, _)| name.clone()).collect();
+            assert_eq!((told.items, &told.next), (same, &page.next));
             assert!(page.items.len() <= limit);
             found.extend(page.items.into_iter().map(|(name, _)| name));
             after = page.next;

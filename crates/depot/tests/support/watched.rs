@@ -6,8 +6,8 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use teu_depot::{
-    Blob, Content, Immutable, Manifest, Metadata, Millis, NewBlob, NewManifest, OpenFiles, Place, Reviewed, Session,
-    Unreferenced, Writing,
+    Blob, Content, Held, Immutable, Manifest, Metadata, Millis, NewBlob, NewManifest, OpenFiles, Place, Reviewed,
+    Session, Unreferenced, Writing,
 };
 use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Keyset, Page, Reader, Result};
@@ -75,6 +75,14 @@ impl<T: Content> Content for Watched<T> {
 
     fn remove<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>> {
         step!(self, "remove", self.inner.remove(place))
+    }
+
+    fn size<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Option<u64>>> {
+        self.inner.size(place)
+    }
+
+    fn quarantine<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>> {
+        self.inner.quarantine(place)
     }
 
     fn part(&self, part: u16) -> BoxFuture<'_, Result<Vec<Place>>> {
@@ -147,6 +155,10 @@ impl<T: Metadata> Metadata for Watched<T> {
 
     fn tags<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<(String, Descriptor)>>> {
         self.inner.tags(repository, part)
+    }
+
+    fn tag_names<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        self.inner.tag_names(repository, part)
     }
 
     fn referrers<'a>(
@@ -244,5 +256,33 @@ impl<T: Metadata> Metadata for Watched<T> {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Unreferenced>>> {
         self.inner.unreferenced(after, limit)
+    }
+
+    fn leads_to(&self, place: Place) -> BoxFuture<'_, Result<bool>> {
+        self.inner.leads_to(place)
+    }
+
+    fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>> {
+        self.inner.misses(digest)
+    }
+
+    fn blobs(&self, after: Option<Digest>, limit: usize) -> BoxFuture<'_, Result<Vec<(Place, u64)>>> {
+        self.inner.blobs(after, limit)
+    }
+
+    fn manifests(&self, after: i64, limit: usize) -> BoxFuture<'_, Result<Vec<Held>>> {
+        self.inner.manifests(after, limit)
+    }
+
+    fn lose(&self, place: Place) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.inner.lose(place)
+    }
+
+    fn restore(&self, place: Place, size: u64, lease: Millis) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.inner.restore(place, size, lease)
+    }
+
+    fn examine(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.inner.examine()
     }
 }

@@ -18,8 +18,8 @@ use tokio::sync::RwLock;
 pub use many::ManyInMemory;
 
 use crate::{
-    BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
-    Source, Takes, octet_stream, referrer,
+    BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Keyset, Local, Named, Origin, Page, Result,
+    Role, Source, Takes, octet_stream, referrer,
 };
 
 /// How many items a page holds: few, so that small tests turn pages too.
@@ -316,6 +316,11 @@ impl Browse for Memory {
         let next = items.get(PAGE).map(key);
         items.truncate(PAGE);
         future::ready(Ok(Page { items, next })).boxed()
+    }
+
+    fn in_order<'a>(&'a self, part: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<String>>>> {
+        let page = part.of(self.state().names.keys().map(String::as_str));
+        Some(future::ready(Ok(page)).boxed())
     }
 
     fn referrers<'a>(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use teu_spec::{Descriptor, Document, Pick};
 
 use super::{Image, Place, finished, image, image::put, passed_over, target};
-use crate::{ErrorKind, Expect, Intent, Named, Role, Source};
+use crate::{ErrorKind, Expect, Intent, Keyset, Named, Role, Source};
 
 /// Every name, page by page.
 async fn names(source: &dyn Source) -> Option<Vec<Named>> {
@@ -39,6 +39,30 @@ pub async fn all_names_are_listed_once(place: &dyn Place) {
         return passed_over("all_names_are_listed_once", "this place does not list");
     };
     assert_eq!(found.len(), expected.len(), "each once");
+    let mut ordered = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let behind = after.clone();
+        let part = Keyset {
+            after: behind.as_deref(),
+            limit: 5,
+        };
+        let Some(page) = source.browse().and_then(|browse| browse.in_order(part)) else {
+            break;
+        };
+        let page = page.await.expect("a part");
+        assert!(page.items.len() <= 5);
+        ordered.extend(page.items);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => {
+                let mut sorted: Vec<String> = expected.iter().map(|name| place.listed(name)).collect();
+                sorted.sort();
+                assert_eq!(ordered, sorted, "in byte order, each once");
+                break;
+            }
+        }
+    }
     for named in &found {
         if let (true, Some(descriptor)) = (can.keep_manifests, &named.descriptor) {
             assert_eq!(descriptor.digest, image.digest);

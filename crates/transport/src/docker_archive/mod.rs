@@ -31,8 +31,8 @@ use teu_archive::{
 };
 use teu_spec::{Descriptor, Digest, Document, Format, ImageConfig, Manifest, MediaType, Pick, json};
 use teu_store::{
-    BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
-    Source, blocking, octet_stream,
+    BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Keyset, Local, Named, Origin, Page, Result,
+    Role, Source, blocking, octet_stream,
 };
 
 use crate::{
@@ -443,6 +443,10 @@ impl Browse for DockerArchive {
     }
 
     /// None ever: nothing in such an archive is about something else.
+    fn in_order<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<String>>>> {
+        None
+    }
+
     fn referrers<'a>(&'a self, _: &'a Digest, _: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         async { Ok(Vec::new()) }.boxed()
     }

@@ -26,8 +26,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use teu_spec::{Algorithm, Descriptor, Digest, Pick, json, layout};
 use teu_store::{
-    BoxFuture, Browse, Error, ErrorKind, Events, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result,
-    Role, Source, blocking, octet_stream, silent,
+    BoxFuture, Browse, Error, ErrorKind, Events, FetchOptions, Fetched, Intent, Keyset, Local, Named, Origin, Page,
+    Result, Role, Source, blocking, octet_stream, silent,
 };
 
 use crate::{files, lock::Locked};
@@ -293,6 +293,10 @@ impl Browse for Layout {
             })
         };
         blocking::run(names).boxed()
+    }
+
+    fn in_order<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<String>>>> {
+        None
     }
 
     fn referrers<'a>(

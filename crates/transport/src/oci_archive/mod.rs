@@ -15,8 +15,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use teu_spec::{Descriptor, Digest, Pick, json, layout};
 use teu_store::{
-    BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Local, Named, Origin, Page, Result, Role,
-    Source, blocking, octet_stream,
+    BoxFuture, Browse, Error, ErrorKind, FetchOptions, Fetched, Intent, Keyset, Local, Named, Origin, Page, Result,
+    Role, Source, blocking, octet_stream,
 };
 
 use crate::{
@@ -143,6 +143,10 @@ impl Browse for OciArchive {
     fn names<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, Result<Page<Named>>> {
         let items = resolve::names(self.0.manifests.clone());
         async { Ok(Page { items, next: None }) }.boxed()
+    }
+
+    fn in_order<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<String>>>> {
+        None
     }
 
     fn referrers<'a>(

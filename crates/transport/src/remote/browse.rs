@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde::Deserialize;
 use teu_spec::{Descriptor, Digest, Tag};
-use teu_store::{BoxFuture, Browse, Error, ErrorKind, Named, Page, Result};
+use teu_store::{BoxFuture, Browse, Error, ErrorKind, Keyset, Named, Page, Result};
 use url::Url;
 
 use super::{
@@ -45,6 +45,10 @@ impl Browse for Repository {
     }
 
     /// By the referrers API, or by the tag that stands for it where a registry has none (distribution-spec, "Referrers Tag Schema").
+    fn in_order<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<String>>>> {
+        None
+    }
+
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use teu_spec::{Descriptor, Digest, Pick};
 use teu_store::{
-    BoxFuture, Browse, Error, ErrorKind, Event, Events, FetchOptions, Fetched, Intent, Local, Named, Origin, Page,
-    Reader, Result, Role, Source,
+    BoxFuture, Browse, Error, ErrorKind, Event, Events, FetchOptions, Fetched, Intent, Keyset, Local, Named, Origin,
+    Page, Reader, Result, Role, Source,
 };
 
 use super::{client::Repository, download::skip};
@@ -177,6 +177,10 @@ impl Browse for Mirrored {
             Some(own) => own.repository.names(from),
             None => Box::pin(std::future::ready(Err(all(Vec::new())))),
         }
+    }
+
+    fn in_order<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<String>>>> {
+        None
     }
 
     fn referrers<'a>(

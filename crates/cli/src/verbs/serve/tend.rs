@@ -1,6 +1,9 @@
 //! `teu serve`'s directory: where it is, how it is opened, and what is done with it beside serving.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 use teu_depot::{Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping};
@@ -21,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const PAGE: usize = 1000;
 
 /// The directory that was given, or that it is where none was.
-fn directory(given: Option<&PathBuf>, settings: &Settings) -> Result<PathBuf, Failure> {
+pub(super) fn directory(given: Option<&PathBuf>, settings: &Settings) -> Result<PathBuf, Failure> {
     given.cloned().or_else(|| settings.registry()).ok_or_else(|| {
         let message = "there is no home to keep a registry in; say where: --data DIRECTORY";
         Failure::Usage(message.to_owned())
@@ -54,8 +57,21 @@ pub(super) async fn keep(depot: &Depot, settings: &Settings) {
 pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure> {
     match tend {
         Tend::Gc(arguments) => collect(arguments, settings).await,
+        Tend::Fsck(arguments) => super::fsck::run(arguments, settings).await,
         Tend::Policy(arguments) => access::policy(arguments, settings),
     }
+}
+
+/// Opens a depot that is there, alone; `else_` says what to do where another process has it.
+pub(super) async fn alone(directory: &Path, else_: &str) -> Result<Depot, Failure> {
+    // What is not there is not made to be tended.
+    drop(Depot::beside(directory, Keeping::default()).await?);
+    let depot = Depot::open(directory, Keeping::default()).await;
+    let depot = depot.map_err(|error| match error.kind() {
+        ErrorKind::Conflict => Error::new(ErrorKind::Conflict, format!("{error}; {else_}")),
+        _ => error,
+    })?;
+    Ok(depot)
 }
 
 async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure> {
@@ -63,16 +79,7 @@ async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure
     if arguments.dry_run {
         return explain(&Depot::beside(&directory, Keeping::default()).await?, settings).await;
     }
-    // What is not there is not made to collect in it.
-    drop(Depot::beside(&directory, Keeping::default()).await?);
-    let depot = Depot::open(&directory, Keeping::default()).await;
-    let depot = depot.map_err(|error| match error.kind() {
-        ErrorKind::Conflict => {
-            let message = format!("{error}; a server collects by itself, and --dry-run looks on");
-            Error::new(ErrorKind::Conflict, message)
-        }
-        _ => error,
-    })?;
+    let depot = alone(&directory, "a server collects by itself, and --dry-run looks on").await?;
     let collected = depot.collect(PARTS).await?;
     if settings.json {
         return output::json(&json!({
@@ -94,7 +101,7 @@ async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure
     ))
 }
 
-fn count(count: u64, what: &str) -> String {
+pub(super) fn count(count: u64, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),

@@ -1,5 +1,6 @@
 //! How is metadata kept in SQLite? One connection writes, and any number read beside it, as they are when they begin.
 
+mod check;
 mod collect;
 mod put;
 mod read;
@@ -15,7 +16,7 @@ use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Error, ErrorKind, Keyset, Page, Result, blocking};
 
 use super::{
-    Blob, Immutable, Manifest, Metadata, NewBlob, NewManifest, Reviewed, Session, Unreferenced, group::Writer,
+    Blob, Held, Immutable, Manifest, Metadata, NewBlob, NewManifest, Reviewed, Session, Unreferenced, group::Writer,
 };
 use crate::place::{Millis, Place};
 
@@ -233,6 +234,11 @@ impl Metadata for Sqlite {
         self.list(move |connection| read::tags(connection, &repository, &after, limit))
     }
 
+    fn tag_names<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        let ((after, limit), repository) = (owned(part), repository.to_owned());
+        self.list(move |connection| read::tag_names(connection, &repository, &after, limit))
+    }
+
     fn referrers<'a>(
         &'a self,
         repository: &'a str,
@@ -334,6 +340,34 @@ impl Metadata for Sqlite {
     ) -> BoxFuture<'a, Result<Vec<Unreferenced>>> {
         let after = after.map(|(repository, digest)| (repository.to_owned(), *digest));
         self.list(move |connection| collect::unreferenced(connection, after, limit))
+    }
+
+    fn leads_to(&self, place: Place) -> BoxFuture<'_, Result<bool>> {
+        self.look(|connection| check::leads_to(connection, &place))
+    }
+
+    fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>> {
+        self.look(|connection| Ok(!check::wanting(connection, &digest)?.is_empty()))
+    }
+
+    fn blobs(&self, after: Option<Digest>, limit: usize) -> BoxFuture<'_, Result<Vec<(Place, u64)>>> {
+        self.list(move |connection| check::blobs(connection, after, limit))
+    }
+
+    fn manifests(&self, after: i64, limit: usize) -> BoxFuture<'_, Result<Vec<Held>>> {
+        self.list(move |connection| check::manifests(connection, after, limit))
+    }
+
+    fn lose(&self, place: Place) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.change(move |connection| check::lose(connection, &place))
+    }
+
+    fn restore(&self, place: Place, size: u64, lease: Millis) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.change(move |connection| check::restore(connection, &place, size, lease))
+    }
+
+    fn examine(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.list(check::examine)
     }
 }
 

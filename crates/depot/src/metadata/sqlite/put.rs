@@ -79,7 +79,7 @@ pub(super) fn bury(connection: &Connection, digest: Digest, ulid: [u8; 16], due:
 }
 
 /// Has a repository show a blob that is there, and looks at it again when its lease is over.
-fn link(connection: &Connection, repository: i64, digest: &Digest, lease: Millis) -> Result<()> {
+pub(super) fn link(connection: &Connection, repository: i64, digest: &Digest, lease: Millis) -> Result<()> {
     let statement = "INSERT INTO links (repository, digest, lease) VALUES (?1, ?2, ?3)
         ON CONFLICT (repository, digest) DO UPDATE SET lease = max(lease, excluded.lease)";
     change(connection, statement, params![repository, Key(*digest), lease.0])?;
@@ -130,7 +130,8 @@ pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()>
     let statement = "INSERT INTO manifests
         (repository, digest, media_type, content, subject, artifact_type, referrer, pushed)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-        ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, referrer = excluded.referrer
+        ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, referrer = excluded.referrer,
+        is_lost = 0
         RETURNING id";
     let described = match &new.subject {
         Some((_, descriptor)) => Some(serde_json::to_string(descriptor).map_err(|error| {
@@ -172,7 +173,7 @@ pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()>
 /// Whether a repository shows something as that which it is asked for.
 fn shows(connection: &Connection, repository: i64, role: Role, digest: &Digest) -> Result<bool> {
     let query = match role {
-        Role::Manifest => "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
+        Role::Manifest => "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2 AND is_lost = 0",
         Role::Blob => "SELECT 1 FROM links WHERE repository = ?1 AND digest = ?2",
     };
     Ok(one(connection, query, params![repository, Key(*digest)], |_| Ok(()))?.is_some())

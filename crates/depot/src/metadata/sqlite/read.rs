@@ -45,7 +45,7 @@ pub(super) fn blob(connection: &Connection, repository: &str, digest: &Digest) -
 
 pub(super) fn manifest(connection: &Connection, repository: &str, digest: &Digest) -> Result<Option<Manifest>> {
     let query = "SELECT m.media_type, m.content FROM repositories r
-        JOIN manifests m ON m.repository = r.id AND m.digest = ?2 WHERE r.name = ?1";
+        JOIN manifests m ON m.repository = r.id AND m.digest = ?2 AND m.is_lost = 0 WHERE r.name = ?1";
     one(connection, query, params![repository, Key(*digest)], |row| {
         Ok(Manifest {
             media_type: MediaType::from(row.get::<_, String>(0)?.as_str()),
@@ -56,7 +56,7 @@ pub(super) fn manifest(connection: &Connection, repository: &str, digest: &Diges
 
 pub(super) fn describe(connection: &Connection, repository: &str, digest: &Digest) -> Result<Option<Descriptor>> {
     let query = "SELECT m.media_type, m.digest, length(m.content) FROM repositories r
-        JOIN manifests m ON m.repository = r.id AND m.digest = ?2 WHERE r.name = ?1";
+        JOIN manifests m ON m.repository = r.id AND m.digest = ?2 AND m.is_lost = 0 WHERE r.name = ?1";
     one(connection, query, params![repository, Key(*digest)], |row| {
         descriptor(row, 0)
     })
@@ -65,7 +65,7 @@ pub(super) fn describe(connection: &Connection, repository: &str, digest: &Diges
 pub(super) fn tag(connection: &Connection, repository: &str, name: &str) -> Result<Option<Descriptor>> {
     let query = "SELECT m.media_type, m.digest, length(m.content) FROM repositories r
         JOIN tags t ON t.repository = r.id AND t.name = ?2
-        JOIN manifests m ON m.id = t.manifest WHERE r.name = ?1";
+        JOIN manifests m ON m.id = t.manifest AND m.is_lost = 0 WHERE r.name = ?1";
     one(connection, query, [repository, name], |row| descriptor(row, 0))
 }
 
@@ -76,12 +76,22 @@ pub(super) fn tags(
     limit: usize,
 ) -> Result<Page<(String, Descriptor)>> {
     let query = "SELECT t.name, m.media_type, m.digest, length(m.content) FROM tags t
-        JOIN manifests m ON m.id = t.manifest
+        JOIN manifests m ON m.id = t.manifest AND m.is_lost = 0
         WHERE t.repository = (SELECT id FROM repositories WHERE name = ?1) AND t.name > ?2 ORDER BY t.name LIMIT ?3";
     let tags = all(connection, query, params![repository, after, more(limit)], |row| {
         Ok((row.get(0)?, descriptor(row, 1)?))
     })?;
     Ok(page(tags, limit, |(name, _): &(String, Descriptor)| name.clone()))
+}
+
+pub(super) fn tag_names(connection: &Connection, repository: &str, after: &str, limit: usize) -> Result<Page<String>> {
+    let query = "SELECT name FROM tags
+        WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND name > ?2
+        AND manifest NOT IN (SELECT id FROM manifests WHERE is_lost = 1) ORDER BY name LIMIT ?3";
+    let names = all(connection, query, params![repository, after, more(limit)], |row| {
+        row.get(0)
+    })?;
+    Ok(page(names, limit, String::clone))
 }
 
 pub(super) fn referrers(
@@ -92,7 +102,7 @@ pub(super) fn referrers(
 ) -> Result<Vec<Descriptor>> {
     let query = "SELECT referrer FROM manifests
         WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
-        AND (?3 IS NULL OR artifact_type = ?3) ORDER BY digest";
+        AND is_lost = 0 AND (?3 IS NULL OR artifact_type = ?3) ORDER BY digest";
     let texts: Vec<String> = all(
         connection,
         query,

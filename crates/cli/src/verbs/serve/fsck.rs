@@ -1,0 +1,125 @@
+//! `teu serve fsck`: what is wrong with what is kept, as a person and as a program reads it.
+
+use serde_json::{Value, json};
+use teu_depot::{Depot, Finding, Settings as Keeping};
+use teu_spec::Digest;
+
+use super::tend;
+use crate::{arguments::Fsck, failure::Failure, output, settings::Settings};
+
+/// Something is wrong, and was not mended.
+const WRONG: u8 = 10;
+
+pub(super) async fn run(arguments: &Fsck, settings: &Settings) -> Result<(), Failure> {
+    let directory = tend::directory(arguments.data.directory.as_ref(), settings)?;
+    let depot = match arguments.repair {
+        true => tend::alone(&directory, "without --repair it looks on").await?,
+        false => Depot::beside(&directory, Keeping::default()).await?,
+    };
+    let mut findings = Vec::new();
+    let checked = depot.check(arguments.repair, |finding| findings.push(finding)).await?;
+    let is_wrong = findings.iter().any(|finding| !is_mended(finding, arguments.repair));
+    if settings.json {
+        let told = findings.iter().map(|finding| in_json(finding, arguments.repair));
+        output::json(&json!({
+            "blobs": checked.blobs,
+            "bytes": checked.bytes,
+            "manifests": checked.manifests,
+            "findings": told.collect::<Vec<_>>(),
+            "repair": arguments.repair,
+        }))?;
+    } else {
+        for finding in &findings {
+            output::line(&in_words(finding, arguments.repair))?;
+        }
+        output::line(&format!(
+            "checked {}, {}, and {}: {}",
+            tend::count(checked.blobs, "blob"),
+            output::size(checked.bytes),
+            tend::count(checked.manifests, "manifest"),
+            match findings.len() {
+                0 => "all is as it should be".to_owned(),
+                found => tend::count(found as u64, "finding"),
+            }
+        ))?;
+    }
+    match is_wrong {
+        true => Err(Failure::Found { code: WRONG }),
+        false => Ok(()),
+    }
+}
+
+/// What is lost is not mended before it is pushed again; but who pushes is asked for it, and that is all that can be done here.
+fn is_mended(finding: &Finding, repair: bool) -> bool {
+    repair && matches!(finding, Finding::Lost { .. } | Finding::Restorable { .. })
+}
+
+fn in_json(finding: &Finding, repair: bool) -> Value {
+    let mut value = match finding {
+        Finding::Lost {
+            digest,
+            found,
+            repositories,
+        } => json!({"kind": "lost", "digest": digest, "found": found, "repositories": repositories}),
+        Finding::Restorable { digest, repositories } => {
+            json!({"kind": "restorable", "digest": digest, "repositories": repositories})
+        }
+        Finding::Manifest { repository, digest } => {
+            json!({"kind": "manifest", "digest": digest, "repositories": [repository]})
+        }
+        Finding::Incomplete {
+            repository,
+            digest,
+            missing,
+        } => json!({"kind": "incomplete", "digest": digest, "repositories": [repository], "missing": missing}),
+        Finding::Metadata { message } => json!({"kind": "metadata", "message": message}),
+        _ => json!({"kind": "other"}),
+    };
+    value["mended"] = is_mended(finding, repair).into();
+    value
+}
+
+fn in_words(finding: &Finding, repair: bool) -> String {
+    match finding {
+        Finding::Lost {
+            digest,
+            found,
+            repositories,
+        } => {
+            let what = match found {
+                Some(found) => format!("blob {digest}: what is there is {found}"),
+                None => format!("blob {digest}: its bytes are not there, or not all of them"),
+            };
+            match repair {
+                true => format!(
+                    "{what}; set aside, and to be pushed again to {}",
+                    repositories.join(", ")
+                ),
+                false => format!("{what}; --repair sets it aside, so that the next push heals it"),
+            }
+        }
+        Finding::Restorable { digest, repositories } => match repair {
+            true => format!(
+                "blob {digest}: found among the files, and shown again by {}",
+                repositories.join(", ")
+            ),
+            false => format!("blob {digest}: a manifest misses it, and it is among the files; --repair shows it again"),
+        },
+        Finding::Manifest { repository, digest } => {
+            format!("manifest {digest} of {repository}: its bytes are others; push it again")
+        }
+        Finding::Incomplete {
+            repository,
+            digest,
+            missing,
+        } => {
+            let missing: Vec<String> = missing.iter().map(Digest::to_string).collect();
+            format!(
+                "manifest {digest} of {repository} names what is not there: {}; push it, unless that is meant",
+                missing.join(", ")
+            )
+        }
+        Finding::Metadata { message } => format!("the database is damaged: {message}; restore it from a backup"),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,130 @@
+//! Is what rows say so? All of them, and what is changed where it is not.
+
+use rusqlite::{Connection, params};
+use teu_spec::Digest;
+use teu_store::{Error, ErrorKind, Result, Role};
+
+use super::{
+    super::{Held, digests::Key, place},
+    put::{change, link, role},
+    read::{all, count, one, to_i64},
+};
+use crate::place::{Millis, Place};
+
+pub(super) fn blobs(connection: &Connection, after: Option<Digest>, limit: usize) -> Result<Vec<(Place, u64)>> {
+    let query = "SELECT digest, ulid, size FROM blobs WHERE digest > ?1 ORDER BY digest LIMIT ?2";
+    let read = |row: &rusqlite::Row<'_>| {
+        let Key(digest) = row.get(0)?;
+        Ok((place(digest, row.get(1)?), count(row, 2)?))
+    };
+    match after {
+        Some(after) => all(connection, query, params![Key(after), to_i64(limit)], read),
+        // All are behind no bytes at all.
+        None => all(connection, query, params![&[][..] as &[u8], to_i64(limit)], read),
+    }
+}
+
+pub(super) fn manifests(connection: &Connection, after: i64, limit: usize) -> Result<Vec<Held>> {
+    let query = "SELECT m.id, r.name, m.digest, m.content FROM manifests m JOIN repositories r ON r.id = m.repository
+        WHERE m.id > ?1 AND m.is_lost = 0 ORDER BY m.id LIMIT ?2";
+    let mut found = all(connection, query, params![after, to_i64(limit)], |row| {
+        let Key(digest) = row.get(2)?;
+        Ok(Held {
+            id: row.get(0)?,
+            repository: row.get(1)?,
+            digest,
+            content: row.get::<_, Vec<u8>>(3)?.into(),
+            missing: Vec::new(),
+        })
+    })?;
+    for held in &mut found {
+        let query = "SELECT c.digest FROM children c WHERE c.manifest = ?1 AND CASE c.role
+            WHEN ?2 THEN NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest)
+            ELSE NOT EXISTS (SELECT 1 FROM manifests o WHERE o.repository = c.repository AND o.digest = c.digest)
+            END ORDER BY c.digest";
+        let missing = all(connection, query, params![held.id, role(Role::Blob)], |row| row.get(0))?;
+        held.missing = missing.into_iter().map(|Key(digest)| digest).collect();
+    }
+    Ok(found)
+}
+
+pub(super) fn leads_to(connection: &Connection, place: &Place) -> Result<bool> {
+    let query = "SELECT 1 FROM blobs WHERE digest = ?1 AND ulid = ?2";
+    let values = params![Key(place.digest), place.ulid.bytes()];
+    Ok(one(connection, query, values, |_| Ok(()))?.is_some())
+}
+
+pub(super) fn lose(connection: &Connection, place: &Place) -> Result<Vec<String>> {
+    if !leads_to(connection, place)? {
+        return Ok(Vec::new());
+    }
+    let digest = Key(place.digest);
+    let query =
+        "SELECT r.name FROM links l JOIN repositories r ON r.id = l.repository WHERE l.digest = ?1 ORDER BY r.name";
+    let repositories = all(connection, query, [digest], |row| row.get(0))?;
+    change(connection, "DELETE FROM links WHERE digest = ?1", [digest])?;
+    change(connection, "DELETE FROM blobs WHERE digest = ?1", [digest])?;
+    // A manifest that is shown has all below it, so clients ask no further where they find one.
+    let statement = "WITH RECURSIVE broken (id, repository, digest) AS (
+            SELECT m.id, m.repository, m.digest FROM children c JOIN manifests m ON m.id = c.manifest
+            WHERE c.role = ?1 AND c.digest = ?2
+            UNION SELECT m.id, m.repository, m.digest FROM broken b
+            JOIN children c ON c.repository = b.repository AND c.role = ?3 AND c.digest = b.digest
+            JOIN manifests m ON m.id = c.manifest)
+        UPDATE manifests SET is_lost = 1 WHERE id IN (SELECT id FROM broken)";
+    let values = params![role(Role::Blob), digest, role(Role::Manifest)];
+    change(connection, statement, values)?;
+    Ok(repositories)
+}
+
+/// The repositories whose manifests name a blob that they do not show.
+pub(super) fn wanting(connection: &Connection, digest: &Digest) -> Result<Vec<(i64, String)>> {
+    let query = "SELECT DISTINCT r.id, r.name FROM children c JOIN repositories r ON r.id = c.repository
+        WHERE c.role = ?1 AND c.digest = ?2
+        AND NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest) ORDER BY r.name";
+    all(connection, query, params![role(Role::Blob), Key(*digest)], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+}
+
+pub(super) fn restore(connection: &Connection, place: &Place, size: u64, lease: Millis) -> Result<Vec<String>> {
+    let wanting = wanting(connection, &place.digest)?;
+    if wanting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let size = i64::try_from(size).map_err(|_| Error::new(ErrorKind::TooLarge, "no blob has so many bytes"))?;
+    // Where it lies elsewhere too, that is as good.
+    let statement = "INSERT INTO blobs (digest, size, ulid) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    change(
+        connection,
+        statement,
+        params![Key(place.digest), size, place.ulid.bytes()],
+    )?;
+    change(
+        connection,
+        "DELETE FROM tombstones WHERE ulid = ?1",
+        [place.ulid.bytes()],
+    )?;
+    for (repository, _) in &wanting {
+        link(connection, *repository, &place.digest, lease)?;
+    }
+    let statement = "UPDATE manifests SET is_lost = 0 WHERE is_lost = 1 AND NOT EXISTS (
+        SELECT 1 FROM children c WHERE c.manifest = manifests.id AND CASE c.role
+        WHEN ?1 THEN NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest)
+        ELSE NOT EXISTS (SELECT 1 FROM manifests o
+            WHERE o.repository = c.repository AND o.digest = c.digest AND o.is_lost = 0) END)";
+    // Those that name others are shown again when those are.
+    while change(connection, statement, [role(Role::Blob)])? > 0 {}
+    Ok(wanting.into_iter().map(|(_, name)| name).collect())
+}
+
+pub(super) fn examine(connection: &Connection) -> Result<Vec<String>> {
+    let mut found: Vec<String> = all(connection, "PRAGMA integrity_check", [], |row| row.get(0))?;
+    found.retain(|line| line != "ok");
+    let broken = all(connection, "PRAGMA foreign_key_check", [], |row| {
+        let (table, to): (String, String) = (row.get(0)?, row.get(2)?);
+        Ok(format!("a row of {table} leads to none of {to}"))
+    });
+    found.extend(broken.map_err(|error| error.within("looking for rows that lead nowhere"))?);
+    Ok(found)
+}

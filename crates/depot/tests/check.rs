@@ -1,0 +1,198 @@
+//! Does a check find what is not as it should be, and mend what can be?
+
+mod support;
+
+use std::{fs, sync::Arc};
+
+use rusqlite::Connection;
+use support::{Here, settings};
+use teu_depot::{Checked, Depot, Finding};
+use teu_spec::{Digest, Document, Format, Index, Pick};
+use teu_store::{ErrorKind, Expect, Intent, Keyset, Repositories, Role, Store, Takes, suite::Image, suite::run};
+
+async fn put(depot: &Depot, name: &str, seed: &str) -> (Arc<dyn Store>, Image) {
+    let store = depot.open(name, Intent::Write).await.expect("a repository");
+    let image = Image::small(Takes::EVERYTHING, seed);
+    image.put(store.as_target(), &["latest"]).await.expect("put");
+    (store, image)
+}
+
+async fn check(depot: &Depot, repair: bool) -> Vec<Finding> {
+    let mut found = Vec::new();
+    depot
+        .check(repair, |finding| found.push(finding))
+        .await
+        .expect("checked");
+    found
+}
+
+/// Puts an index of one image under the tag `all`.
+async fn index(store: &Arc<dyn Store>, image: &Image) -> Document {
+    let index = Index::build(Format::Oci, &[image.document.descriptor()]).expect("an index");
+    let names = ["all".to_owned()];
+    let digest = Digest::of(index.raw());
+    let put = store.put_manifest(&index, &digest, &names, Expect::Any).await;
+    put.expect("put");
+    index
+}
+
+async fn has(store: &dyn Store, digest: &Digest) -> bool {
+    store
+        .stat(Role::Blob, digest, Intent::Read)
+        .await
+        .expect("a stat")
+        .is_some()
+}
+
+#[test]
+fn what_is_sound_is_said_to_be() {
+    run(async {
+        let here = Here::of(settings());
+        let (_, image) = put(&here.depot, "one", "image").await;
+        put(&here.depot, "two", "image").await;
+        let mut found = Vec::new();
+        let checked = here
+            .depot
+            .check(true, |finding| found.push(finding))
+            .await
+            .expect("checked");
+        let bytes = image.blobs.iter().map(|blob| blob.len() as u64).sum();
+        assert_eq!(found, []);
+        assert_eq!(
+            checked,
+            Checked {
+                blobs: 3,
+                bytes,
+                manifests: 2
+            }
+        );
+    });
+}
+
+/// Bytes that are others, fewer or gone: said first, then set aside, and healed by a push.
+#[test]
+fn what_is_lost_is_asked_for_again() {
+    run(async {
+        for damage in [Some(&b"others"[..]), Some(b""), None] {
+            let here = Here::of(settings());
+            let (one, image) = put(&here.depot, "one", "image").await;
+            put(&here.depot, "two", "image").await;
+            here.depot.collect(0).await.expect("collected");
+            let digest = image.document.children()[1].digest;
+            let files = here.blobs(&digest);
+            let [file] = &files[..] else { panic!("one file") };
+            // Of the same size, so that only its digest tells.
+            let mut other = fs::read(file).expect("its bytes");
+            other[0] ^= 1;
+            let expected = match damage {
+                Some(b"others") => {
+                    fs::write(file, &other).expect("written");
+                    Some(Digest::of(&other))
+                }
+                Some(bytes) => {
+                    fs::write(file, bytes).expect("written");
+                    None
+                }
+                None => {
+                    fs::remove_file(file).expect("removed");
+                    None
+                }
+            };
+            let lost = |repositories: &[&str]| Finding::Lost {
+                digest,
+                found: expected,
+                repositories: repositories.iter().map(|name| (*name).to_owned()).collect(),
+            };
+            assert_eq!(check(&here.depot, false).await, [lost(&[])]);
+            assert!(has(&*one, &digest).await, "nothing was changed");
+            let index = index(&one, &image).await;
+            assert_eq!(check(&here.depot, true).await, [lost(&["one", "two"])]);
+            assert!(!has(&*one, &digest).await, "who pushes is asked for it");
+            let names = [Pick::Name("latest".to_owned()), Pick::Name("all".to_owned())];
+            for pick in &names {
+                let error = one.resolve(pick).await.expect_err("something below it is lost");
+                assert_eq!(error.kind(), &ErrorKind::NotFound);
+            }
+            let part = Keyset { after: None, limit: 10 };
+            let listed = one.browse().and_then(|browse| browse.in_order(part)).expect("a list");
+            assert_eq!(listed.await.expect("a page").items, Vec::<String>::new());
+            let aside = support::below(&here.path().join("quarantine")).len();
+            assert_eq!(aside, usize::from(damage.is_some()));
+            put(&here.depot, "one", "image").await;
+            put(&here.depot, "two", "image").await;
+            one.put_manifest(&index, &Digest::of(index.raw()), &[], Expect::Any)
+                .await
+                .expect("put");
+            assert_eq!(check(&here.depot, false).await, []);
+            for pick in &names {
+                one.resolve(pick).await.expect("as it was");
+            }
+        }
+    });
+}
+
+/// A database that is older than the files, as from a backup: what manifests name is found among the files.
+#[test]
+fn rows_are_made_of_files() {
+    run(async {
+        let here = Here::of(settings());
+        let (_, image) = put(&here.depot, "one", "image").await;
+        let path = here.path();
+        let Here { depot, directory } = here;
+        drop(depot);
+        let digest = image.document.children()[1].digest;
+        let database = Connection::open(path.join("metadata.sqlite")).expect("opened");
+        let mut key = vec![1];
+        key.extend_from_slice(digest.bytes());
+        database
+            .execute("DELETE FROM links WHERE digest = ?1", [&key])
+            .expect("deleted");
+        database
+            .execute("DELETE FROM blobs WHERE digest = ?1", [&key])
+            .expect("deleted");
+        drop(database);
+        let depot = Depot::open(&path, settings()).await.expect("a depot");
+        let restorable = |repositories: &[&str]| Finding::Restorable {
+            digest,
+            repositories: repositories.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert_eq!(check(&depot, false).await[0], restorable(&[]));
+        assert_eq!(check(&depot, true).await, [restorable(&["one"])]);
+        assert_eq!(check(&depot, false).await, []);
+        let store = depot.open("one", Intent::Read).await.expect("a repository");
+        assert!(has(&*store, &digest).await);
+        drop(directory);
+    });
+}
+
+/// A check beside the process that has the depot changes nothing, and a manifest whose bytes are others is said to be so.
+#[test]
+fn a_check_looks_on() {
+    run(async {
+        let here = Here::of(settings());
+        let (_, image) = put(&here.depot, "one", "image").await;
+        let beside = Depot::beside(&here.path(), settings()).await.expect("beside");
+        assert_eq!(check(&beside, false).await, []);
+        let refused = put_fails(&beside).await;
+        assert!(refused.contains("may not be written"), "{refused}");
+        let database = Connection::open(here.path().join("metadata.sqlite")).expect("opened");
+        database
+            .execute("UPDATE manifests SET content = x'00'", [])
+            .expect("changed");
+        let manifest = Finding::Manifest {
+            repository: "one".to_owned(),
+            digest: image.digest,
+        };
+        assert_eq!(check(&beside, false).await, [manifest]);
+    });
+}
+
+async fn put_fails(depot: &Depot) -> String {
+    let store = depot.open("other", Intent::Write).await.expect("a repository");
+    let image = Image::small(Takes::EVERYTHING, "other");
+    image
+        .put(store.as_target(), &[])
+        .await
+        .expect_err("it looks on")
+        .to_string()
+}
