@@ -105,15 +105,22 @@ fn for_one_registry(options: &ImageOptions, before: &str, after: &str) -> Result
     if !secret {
         return Ok(());
     }
-    match (places::reference(before)?, places::reference(after)?) {
-        (Reference::Registry(before), Reference::Registry(after))
-            if before.repository.registry() != after.repository.registry()
-                || before.short.is_some() != after.short.is_some() =>
-        {
+    let (Reference::Registry(before), Reference::Registry(after)) =
+        (places::reference(before)?, places::reference(after)?)
+    else {
+        return Ok(());
+    };
+    let is_one = match (&before.short, &after.short) {
+        (None, None) => before.repository.registry() == after.repository.registry(),
+        // registries.conf may send two short names two ways.
+        (before, after) => before == after,
+    };
+    match is_one {
+        true => Ok(()),
+        false => {
             let message = "a user, password or token is for one registry, and the images are in two; use teu login, or --authfile";
             Err(Failure::Usage(message.to_owned()))
         }
-        _ => Ok(()),
     }
 }
 

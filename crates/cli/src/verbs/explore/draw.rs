@@ -152,7 +152,8 @@ fn files(state: &mut State, area: Rect, paint: Paint, buffer: &mut Buffer) {
     state.height = height;
     // The chosen line is always seen, and the others stand still where they can.
     let lowest = (state.cursor + 1).saturating_sub(height);
-    state.top = state.top.clamp(lowest, state.cursor.max(lowest));
+    let full = state.view.rows.len().saturating_sub(height);
+    state.top = state.top.min(full).clamp(lowest, state.cursor.max(lowest));
     if state.view.rows.is_empty() {
         let line = Rect {
             y: area.y + 1,

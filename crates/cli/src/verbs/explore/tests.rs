@@ -286,6 +286,24 @@ fn directories_fold_and_the_choice_stays_where_it_was() {
 }
 
 #[test]
+fn the_chosen_line_is_seen_and_the_others_stand_still() {
+    let mut state = state();
+    state.open.extend(0..state.growth.len());
+    press(&mut state, "Tab m m G");
+    let lines = seen(&mut state, 40, 9);
+    let named = |lines: &[String]| [2, 6].map(|line: usize| lines[line].rsplit(' ').next().map(str::to_owned));
+    let names = |first: &str, last: &str| [Some(first.to_owned()), Some(last.to_owned())];
+    assert_eq!(named(&lines), names("x\\u{1b}[2J\\u{202e}", "two.so"));
+    press(&mut state, "Up Up");
+    assert_eq!(seen(&mut state, 40, 9)[2..7], lines[2..7]);
+    press(&mut state, "Up Up Up");
+    assert_eq!(named(&seen(&mut state, 40, 9)), names("gone", "one.so"));
+    // Where what was chosen is folded away, the directory that it is in is.
+    press(&mut state, "/conf Enter -");
+    assert_eq!((state.cursor, tree(&mut state).len()), (1, 3));
+}
+
+#[test]
 fn search_goes_round_and_unfolds_what_it_finds() {
     let mut state = state();
     press(&mut state, "/.so Enter");
@@ -304,6 +322,8 @@ fn search_goes_round_and_unfolds_what_it_finds() {
         ("n", "usr/lib/one.so"),
         ("N", "usr/lib/two.so"),
         ("N", "usr/lib/one.so"),
+        // What is chosen already is found where it is.
+        ("/.so Enter", "usr/lib/one.so"),
         ("/app/c Enter", "etc/app/conf"),
         ("/[ab]* Enter", "bin"),
         ("/lib/*.so Enter", "bin"),
