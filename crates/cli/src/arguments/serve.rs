@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::access::{Access, Policy};
 
-/// Be a registry, of what is pushed to it or of layouts
+/// Be a registry: of what is pushed, or of layouts
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,

@@ -15,9 +15,9 @@ pub(crate) fn leaves() -> Vec<(String, Command)> {
 }
 
 fn collect(verb: &Command, path: String, found: &mut Vec<(String, Command)>) {
-    if !verb.has_subcommands() {
-        found.push((path, verb.clone()));
-        return;
+    // Some verbs do something themselves beside those below them.
+    if !verb.is_subcommand_required_set() {
+        found.push((path.clone(), verb.clone()));
     }
     for below in verb.get_subcommands() {
         collect(below, format!("{path} {}", below.get_name()), found);
