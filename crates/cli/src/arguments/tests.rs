@@ -5,8 +5,15 @@ use teu_spec::Reference;
 
 use super::Teu;
 
-/// Every verb that can be called, with its path from `teu` down.
+/// Every verb that can be called, with its path from `teu` down; some do something themselves beside those below them.
 pub(crate) fn leaves() -> Vec<(String, Command)> {
+    let mut found = verbs();
+    found.retain(|(_, verb)| !verb.is_subcommand_required_set());
+    found
+}
+
+/// Every verb, also those that only have verbs below them.
+pub(crate) fn verbs() -> Vec<(String, Command)> {
     let mut found = Vec::new();
     for verb in Teu::command().get_subcommands() {
         collect(verb, verb.get_name().to_owned(), &mut found);
@@ -15,10 +22,7 @@ pub(crate) fn leaves() -> Vec<(String, Command)> {
 }
 
 fn collect(verb: &Command, path: String, found: &mut Vec<(String, Command)>) {
-    // Some verbs do something themselves beside those below them.
-    if !verb.is_subcommand_required_set() {
-        found.push((path.clone(), verb.clone()));
-    }
+    found.push((path.clone(), verb.clone()));
     for below in verb.get_subcommands() {
         collect(below, format!("{path} {}", below.get_name()), found);
     }

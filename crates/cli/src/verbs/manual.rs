@@ -77,7 +77,7 @@ mod tests {
     use clap_complete::Shell;
 
     use super::*;
-    use crate::arguments::tests::leaves;
+    use crate::arguments::tests::{leaves, verbs};
 
     /// Runs a program that may be missing: its standard output, its standard error, whether it succeeded.
     fn run(test: &str, program: &mut Program) -> Option<(String, String, bool)> {
@@ -103,8 +103,7 @@ mod tests {
             directory: directory.path().to_owned(),
         };
         pages(&man).expect("written");
-        let mut paths: Vec<String> = leaves().into_iter().map(|(path, _)| path).collect();
-        paths.extend(["manifest", "blob", "index"].map(str::to_owned));
+        let paths: Vec<String> = verbs().into_iter().map(|(path, _)| path).collect();
         for path in &paths {
             let page = directory.path().join(format!("teu-{}.1", path.replace(' ', "-")));
             let page = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{path}: {error}"));
