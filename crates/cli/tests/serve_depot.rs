@@ -202,3 +202,28 @@ fn fsck_finds_and_mends() {
     copy(&room, &served.image("app:v1"), "oci:healed:v1").succeeds();
     room.teu(["serve", "fsck", "--data", "kept"]).succeeds();
 }
+
+#[test]
+fn a_copy_is_made_beside_a_server_and_brought_back() {
+    let room = Room::new();
+    let digest = room.layout("images").image("app", &image()).to_string();
+    let served = Served::start(&room, &["--data", "kept"]);
+    copy(&room, "oci:images:app", &served.image("app:v1")).succeeds();
+    let backup = ["serve", "backup", "--data", "kept", "copied", "-o", "json"];
+    let first: Value = serde_json::from_str(&room.teu(backup).succeeds().stdout).expect("JSON");
+    assert!(
+        first["copied"] == first["blobs"] && first["blobs"].as_u64() > Some(1),
+        "{first}"
+    );
+    let second: Value = serde_json::from_str(&room.teu(backup).succeeds().stdout).expect("JSON");
+    assert_eq!((&second["copied"], &second["blobs"]), (&0.into(), &first["blobs"]));
+    let refused = room.teu(["serve", "restore", "--data", "kept", "copied"]).fails(1);
+    assert!(refused.contains("keeps a registry already"), "{refused}");
+    drop(served);
+    std::fs::remove_dir_all(room.path("kept")).expect("lost");
+    room.teu(["serve", "restore", "--data", "kept", "copied"]).succeeds();
+    room.teu(["serve", "fsck", "--data", "kept"]).succeeds();
+    let served = Served::start(&room, &["--data", "kept"]);
+    copy(&room, &served.image("app:v1"), "oci:pulled:v1").succeeds();
+    assert_eq!(room.teu(["digest", "oci:pulled:v1"]).succeeds().stdout.trim(), digest);
+}

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The file of metadata in a depot's directory: what has it is a depot.
-const METADATA: &str = "metadata.sqlite";
+pub(crate) const METADATA: &str = "metadata.sqlite";
 /// The file that the process has locked that writes to a depot.
 const LOCK: &str = "lock";
 
@@ -51,7 +51,7 @@ pub(crate) struct Inner {
 }
 
 /// The lock of a depot's directory.
-struct Lock(File);
+pub(crate) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -71,7 +71,7 @@ impl Depot {
     pub async fn open(directory: &Path, settings: Settings) -> Result<Self> {
         let path = directory.to_owned();
         let (metadata, content, lock, registry) = blocking::run(move || {
-            let path = prepared(&path)?;
+            let path = prepared(&path, &[])?;
             let root = Directory::open(&path)?;
             let lock = locked(&root)?;
             // A link to a database elsewhere would be followed by what SQLite does with its name.
@@ -170,8 +170,8 @@ impl Inner {
     }
 }
 
-/// The directory, made where it is not there, by its real path.
-fn prepared(path: &Path) -> Result<PathBuf> {
+/// The directory, made where it is not there, by its real path. Before it is a depot nothing is in it but its lock, and what `ours` names.
+pub(crate) fn prepared(path: &Path, ours: &[&str]) -> Result<PathBuf> {
     let is_new = fs::symlink_metadata(path).is_err();
     if is_new {
         let mut make = DirBuilder::new();
@@ -184,7 +184,9 @@ fn prepared(path: &Path) -> Result<PathBuf> {
     let path = path.canonicalize().map_err(|error| failed(error, "opening", path))?;
     let root = Directory::open(&path)?;
     let names = root.names()?;
-    if !names.iter().any(|name| name == METADATA) && names.iter().any(|name| name != LOCK) {
+    if !names.iter().any(|name| name == METADATA)
+        && names.iter().any(|name| name != LOCK && !ours.contains(&name.as_str()))
+    {
         let message = format!(
             "{} is not empty, and no depot; give a directory of its own",
             path.display()
@@ -205,7 +207,7 @@ fn prepared(path: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn locked(root: &Directory) -> Result<Lock> {
+pub(crate) fn locked(root: &Directory) -> Result<Lock> {
     let file = match root.file(LOCK, true)? {
         Some(file) => file,
         None => match root.create(LOCK) {

@@ -27,6 +27,7 @@
 //!
 //! It checks no content when that is read: it did so when it was put. It speaks no HTTP and asks nobody who they are.
 
+mod backup;
 mod check;
 mod collect;
 mod content;
@@ -38,6 +39,7 @@ mod repository;
 mod sessions;
 mod settings;
 
+pub use backup::{BackedUp, backup};
 pub use check::{Checked, Finding};
 pub use collect::{Candidate, Collected};
 pub use content::{Content, Files, OpenFiles, PARTS, Writing};

@@ -126,6 +126,8 @@ pub(crate) struct Data {
 pub(crate) enum Tend {
     Gc(Collect),
     Fsck(Fsck),
+    Backup(Backup),
+    Restore(Restore),
     Policy(Policy),
 }
 
@@ -165,6 +167,38 @@ pub(crate) struct Fsck {
     /// Mend what can be mended
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+/// Copy all that is kept to another directory, while a server goes on
+#[derive(Debug, Args)]
+#[command(after_help = "\
+All that was acknowledged when this began is in the copy; uploads that are under way are not. A copy that is there is
+brought up to date: only what is new is copied, and until that is done it stays as it was. The copy is itself a
+directory that `teu serve --data` and `teu serve fsck` take.
+
+Examples:
+  teu serve backup /backup/registry
+  teu serve backup --data /srv/registry /backup/registry")]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub(crate) data: Tended,
+    /// The directory of the copy
+    #[arg(value_name = "COPY")]
+    pub(crate) copy: PathBuf,
+}
+
+/// Bring back what a copy has, into a directory that is not there
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  teu serve restore /backup/registry
+  teu serve restore --data /srv/registry /backup/registry")]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    pub(crate) data: Tended,
+    /// The copy that `teu serve backup` made
+    #[arg(value_name = "COPY")]
+    pub(crate) copy: PathBuf,
 }
 
 /// Which directory is tended.

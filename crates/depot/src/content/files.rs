@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     ops::Range,
     os::unix::fs::FileExt,
     path::Path,
@@ -54,6 +54,24 @@ impl Files {
             uploads: root.make("uploads")?,
             root,
         })))
+    }
+
+    /// Copies an open file to its place, for good, by the cheapest means that the system has.
+    pub(crate) fn adopt(&self, file: &mut File, place: &Place) -> Result<()> {
+        let name = format!("b-{}", place.ulid);
+        // What an earlier copy left that was broken off.
+        self.0.uploads.remove(&name)?;
+        let mut copy = self.0.uploads.create(&name)?;
+        io::copy(file, &mut copy)
+            .and_then(|_| copy.sync_data())
+            .map_err(|error| {
+                // A disk that is full is not to stay full; where that fails too the next one does it.
+                let _ = self.0.uploads.remove(&name);
+                failed(error, "copying to", &self.0.uploads.path(&name))
+            })?;
+        let directory = self.0.blobs.make(&shard(&place.digest))?;
+        self.0.uploads.rename(&name, &directory, &place.to_string())?;
+        directory.sync()
     }
 
     fn open_place(&self, place: &Place, size: u64) -> Result<Option<File>> {

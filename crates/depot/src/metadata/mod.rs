@@ -19,6 +19,7 @@ use teu_spec::{Algorithm, Descriptor, Digest, MediaType};
 use teu_store::{BoxFuture, Expect, Keyset, Page, Result, Role};
 
 pub use sqlite::Sqlite;
+pub(crate) use sqlite::failed;
 
 use crate::place::{Millis, Place, Ulid};
 

@@ -58,8 +58,41 @@ pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure>
     match tend {
         Tend::Gc(arguments) => collect(arguments, settings).await,
         Tend::Fsck(arguments) => super::fsck::run(arguments, settings).await,
+        Tend::Backup(arguments) => {
+            let from = directory(arguments.data.directory.as_ref(), settings)?;
+            copy(&from, &arguments.copy, settings).await
+        }
+        Tend::Restore(arguments) => {
+            let to = directory(arguments.data.directory.as_ref(), settings)?;
+            if to.join("metadata.sqlite").exists() {
+                let message = format!("{} keeps a registry already; move it away first", to.display());
+                return Err(Error::new(ErrorKind::Conflict, message).into());
+            }
+            copy(&arguments.copy, &to, settings).await
+        }
         Tend::Policy(arguments) => access::policy(arguments, settings),
     }
+}
+
+async fn copy(from: &Path, to: &Path, settings: &Settings) -> Result<(), Failure> {
+    let done = teu_depot::backup(from, to).await?;
+    if settings.json {
+        return output::json(&json!({
+            "copy": to,
+            "blobs": done.blobs,
+            "copied": done.copied,
+            "bytes": done.bytes,
+            "removed": done.removed,
+        }));
+    }
+    output::line(&format!(
+        "{} in {}: {} copied, {}; {} removed that nothing needs there",
+        count(done.blobs, "blob"),
+        to.display(),
+        done.copied,
+        output::size(done.bytes),
+        done.removed,
+    ))
 }
 
 /// Opens a depot that is there, alone; `else_` says what to do where another process has it.

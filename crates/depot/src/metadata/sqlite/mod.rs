@@ -183,7 +183,7 @@ fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
 }
 
 /// What SQLite says, as our errors say it.
-pub(super) fn failed(error: rusqlite::Error) -> Error {
+pub(crate) fn failed(error: rusqlite::Error) -> Error {
     let (kind, hint) = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => (ErrorKind::Quota, "the disk is full"),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (ErrorKind::Denied, "it may not be written"),

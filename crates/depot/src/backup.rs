@@ -1,0 +1,178 @@
+//! How is a depot copied as it is at one moment, while its process goes on? First what the database says then, then the files that it names, at last
+//! the database's name.
+//!
+//! The copy is a depot itself: it is opened, served and checked as any other, and copied back to restore what was lost.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OpenFlags};
+use teu_store::{Error, ErrorKind, Result, blocking};
+
+use crate::{
+    Content, Files, Metadata, PARTS, Place, Sqlite,
+    content::directory::{Directory, failed},
+    depot::{METADATA, locked, prepared},
+};
+
+/// The database of a copy that is not whole yet.
+const NEW: &str = "metadata.new";
+/// How often the database is taken anew where files that it names went meanwhile.
+const ATTEMPTS: u32 = 5;
+/// How many rows are asked for at once.
+const BATCH: usize = 500;
+
+/// What a copy did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackedUp {
+    /// How many blobs there are in it.
+    pub blobs: u64,
+    /// How many of them were copied now; the others were there.
+    pub copied: u64,
+    /// How many bytes those have.
+    pub bytes: u64,
+    /// How many files went that the database names no more.
+    pub removed: u64,
+}
+
+/// Copies the depot of a directory to another one, beside the process that has it: all that was acknowledged when this began is in the copy.
+/// Uploads that are under way are not.
+///
+/// `to` is made where it is not there. Where it is an older copy, only what is new is copied, and until this is done it stays as it was; what
+/// breaks off is gone on with by the next one.
+///
+/// # Errors
+/// `NotFound` where there is no depot; `Conflict` where other things are in `to`, or a process has it.
+pub async fn backup(from: &Path, to: &Path) -> Result<BackedUp> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let (from, to, _lock) = blocking::run(move || {
+        let from = from.canonicalize().map_err(|error| failed(error, "opening", &from))?;
+        // Asks whether it is there, and of which version.
+        drop(Sqlite::beside(&from.join(METADATA))?);
+        let to = prepared(&to, &[NEW, "blobs", "uploads"])?;
+        let lock = locked(&Directory::open(&to)?)?;
+        Ok((from, to, lock))
+    })
+    .await?;
+    let (source, target) = (Files::open(&from)?, Files::open(&to)?);
+    let mut done = BackedUp::default();
+    for _ in 0..ATTEMPTS {
+        let database = snapshot(&from, &to).await?;
+        if copy_all(&database, &source, &target, &mut done).await? {
+            drop(database);
+            name(&to).await?;
+            done.removed = prune(&to, &target).await?;
+            return Ok(done);
+        }
+    }
+    let message = format!(
+        "files of {} went {ATTEMPTS} times while they were copied; check it with fsck, or try again later",
+        from.display()
+    );
+    Err(Error::new(ErrorKind::Conflict, message))
+}
+
+/// The database as it is now, without what is of this process alone.
+async fn snapshot(from: &Path, to: &Path) -> Result<Sqlite> {
+    let (from, new) = (from.join(METADATA), to.join(NEW));
+    blocking::run(move || {
+        for left in [
+            new.clone(),
+            beside(&new, "-wal"),
+            beside(&new, "-shm"),
+            beside(&new, "-journal"),
+        ] {
+            match fs::remove_file(&left) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error, "removing", &left)),
+                _ => {}
+            }
+        }
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let text = new.to_str().ok_or_else(|| {
+            let message = format!("{} is no text, which the name of a database is", new.display());
+            Error::new(ErrorKind::Invalid, message)
+        })?;
+        let copied = Connection::open_with_flags(&from, flags)
+            .and_then(|connection| connection.execute("VACUUM INTO ?1", [text]))
+            .and_then(|_| Connection::open_with_flags(&new, flags))
+            .and_then(|connection| connection.execute_batch("DELETE FROM sessions; DELETE FROM tombstones;"));
+        copied.map_err(|error| crate::metadata::failed(error).within(format!("copying {}", from.display())))?;
+        Sqlite::open(&new)
+    })
+    .await
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Copies what the database names and is not there; false where something of it went meanwhile.
+async fn copy_all(database: &Sqlite, source: &Files, target: &Files, done: &mut BackedUp) -> Result<bool> {
+    let mut after = None;
+    done.blobs = 0;
+    loop {
+        let blobs = database.blobs(after, BATCH).await?;
+        let Some((last, _)) = blobs.last() else { return Ok(true) };
+        after = Some(last.digest);
+        for (place, size) in blobs {
+            done.blobs += 1;
+            if target.size(&place).await? == Some(size) {
+                continue;
+            }
+            if !copy(source, target, place, size).await? {
+                return Ok(false);
+            }
+            done.copied += 1;
+            done.bytes += size;
+        }
+    }
+}
+
+async fn copy(source: &Files, target: &Files, place: Place, size: u64) -> Result<bool> {
+    use crate::OpenFiles;
+    let (source, target) = (source.clone(), target.clone());
+    blocking::run(move || {
+        let Some(mut file) = source.open(&place, size)? else {
+            return Ok(false);
+        };
+        target.adopt(&mut file, &place)?;
+        Ok(true)
+    })
+    .await
+}
+
+/// Gives the new database its name: from now on the copy is this one.
+async fn name(to: &Path) -> Result<()> {
+    let to = to.to_owned();
+    blocking::run(move || {
+        let directory = Directory::open(&to)?;
+        // Closed, it has no log any more: all is in the file itself.
+        let file = directory.file(NEW, true)?;
+        let file = file.ok_or_else(|| Error::new(ErrorKind::Io, format!("{} is gone", to.join(NEW).display())))?;
+        file.sync_all()?;
+        for left in ["metadata.sqlite-wal", "metadata.sqlite-shm"] {
+            directory.remove(left)?;
+        }
+        directory.rename(NEW, &directory, METADATA)?;
+        directory.sync()
+    })
+    .await
+}
+
+/// Removes the files that the database names no more.
+async fn prune(to: &Path, target: &Files) -> Result<u64> {
+    let metadata = Sqlite::open(&to.join(METADATA))?;
+    let mut removed = 0;
+    for part in 0..PARTS {
+        for place in metadata.unknown(target.part(part).await?).await? {
+            target.remove(&place).await?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
