@@ -36,7 +36,7 @@ impl Accounts {
     /// Those of an image with these layers, the lowest first; no more of them are read than it takes. A file that is not there is empty.
     ///
     /// # Errors
-    /// As [`read::content`](crate::read::content).
+    /// As [`read::content`].
     pub async fn of_image(
         source: &Arc<dyn Source>,
         layers: &[Layer],
