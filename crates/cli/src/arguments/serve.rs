@@ -30,8 +30,8 @@ connections that are there go on. Where they do not fit each other all stays as 
 names the authorities of certificates that clients may show, and must with --tls-clients-required.
 
 The address is printed when it can be asked, and then on standard error a line for each request. INT or TERM stop it:
-what is under way may end within 10 seconds, or is broken off by a second signal; what was written of uploads that
-are not done is removed. teu gc may run meanwhile: what was pushed and has no name yet is too new for it.
+what is under way may end within 10 seconds, or is broken off by a second signal; what was written to layouts of
+uploads that are not done is removed. teu gc may run meanwhile: what was pushed and has no name yet is too new for it.
 
 Examples:
   teu serve
