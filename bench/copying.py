@@ -166,6 +166,9 @@ def memory_push(bench):
     return result
 
 
+NOTES = """crane hashes nothing when it pushes a layout: it sends what the layout calls by a digest, and leaves it to the registry to find out. teu and
+skopeo read and check what they send. The row `push` is therefore also given against those that do the same work."""
+
 ROWS = {
     "pull": pull,
     "push": push,

@@ -159,8 +159,8 @@ def ext4(bench):
     return bench.file_system("ext4", 4 << 30)
 
 
-def unpack_row(bench, key, title, image, like=None, disk=None, tools=None):
-    """A bundle, beside umoci. `like` is the same image in gzip."""
+def unpack_row(bench, key, title, image, like=None, disk=None, tools=None, turns=3):
+    """A bundle, beside the current umoci unless others are given. `like` is the same image in gzip."""
     who, out = peers(bench), os.path.join(disk or bench.work, "bundle")
 
     def prepare(tool):
@@ -173,7 +173,7 @@ def unpack_row(bench, key, title, image, like=None, disk=None, tools=None):
         lambda tool: unpack_command(tool, image, out),
         prepare=prepare,
         check=lambda tool: (found(os.path.join(out, "rootfs")), wanted(bench, like or image)),
-        tools=tools or who.here(who.teu, who.umoci, who.debian), turns=3, limit=MEMORY, limits=parts(bench, image, like, disk),
+        tools=tools or who.here(who.teu, who.umoci or who.debian), turns=turns, limit=MEMORY, limits=parts(bench, image, like, disk),
     )  # fmt: skip
 
 
@@ -207,18 +207,22 @@ def files_row(bench, key, title, image, like=None, disk=None):
 
 
 def unpack(bench):
-    return unpack_row(bench, "unpack", "unpack, gzip, tmpfs", bench.image)
+    who = peers(bench)
+    tools = who.here(who.teu, who.umoci, who.debian)
+    return unpack_row(bench, "unpack", "unpack, gzip, tmpfs", bench.image, tools=tools)
 
 
 def unpack_zstd(bench):
-    who = peers(bench)
-    return unpack_row(
-        bench, "unpack-zstd", "unpack, zstd, tmpfs", as_zstd(bench), like=bench.image, tools=who.here(who.teu, who.umoci)
-    )
+    return unpack_row(bench, "unpack-zstd", "unpack, zstd, tmpfs", as_zstd(bench), like=bench.image)
+
+
+def many_row(bench, key, title, disk=None):
+    """Umoci takes half a minute a turn."""
+    return unpack_row(bench, key, title, many(bench), disk=disk, turns=2)
 
 
 def unpack_many(bench):
-    return unpack_row(bench, "unpack-many", "unpack, small files, tmpfs", many(bench))
+    return many_row(bench, "unpack-many", "unpack, small files, tmpfs")
 
 
 def unpack_ext4(bench):
@@ -226,7 +230,7 @@ def unpack_ext4(bench):
 
 
 def unpack_many_ext4(bench):
-    return unpack_row(bench, "unpack-many-ext4", "unpack, small files, ext4", many(bench), disk=ext4(bench))
+    return many_row(bench, "unpack-many-ext4", "unpack, small files, ext4", disk=ext4(bench))
 
 
 def files(bench):
@@ -288,7 +292,7 @@ def append(bench):
         command,
         prepare=lambda tool: linked(bench, bench.image, "layout"),
         check=check,
-        tools=who.here(who.teu, who.umoci, who.debian), limit=MEMORY,
+        tools=who.here(who.teu, who.umoci or who.debian), limit=MEMORY,
     )  # fmt: skip
     return result._replace(reached=beside(who, sizes, "size of the new layer"))
 
@@ -327,7 +331,7 @@ def repack(bench):
     result = bench.row(
         "repack", "repack after a small change, gzip", "24 MiB are new, a file is changed, one gone",
         command, prepare=prepare, check=check,
-        tools=who.here(who.teu, who.umoci, who.debian), turns=5, limit=MEMORY,
+        tools=who.here(who.teu, who.umoci or who.debian), turns=5, limit=MEMORY,
     )  # fmt: skip
     for tool in result.medians:
         shutil.rmtree(bundle(tool), ignore_errors=True)

@@ -42,39 +42,58 @@ def describe(bench):
         model = found.group(1) if found else model
     size = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(bench.image) for f in files)
     cpu, wall, rss = floor(bench)
+    binary = os.path.relpath(bench.tools[0].path, ROOT)
     return [
         "%s, %d cores, Linux %s; files on %s; %s; an image of %.0f MB."
         % (model, os.cpu_count(), platform.release(), disk_kind(bench.work), time.strftime("%Y-%m-%d", time.gmtime()), size / 1e6),
         "When it was written, %.1f processes wanted to run on average: beside a busy machine the wall times and much of the CPU are its own."
         % os.getloadavg()[0],
+        "teu is %s; %d turns, or as many as a row says (3 to unpack, 5 to look, 1 for the memory)." % (binary, bench.options.turns),
         "Measuring itself costs %s CPU, %s wall; memory below %.0f MiB cannot be told." % (seconds(cpu), seconds(wall), rss / 2**20),
     ]
 
 
-def write(bench, results):
-    path = os.path.join(ROOT, "bench/RESULTS.md")
-    with open(path, "w") as f:
-        f.write("# teu beside its peers\n\nWritten by `make bench` (`scripts/bench.py --write`); [docs/performance.md](../docs/performance.md) tells where the time goes.\n")
-        f.write("\n".join("\n" + line for line in describe(bench)) + "\n\n")
-        f.write(
-            "Medians of %d turns (one of the memory rows) after a warm-up. CPU is user and system time of the whole process tree. A ratio above 1\n"
-            "means that teu took less. *Cold*: nothing is at the destination; *warm*: all of it is. The page cache is warm in every row. A *limit* is\n"
-            "what a part of the job takes alone, by the fastest program that Debian has for it, in the same turns.\n\n"
-            % bench.options.turns
-        )
-        f.write("| " + " | ".join(HEADINGS) + " |\n|" + "---|" * 3 + "---:|" * 6 + "\n")
-        for result in results:
-            for line in result.lines():
-                f.write("| " + " | ".join(line) + " |\n")
-        f.write("\n## Aims\n\nCPU against the best of the current peers (crane, skopeo now), unless another is named.\n\n")
-        f.write("| " + " | ".join(AIM_HEADINGS) + " |\n|---|---:|---:|\n")
-        for line in aims(results):
-            f.write("| " + " | ".join(line) + " |\n")
-        f.write(
-            "\ncrane hashes nothing when it pushes a layout: it sends what the layout calls by a digest, and leaves it to the registry to find out. teu and\n"
-            "skopeo read and check what they send. The row `push` is therefore also given against those that do the same work.\n"
-        )
+PATH = os.path.join(ROOT, "bench/RESULTS.md")
+HEAD = """# teu beside its peers
+
+Written by `make bench` (`scripts/bench.py --write`), group by group; [docs/performance.md](../docs/performance.md) tells where the time goes.
+
+Medians of the turns that are told, after a warm-up. CPU is user and system time of the whole process tree. A ratio above 1 means that teu took less.
+*Cold*: nothing is at the destination; *warm*: all of it is. The page cache is warm in every row. A *limit* is what a part of the job takes alone, by the
+fastest program that Debian has for it, in the same turns.
+"""
+
+
+def write(bench, groups):
+    """Writes the groups that were measured, and leaves the others as they were: (title, results, what is to be said)."""
+    kept = {}
+    if os.path.exists(PATH):
+        with open(PATH) as f:
+            kept = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", f.read(), re.MULTILINE | re.DOTALL))
+    for title, results, notes in groups:
+        if results:
+            kept[title] = "\n%s\n" % "\n".join(section(bench, results, notes))
+    with open(PATH, "w") as f:
+        f.write(HEAD)
+        for title, _, _ in groups:
+            if title in kept:
+                f.write("\n## %s\n%s\n" % (title, kept[title].rstrip("\n")))
     print("bench: written to bench/RESULTS.md")
+
+
+def section(bench, results, notes):
+    for line in describe(bench):
+        yield line + "\n"
+    yield "| " + " | ".join(HEADINGS) + " |\n|" + "---|" * 3 + "---:|" * 6
+    for result in results:
+        for line in result.lines():
+            yield "| " + " | ".join(line) + " |"
+    yield "\nWhat teu is to reach, CPU against the best of the current peers (crane, skopeo now) unless another is named:\n"
+    yield "| " + " | ".join(AIM_HEADINGS) + " |\n|---|---:|---:|"
+    for line in aims(results):
+        yield "| " + " | ".join(line) + " |"
+    if notes:
+        yield "\n" + notes
 
 
 AIM_HEADINGS = ["job", "aim", "reached"]

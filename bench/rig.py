@@ -254,7 +254,7 @@ class Bench:
         running = [tool for tool in tools if commands[tool]]
         samples = collections.defaultdict(list)
         failed = {}
-        turns = 1 if self.options.smoke else turns or self.options.turns
+        turns = 1 if self.options.smoke else min(turns or self.options.turns, self.options.turns)
         for turn in range(-1 if warm_up and not self.options.smoke else 0, turns):
             for tool in running:
                 if tool in failed:

@@ -7,7 +7,8 @@ Each row is a job that teu and those of crane, skopeo, umoci and tar that can do
 not count. Reported are medians of CPU (user and system, of the whole process tree), wall time and peak memory, the requests that the registry
 saw, and how many times as much CPU and time a peer took. CPU is the figure that survives a noisy machine.
 
-ROW is any of those that --list names; all of them when none is named. --write puts the tables into bench/RESULTS.md. --smoke runs every row
+ROW is any of those that --list names; all of them when none is named. --write puts the tables of the groups that were
+measured into bench/RESULTS.md. --smoke runs every row
 once on a tiny image and checks outcomes, not speeds. TEU in the environment names the binary (target/release/teu).
 
 The standard library alone.
@@ -31,6 +32,8 @@ import looking  # noqa: E402
 import report  # noqa: E402
 from rig import Bench, Failed, skipped  # noqa: E402
 
+# The groups of bench/RESULTS.md.
+GROUPS = [("From place to place", copying), ("Inside an image", inside), ("What is in an image", looking)]
 ROWS = {**copying.ROWS, **inside.ROWS, **looking.ROWS}
 NEEDS_REGISTRY = copying.NEEDS_REGISTRY | inside.NEEDS_REGISTRY | looking.NEEDS_REGISTRY
 
@@ -61,7 +64,7 @@ def default_disk():
 def main():
     parser = argparse.ArgumentParser(description="teu beside its peers", add_help=True)
     parser.add_argument("rows", nargs="*", metavar="ROW")
-    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--turns", type=int, default=7, help="how many at most; rows that take long have fewer")
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
     parser.add_argument("--smoke", action="store_true", help="every row once, on a tiny image")
     parser.add_argument("--list", action="store_true", help="the rows")
@@ -106,7 +109,11 @@ def main():
             print()
             print("\n".join(report.describe(bench)))
         if options.write:
-            report.write(bench, results)
+            groups = [
+                (title, [result for result in results if result.key in module.ROWS], getattr(module, "NOTES", ""))
+                for title, module in GROUPS
+            ]
+            report.write(bench, groups)
     finally:
         bench.close()
     if broken:
