@@ -224,3 +224,52 @@ fn what_is_wrong_is_said_before_anything_is_served() {
         assert!(!said.contains("secret"), "{said}");
     }
 }
+
+#[test]
+fn what_is_asked_is_counted() {
+    use std::io::{Read, Write};
+
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let mut run = room.teu([
+        "serve",
+        "-o",
+        "json",
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics",
+        "127.0.0.1:0",
+        "oci:images",
+    ]);
+    let mut child = run
+        .0
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let printed = serde_json::Deserializer::from_reader(child.stdout.take().expect("its output"));
+    let said: serde_json::Value = printed.into_iter().next().expect("a line").expect("JSON");
+    let ask = |place: &str, path: &str| {
+        let mut stream = std::net::TcpStream::connect(said[place].as_str().expect("an address")).expect("a connection");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    assert!(ask("address", "/readyz").starts_with("HTTP/1.1 200 OK"));
+    assert!(ask("address", "/v2/images/manifests/app").starts_with("HTTP/1.1 200 OK"));
+    assert!(ask("address", "/v2/images/manifests/none").starts_with("HTTP/1.1 404 Not Found"));
+    // They have a place of their own.
+    assert!(ask("address", "/metrics").starts_with("HTTP/1.1 404"));
+    let told = ask("metrics", "/metrics");
+    child.kill().expect("ended");
+    child.wait().expect("it ends");
+    for line in [
+        "teu_registry_requests_total{method=\"GET\",endpoint=\"manifest\",status=\"200\"} 1",
+        "teu_registry_requests_total{method=\"GET\",endpoint=\"manifest\",status=\"404\"} 1",
+        "teu_registry_requests_total{method=\"GET\",endpoint=\"health\",status=\"200\"} 1",
+    ] {
+        assert!(told.lines().any(|found| found == line), "{told}");
+    }
+}

@@ -30,8 +30,10 @@ mod condition;
 mod connection;
 mod exchange;
 mod framing;
+mod health;
 mod lists;
 mod manifests;
+mod metrics;
 mod problem;
 mod pushes;
 mod range;
@@ -46,6 +48,7 @@ mod uploads;
 
 pub use body::Body;
 pub use exchange::{Exchange, Observer, Peer};
+pub use metrics::{Metrics, serve_metrics};
 pub use registry::Registry;
 pub use serve::{Listening, serve};
 pub use settings::{Children, Limits, Settings};

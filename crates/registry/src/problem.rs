@@ -115,6 +115,12 @@ impl Problem {
         self
     }
 
+    /// The same with what the log says of it.
+    pub(crate) fn because(mut self, cause: String) -> Self {
+        self.said.cause = Some(cause);
+        self
+    }
+
     /// What a store said when it was read; `missing` is what a client calls that which was not there.
     pub(crate) fn reading(error: Error, missing: Code) -> Self {
         let message = error.to_string();

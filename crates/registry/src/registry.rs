@@ -72,22 +72,9 @@ impl Registry {
         let is_head = parts.method == Method::HEAD;
         let below_api = parts.uri.path().starts_with("/v2");
         let content = Incoming::new(content, self.settings.limits.body_idle);
-        let caller = match &self.gate {
-            None => Ok(Caller::anybody()),
-            Some(gate) => gate.identify(&parts).await,
-        };
-        let outcome = match caller {
-            Err(problem) => Err(problem),
-            Ok(caller) => {
-                begun.is_by(caller.user());
-                let registry = Arc::clone(self);
-                let work = async move { registry.lead(parts, content, caller).await };
-                match begun.reads() {
-                    true => work.await,
-                    // A connection that breaks drops what answers it, and a writer that is dropped at any point is one that nobody can go on with.
-                    false => finished(work).await,
-                }
-            }
+        let outcome = match self.health(&parts).await {
+            Some(outcome) => outcome,
+            None => self.work(&mut begun, parts, content).await,
         };
         let mut response = outcome.unwrap_or_else(Problem::into_response);
         let headers = response.headers_mut();
@@ -102,6 +89,22 @@ impl Registry {
         match &self.observer {
             Some(observer) => begun.observed(response, Arc::clone(observer)),
             None => response,
+        }
+    }
+
+    /// Does what is asked, if who asks may.
+    async fn work(self: &Arc<Self>, begun: &mut Begun, parts: Parts, content: Incoming) -> Answer {
+        let caller = match &self.gate {
+            None => Caller::anybody(),
+            Some(gate) => gate.identify(&parts).await?,
+        };
+        begun.is_by(caller.user());
+        let registry = Arc::clone(self);
+        let work = async move { registry.lead(parts, content, caller).await };
+        match begun.reads() {
+            true => work.await,
+            // A connection that breaks drops what answers it, and a writer that is dropped at any point is one that nobody can go on with.
+            false => finished(work).await,
         }
     }
 

@@ -32,6 +32,7 @@ names the authorities of certificates that clients may show, and must with --tls
 The address is printed when it can be asked, and then on standard error a line for each request. INT or TERM stop it:
 what is under way may end within 10 seconds, or is broken off by a second signal; what was written to layouts of
 uploads that are not done is removed. teu gc may run meanwhile: what was pushed and has no name yet is too new for it.
+/livez says whether it lives, /readyz whether it reaches what it keeps.
 
 Examples:
   teu serve
@@ -53,6 +54,9 @@ pub(crate) struct Serve {
     /// At which address
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
     pub(crate) listen: SocketAddr,
+    /// Tell Prometheus how much is asked, and how fast it is answered, at /metrics of this address
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TEU_SERVE_METRICS")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Let clients push to layouts
     #[arg(long, requires = "layouts")]
     pub(crate) writable: bool,

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use serde_json::{Value, json};
 use teu_depot::Depot;
-use teu_registry::{Children, Limits, Listening, Registry, Settings as Rules, serve};
+use teu_registry::{Children, Limits, Listening, Metrics, Registry, Settings as Rules, serve, serve_metrics};
 use teu_spec::{Pick, Reference, Repository};
 use teu_store::{Error, ErrorKind, Given, Repositories, Store};
 use teu_transport::layout::Layout;
@@ -47,22 +47,22 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     let tls = tls::read(&arguments.tls, &settings, &mut followed)?;
     let shows_certificates = arguments.tls.clients.is_some();
     let gate = access::read(&arguments.access, shows_certificates, &settings, &mut followed)?;
-    let listener = listen(arguments.listen).map_err(|error| {
-        let message = format!(
-            "{} cannot be listened at; --listen takes another address",
-            arguments.listen
-        );
-        Error::from(error).within(message)
-    })?;
+    let listener = listen(arguments.listen, "--listen")?;
+    let measured = arguments
+        .metrics
+        .map(|address| listen(address, "--metrics"))
+        .transpose()?;
+    let metrics = measured.as_ref().map(|_| Arc::new(Metrics::new()));
     let address = listener.local_addr().map_err(Error::from)?;
-    let (log, observer) = log::Log::begin(&settings);
+    let (log, observer) = log::Log::begin(&settings, metrics.clone());
     let mut registry = Registry::new(repositories, rules, observer);
     if let Some(gate) = gate {
         registry = registry.behind(gate);
     }
     let registry = Arc::new(registry);
+    let metrics_address = measured.as_ref().and_then(|socket| socket.local_addr().ok());
     match settings.json {
-        true => output::json(&json!({"address": address, said.0: said.1}))?,
+        true => output::json(&json!({"address": address, "metrics": metrics_address, said.0: said.1}))?,
         false => output::line(&address.to_string())?,
     }
     let (stop, told) = oneshot::channel::<()>();
@@ -73,6 +73,12 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     let listening = Listening { socket: listener, tls };
     let serving = serve(registry, listening, told);
     tokio::pin!(serving);
+    let measuring = async {
+        match (metrics, measured) {
+            (Some(metrics), Some(socket)) => serve_metrics(metrics, socket).await,
+            _ => std::future::pending().await,
+        }
+    };
     let tending = async {
         match &depot {
             Some(depot) => tend::keep(depot, &settings).await,
@@ -83,6 +89,7 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         () = &mut serving => return Ok(()),
         () = followed.follow() => {}
         () = tending => {}
+        () = measuring => {}
         _ = stopped() => drop(stop),
     }
     let outcome = tokio::select! {
@@ -94,17 +101,23 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
 }
 
 /// Listens at an address, so that as many clients as can be accepted in a moment may come in it.
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Error> {
     /// The system holds it to its own limit.
     const WAITING: u32 = 4096;
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    let listening = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A port that was listened at before is free again, whatever connections still end there.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(WAITING)
     };
-    // A port that was listened at before is free again, whatever connections still end there.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(WAITING)
+    listening().map_err(|error: std::io::Error| {
+        let message = format!("{address} cannot be listened at; {flag} takes another address");
+        Error::from(error).within(message)
+    })
 }
 
 /// The depot, or the layouts that were named.

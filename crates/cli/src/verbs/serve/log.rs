@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::json;
-use teu_registry::{Exchange, Observer};
+use teu_registry::{Exchange, Metrics, Observer};
 
 use crate::{arguments::Progress, output, say, settings::Settings};
 
@@ -31,11 +31,15 @@ enum Entry {
 }
 
 impl Log {
-    /// Begins to write, unless nobody wants to read.
-    pub(super) fn begin(settings: &Settings) -> (Self, Option<Observer>) {
+    /// Begins to write, unless nobody wants to read; and counts, where that is wanted.
+    pub(super) fn begin(settings: &Settings, metrics: Option<Arc<Metrics>>) -> (Self, Option<Observer>) {
         let progress = settings.progress;
         if progress == Progress::None {
-            return (Self(None), None);
+            let counts = metrics.map(|metrics| {
+                let counts: Observer = Arc::new(move |exchange: &Exchange| metrics.count(exchange));
+                counts
+            });
+            return (Self(None), counts);
         }
         let (sender, receiver) = sync_channel(WAITING);
         let left_out = Arc::new(AtomicU64::new(0));
@@ -43,6 +47,9 @@ impl Log {
         thread::spawn(move || write(&receiver, &counted));
         let entries = sender.clone();
         let observer: Observer = Arc::new(move |exchange: &Exchange| {
+            if let Some(metrics) = &metrics {
+                metrics.count(exchange);
+            }
             let line = match progress {
                 Progress::Json => in_json(exchange),
                 _ => in_words(exchange),

@@ -1,0 +1,284 @@
+//! How much is asked, and how fast is it answered? Counts of all exchanges, in the text that Prometheus reads (its format 0.0.4).
+//!
+//! What can be told apart is bounded, whatever clients send: methods, endpoints and statuses that are known, and no names of what is there.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fmt::Write,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+
+use crate::{Exchange, connection::Patient};
+
+/// Up to how many seconds an answer took: from what is in memory to a large layer over a slow line.
+const BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0];
+/// How many may read at once.
+const READERS: usize = 16;
+/// How long a reader may take to ask, and be silent.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing is accepted where the system refuses to.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// What was counted.
+#[derive(Debug, Default)]
+pub struct Metrics(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    answers: BTreeMap<(&'static str, &'static str, u16), u64>,
+    times: BTreeMap<(&'static str, &'static str), Times>,
+    sent: BTreeMap<&'static str, u64>,
+    failures: u64,
+}
+
+#[derive(Debug, Default)]
+struct Times {
+    /// Those of each bucket alone; what is longer than all is in none.
+    within: [u64; BUCKETS.len()],
+    count: u64,
+    seconds: f64,
+}
+
+impl Metrics {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts an exchange. An observer calls this.
+    pub fn count(&self, exchange: &Exchange) {
+        let (method, endpoint) = (method(&exchange.method), endpoint(&exchange.target));
+        let seconds = exchange.elapsed.as_secs_f64();
+        let mut counts = self.counts();
+        let status = exchange.status.as_u16();
+        *counts.answers.entry((method, endpoint, status)).or_default() += 1;
+        *counts.sent.entry(endpoint).or_default() += exchange.sent;
+        counts.failures += u64::from(exchange.failure.is_some());
+        let times = counts.times.entry((method, endpoint)).or_default();
+        times.count += 1;
+        times.seconds += seconds;
+        if let Some(place) = BUCKETS.iter().position(|most| seconds <= *most) {
+            times.within[place] += 1;
+        }
+    }
+
+    /// All of it as Prometheus reads it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let counts = self.counts();
+        let mut out = String::new();
+        let head = |out: &mut String, name: &str, kind: &str, help: &str| {
+            // Writing to a text does not fail.
+            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        };
+        let name = "teu_registry_requests_total";
+        head(&mut out, name, "counter", "Requests that were answered.");
+        for ((method, endpoint, status), count) in &counts.answers {
+            let labels = format!("method=\"{method}\",endpoint=\"{endpoint}\",status=\"{status}\"");
+            let _ = writeln!(out, "{name}{{{labels}}} {count}");
+        }
+        let name = "teu_registry_request_duration_seconds";
+        head(
+            &mut out,
+            name,
+            "histogram",
+            "From a request's head to its answer's end.",
+        );
+        for ((method, endpoint), times) in &counts.times {
+            let labels = format!("method=\"{method}\",endpoint=\"{endpoint}\"");
+            let mut so_far = 0;
+            for (most, count) in BUCKETS.iter().zip(times.within) {
+                so_far += count;
+                let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{most}\"}} {so_far}");
+            }
+            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", times.count);
+            let _ = writeln!(out, "{name}_sum{{{labels}}} {}", times.seconds);
+            let _ = writeln!(out, "{name}_count{{{labels}}} {}", times.count);
+        }
+        let name = "teu_registry_sent_bytes_total";
+        head(&mut out, name, "counter", "Bytes of content that were sent.");
+        for (endpoint, bytes) in &counts.sent {
+            let _ = writeln!(out, "{name}{{endpoint=\"{endpoint}\"}} {bytes}");
+        }
+        let name = "teu_registry_failures_total";
+        head(
+            &mut out,
+            name,
+            "counter",
+            "Answers that failed on the registry's side, or were cut off.",
+        );
+        let _ = writeln!(out, "{name} {}", counts.failures);
+        out
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        // A count that a panic elsewhere left is no worse than one less.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells whoever asks at `/metrics` of a socket, for as long as it is polled. Nobody is asked who they are: the socket is one that only those
+/// reach who may know.
+pub async fn serve_metrics(metrics: Arc<Metrics>, socket: TcpListener) {
+    let room = Arc::new(Semaphore::new(READERS));
+    // Nobody closes it.
+    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+        let Ok((stream, _)) = socket.accept().await else {
+            sleep(BREATH).await;
+            continue;
+        };
+        let metrics = Arc::clone(&metrics);
+        let service = service_fn(move |request: Request<Incoming>| {
+            std::future::ready(Ok::<_, Infallible>(told(
+                &metrics,
+                request.method(),
+                request.uri().path(),
+            )))
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .serve_connection(TokioIo::new(Patient::new(stream, PATIENCE)), service);
+        tokio::spawn(async move {
+            // An error is the reader's.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+}
+
+fn told(metrics: &Metrics, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    let (status, text) = match (path, method == Method::GET || method == Method::HEAD) {
+        ("/metrics", true) => (StatusCode::OK, metrics.text()),
+        ("/metrics", false) => (StatusCode::METHOD_NOT_ALLOWED, "this is only asked for\n".to_owned()),
+        _ => (StatusCode::NOT_FOUND, "there is only /metrics\n".to_owned()),
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn method(method: &Method) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+    known
+        .into_iter()
+        .find(|name| *name == method.as_str())
+        .unwrap_or("other")
+}
+
+/// What kind of thing a request was about.
+fn endpoint(target: &str) -> &'static str {
+    let path = target.split('?').next().unwrap_or_default();
+    let Some(rest) = path.strip_prefix("/v2") else {
+        return match path {
+            "/token" => "token",
+            "/livez" | "/readyz" => "health",
+            _ => "other",
+        };
+    };
+    let segments: Vec<&str> = rest.split('/').collect();
+    match segments[..] {
+        [] | [""] | ["", ""] => "base",
+        ["", "_catalog"] => "catalog",
+        [.., "blobs", "uploads"] | [.., "blobs", "uploads", _] => "upload",
+        [.., "blobs", _] => "blob",
+        [.., "manifests", _] => "manifest",
+        [.., "tags", "list"] => "tags",
+        [.., "referrers", _] => "referrers",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(method: &str, target: &str, status: u16, sent: u64, milliseconds: u64) -> Exchange {
+        Exchange {
+            peer: None,
+            user: None,
+            method: method.parse().expect("a method"),
+            target: target.to_owned(),
+            user_agent: None,
+            status: StatusCode::from_u16(status).expect("a status"),
+            sent,
+            elapsed: Duration::from_millis(milliseconds),
+            failure: (status == 500).then(|| "the disk".to_owned()),
+        }
+    }
+
+    #[test]
+    fn exchanges_are_counted_by_what_they_are_about() {
+        let metrics = Metrics::new();
+        for exchange in [
+            exchange("GET", "/v2/a/b/manifests/1", 200, 10, 3),
+            exchange("GET", "/v2/c/manifests/sha256:x?ns=y", 200, 20, 30),
+            exchange("GET", "/v2/a/manifests/1", 500, 1, 400_000),
+            exchange("BREW", "/\"}\n", 404, 5, 0),
+        ] {
+            metrics.count(&exchange);
+        }
+        let text = metrics.text();
+        for line in [
+            "# TYPE teu_registry_requests_total counter",
+            "teu_registry_requests_total{method=\"GET\",endpoint=\"manifest\",status=\"200\"} 2",
+            "teu_registry_requests_total{method=\"GET\",endpoint=\"manifest\",status=\"500\"} 1",
+            "teu_registry_requests_total{method=\"other\",endpoint=\"other\",status=\"404\"} 1",
+            "teu_registry_request_duration_seconds_bucket{method=\"GET\",endpoint=\"manifest\",le=\"0.001\"} 0",
+            "teu_registry_request_duration_seconds_bucket{method=\"GET\",endpoint=\"manifest\",le=\"0.005\"} 1",
+            "teu_registry_request_duration_seconds_bucket{method=\"GET\",endpoint=\"manifest\",le=\"300\"} 2",
+            "teu_registry_request_duration_seconds_bucket{method=\"GET\",endpoint=\"manifest\",le=\"+Inf\"} 3",
+            "teu_registry_request_duration_seconds_sum{method=\"GET\",endpoint=\"manifest\"} 400.033",
+            "teu_registry_request_duration_seconds_count{method=\"GET\",endpoint=\"manifest\"} 3",
+            "teu_registry_sent_bytes_total{endpoint=\"manifest\"} 31",
+            "teu_registry_failures_total 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in {text}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_told_apart() {
+        for (target, expected) in [
+            ("/v2/", "base"),
+            ("/v2", "base"),
+            ("/v2/_catalog?n=1", "catalog"),
+            ("/v2/a/blobs/uploads/", "upload"),
+            ("/v2/a/blobs/uploads/x", "upload"),
+            ("/v2/a/blobs/sha256:x", "blob"),
+            ("/v2/a/b/tags/list", "tags"),
+            ("/v2/a/referrers/sha256:x", "referrers"),
+            ("/token?scope=x", "token"),
+            ("/livez", "health"),
+            ("/v2/a", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(endpoint(target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn only_metrics_are_told() {
+        let metrics = Metrics::new();
+        for (method, path, status) in [
+            (Method::GET, "/metrics", 200),
+            (Method::HEAD, "/metrics", 200),
+            (Method::POST, "/metrics", 405),
+            (Method::GET, "/", 404),
+        ] {
+            assert_eq!(told(&metrics, &method, path).status(), status, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Is it said how the server is, to whoever asks, and nothing else?
+
+mod support;
+
+use std::sync::Arc;
+
+use support::{Server, guarded::by_password, writable};
+use teu_spec::Digest;
+use teu_store::{BoxFuture, Error, ErrorKind, Intent, Keyset, Page, Repositories, Result, Sessions, Store};
+
+/// A place whose disk is gone.
+struct Gone;
+
+fn gone<T>() -> BoxFuture<'static, Result<T>>
+where
+    T: Send + 'static,
+{
+    Box::pin(std::future::ready(Err(Error::new(
+        ErrorKind::Io,
+        "/srv/secret: the disk is gone",
+    ))))
+}
+
+impl Repositories for Gone {
+    fn open<'a>(&'a self, _: &'a str, _: Intent) -> BoxFuture<'a, Result<Arc<dyn Store>>> {
+        gone()
+    }
+
+    fn repositories<'a>(&'a self, _: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        gone()
+    }
+
+    fn holders<'a>(&'a self, _: &'a Digest, _: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
+        gone()
+    }
+
+    fn sessions(&self) -> Option<&dyn Sessions> {
+        None
+    }
+}
+
+#[test]
+fn it_lives_and_is_ready_for_whoever_asks() {
+    // Nobody need log in for that, and who cannot is told all the same.
+    let (server, _) = by_password();
+    for path in ["/livez", "/readyz"] {
+        for headers in [&[][..], &[("Authorization", "Basic eDp5")]] {
+            let answer = server.ask("GET", path, headers, b"").expect(200);
+            assert_eq!(answer.content, b"ok\n");
+            assert_eq!(answer.header("cache-control"), "no-store");
+            assert_eq!(answer.find("docker-distribution-api-version"), None);
+        }
+        assert_eq!(server.head(path).expect(200).content, b"");
+        server.ask("POST", path, &[], b"").refused(405, "UNSUPPORTED");
+        server.get(&format!("{path}/")).expect(404);
+    }
+}
+
+#[test]
+fn where_nothing_can_be_kept_it_is_not_ready() {
+    let server = Server::of(Arc::new(Gone), writable());
+    server.get("/livez").expect(200);
+    let refused = server.get("/readyz").refused(503, "UNKNOWN");
+    assert!(
+        !String::from_utf8_lossy(&refused.content).contains("secret"),
+        "{refused:?}"
+    );
+    let log = server.log.lock().expect("a log");
+    let failure = log.last().and_then(|asked| asked.failure.clone());
+    assert_eq!(failure.as_deref(), Some("/srv/secret: the disk is gone"));
+}
