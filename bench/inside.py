@@ -93,6 +93,9 @@ def merged(image):
     tree = {}
 
     def remove(path, itself):
+        # What is in a directory has that directory in the tree: nothing there, nothing to look for among 100,000 names.
+        if path not in tree:
+            return
         for name in [name for name in tree if (itself and name == path) or name.startswith(path + "/")]:
             del tree[name]
 
