@@ -34,7 +34,7 @@ fuzz() {
   fi
 }
 
-part "tests" cargo test --workspace --all-features -- --nocapture
+part "tests" cargo test --workspace --all-features --no-fail-fast -- --nocapture
 part "lint" scripts/lint.sh
 rm -f "$binary" # what a failed build left is not what is tested
 part "dist" scripts/dist.sh

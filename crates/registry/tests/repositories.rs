@@ -9,7 +9,8 @@ use serde_json::json;
 use support::{Server, image, writable};
 use teu_registry::{Children, Limits, Settings};
 use teu_spec::{Digest, Document};
-use teu_store::{Expect, ManyInMemory, Target};
+use teu_store::{Expect, Given, ManyInMemory, Target};
+use teu_transport::layout::Layout;
 
 /// Threats 88 and 89.
 #[test]
@@ -191,7 +192,6 @@ fn as_many_referrers_as_there_are_come_page_by_page() {
 fn a_page_is_as_long_as_is_allowed() {
     let limits = Limits {
         page: 2,
-        listed: 4,
         ..Limits::default()
     };
     let server = Server::of(Arc::new(ManyInMemory::new()), Settings { limits, ..writable() });
@@ -204,7 +204,27 @@ fn a_page_is_as_long_as_is_allowed() {
         assert_eq!(page.json()["tags"], json!(["a", "b"]));
         assert_eq!(page.header("link"), "</v2/app/tags/list?n=2&last=b>; rel=\"next\"");
     }
-    // More than are listed is an error that says so, and no shorter list.
+}
+
+/// Where a place has no order of its own, its names are all read and put in order: a layout's.
+#[test]
+fn more_tags_than_can_be_put_in_order_are_an_error_and_no_shorter_list() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = Layout::create(directory.path().join("images"), None).expect("a layout");
+    let mut given = Given::new();
+    given.give("app", Arc::new(layout)).expect("a name");
+    let limits = Limits {
+        page: 2,
+        listed: 4,
+        ..Limits::default()
+    };
+    let server = Server::of(Arc::new(given), Settings { limits, ..writable() });
+    let image = server.push_image("app", "a");
+    for tag in ["d", "c", "b"] {
+        server.push("app", tag, &image).expect(201);
+    }
+    let page = server.get("/v2/app/tags/list?last=a").expect(200);
+    assert_eq!(page.json()["tags"], json!(["b", "c"]));
     server.push("app", "e", &image).expect(201);
     let refused = server.get("/v2/app/tags/list").refused(507, "UNSUPPORTED");
     assert!(
