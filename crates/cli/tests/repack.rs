@@ -21,7 +21,6 @@ use std::{
 };
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, mknodat, setxattr, utimensat};
-use rustix::process::Resource;
 use serde_json::{Value, json};
 use support::{Room, image, peers, seen};
 use teu_archive::{
