@@ -59,7 +59,34 @@ pub(crate) fn command() -> Command {
         }
     }
     template.push_str("\n\u{1b}[1m\u{1b}[4mEverywhere:\u{1b}[0m\n{options}{after-help}");
-    command.help_template(template)
+    flowing(command.help_template(template))
+}
+
+/// The same with paragraphs that are as wide as the terminal, and not as wide as the source.
+fn flowing(command: Command) -> Command {
+    let told = command.get_after_help().map(|told| paragraphs(&told.to_string()));
+    let command = command.mut_subcommands(flowing);
+    match told {
+        Some(told) => command.after_help(told),
+        None => command,
+    }
+}
+
+/// One line for each paragraph. What is indented stays as it is, and so does the line above it.
+fn paragraphs(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    let mut before = "";
+    for line in text.lines() {
+        let is_one = |line: &str| line.is_empty() || line.starts_with(' ');
+        match joined.is_empty() {
+            true => {}
+            false if is_one(before) || is_one(line) => joined.push('\n'),
+            false => joined.push(' '),
+        }
+        joined.push_str(line);
+        before = line;
+    }
+    joined
 }
 
 /// A verb with those below it, and what it does.
@@ -88,6 +115,13 @@ fn line(command: &Command, verb: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::arguments::tests::{examples, leaves, parses};
+
+    #[test]
+    fn a_paragraph_is_one_line_and_a_list_is_none() {
+        let told = "One line\nand the next.\n\nTwo.\n\nExamples:\n  teu a\n  teu b\nThe end\nis here.\n";
+        let expected = "One line and the next.\n\nTwo.\n\nExamples:\n  teu a\n  teu b\nThe end is here.";
+        assert_eq!(paragraphs(told), expected);
+    }
 
     #[test]
     fn every_verb_stands_in_one_group() {
