@@ -6,7 +6,7 @@ set -euo pipefail
 
 # command or file:package of Debian 12, by group
 build=(cc:gcc /usr/include/stdio.h:libc6-dev make:make pkg-config:pkg-config git:git curl:curl update-ca-certificates:ca-certificates)
-lab=(docker-registry:docker-registry mmdebstrap:mmdebstrap jq:jq skopeo:skopeo runc:runc python3:python3)
+lab=(mmdebstrap:mmdebstrap jq:jq skopeo:skopeo runc:runc python3:python3)
 peers=(skopeo:skopeo umoci:umoci docker-registry:docker-registry buildah:buildah podman:podman conmon:conmon runc:runc crun:crun
   mmdebstrap:mmdebstrap zstd:zstd jq:jq python3:python3 openssl:openssl htpasswd:apache2-utils mkfs.xfs:xfsprogs filefrag:e2fsprogs
   man:man-db groff:groff zsh:zsh fish:fish)

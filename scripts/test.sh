@@ -40,10 +40,10 @@ rm -f "$binary" # what a failed build left is not what is tested
 part "dist" scripts/dist.sh
 if [ -x "$binary" ]; then
   # The binary that is given to users does the rest.
-  if command -v docker-registry >/dev/null && command -v jq >/dev/null; then
+  if command -v jq >/dev/null; then
     part "lab" env TEU="$binary" LAB="$lab" NO_COLOR=1 scripts/lab.sh
   else
-    echo "SKIPPED lab: docker-registry or jq is missing" | tee -a "$log"
+    echo "SKIPPED lab: jq is missing" | tee -a "$log"
   fi
   part "bench, once, on a tiny image" env TEU="$binary" scripts/bench.py --smoke
 else
