@@ -43,6 +43,8 @@ def describe(bench):
     size = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(bench.image) for f in files)
     cpu, wall, rss = floor(bench)
     binary = os.path.relpath(bench.tools[0].path, ROOT)
+    # Where else it lies is nobody's business.
+    binary = os.path.basename(binary) if binary.startswith("..") else binary
     return [
         "%s, %d cores, Linux %s; files on %s; %s; an image of %.0f MB."
         % (model, os.cpu_count(), platform.release(), disk_kind(bench.work), time.strftime("%Y-%m-%d", time.gmtime()), size / 1e6),
@@ -81,17 +83,22 @@ def write(bench, groups):
     print("bench: written to bench/RESULTS.md")
 
 
+def row(cells):
+    """A row of a table in Markdown, in which a command may have a pipe."""
+    return "| %s |" % " | ".join(cell.replace("|", "\\|") for cell in cells)
+
+
 def section(bench, results, notes):
     for line in describe(bench):
         yield line + "\n"
     yield "| " + " | ".join(HEADINGS) + " |\n|" + "---|" * 3 + "---:|" * 6
     for result in results:
         for line in result.lines():
-            yield "| " + " | ".join(line) + " |"
+            yield row(line)
     yield "\nWhat teu is to reach, CPU against the best of the current peers (crane, skopeo now) unless another is named:\n"
     yield "| " + " | ".join(AIM_HEADINGS) + " |\n|---|---:|---:|"
     for line in aims(results):
-        yield "| " + " | ".join(line) + " |"
+        yield row(line)
     if notes:
         yield "\n" + notes
 
