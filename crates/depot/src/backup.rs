@@ -74,6 +74,24 @@ pub async fn backup(from: &Path, to: &Path) -> Result<BackedUp> {
     Err(Error::new(ErrorKind::Conflict, message))
 }
 
+/// Brings back what a copy has, into a directory in which no depot is yet. What breaks off is gone on with by doing it again.
+///
+/// # Errors
+/// Those of [`backup`]; `Conflict` where `to` is a depot already, which stays as it is.
+pub async fn restore(copy: &Path, to: &Path) -> Result<BackedUp> {
+    let (kept, database) = (to.to_owned(), to.join(METADATA));
+    blocking::run(move || match fs::symlink_metadata(&database) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(error, "looking for", &database)),
+        Ok(_) => {
+            let message = format!("{} keeps a registry already; move it away first", kept.display());
+            Err(Error::new(ErrorKind::Conflict, message))
+        }
+    })
+    .await?;
+    backup(copy, to).await
+}
+
 /// The database as it is now, without what is of this process alone.
 async fn snapshot(from: &Path, to: &Path) -> Result<Sqlite> {
     let (from, new) = (from.join(METADATA), to.join(NEW));

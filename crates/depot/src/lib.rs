@@ -39,7 +39,7 @@ mod repository;
 mod sessions;
 mod settings;
 
-pub use backup::{BackedUp, backup};
+pub use backup::{BackedUp, backup, restore};
 pub use check::{Checked, Finding};
 pub use collect::{Candidate, Collected};
 pub use content::{Content, Files, OpenFiles, PARTS, Writing};

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::future::{join, join_all};
 use support::{Here, below, settings};
-use teu_depot::{BackedUp, Depot, Settings, backup};
+use teu_depot::{BackedUp, Depot, Settings, backup, restore};
 use teu_spec::Pick;
 use teu_store::{ErrorKind, Intent, Repositories, Role, Sessions, Store, Takes, suite::Image, suite::run};
 
@@ -85,7 +85,9 @@ fn a_copy_is_a_depot_and_only_what_is_new_is_copied() {
         assert_eq!((wrong(&to).await, tags(&to).await), (vec![], vec!["v2".to_owned()]));
         // What was lost is copied back.
         let restored = here.directory.path().join("restored");
-        backup(&to, &restored).await.expect("restored");
+        restore(&to, &restored).await.expect("restored");
+        let error = restore(&to, &restored).await.expect_err("it is there");
+        assert_eq!(error.kind(), &ErrorKind::Conflict, "{error}");
         let depot = Depot::open(&restored, settings()).await.expect("a depot");
         let store = depot.open("app", Intent::Read).await.expect("a repository");
         let found = store.resolve(&Pick::Name("v2".to_owned())).await.expect("resolved");

@@ -86,7 +86,10 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         }
     };
     tokio::select! {
-        () = &mut serving => return Ok(()),
+        () = &mut serving => {
+            log.end();
+            return Ok(());
+        }
         () = followed.follow() => {}
         () = tending => {}
         () = measuring => {}

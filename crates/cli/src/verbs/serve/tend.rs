@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::json;
-use teu_depot::{Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping};
+use teu_depot::{BackedUp, Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping};
 use teu_spec::Timestamp;
 use teu_store::{Error, ErrorKind};
 
@@ -60,22 +60,19 @@ pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure>
         Tend::Fsck(arguments) => super::fsck::run(arguments, settings).await,
         Tend::Backup(arguments) => {
             let from = directory(arguments.data.directory.as_ref(), settings)?;
-            copy(&from, &arguments.copy, settings).await
+            let done = teu_depot::backup(&from, &arguments.copy).await?;
+            tell(&done, &arguments.copy, settings)
         }
         Tend::Restore(arguments) => {
             let to = directory(arguments.data.directory.as_ref(), settings)?;
-            if to.join("metadata.sqlite").exists() {
-                let message = format!("{} keeps a registry already; move it away first", to.display());
-                return Err(Error::new(ErrorKind::Conflict, message).into());
-            }
-            copy(&arguments.copy, &to, settings).await
+            let done = teu_depot::restore(&arguments.copy, &to).await?;
+            tell(&done, &to, settings)
         }
         Tend::Policy(arguments) => access::policy(arguments, settings),
     }
 }
 
-async fn copy(from: &Path, to: &Path, settings: &Settings) -> Result<(), Failure> {
-    let done = teu_depot::backup(from, to).await?;
+fn tell(done: &BackedUp, to: &Path, settings: &Settings) -> Result<(), Failure> {
     if settings.json {
         return output::json(&json!({
             "copy": to,
