@@ -199,6 +199,22 @@ fn each_flag_says_what_the_configuration_then_says() {
         // Lists of keys may stand in any order.
         assert_eq!(found["config"], expected, "{arguments:?}");
     }
+    // Single times of a check that is there.
+    let check = ["edit", "--healthcheck", "x", "--health-timeout", "1s", "oci:images:app"];
+    room.teu(check).succeeds();
+    let times = [
+        "edit",
+        "--health-interval",
+        "2s",
+        "--health-timeout",
+        "0s",
+        "oci:images:app",
+    ];
+    room.teu(times).succeeds();
+    assert_eq!(
+        config(&room, "oci:images:app", None)["config"]["Healthcheck"],
+        json!({"Test": ["CMD-SHELL", "x"], "Interval": 2_000_000_000})
+    );
     let everything = [
         "edit",
         "--author=me",
@@ -573,7 +589,28 @@ fn what_cannot_be_meant_is_said_and_nothing_changes() {
         (&["--port", "x", "oci:images:app"], 2, "a port is written"),
         (&["--created", "yesterday", "oci:images:app"], 2, "is no time"),
         (&["--clamp-times", "yesterday", "oci:images:app"], 2, "is no time"),
-        (&["--health-retries", "2", "oci:images:app"], 2, "--healthcheck"),
+        (&["--health-retries", "2", "oci:images:app"], 2, "no image of sha256:"),
+        (
+            &["--no-healthcheck", "--health-retries", "2", "oci:images:app"],
+            2,
+            "--no-healthcheck",
+        ),
+        (&["--promote-annotations", "oci:images:app"], 1, "is a single image"),
+        (
+            &["--promote-annotations", "--platform", "linux/amd64", "oci:images:app"],
+            2,
+            "--platform",
+        ),
+        (
+            &["--set-times", "0", "--limit", "x=1", "oci:images:app"],
+            2,
+            "there is no limit \"x\"",
+        ),
+        (
+            &["--set-times", "0", "--limit", "entries=0", "oci:images:app"],
+            1,
+            "entries",
+        ),
         (&["--remove-layer", "7", "oci:images:app"], 2, "there is no layer 7"),
         (
             &["--remove-layer-by", "RUN*", "oci:images:app"],

@@ -320,6 +320,19 @@ fn an_archive_keeps_its_bytes_and_what_is_none_changes_nothing() {
             {"created": "1970-01-01T00:00:00Z", "created_by": "teu append"},
         ])
     );
+    let silent = [
+        "append",
+        "--no-history",
+        "--to",
+        "oci:images:silent",
+        "oci:images:app",
+        "layer.tar",
+    ];
+    room.teu(silent).succeeds();
+    assert_eq!(layers(&room, "oci:images:silent").len(), 3);
+    let said = room.teu(["config", "oci:images:silent"]).succeeds().stdout;
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["history"], config["history"]);
 
     // From standard input, and compressed anew.
     let other = [

@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let layer = NewLayer {
         content: Content::Files(files),
-        history: History::default(),
+        history: Some(History::default()),
     };
     let app = Pick::Name("app".to_owned());
     let options = change::Options::default();

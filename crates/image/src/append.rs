@@ -44,8 +44,8 @@ type Key = (usize, Vec<Vec<u8>>, LayerCompression, Keep);
 pub struct New {
     /// What is in it.
     pub content: Content,
-    /// How it came to be, for the history.
-    pub history: History,
+    /// How it came to be, for the history; none where that is to say nothing of it.
+    pub history: Option<History>,
 }
 
 /// What is in a layer to be.
@@ -208,7 +208,7 @@ impl Change for Append {
             for (number, new) in self.layers.iter().enumerate() {
                 let written = self.layer(number, image, stage).await?;
                 let layer = image.layer_of(&written)?;
-                image.append_layer(&layer, &new.history)?;
+                image.append_layer(&layer, new.history.as_ref())?;
             }
             Ok(())
         })

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{Time, To};
+use super::{Limit, Time, To};
 
 /// Change what an image says, and its layers
 #[derive(Debug, Args)]
@@ -15,6 +15,9 @@ A command is a list of words. Give each word by a flag of its own, or all of the
 are the same; --entrypoint '/app --verbose' is one word with a space in it. To run a line by a shell,
 say so: '[\"/bin/sh\",\"-c\",\"exec /app\"]'. Nothing, '' or '[]', takes away what there is, and so it does
 for every flag with one value. --entrypoint leaves the arguments (--cmd) as they are.
+
+A --healthcheck is a new one, with no times but those that come with it. Without one, a time is changed in
+the check that the image has; 0 leaves it to Docker.
 
 An annotation is the image's own; index: before its key means the index, manifest-descriptor: what
 the index says of each image, and layer: what the image says of its layers.
@@ -104,19 +107,19 @@ pub(crate) struct Runs {
     )]
     pub(crate) healthcheck: Option<String>,
     /// Do so this often
-    #[arg(long, value_name = "TIME", requires = "healthcheck")]
+    #[arg(long, value_name = "TIME", conflicts_with = "no_healthcheck")]
     pub(crate) health_interval: Option<Time>,
     /// Let it take so long
-    #[arg(long, value_name = "TIME", requires = "healthcheck")]
+    #[arg(long, value_name = "TIME", conflicts_with = "no_healthcheck")]
     pub(crate) health_timeout: Option<Time>,
     /// Let it fail so many times
-    #[arg(long, value_name = "N", requires = "healthcheck")]
+    #[arg(long, value_name = "N", conflicts_with = "no_healthcheck")]
     pub(crate) health_retries: Option<u32>,
     /// Let it fail so long after the start
-    #[arg(long, value_name = "TIME", requires = "healthcheck")]
+    #[arg(long, value_name = "TIME", conflicts_with = "no_healthcheck")]
     pub(crate) health_start_period: Option<Time>,
     /// Do so this often then
-    #[arg(long, value_name = "TIME", requires = "healthcheck")]
+    #[arg(long, value_name = "TIME", conflicts_with = "no_healthcheck")]
     pub(crate) health_start_interval: Option<Time>,
     /// Have nothing see whether it works, whatever the image was built on says
     #[arg(long, conflicts_with = "healthcheck")]
@@ -145,6 +148,9 @@ pub(crate) struct Said {
         value_name = "[WHERE:]KEY=VALUE", value_parser = annotation
     )]
     pub(crate) annotation: Vec<(Where, (String, String))>,
+    /// Have the index say, too, what all its images say of themselves in annotations
+    #[arg(long, visible_alias = "annotation-promote", conflicts_with = "platform")]
+    pub(crate) promote_annotations: bool,
     /// Remove this annotation; may be given several times
     #[arg(long, value_name = "[WHERE:]KEY", value_parser = key)]
     pub(crate) remove_annotation: Vec<(Where, String)>,
@@ -267,6 +273,9 @@ pub(crate) struct EditLayers {
     /// Compress at this level: 0 to 9 for gzip, -7 to 22 for zstd
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, requires = "compress")]
     pub(crate) compress_level: Option<i32>,
+    /// Allow layers that are rewritten more, or less, of what a limit is for: errors name it; may be given several times
+    #[arg(long, value_name = "NAME=NUMBER")]
+    pub(crate) limit: Vec<Limit>,
     /// Write manifests in OCI's form or Docker's
     #[arg(short = 'f', long, value_name = "oci|v2s2", value_parser = ["oci", "v2s2", "v2s1"], hide_possible_values = true)]
     pub(crate) format: Option<String>,

@@ -68,6 +68,9 @@ pub(crate) struct Append {
     pub(crate) tree: TreeOptions,
     #[command(flatten)]
     pub(crate) layer: LayerOptions,
+    /// Say nothing of the new layer in the history
+    #[arg(long)]
+    pub(crate) no_history: bool,
     #[command(flatten)]
     pub(crate) to: To,
 }
@@ -108,6 +111,9 @@ pub(crate) struct Insert {
     pub(crate) tree: TreeOptions,
     #[command(flatten)]
     pub(crate) layer: LayerOptions,
+    /// Say nothing of the new layer in the history
+    #[arg(long)]
+    pub(crate) no_history: bool,
     #[command(flatten)]
     pub(crate) to: To,
 }

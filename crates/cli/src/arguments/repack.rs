@@ -45,6 +45,9 @@ pub(crate) struct Repack {
     /// Have the bundle remember how it is now, so that the next repack goes on from there
     #[arg(long)]
     pub(crate) refresh_bundle: bool,
+    /// Say nothing of new layers in the history
+    #[arg(long)]
+    pub(crate) no_history: bool,
     /// Say nothing but errors
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use teu_image::{
-    edit::{ConfigEdit, Edit, Healthcheck, Keys, Pairs, To, WhichLayer},
+    edit::{ConfigEdit, Edit, Healthcheck, HealthcheckFields, Keys, Pairs, To, WhichLayer},
     glob::Pattern,
     layer,
 };
@@ -17,6 +17,7 @@ use super::{changed, copy::manifest_format, make::moment};
 use crate::{
     arguments::{self, Clear, EditLayers, Runs, Said, Where},
     failure::Failure,
+    limits::{self, Limits},
     places::{Places, reference},
     settings::Settings,
 };
@@ -30,6 +31,7 @@ pub(super) async fn run(arguments: &arguments::Edit, settings: Arc<Settings>) ->
         history: history(said)?.into_iter().collect(),
         labels_to_annotations: said.label_to_annotation.clone(),
         annotations: annotations(said, Where::Manifest, Clear::Annotations),
+        promote_annotations: said.promote_annotations,
         index_annotations: annotations(said, Where::Index, Clear::IndexAnnotations),
         descriptor_annotations: annotations(said, Where::Descriptor, Clear::DescriptorAnnotations),
         layer_annotations: annotations(said, Where::Layer, Clear::LayerAnnotations),
@@ -56,6 +58,14 @@ pub(super) async fn run(arguments: &arguments::Edit, settings: Arc<Settings>) ->
         Some("") => To::Remove,
         Some(subject) => To::Set(found(subject, arguments, &settings).await?),
     };
+    limits::set(
+        &layers.limit,
+        Limits {
+            tar: Some(&mut edit.limits),
+            codec: Some(&mut edit.codec),
+            ..Limits::default()
+        },
+    )?;
     let copy = copy::Options {
         format: manifest_format(layers.format.as_deref())?,
         recompress: recompress(layers)?,
@@ -91,6 +101,7 @@ fn config(runs: &Runs, said: &Said) -> Result<ConfigEdit, Failure> {
         stop_signal: text(runs.stop_signal.as_ref()),
         stop_timeout: runs.stop_timeout.map_or(To::Same, To::Set),
         healthcheck: healthcheck(runs)?,
+        healthcheck_fields: healthcheck_fields(runs)?,
         shell: command("--shell", &runs.shell, false)?,
         on_build: command("--on-build", &runs.on_build, false)?,
         author: text(said.author.as_ref()),
@@ -162,19 +173,41 @@ fn healthcheck(runs: &Runs) -> Result<To<Healthcheck>, Failure> {
             Some(_) => [test(&["CMD"]), words].concat(),
         },
     };
-    let nanoseconds = |time: Option<arguments::Time>| {
-        let nanoseconds = time.map(|time| i64::try_from(time.0.as_nanos()));
-        let too_long = |_| Failure::Usage("a time of more than 292 years cannot be said".to_owned());
-        nanoseconds.transpose().map_err(too_long)
-    };
+    // Nothing is what Docker takes to choose itself.
+    let given = |time| Ok::<_, Failure>(nanoseconds(time)?.filter(|time| *time != 0));
     Ok(To::Set(Healthcheck {
         test: words,
-        interval: nanoseconds(runs.health_interval)?,
-        timeout: nanoseconds(runs.health_timeout)?,
-        start_period: nanoseconds(runs.health_start_period)?,
-        start_interval: nanoseconds(runs.health_start_interval)?,
-        retries: runs.health_retries.map(i64::from),
+        interval: given(runs.health_interval)?,
+        timeout: given(runs.health_timeout)?,
+        start_period: given(runs.health_start_period)?,
+        start_interval: given(runs.health_start_interval)?,
+        retries: runs.health_retries.filter(|retries| *retries != 0).map(i64::from),
     }))
+}
+
+/// What becomes of the health check that is there.
+fn healthcheck_fields(runs: &Runs) -> Result<HealthcheckFields, Failure> {
+    if runs.healthcheck.is_some() {
+        return Ok(HealthcheckFields::default());
+    }
+    let number = |number: Option<i64>| match number {
+        None => To::Same,
+        Some(0) => To::Remove,
+        Some(number) => To::Set(number),
+    };
+    Ok(HealthcheckFields {
+        interval: number(nanoseconds(runs.health_interval)?),
+        timeout: number(nanoseconds(runs.health_timeout)?),
+        start_period: number(nanoseconds(runs.health_start_period)?),
+        start_interval: number(nanoseconds(runs.health_start_interval)?),
+        retries: number(runs.health_retries.map(i64::from)),
+    })
+}
+
+fn nanoseconds(time: Option<arguments::Time>) -> Result<Option<i64>, Failure> {
+    let nanoseconds = time.map(|time| i64::try_from(time.0.as_nanos()));
+    let too_long = |_| Failure::Usage("a time of more than 292 years cannot be said".to_owned());
+    nanoseconds.transpose().map_err(too_long)
 }
 
 /// What is removed comes before what is set.

@@ -69,7 +69,7 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
     if inputs > 1 {
         return Err(Failure::Usage("standard input (-) can be read once only".to_owned()));
     }
-    let history = history(&arguments.layer, "teu append")?;
+    let history = said(arguments.no_history, history(&arguments.layer, "teu append")?);
     let mut layers = Vec::new();
     for path in &arguments.content {
         let content = match path.is_dir() && !is_standard_input(path) {
@@ -128,7 +128,7 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
     }
     let layer = append::New {
         content: Content::Files(files),
-        history: history(&arguments.layer, &made_by)?,
+        history: said(arguments.no_history, history(&arguments.layer, &made_by)?),
     };
     let change = append::Append::new(vec![layer], layer_settings(&arguments.layer)?);
     changed::run(&arguments.image, &arguments.to, &change, &settings).await
@@ -216,6 +216,11 @@ pub(super) fn layer_settings(options: &LayerOptions) -> Result<LayerSettings, Fa
         });
     }
     Ok(settings)
+}
+
+/// The history of a new layer, unless nothing is to be said of it.
+pub(super) fn said(no_history: bool, history: History) -> Option<History> {
+    (!no_history).then_some(history)
 }
 
 pub(super) fn history(options: &LayerOptions, made_by: &str) -> Result<History, Failure> {

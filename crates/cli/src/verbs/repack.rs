@@ -14,7 +14,7 @@ use teu_store::{Error, ErrorKind, Intent, Role, Side, Source, Store, Target, cop
 use super::{
     changed::Scratch,
     copy::is_standard_output,
-    make::{history, layer_settings},
+    make::{history, layer_settings, said},
 };
 use crate::{
     arguments::{self, ImageOptions},
@@ -87,7 +87,7 @@ fn options(arguments: &arguments::Repack, settings: &Settings) -> Result<Options
         layer_per: paths(&arguments.layer_per)?,
         trust_times: arguments.trust_times,
         layers: layer_settings(&arguments.layer)?,
-        history: history(&arguments.layer, "teu repack")?,
+        history: said(arguments.no_history, history(&arguments.layer, "teu repack")?),
         refresh: arguments.refresh_bundle,
         stop: settings.stop.clone(),
         ..Options::default()

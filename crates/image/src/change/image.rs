@@ -227,31 +227,32 @@ impl Image {
         }
     }
 
-    /// Puts a layer on top of the others, and says how it came to be, where the history speaks of layers at all. A history without a time gets
-    /// [`NO_TIME`].
+    /// Puts a layer on top of the others, and says how it came to be, where the history speaks of layers at all and there is something to say.
+    /// A history without a time gets [`NO_TIME`].
     ///
     /// # Errors
     /// As [`insert_layer`](Self::insert_layer).
-    pub fn append_layer(&mut self, layer: &NewLayer, history: &History) -> Result<()> {
+    pub fn append_layer(&mut self, layer: &NewLayer, history: Option<&History>) -> Result<()> {
         self.insert_layer(self.layers().len(), layer, history)
     }
 
     /// Puts a layer at `place`, counted from the lowest, which is 0. Where the history has an entry for each layer it gets one for this; where
-    /// it has none at all, though there are layers, it stays so.
+    /// it has none at all, though there are layers, it stays so. Without `history` nothing is said of this one either, and nobody can say then
+    /// which entry is of which layer.
     ///
     /// # Errors
     /// As [`diff_ids`](Self::diff_ids); `Invalid` where there is no such place.
-    pub fn insert_layer(&mut self, place: usize, layer: &NewLayer, history: &History) -> Result<()> {
+    pub fn insert_layer(&mut self, place: usize, layer: &NewLayer, history: Option<&History>) -> Result<()> {
         self.diff_ids()?;
         let count = self.layers().len();
         if place > count {
             let message = format!("there is no place {place} among {count} layers");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let entry = History {
+        let entry = history.map(|history| History {
             empty_layer: false,
             ..history.clone()
-        };
+        });
         let at = self.history_places().map(|places| match places.get(place) {
             Some(at) => *at,
             None => self.history_len(),
@@ -260,9 +261,9 @@ impl Image {
         let document = self.document.insert(place, std::slice::from_ref(&layer.descriptor))?;
         self.edit_config(|editor| {
             insert(editor, &["rootfs", "diff_ids"], count, place, &layer.diff_id)?;
-            match at {
-                Some(at) => insert_history(editor, entries, at, &entry),
-                None => Ok(()),
+            match (at, &entry) {
+                (Some(at), Some(entry)) => insert_history(editor, entries, at, entry),
+                _ => Ok(()),
             }
         })?;
         self.document = document;

@@ -302,7 +302,7 @@ async fn docker_s_form_stays_docker_s() {
     let append = Each(move |image: &mut Image| {
         assert_eq!(image.layer_type(LayerCompression::Gzip)?, MediaType::DockerLayerGzip);
         assert!(image.layer_type(LayerCompression::Zstd).is_err());
-        image.append_layer(&layer, &History::default())
+        image.append_layer(&layer, Some(&History::default()))
     });
     let done = changed(&store, "app", &append).await.expect("changed");
     let top = document(&store, &done.descriptor).await;

@@ -111,6 +111,48 @@ impl Healthcheck {
     }
 }
 
+/// What becomes of single fields of the health check that is there. Times are in nanoseconds; what is removed is Docker's own to choose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthcheckFields {
+    /// The time between two checks.
+    pub interval: To<i64>,
+    /// How long one may take.
+    pub timeout: To<i64>,
+    /// How long a container may fail after its start.
+    pub start_period: To<i64>,
+    /// The time between two checks in that period.
+    pub start_interval: To<i64>,
+    /// How many failures in a row mean that it does not work.
+    pub retries: To<i64>,
+}
+
+impl HealthcheckFields {
+    /// Whether nothing is to change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn apply(&self, editor: &mut Editor, old: &teu_spec::Healthcheck) -> Spliced {
+        let fields = [
+            ("Interval", &self.interval, old.interval),
+            ("Timeout", &self.timeout, old.timeout),
+            ("StartPeriod", &self.start_period, old.start_period),
+            ("StartInterval", &self.start_interval, old.start_interval),
+            ("Retries", &self.retries, old.retries),
+        ];
+        for (key, new, old) in fields {
+            let path = ["config".into(), "Healthcheck".into(), key.into()];
+            match new {
+                To::Set(new) if *new != old => editor.set(&path, new)?,
+                To::Remove => editor.remove(&path).map(drop)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What becomes of a config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigEdit {
@@ -136,6 +178,8 @@ pub struct ConfigEdit {
     pub stop_timeout: To<i64>,
     /// `Healthcheck`; Docker's.
     pub healthcheck: To<Healthcheck>,
+    /// Fields of the `Healthcheck` that is there. They are not looked at where [`healthcheck`](Self::healthcheck) says what becomes of the whole.
+    pub healthcheck_fields: HealthcheckFields,
     /// `Shell`; Docker's.
     pub shell: To<Vec<String>>,
     /// `OnBuild`; Docker's.
@@ -204,6 +248,9 @@ impl ConfigEdit {
             value(editor, "Healthcheck", &self.healthcheck, |new| {
                 config.healthcheck.as_ref().is_some_and(|old| new.is(old))
             })?;
+            if let (To::Same, Some(old)) = (&self.healthcheck, &config.healthcheck) {
+                self.healthcheck_fields.apply(editor, old)?;
+            }
             env(editor, &self.env, config.env.as_deref().unwrap_or_default())?;
             labels(editor, &self.labels, config.labels.as_ref())?;
             keys(editor, "ExposedPorts", &self.ports, &config.exposed_ports)?;

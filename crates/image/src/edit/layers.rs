@@ -274,6 +274,7 @@ async fn rewritten(
         diff_id,
     };
     let reading = layers::Options {
+        limits: edit.codec.clone(),
         events: Arc::clone(stage.events()),
         ..layers::Options::default()
     };

@@ -14,8 +14,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use teu_archive::tar;
-use teu_spec::{Descriptor, Digest, Document, History, Timestamp};
+use teu_archive::{codec, tar};
+use teu_spec::{Annotations, Descriptor, Digest, Document, History, Timestamp};
 use teu_store::{BoxFuture, Error, ErrorKind, Result};
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     layer::Times,
 };
 
-pub use config::{ConfigEdit, Healthcheck, Keys, Pairs, To};
+pub use config::{ConfigEdit, Healthcheck, HealthcheckFields, Keys, Pairs, To};
 pub use layers::WhichLayer;
 pub(crate) use layers::readable;
 
@@ -46,6 +46,8 @@ pub struct Edit {
     pub annotations: Pairs,
     /// Annotations of what was named, where that is an index.
     pub index_annotations: Pairs,
+    /// Whether the index that was named gets the annotations that all images have in common which this changes, before its own are set.
+    pub promote_annotations: bool,
     /// Annotations of what an index says of each image.
     pub descriptor_annotations: Pairs,
     /// Annotations of what each manifest says of its layers.
@@ -67,6 +69,8 @@ pub struct Edit {
     pub distribute: bool,
     /// What an archive may ask of its reader, where layers are rewritten.
     pub limits: tar::Limits,
+    /// What a compressed layer may ask for, likewise.
+    pub codec: codec::Limits,
     /// What was done so far, which begins with nothing.
     pub done: Done,
 }
@@ -85,6 +89,10 @@ struct Found {
     matched: HashSet<usize>,
     /// The build arguments that some history told.
     told: HashSet<usize>,
+    /// Whether some image had a health check.
+    checked: bool,
+    /// The annotations of images as they are to be, by the digest that each had.
+    annotations: HashMap<Digest, Annotations>,
     /// Whether there was any image, to whose config something could be done.
     images: bool,
 }
@@ -106,6 +114,7 @@ impl Edit {
         ];
         !self.is_of_images()
             && pairs.iter().all(|pairs| pairs.is_empty())
+            && !self.promote_annotations
             && self.inline.is_none()
             && self.artifact_type == To::Same
             && self.subject == To::Same
@@ -133,6 +142,8 @@ impl Edit {
             if self.times != Times::Keep {
                 config::set_times(image, self.times)?;
             }
+            let has_check = image.config()?.fields.config.healthcheck.is_some();
+            self.done().checked |= has_check;
             self.config.apply(image)?;
             self.hide_build_args(image)?;
             if self.clear_history {
@@ -156,6 +167,9 @@ impl Edit {
         }
         if image.is_root() {
             image.edit_manifest(|document| self.of_root(document))?;
+        } else if self.promote_annotations {
+            let annotations = image.document().annotations().clone();
+            self.done().annotations.insert(image.descriptor().digest, annotations);
         }
         if let Some(most) = self.inline {
             inline::edit(image, stage, most).await?;
@@ -203,6 +217,16 @@ impl Edit {
         image.edit_manifest(|document| document.annotate(&changes))
     }
 
+    /// The annotations that all images have, with the same values. They are forgotten then: an index that another one came before is done anew.
+    fn common_annotations(&self) -> Annotations {
+        let mut images = std::mem::take(&mut self.done().annotations).into_values();
+        let mut common = images.next().unwrap_or_default();
+        for image in images {
+            common.retain(|key, value| image.get(key) == Some(value));
+        }
+        common
+    }
+
     /// What is done to what was named, be it an image or an index.
     fn of_root(&self, document: &Document) -> std::result::Result<Document, teu_spec::Error> {
         let document = match &self.artifact_type {
@@ -227,6 +251,9 @@ impl Change for Edit {
         if !is_root {
             return Ok(index.clone());
         }
+        let promoted = self.common_annotations();
+        let promoted = promoted.into_iter().map(|(key, value)| (key, Some(value)));
+        let index = index.annotate(&promoted.collect())?;
         let annotations = self.index_annotations.changes(index.annotations());
         Ok(self.of_root(&index.annotate(&annotations)?)?)
     }
@@ -264,8 +291,15 @@ impl Change for Edit {
                 return not_found(format!("no layer of {} has a file {pattern:?}", root.digest));
             }
         }
+        if !done.checked && !self.config.healthcheck_fields.is_empty() && self.config.healthcheck == To::Same {
+            return not_found(format!(
+                "no image of {} has a health check, of which something could change",
+                root.digest
+            ));
+        }
         let of_index = [&self.index_annotations, &self.descriptor_annotations];
-        if !root.media_type.is_index() && of_index.iter().any(|pairs| !pairs.is_empty()) {
+        let means_index = self.promote_annotations || of_index.iter().any(|pairs| !pairs.is_empty());
+        if !root.media_type.is_index() && means_index {
             let message = format!(
                 "{} is a single image, so there is no index that could say something of it; annotate the image itself",
                 root.digest

@@ -2,6 +2,7 @@
 
 mod fields;
 mod files;
+mod promoted;
 
 use std::sync::Arc;
 

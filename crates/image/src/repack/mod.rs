@@ -52,8 +52,8 @@ pub struct Options {
     pub trust_times: bool,
     /// How the new layers are written.
     pub layers: Settings,
-    /// How the new layers came to be.
-    pub history: History,
+    /// How the new layers came to be; none where the history is to say nothing of them.
+    pub history: Option<History>,
     /// How much the tree may ask for; the list of what changed is within its `memory_bytes`.
     pub limits: walk::Limits,
     /// Whether the bundle is to remember how it is now: see [`Repack::refresh`].
@@ -70,7 +70,7 @@ impl Default for Options {
             layer_per: Vec::new(),
             trust_times: false,
             layers: Settings::default(),
-            history: History::default(),
+            history: Some(History::default()),
             limits: walk::Limits::default(),
             refresh: false,
             stop: Stop::default(),
@@ -285,7 +285,7 @@ impl Change for Repack {
             };
             for written in &packed.layers {
                 let layer = image.layer_of(written)?;
-                image.append_layer(&layer, &self.options.history)?;
+                image.append_layer(&layer, self.options.history.as_ref())?;
             }
             Ok(())
         })

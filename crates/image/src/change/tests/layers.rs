@@ -51,7 +51,7 @@ async fn a_layer_comes_with_its_diff_id_and_its_history() {
     ] {
         let mut image = loose(|config| config).await;
         image
-            .insert_layer(place, &layer("new"), &made_by("new"))
+            .insert_layer(place, &layer("new"), Some(&made_by("new")))
             .expect("inserted");
         let layers = digests(&layers);
         let history = history.map(str::to_owned).to_vec();
@@ -59,7 +59,7 @@ async fn a_layer_comes_with_its_diff_id_and_its_history() {
     }
     let error = loose(|config| config)
         .await
-        .insert_layer(3, &layer("new"), &made_by("new"));
+        .insert_layer(3, &layer("new"), Some(&made_by("new")));
     assert_eq!(
         error.expect_err("no place").to_string(),
         "there is no place 3 among 2 layers"
@@ -79,7 +79,16 @@ async fn a_layer_goes_with_its_diff_id_and_its_history() {
         image.remove_layer(0).expect_err("none left").to_string(),
         "there is no layer 0; it has 0, counted from 0"
     );
-    image.append_layer(&layer("new"), &made_by("new")).expect("appended");
+    let mut silent = image.clone();
+    silent.append_layer(&layer("new"), None).expect("appended");
+    assert_eq!(silent.layers().len(), image.layers().len() + 1);
+    assert_eq!(
+        silent.config().expect("a config").fields.history,
+        image.config().expect("a config").fields.history
+    );
+    image
+        .append_layer(&layer("new"), Some(&made_by("new")))
+        .expect("appended");
     let only = digests(&["new"]);
     let history = ["-nothing", "new"].map(str::to_owned).to_vec();
     assert_eq!(shown(&image), (only.clone(), only, history));
@@ -128,7 +137,9 @@ async fn a_history_that_does_not_speak_of_layers_is_left_as_it_is() {
         ("\"history\": [", "\"history\": null, \"past\": ["),
     ] {
         let mut image = loose(|config| config.replace(from, to)).await;
-        image.append_layer(&layer("new"), &made_by("new")).expect("appended");
+        image
+            .append_layer(&layer("new"), Some(&made_by("new")))
+            .expect("appended");
         image.remove_layer(0).expect("removed");
         let layers = digests(&[ONE, "new"]);
         assert_eq!(shown(&image), (layers.clone(), layers, vec![]));
@@ -152,7 +163,9 @@ async fn an_image_of_nothing_gets_its_first_layer() {
             let document = Manifest::build(Format::Oci, &descriptor, &[]).expect("a manifest");
             let config = teu_spec::ImageConfig::parse(config.into()).expect("a config");
             let mut image = Image::new(document.descriptor(), true, document, Some(config));
-            image.append_layer(&layer("new"), &made_by("new")).expect("appended");
+            image
+                .append_layer(&layer("new"), Some(&made_by("new")))
+                .expect("appended");
             let only = digests(&["new"]);
             assert_eq!(shown(&image), (only.clone(), only, vec!["new".to_owned()]));
         }
@@ -163,7 +176,9 @@ async fn an_image_of_nothing_gets_its_first_layer() {
 async fn layers_without_their_diff_ids_are_refused_and_nothing_changes() {
     let mut image = loose(|config| config.replace("\"diff_ids\"", "\"other\"")).await;
     let before = image.clone();
-    let error = image.append_layer(&layer("new"), &made_by("new")).expect_err("refused");
+    let error = image
+        .append_layer(&layer("new"), Some(&made_by("new")))
+        .expect_err("refused");
     assert_eq!(
         error.to_string(),
         "not a valid image config: it has 0 diff_ids, but the manifest has 2 layers"

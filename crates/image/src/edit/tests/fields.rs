@@ -165,6 +165,18 @@ async fn what_only_docker_knows_is_set_too() {
         r#""Healthcheck":{"Test":["CMD","true"],"Interval":5000000000,"Retries":3}},"#
     );
     becomes(r#""config":{},"#, edit, expected).await;
+    let single = ConfigEdit {
+        healthcheck_fields: HealthcheckFields {
+            interval: To::Remove,
+            timeout: To::Set(7),
+            retries: To::Set(3),
+            ..HealthcheckFields::default()
+        },
+        ..ConfigEdit::default()
+    };
+    let check = r#""config":{"Healthcheck":{"Test":["CMD","true"],"Interval":5,"own" : 1,"Retries":3}},"#;
+    let checked = r#""config":{"Healthcheck":{"Test":["CMD","true"],"own" : 1,"Retries":3,"Timeout":7}},"#;
+    becomes(check, single, checked).await;
     let none = ConfigEdit {
         healthcheck: To::Remove,
         shell: To::Remove,
@@ -367,6 +379,26 @@ async fn what_was_meant_for_nothing_is_said_and_nothing_changes() {
                 ..Edit::default()
             },
             "is a single image, so there is no index",
+        ),
+        (
+            Edit {
+                promote_annotations: true,
+                ..Edit::default()
+            },
+            "is a single image, so there is no index",
+        ),
+        (
+            Edit {
+                config: ConfigEdit {
+                    healthcheck_fields: HealthcheckFields {
+                        retries: To::Set(2),
+                        ..HealthcheckFields::default()
+                    },
+                    ..ConfigEdit::default()
+                },
+                ..Edit::default()
+            },
+            "has a health check, of which something could change",
         ),
     ];
     for (edit, message) in cases {
