@@ -38,6 +38,7 @@ mod place;
 mod repository;
 mod sessions;
 mod settings;
+mod untagged;
 
 pub use backup::{BackedUp, backup, restore};
 pub use check::{Checked, Finding};
@@ -49,3 +50,4 @@ pub use metadata::{
 };
 pub use place::{Millis, Place, Ulid};
 pub use settings::{Clock, Pattern, Settings};
+pub use untagged::Untagged;
