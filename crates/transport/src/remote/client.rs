@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use reqwest::{Method, StatusCode, header::HeaderValue};
 use teu_spec::Digest;
 use teu_store::{Error, ErrorKind, Event, Events, Result};
@@ -53,6 +54,33 @@ impl Client {
     /// `Invalid` where it is no name of a host.
     pub fn registry(&self, name: &str, access: Access) -> Result<Registry> {
         Registry::new(self, name, access, true)
+    }
+
+    /// What is at a URL that is no registry's, such as the keys of who issues tokens: all of it, if it has no more than `limit` bytes. Redirects are
+    /// followed, but to no plain HTTP; nothing is said of who asks.
+    ///
+    /// # Errors
+    /// `Invalid` where it is no URL of `http` or `https`; what kept us from reaching it, `TooLarge`, and `NotFound` where the answer is not 200.
+    pub async fn document(&self, url: &str, access: Access, limit: u64) -> Result<Bytes> {
+        let invalid = |why: String| Error::new(ErrorKind::Invalid, format!("{url:?} is no URL: {why}"));
+        let parsed = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(invalid("it is of neither http nor https".to_owned()));
+        }
+        let http = Http::new(
+            Arc::clone(&self.settings),
+            access.tls,
+            self.roots.clone(),
+            &parsed,
+            &access.realms,
+            false,
+        );
+        let call = Call::new(Method::GET, parsed.clone());
+        let answer = http.send_repeatedly(&call, &Origin::of(&parsed), None).await?;
+        match answer.status() {
+            StatusCode::OK => answer.body(limit, "answer").await,
+            status => Err(Error::new(ErrorKind::NotFound, format!("{url} answers {status}"))),
+        }
     }
 
     /// The same of a mirror: where it cannot be reached, another place is asked instead of it again.
