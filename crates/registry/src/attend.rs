@@ -48,7 +48,10 @@ pub(crate) async fn attend<S>(
             }))
         }
     });
-    let stream = TokioIo::new(Strict::new(Patient::new(stream, limits.connection_idle)));
+    let stream = TokioIo::new(Strict::new(
+        Patient::new(stream, limits.connection_idle),
+        limits.head_time,
+    ));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
     let mut is_ending = false;
     loop {

@@ -1,5 +1,5 @@
-//! What is a client's certificate called? The common name of its subject, as far as RFC 5280 (4.1) has to be read for that. Whether the
-//! certificate may be believed was found out before, by who made the connection.
+//! What is a certificate called, and which key does it have? As far as RFC 5280 (4.1) has to be read for that. Whether the certificate may be
+//! believed was found out before, by who made the connection, or by who put it into a file of ours.
 
 use rustls::pki_types::CertificateDer;
 
@@ -7,14 +7,53 @@ use rustls::pki_types::CertificateDer;
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
+const INTEGER: u8 = 0x02;
+const BITS: u8 = 0x03;
 const OBJECT: u8 = 0x06;
 const VERSION: u8 = 0xa0;
 const UTF8: u8 = 0x0c;
 const PRINTABLE: u8 = 0x13;
 const IA5: u8 = 0x16;
 
-/// The common name of the subject, the last where it has several; none where it has none, or one that is no plain text.
-pub(crate) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+/// What an algorithm of a public key is called, and its key.
+pub(crate) struct PublicKey<'a> {
+    pub(crate) algorithm: &'a [u8],
+    /// The curve, where the algorithm has one.
+    pub(crate) curve: Option<&'a [u8]>,
+    pub(crate) bits: &'a [u8],
+}
+
+/// The public key of a certificate.
+pub(crate) fn public_key<'a>(certificate: &'a CertificateDer<'_>) -> Option<PublicKey<'a>> {
+    let (_, _, key) = item(behind_times(certificate)?)?;
+    subject_public_key(key)
+}
+
+/// A public key, as certificates and files of it alone have it (RFC 5280, 4.1.2.7).
+pub(crate) fn subject_public_key(info: &[u8]) -> Option<PublicKey<'_>> {
+    let (info, _) = of(SEQUENCE, info)?;
+    let (names, rest) = of(SEQUENCE, info)?;
+    let (algorithm, curve) = of(OBJECT, names)?;
+    let (bits, _) = of(BITS, rest)?;
+    Some(PublicKey {
+        algorithm,
+        curve: of(OBJECT, curve).map(|(curve, _)| curve),
+        // There are no bits left over at the end of a key.
+        bits: bits.strip_prefix(&[0])?,
+    })
+}
+
+/// Modulus and exponent of a key for RSA (RFC 8017, A.1.1).
+pub(crate) fn rsa(bits: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (numbers, _) = of(SEQUENCE, bits)?;
+    let (modulus, rest) = of(INTEGER, numbers)?;
+    let (exponent, _) = of(INTEGER, rest)?;
+    let unsigned = |number: &'_ [u8]| number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
+    Some((&modulus[unsigned(modulus)..], &exponent[unsigned(exponent)..]))
+}
+
+/// A certificate from its subject on.
+fn behind_times<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
     let (certificate, _) = of(SEQUENCE, certificate)?;
     let (mut rest, _) = of(SEQUENCE, certificate)?;
     if let Some((_, behind)) = of(VERSION, rest) {
@@ -24,7 +63,12 @@ pub(crate) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     for _ in 0..4 {
         (_, _, rest) = item(rest)?;
     }
-    let (mut names, _) = of(SEQUENCE, rest)?;
+    Some(rest)
+}
+
+/// The common name of the subject, the last where it has several; none where it has none, or one that is no plain text.
+pub(crate) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (mut names, _) = of(SEQUENCE, behind_times(certificate)?)?;
     let mut found = None;
     while !names.is_empty() {
         let (mut set, behind) = of(SET, names)?;

@@ -130,6 +130,11 @@ impl Framing {
         }
     }
 
+    /// Whether the head of a request has begun and not ended.
+    pub(crate) fn is_within_head(&self) -> bool {
+        self.place == Place::Head && self.is_within()
+    }
+
     /// Whether the connection has begun as HTTP/2 does, to the end of it.
     fn is_http2(&mut self, bytes: &[u8]) -> bool {
         let Preface::Matched(matched) = self.preface else {

@@ -1,4 +1,5 @@
-//! Does it live, and can it work? `/livez` and `/readyz`, for whoever starts servers and leads clients to them. Nobody is asked who they are here,
+//! Does it live, and can it work? `/livez` and `/readyz`, for whoever starts servers and leads clients to them; `/` too, where those look that
+//! know no other path. Nobody is asked who they are here,
 //! and nothing is said of what there is.
 
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
@@ -14,7 +15,7 @@ impl Registry {
     /// Answers where it is asked how it is; none where something else is asked.
     pub(crate) async fn health(&self, parts: &Parts) -> Option<Answer> {
         let asks_the_store = match parts.uri.path() {
-            "/livez" => false,
+            "/" | "/livez" => false,
             "/readyz" => true,
             _ => return None,
         };

@@ -37,6 +37,7 @@ mod metrics;
 mod problem;
 mod pushes;
 mod range;
+mod reached;
 mod referrers;
 mod registry;
 mod route;
@@ -49,10 +50,14 @@ mod uploads;
 pub use body::Body;
 pub use exchange::{Exchange, Observer, Peer};
 pub use metrics::{Metrics, serve_metrics};
+pub use reached::{Base, Locations, Prefix, Reached};
 pub use registry::Registry;
 pub use serve::{Listening, serve};
 pub use settings::{Children, Limits, Settings};
 pub use tls::{Clients, Identity, Tls};
+
+/// Headers, as [`Settings::headers`] has them.
+pub use http;
 
 /// Certificates and keys, as [`Identity`] has them, and how they are read from PEM.
 pub use rustls::pki_types;

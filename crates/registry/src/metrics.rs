@@ -127,9 +127,10 @@ impl Metrics {
     }
 }
 
-/// Tells whoever asks at `/metrics` of a socket, for as long as it is polled. Nobody is asked who they are: the socket is one that only those
+/// Tells whoever asks at a path, such as `/metrics`, of a socket, for as long as it is polled. Nobody is asked who they are: the socket is one that only those
 /// reach who may know.
-pub async fn serve_metrics(metrics: Arc<Metrics>, socket: TcpListener) {
+pub async fn serve_metrics(metrics: Arc<Metrics>, socket: TcpListener, path: &str) {
+    let path: Arc<str> = Arc::from(path);
     let room = Arc::new(Semaphore::new(READERS));
     // Nobody closes it.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
@@ -137,11 +138,12 @@ pub async fn serve_metrics(metrics: Arc<Metrics>, socket: TcpListener) {
             sleep(BREATH).await;
             continue;
         };
-        let metrics = Arc::clone(&metrics);
+        let (metrics, path) = (Arc::clone(&metrics), Arc::clone(&path));
         let service = service_fn(move |request: Request<Incoming>| {
             std::future::ready(Ok::<_, Infallible>(told(
                 &metrics,
                 request.method(),
+                &path,
                 request.uri().path(),
             )))
         });
@@ -157,11 +159,11 @@ pub async fn serve_metrics(metrics: Arc<Metrics>, socket: TcpListener) {
     }
 }
 
-fn told(metrics: &Metrics, method: &Method, path: &str) -> Response<Full<Bytes>> {
-    let (status, text) = match (path, method == Method::GET || method == Method::HEAD) {
-        ("/metrics", true) => (StatusCode::OK, metrics.text()),
-        ("/metrics", false) => (StatusCode::METHOD_NOT_ALLOWED, "this is only asked for\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, "there is only /metrics\n".to_owned()),
+fn told(metrics: &Metrics, method: &Method, at: &str, path: &str) -> Response<Full<Bytes>> {
+    let (status, text) = match (path == at, method == Method::GET || method == Method::HEAD) {
+        (true, true) => (StatusCode::OK, metrics.text()),
+        (true, false) => (StatusCode::METHOD_NOT_ALLOWED, "this is only asked for\n".to_owned()),
+        _ => (StatusCode::NOT_FOUND, format!("there is only {at}\n")),
     };
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
@@ -181,10 +183,11 @@ fn method(method: &Method) -> &'static str {
 /// What kind of thing a request was about.
 fn endpoint(target: &str) -> &'static str {
     let path = target.split('?').next().unwrap_or_default();
-    let Some(rest) = path.strip_prefix("/v2") else {
+    // Before it may stand what the registry has before all its paths.
+    let Some((_, rest)) = path.split_once("/v2") else {
         return match path {
-            "/token" => "token",
-            "/livez" | "/readyz" => "health",
+            "/" | "/livez" | "/readyz" => "health",
+            path if path.ends_with("/token") => "token",
             _ => "other",
         };
     };
@@ -261,7 +264,10 @@ mod tests {
             ("/v2/a/b/tags/list", "tags"),
             ("/v2/a/referrers/sha256:x", "referrers"),
             ("/token?scope=x", "token"),
+            ("/x/token", "token"),
+            ("/x/v2/a/manifests/1", "manifest"),
             ("/livez", "health"),
+            ("/", "health"),
             ("/v2/a", "other"),
             ("", "other"),
         ] {
@@ -278,7 +284,11 @@ mod tests {
             (Method::POST, "/metrics", 405),
             (Method::GET, "/", 404),
         ] {
-            assert_eq!(told(&metrics, &method, path).status(), status, "{method} {path}");
+            assert_eq!(
+                told(&metrics, &method, "/metrics", path).status(),
+                status,
+                "{method} {path}"
+            );
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::{
     body::{self, Body, Incoming},
     exchange::{Begun, Observer},
     problem::{Code, Problem},
-    route::{Query, Route, route},
+    reached::{Reached, Way},
+    route::{Query, Route, nowhere, route},
     settings::Settings,
     uploads::Uploads,
 };
@@ -68,18 +69,38 @@ impl Registry {
         B::Error: fmt::Display,
     {
         let mut begun = Begun::new(&request);
-        let (parts, content) = request.into_parts();
+        let (mut parts, content) = request.into_parts();
+        let reached = &self.settings.reached;
+        let way = (!reached.is_plain()).then(|| Way::of(&parts));
         let is_head = parts.method == Method::HEAD;
-        let below_api = parts.uri.path().starts_with("/v2");
         let content = Incoming::new(content, self.settings.limits.body_idle);
+        let mut below_api = false;
         let outcome = match self.health(&parts).await {
             Some(outcome) => outcome,
-            None => self.work(&mut begun, parts, content).await,
+            None => match reached.prefix.within(&parts.uri) {
+                None => Err(nowhere()),
+                Some(inner) => {
+                    if let Some(inner) = inner {
+                        parts.uri = inner;
+                    }
+                    below_api = parts.uri.path().starts_with("/v2");
+                    self.work(&mut begun, parts, content).await
+                }
+            },
         };
         let mut response = outcome.unwrap_or_else(Problem::into_response);
+        if let Some(way) = way {
+            relocate(response.headers_mut(), reached, &way);
+        }
         let headers = response.headers_mut();
         if below_api {
             headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        }
+        for name in self.settings.headers.keys() {
+            if below_api && !headers.contains_key(name) {
+                let values = self.settings.headers.get_all(name).iter();
+                headers.extend(values.map(|value| (name.clone(), value.clone())));
+            }
         }
         // Whoever pushed content chose what it looks like (threat 102).
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -96,7 +117,7 @@ impl Registry {
     async fn work(self: &Arc<Self>, begun: &mut Begun, parts: Parts, content: Incoming) -> Answer {
         let caller = match &self.gate {
             None => Caller::anybody(),
-            Some(gate) => gate.identify(&parts).await?,
+            Some(gate) => gate.identify(&parts, &self.settings.reached).await?,
         };
         begun.is_by(caller.user());
         let registry = Arc::clone(self);
@@ -119,12 +140,16 @@ impl Registry {
     }
 
     async fn lead(self: Arc<Self>, parts: Parts, content: Incoming, caller: Caller) -> Answer {
-        if parts.uri.path() == "/token"
-            && let Some(answer) = caller.token(&parts.method, parts.uri.query())
-        {
-            return answer;
+        if parts.uri.path() == "/token" && caller.issues() {
+            return caller.token(&parts, content).await;
         }
         let route = route(parts.uri.path())?;
+        if parts.method == Method::OPTIONS {
+            // A browser asks what it may ask (Fetch, "CORS-preflight"), and shows nobody for that.
+            let mut response = plain(StatusCode::OK);
+            set(&mut response, header::ALLOW, route.allowed());
+            return Ok(response);
+        }
         let is_head = parts.method == Method::HEAD;
         let method = match parts.method {
             Method::HEAD => Method::GET,
@@ -208,6 +233,25 @@ impl Route {
             Self::Uploads(_) => "POST",
             Self::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
         }
+    }
+}
+
+/// Says as clients reach it what an answer says of where things are.
+fn relocate(headers: &mut HeaderMap, reached: &Reached, way: &Way) {
+    let told = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let told = told
+        .filter(|path| path.starts_with('/'))
+        .map(|path| reached.location(way, path));
+    if let Some(value) = told.and_then(|told| HeaderValue::from_str(&told).ok()) {
+        headers.insert(header::LOCATION, value);
+    }
+    let link = headers.get(header::LINK).and_then(|value| value.to_str().ok());
+    let link = link.and_then(|link| link.strip_prefix('<'));
+    let link = link
+        .filter(|path| path.starts_with('/'))
+        .map(|path| format!("<{}", reached.path(path)));
+    if let Some(value) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
+        headers.insert(header::LINK, value);
     }
 }
 

@@ -1,7 +1,6 @@
 //! What does a path ask for? Distribution-spec's endpoints, and a query's parameters. A path is never more than looked at: what it names are
 //! digests, tags and names of repositories, each of a strict grammar (threat 81).
 
-use http::StatusCode;
 use teu_spec::{Digest, MAX_REPOSITORY, Repository, Tag};
 
 use crate::problem::{Code, Problem};
@@ -41,13 +40,7 @@ pub(crate) enum Reference {
 /// # Errors
 /// 404 where there is no such endpoint; 400 where what it names cannot be a name or a digest.
 pub(crate) fn route(path: &str) -> Result<Route, Problem> {
-    let unknown = || {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            Code::Unsupported,
-            "there is nothing at this path",
-        )
-    };
+    let unknown = nowhere;
     let rest = match path.strip_prefix("/v2") {
         Some("" | "/") => return Ok(Route::Base),
         Some(rest) => rest.strip_prefix('/').ok_or_else(unknown)?,
@@ -71,6 +64,11 @@ pub(crate) fn route(path: &str) -> Result<Route, Problem> {
         [ref name @ .., "manifests", reference] => Ok(Route::Manifest(repository(name)?, self::reference(reference)?)),
         _ => Err(unknown()),
     }
+}
+
+/// There is no endpoint at a path.
+pub(crate) fn nowhere() -> Problem {
+    Problem::not_found(Code::Unsupported, "there is nothing at this path")
 }
 
 /// The name of a repository.
@@ -119,6 +117,14 @@ impl Query {
             .collect();
         read.map(Self)
             .ok_or_else(|| Problem::bad(Code::Unsupported, "the query cannot be read"))
+    }
+
+    /// Reads the content of a form (`application/x-www-form-urlencoded`), in which a plus is a space.
+    ///
+    /// # Errors
+    /// 400 where it is no UTF-8.
+    pub(crate) fn form(text: &str) -> Result<Self, Problem> {
+        Self::read(Some(&text.replace('+', " ")))
     }
 
     /// The first of this name.

@@ -15,7 +15,7 @@ use tokio::{
 
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{Registry, Tls, attend::attend, certificate::common_name, exchange::Peer, settings::Limits};
+use crate::{Registry, Tls, attend::attend, certificate::common_name, exchange::Peer, settings::Settings};
 
 /// How often uploads are looked at that may have been idle for too long.
 const LOOK: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ impl From<TcpListener> for Listening {
 pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, stop: impl Future<Output = ()>) {
     let Listening { socket, tls } = listening.into();
     let limits = registry.settings.limits.clone();
-    let builder = Arc::new(builder(&limits));
+    let builder = Arc::new(builder(&registry.settings));
     let room = Arc::new(Semaphore::new(limits.connections));
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -138,12 +138,17 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+fn builder(settings: &Settings) -> Builder<TokioExecutor> {
+    let limits = &settings.limits;
     let mut builder = Builder::new(TokioExecutor::new());
+    if !settings.http2 {
+        builder = builder.http1_only();
+    }
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
+        // It would hold a client to it that only asks nothing: heads are timed where they are read (`Strict`), silence by `attend`.
+        .header_read_timeout(None)
         .max_headers(limits.headers)
         .max_buf_size(limits.head);
     builder

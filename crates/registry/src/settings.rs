@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use teu_spec::json;
+use teu_store::{Error, ErrorKind, Result};
+
+use crate::reached::Reached;
+
+/// The least that [`Limits::head`] may be: what reads heads takes no less.
+const HEAD: usize = 8 << 10;
 
 /// What a registry allows.
 #[derive(Clone, Debug)]
@@ -13,6 +20,12 @@ pub struct Settings {
     pub deletes: bool,
     /// What of that which a manifest names must be there when it is pushed.
     pub children: Children,
+    /// Whether HTTP/2 is spoken with clients that can.
+    pub http2: bool,
+    /// How clients reach it.
+    pub reached: Reached,
+    /// What every answer below `/v2/` has beside its own headers, such as `Access-Control-Allow-Origin`. What an answer has of that name is its own.
+    pub headers: HeaderMap,
     /// How much.
     pub limits: Limits,
 }
@@ -60,6 +73,41 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Whether a registry can work within them.
+    ///
+    /// # Errors
+    /// `Invalid`, with the limit that allows nothing, or more than can be.
+    pub fn check(&self) -> Result<()> {
+        let nothing = [
+            ("manifest", self.manifest == 0),
+            ("tags", self.tags == 0),
+            ("page", self.page == 0),
+            ("listed", self.listed == 0),
+            ("uploads", self.uploads == 0),
+            ("upload_idle", self.upload_idle.is_zero()),
+            ("body_idle", self.body_idle.is_zero()),
+            ("connections", self.connections == 0),
+            ("connection_idle", self.connection_idle.is_zero()),
+            ("head_time", self.head_time.is_zero()),
+            ("headers", self.headers == 0),
+            ("streams", self.streams == 0),
+        ];
+        let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+        if let Some((name, _)) = nothing.into_iter().find(|(_, is_nothing)| *is_nothing) {
+            return invalid(format!("the limit {name} is 0, which lets nobody do anything"));
+        }
+        if self.manifest > json::MAX_DOCUMENT {
+            return invalid(format!(
+                "the limit manifest is more than the {} bytes that are read",
+                json::MAX_DOCUMENT
+            ));
+        }
+        match self.head < HEAD {
+            true => invalid(format!("the limit head is less than {HEAD} bytes")),
+            false => Ok(()),
+        }
+    }
+
     /// The same, held to what a process bears that may have so many files open: a connection is one, what it reads or writes another, and an
     /// upload a third while nobody writes to it.
     #[must_use]
@@ -80,6 +128,9 @@ impl Default for Settings {
             writable: false,
             deletes: false,
             children: Children::Required,
+            http2: true,
+            reached: Reached::default(),
+            headers: HeaderMap::new(),
             limits: Limits::default(),
         }
     }
@@ -109,6 +160,27 @@ impl Default for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lets_nobody_work_is_no_limit() {
+        Limits::default().check().expect("the defaults work");
+        type Set = fn(&mut Limits);
+        let cases: [(Set, &str); 4] = [
+            (|limits| limits.connections = 0, "the limit connections is 0"),
+            (|limits| limits.head_time = Duration::ZERO, "the limit head_time is 0"),
+            (
+                |limits| limits.manifest += 1,
+                "the limit manifest is more than the 4194304 bytes",
+            ),
+            (|limits| limits.head = 8191, "the limit head is less than 8192 bytes"),
+        ];
+        for (set, says) in cases {
+            let mut limits = Limits::default();
+            set(&mut limits);
+            let error = limits.check().expect_err(says).to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
 
     #[test]
     fn few_files_bear_few_connections() {

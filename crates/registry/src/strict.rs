@@ -5,6 +5,8 @@
 //! Content-Length beside a Transfer-Encoding. What is wrong by [`Framing`] is replaced by a NUL, which no head and no chunk can have, so that the
 //! parser answers 400 by itself.
 //!
+//! A head that does not end in its time ends the connection. Between two requests a client may be silent: that is not counted here.
+//!
 //! A connection that ends within a request is not closed before its client had time to hear why: bytes that nobody read when it is closed
 //! make the kernel reset it, and then the last answer is lost.
 
@@ -18,7 +20,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use crate::framing::Framing;
@@ -31,6 +33,10 @@ const LINGER_BYTES: usize = 16 << 20;
 pub(crate) struct Strict<S> {
     stream: S,
     framing: Framing,
+    /// How long a head may take to come.
+    head_time: Duration,
+    /// When the time of the one that has begun is over.
+    head_end: Option<Pin<Box<Sleep>>>,
     /// What is still given to be read, where nothing more is read because it was wrong: the parser looks at a head when that has an end.
     over: Option<&'static [u8]>,
     /// Until when, and for how much, what comes is read and dropped.
@@ -38,10 +44,12 @@ pub(crate) struct Strict<S> {
 }
 
 impl<S> Strict<S> {
-    pub(crate) fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S, head_time: Duration) -> Self {
         Self {
             stream,
             framing: Framing::default(),
+            head_time,
+            head_end: None,
             over: None,
             lingers: None,
         }
@@ -49,6 +57,14 @@ impl<S> Strict<S> {
 }
 
 impl<S: AsyncRead + Unpin> Strict<S> {
+    /// Waits until the time of a head is over that has begun.
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.head_end {
+            Some(end) => end.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            None => Poll::Pending,
+        }
+    }
+
     /// Reads what nobody wants, until there is no more of it, or for long enough.
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let (end, left) = self
@@ -80,11 +96,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Ready(outcome) => outcome?,
+            Poll::Pending => return self.poll_head(context),
+        }
         if let Some(wrong) = self.framing.look(&buffer.filled()[before..]) {
             buffer.filled_mut()[before + wrong] = 0;
             buffer.set_filled(before + wrong + 1);
             self.over = Some(b"\r\n\r\n");
+        }
+        match self.framing.is_within_head() {
+            false => self.head_end = None,
+            true if self.head_end.is_none() => {
+                let end = Instant::now() + self.head_time;
+                self.head_end = Some(Box::pin(sleep_until(end)));
+            }
+            true => {}
         }
         Poll::Ready(Ok(()))
     }
@@ -119,5 +146,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
             ready!(self.poll_drain(context));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::{advance, timeout},
+    };
+
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(30);
+
+    async fn sent(other: &mut DuplexStream, strict: &mut Strict<DuplexStream>, bytes: &str) {
+        other.write_all(bytes.as_bytes()).await.expect("written");
+        let mut read = vec![0; bytes.len()];
+        strict.read_exact(&mut read).await.expect("read");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_and_silence_between_two_has_not() {
+        let (mut other, stream) = duplex(1024);
+        let mut strict = Strict::new(stream, TIME);
+        for request in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n",
+        ] {
+            sent(&mut other, &mut strict, request).await;
+            let silence = timeout(TIME * 10, strict.read_u8()).await;
+            silence.expect_err("it waits on");
+        }
+        sent(&mut other, &mut strict, "abc").await;
+        timeout(TIME * 10, strict.read_u8()).await.expect_err("it waits on");
+        // Each byte of a head gives it no time anew.
+        for byte in ["G", "E", "T"] {
+            sent(&mut other, &mut strict, byte).await;
+            advance(TIME / 3 - Duration::from_millis(1)).await;
+        }
+        let begun = Instant::now();
+        let error = strict.read_u8().await.expect_err("its time is over");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() < TIME / 10);
     }
 }

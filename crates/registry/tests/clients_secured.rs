@@ -49,6 +49,7 @@ fn labs(test: &str) -> Vec<Lab> {
         issuer: Some(Issuer {
             key: Arc::new(key),
             lifetime: Duration::from_secs(300),
+            refresh: None,
         }),
     };
     vec![of(None), of(Some(tokens))]

@@ -250,6 +250,7 @@ fn who_sends_no_head_is_let_go() {
     let patience = Duration::from_millis(300);
     let server = limited(Limits {
         head_time: patience,
+        connection_idle: patience * 2,
         connections: 1,
         ..Limits::default()
     });

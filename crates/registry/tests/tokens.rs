@@ -171,10 +171,7 @@ fn tokens_are_for_who_shows_who_they_are() {
     server
         .ask("GET", "/token", &[("Authorization", &held)], b"")
         .refused(400, "UNSUPPORTED");
-    // containerd asks by POST first, and by GET when it hears this.
-    server
-        .ask("POST", "/token", &[], b"grant_type=password")
-        .refused(405, "UNSUPPORTED");
+    server.ask("PUT", "/token", &[], b"").refused(405, "UNSUPPORTED");
     // Where none are issued there is nothing.
     let (server, _) = by_password();
     server.get("/token").expect(404);

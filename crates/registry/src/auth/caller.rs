@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{Guard, policy::Action, token::Claims};
 use crate::{
-    exchange::Peer,
     problem::{Code, Problem},
     route::Route,
 };
-
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Who asks.
 pub(crate) struct Caller(Option<Known>);
@@ -19,33 +16,10 @@ pub(crate) struct Caller(Option<Known>);
 /// Who asks where a gate stands.
 struct Known {
     guard: Arc<Guard>,
-    way: Way,
+    /// Where they get tokens, unless that was set.
+    realm: Option<String>,
     user: Option<String>,
     claims: Option<Claims>,
-}
-
-/// How the one who asks reaches this registry: where their token is, unless that was set.
-#[derive(Clone)]
-pub(super) struct Way(Option<String>);
-
-impl Way {
-    pub(super) fn of(parts: &Parts) -> Self {
-        let host = parts.uri.authority().map(|authority| authority.as_str());
-        let host = host.or_else(|| parts.headers.get(header::HOST)?.to_str().ok());
-        let plain = |host: &&str| {
-            host.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
-        };
-        let is_secure = parts.extensions.get::<Peer>().is_some_and(|peer| peer.is_secure);
-        // A proxy that speaks TLS for us says so; who lies with it leads only themselves astray.
-        let forwarded = parts.headers.get(FORWARDED_PROTO).and_then(|value| value.to_str().ok());
-        let scheme = match forwarded {
-            Some("https") => "https",
-            _ if is_secure => "https",
-            _ => "http",
-        };
-        Self(host.filter(plain).map(|host| format!("{scheme}://{host}/token")))
-    }
 }
 
 impl Caller {
@@ -54,10 +28,10 @@ impl Caller {
         Self(None)
     }
 
-    pub(super) fn new(guard: Arc<Guard>, way: Way, user: Option<String>, claims: Option<Claims>) -> Self {
+    pub(super) fn new(guard: Arc<Guard>, realm: Option<String>, user: Option<String>, claims: Option<Claims>) -> Self {
         Self(Some(Known {
             guard,
-            way,
+            realm,
             user,
             claims,
         }))
@@ -191,9 +165,12 @@ impl Known {
         }
         let problem = Problem::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, message);
         let challenge = match &self.guard.tokens {
-            None => "Basic realm=\"teu\", charset=\"UTF-8\"".to_owned(),
+            None => {
+                let realm = Some(self.guard.realm.as_str()).filter(|realm| !realm.is_empty() && plain(realm));
+                format!("Basic realm=\"{}\", charset=\"UTF-8\"", realm.unwrap_or("teu"))
+            }
             Some(tokens) => {
-                let realm = tokens.realm.as_ref().or(self.way.0.as_ref());
+                let realm = tokens.realm.as_ref().or(self.realm.as_ref());
                 let mut challenge = format!(
                     "Bearer realm=\"{}\",service=\"{}\"",
                     realm.map_or("/token", String::as_str),

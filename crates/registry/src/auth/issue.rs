@@ -1,73 +1,168 @@
-//! Who gets which token? Docker's token protocol (distribution, "Token Authentication Specification"): a client asks at `/token` for what it
-//! is about to do, and gets as much of that as it may do.
+//! Who gets which token? Docker's token protocol: a client asks at `/token` for what it is about to do, and gets as much of that as it may do.
+//! By GET as distribution's "Token Authentication Specification" has it, with the password in the head; by POST as its "Oauth2 Token
+//! Authentication" does, with a password or a refresh token in a form.
 
-use std::time::SystemTime;
+use std::{
+    str,
+    time::{Duration, SystemTime},
+};
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use serde_json::json;
 use teu_spec::Timestamp;
 
 use super::{
-    Guard,
+    Guard, Issuer, Tokens,
     caller::Caller,
     policy::Action,
-    token::{Claims, MAX_SCOPES, Scope, issue, scopes},
+    token::{Claims, MAX_SCOPES, Scope, issue, issue_refresh, scopes},
 };
 use crate::{
-    body::Body,
+    body::Incoming,
     problem::{Code, Problem},
-    registry::json as json_response,
+    registry::{Answer, json as json_response},
     route::Query,
 };
 
+/// The longest form, in bytes: what it has stands in a request's head elsewhere.
+const FORM: u64 = 64 << 10;
+
 impl Caller {
-    /// Answers a request at `/token`; none where no tokens are issued here.
-    pub(crate) fn token(&self, method: &Method, query: Option<&str>) -> Option<Result<Response<Body>, Problem>> {
+    /// Whether tokens are issued here.
+    pub(crate) fn issues(&self) -> bool {
+        self.issuing().is_some()
+    }
+
+    fn issuing(&self) -> Option<Issuing<'_>> {
         let guard = self.guard()?;
         let tokens = guard.tokens.as_ref()?;
-        let issuer = tokens.issuer.as_ref()?;
-        if method != Method::GET && method != Method::HEAD {
-            // Those who ask by POST first ask by GET when they hear this.
-            return Some(Err(Problem::not_allowed("GET, HEAD", "tokens are asked for by GET")));
-        }
-        let answer = || {
-            let query = Query::read(query)?;
-            if self.has_token() {
-                return Err(Problem::bad(
-                    Code::Unsupported,
-                    "a token is got by a password, and not by another token",
-                ));
-            }
-            if query
-                .get("service")
-                .is_some_and(|service| service != tokens.trusted.service)
-            {
-                let message = format!("tokens are issued here for {}", tokens.trusted.service);
-                return Err(Problem::bad(Code::Denied, message));
-            }
-            let wanted = query.all("scope").flat_map(scopes).take(MAX_SCOPES);
-            let claims = Claims {
-                user: self.user().map(str::to_owned),
-                scopes: wanted.filter_map(|scope| granted(guard, self.user(), scope)).collect(),
-            };
-            let now = SystemTime::now();
-            let token = issue(&issuer.key, &tokens.trusted, &claims, now, issuer.lifetime);
-            let token = token.map_err(Problem::internal)?;
-            let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let issued = Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or_default(), 0);
-            let text = json!({
-                "token": token,
-                "access_token": token,
-                "expires_in": issuer.lifetime.as_secs(),
-                "issued_at": issued.map(|issued| issued.to_string()).unwrap_or_default(),
-            });
-            let mut response = json_response(StatusCode::OK, text.to_string());
-            response
-                .headers_mut()
-                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            Ok(response)
+        Some(Issuing {
+            guard,
+            tokens,
+            issuer: tokens.issuer.as_ref()?,
+        })
+    }
+
+    /// Answers a request at `/token`.
+    pub(crate) async fn token(&self, parts: &Parts, content: Incoming) -> Answer {
+        let Some(issuing) = self.issuing() else {
+            return Err(Problem::not_found(Code::Unsupported, "no tokens are issued here"));
         };
-        Some(answer())
+        if self.has_token() {
+            let message = "a token is got by a password, and not by another token";
+            return Err(Problem::bad(Code::Unsupported, message));
+        }
+        let method = &parts.method;
+        if method == Method::GET || method == Method::HEAD {
+            let query = Query::read(parts.uri.query())?;
+            let offline = query.get("offline_token").is_some_and(|value| value == "true");
+            return issuing.answer(&query, self.user(), offline);
+        }
+        if method != Method::POST {
+            return Err(Problem::not_allowed(
+                "GET, HEAD, POST",
+                "tokens are asked for by GET or POST",
+            ));
+        }
+        let raw = content.small(FORM).await?;
+        let raw = raw.ok_or_else(|| {
+            let message = format!("a form has at most {FORM} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::Unsupported, message)
+        })?;
+        let text = str::from_utf8(&raw).map_err(|_| Problem::bad(Code::Unsupported, "the form is no UTF-8"))?;
+        let form = Query::form(text)?;
+        let user = match form.get("grant_type") {
+            Some("password") => self.with_password(issuing.guard, &form).await?,
+            Some("refresh_token") => self.with_refresh(&issuing, &form)?,
+            _ => {
+                let message = "grant_type is password or refresh_token";
+                return Err(Problem::bad(Code::Unsupported, message));
+            }
+        };
+        let offline = form.get("access_type").is_some_and(|value| value == "offline");
+        issuing.answer(&form, Some(&user), offline)
+    }
+
+    /// Who has this password.
+    async fn with_password(&self, guard: &Guard, form: &Query) -> Result<String, Problem> {
+        let (Some(user), Some(password)) = (form.get("username"), form.get("password")) else {
+            return Err(Problem::bad(Code::Unsupported, "a password is sent with its username"));
+        };
+        let Some(passwords) = &guard.passwords else {
+            return Err(self.unknown("there are no passwords here"));
+        };
+        match passwords.are(user, password).await.map_err(Problem::internal)? {
+            true => Ok(user.to_owned()),
+            false => Err(self.unknown("the user or the password is wrong")),
+        }
+    }
+
+    /// Whose refresh token this is, if they have the password still that they had then.
+    fn with_refresh(&self, issuing: &Issuing<'_>, form: &Query) -> Result<String, Problem> {
+        let Some(token) = form.get("refresh_token") else {
+            return Err(Problem::bad(Code::Unsupported, "there is no refresh_token"));
+        };
+        let checked = issuing.tokens.trusted.check_refresh(token, SystemTime::now());
+        let (user, mark) = checked.map_err(|why| self.unknown(why))?;
+        let passwords = issuing.guard.passwords.as_ref();
+        match passwords.and_then(|passwords| passwords.mark(&user)) {
+            Some(now) if now == mark => Ok(user),
+            _ => Err(self.unknown("the password is another since then; log in again")),
+        }
+    }
+}
+
+/// What issues tokens.
+struct Issuing<'a> {
+    guard: &'a Guard,
+    tokens: &'a Tokens,
+    issuer: &'a Issuer,
+}
+
+impl Issuing<'_> {
+    /// A token for what is asked for, with another to ask for more where that is wanted and can be.
+    fn answer(&self, query: &Query, user: Option<&str>, offline: bool) -> Answer {
+        let trusted = &self.tokens.trusted;
+        if query.get("service").is_some_and(|service| service != trusted.service) {
+            let message = format!("tokens are issued here for {}", trusted.service);
+            return Err(Problem::bad(Code::Denied, message));
+        }
+        let wanted = query.all("scope").flat_map(scopes).take(MAX_SCOPES);
+        let claims = Claims {
+            user: user.map(str::to_owned),
+            scopes: wanted.filter_map(|scope| granted(self.guard, user, scope)).collect(),
+        };
+        let now = SystemTime::now();
+        let Issuer { key, lifetime, refresh } = self.issuer;
+        let token = issue(key, trusted, &claims, now, *lifetime).map_err(Problem::internal)?;
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let issued = Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or_default(), 0);
+        let mut said = json!({
+            "token": token,
+            "access_token": token,
+            "expires_in": lifetime.as_secs(),
+            "issued_at": issued.map(|issued| issued.to_string()).unwrap_or_default(),
+            "scope": claims.scopes.iter().map(Scope::to_string).collect::<Vec<_>>().join(" "),
+        });
+        if let (true, Some(user), Some(refresh)) = (offline, user, refresh)
+            && let Some(token) = self.refresh(user, now, *refresh)?
+        {
+            said["refresh_token"] = token.into();
+        }
+        let mut response = json_response(StatusCode::OK, said.to_string());
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// A refresh token; none for who has no password that it would end with.
+    fn refresh(&self, user: &str, now: SystemTime, lifetime: Duration) -> Result<Option<String>, Problem> {
+        let passwords = self.guard.passwords.as_ref();
+        let Some(mark) = passwords.and_then(|passwords| passwords.mark(user)) else {
+            return Ok(None);
+        };
+        let token = issue_refresh(&self.issuer.key, &self.tokens.trusted, (user, &mark), now, lifetime);
+        token.map(Some).map_err(Problem::internal)
     }
 }
 

@@ -12,12 +12,23 @@ use ring::{
         RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
     },
 };
-use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
+use rustls::pki_types::{
+    CertificateDer, PrivatePkcs8KeyDer,
+    pem::{PemObject, SectionKind},
+};
 use serde::Deserialize;
 use teu_store::{Error, ErrorKind, Result};
 
+use crate::certificate::{self, PublicKey};
+
 /// The most keys of a set.
 const MAX_KEYS: usize = 100;
+
+/// What algorithms and the curve are called in certificates: `rsaEncryption`, `ecPublicKey` and `prime256v1`, `Ed25519` (RFC 3279, RFC 8410).
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+const CURVE: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const EDWARDS: &[u8] = &[0x2b, 0x65, 0x70];
 
 /// Keys that tokens are checked with.
 #[derive(Clone, Debug, Default)]
@@ -68,18 +79,60 @@ struct Jwk {
 }
 
 impl Keys {
-    /// Reads a set of keys (RFC 7517): those for Ed25519, P-256 and RSA that may be used for signatures. Others are passed over, for an issuer
+    /// The longest text that is read, in bytes.
+    pub const MAX: usize = 1 << 20;
+
+    /// Reads keys: a set (RFC 7517), or certificates and public keys in PEM.
+    ///
+    /// Of certificates the keys alone count, as whoever wrote them down vouches for them: neither their times nor what else vouches for them is
+    /// looked at, and no chain of others that a token may bring (`x5c`).
+    ///
+    /// Of a set are taken: those for Ed25519, P-256 and RSA that may be used for signatures. Others are passed over, for an issuer
     /// may have them for others.
     ///
     /// # Errors
-    /// `Invalid` where it is no set, or no key of it can be used.
+    /// `Invalid` where it is neither, has a private key, or no key of it can be used.
     pub fn parse(text: &str) -> Result<Self> {
+        if text.len() > Self::MAX {
+            return Err(invalid("more keys than the 1 MiB that is read"));
+        }
+        if text.contains("-----BEGIN ") {
+            return Self::in_pem(text);
+        }
         teu_spec::json::check(text.as_bytes(), teu_spec::json::Shape::Any)?;
         let set: Set = serde_json::from_str(text).map_err(|error| invalid("no set of keys").with_cause(error))?;
         let keys: Vec<Key> = set.keys.into_iter().take(MAX_KEYS).filter_map(Jwk::key).collect();
         match keys.is_empty() {
             true => Err(invalid(
                 "no key of the set can be used: none is of Ed25519, P-256 or RSA, for signatures",
+            )),
+            false => Ok(Self(keys)),
+        }
+    }
+
+    fn in_pem(text: &str) -> Result<Self> {
+        let mut keys = Vec::new();
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
+            let (kind, bytes) = section.map_err(|_| invalid("no PEM"))?;
+            let public = match kind {
+                SectionKind::Certificate => {
+                    certificate::public_key(&CertificateDer::from(bytes.as_slice())).and_then(Public::read)
+                }
+                SectionKind::PublicKey => certificate::subject_public_key(&bytes).and_then(Public::read),
+                SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => {
+                    return Err(invalid(
+                        "a private key, which is its issuer's alone; its public key or certificate does",
+                    ));
+                }
+                _ => None,
+            };
+            // Which of them signed a token it cannot say: each is tried.
+            keys.extend(public.map(|public| Key { id: None, public }));
+        }
+        keys.truncate(MAX_KEYS);
+        match keys.is_empty() {
+            true => Err(invalid(
+                "no key in PEM can be used: none is of Ed25519, P-256 or RSA with 2048 bits",
             )),
             false => Ok(Self(keys)),
         }
@@ -127,6 +180,21 @@ impl Jwk {
 }
 
 impl Public {
+    fn read(key: PublicKey<'_>) -> Option<Self> {
+        match (key.algorithm, key.curve) {
+            (EDWARDS, None) => Some(Self::Ed25519(key.bits.to_vec())).filter(|_| key.bits.len() == 32),
+            (CURVE, Some(P256)) => Some(Self::P256(key.bits.to_vec())).filter(|_| key.bits.len() == 65),
+            (RSA, _) => {
+                let (modulus, exponent) = certificate::rsa(key.bits)?;
+                Some(Self::Rsa {
+                    modulus: Some(modulus.to_vec()).filter(|modulus| modulus.len() >= 256)?,
+                    exponent: exponent.to_vec(),
+                })
+            }
+            _ => None,
+        }
+    }
+
     /// What the algorithm is called in a token (RFC 7518, 3.1, and RFC 8037).
     fn algorithm(&self) -> &'static str {
         match self {

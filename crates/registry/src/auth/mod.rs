@@ -29,12 +29,17 @@ pub use passwords::Passwords;
 pub use policy::{Action, Policy, Verdict};
 pub use token::Trusted;
 
-use crate::{exchange::Peer, problem::Problem};
-use caller::Way;
+use crate::{
+    exchange::Peer,
+    problem::Problem,
+    reached::{Reached, Way},
+};
 
 /// What is believed of who asks, and what they may do.
 #[derive(Default)]
 pub struct Guard {
+    /// What those who are asked for a password are told that it is for; `teu` where it is empty.
+    pub realm: String,
     /// Users and their passwords.
     pub passwords: Option<Arc<Passwords>>,
     /// Tokens that are believed.
@@ -55,12 +60,17 @@ pub struct Tokens {
     pub issuer: Option<Issuer>,
 }
 
-/// How tokens are issued here, at `/token`: to whoever has a password or a certificate, and to nobody in particular.
+/// How tokens are issued here, at `/token`: to whoever has a password or a certificate, and to nobody in particular. By GET as Docker's protocol has
+/// it, and by POST as OAuth 2 does.
 pub struct Issuer {
     /// What they are signed with.
     pub key: Arc<SigningKey>,
     /// How long they are good.
     pub lifetime: Duration,
+    /// How long a client may ask for more with what it gets beside a token when it asks for that, a refresh token, and need not keep the password.
+    /// It is good as long as the user has the password that they had then. None where there is no such thing: it would not outlive a key that is
+    /// made for one run.
+    pub refresh: Option<Duration>,
 }
 
 /// What stands before a registry.
@@ -93,9 +103,9 @@ impl Gate {
     ///
     /// # Errors
     /// 401 where what they show is wrong: that is no way to be nobody in particular.
-    pub(crate) async fn identify(&self, parts: &Parts) -> Result<Caller, Problem> {
+    pub(crate) async fn identify(&self, parts: &Parts, reached: &Reached) -> Result<Caller, Problem> {
         let guard = self.guard();
-        let way = Way::of(parts);
+        let way = guard.tokens.as_ref().map(|_| reached.realm(&Way::of(parts)));
         let mut shown = parts.headers.get_all(header::AUTHORIZATION).iter();
         let Some(first) = shown.next() else {
             let peer = parts.extensions.get::<Peer>();

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
     digest::{SHA256, digest},
     rand::{SecureRandom, SystemRandom},
@@ -120,6 +121,12 @@ impl Passwords {
             right.insert(seen, Instant::now());
         }
         Ok(is_right)
+    }
+
+    /// What tells a user's password from another that they had or will have; none of whom nobody knows.
+    pub(crate) fn mark(&self, user: &str) -> Option<String> {
+        let hash = self.hashes.get(user)?;
+        Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, hash.as_bytes())))
     }
 
     /// What a password is remembered by: nobody can tell it from that.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,6 +21,8 @@ use super::{
 const LEEWAY: Duration = Duration::from_secs(60);
 /// The longest token, in bytes: it has room in a request's head.
 const MAX_TOKEN: usize = 32 << 10;
+/// What a refresh token is for beside the service: nothing but more tokens.
+const REFRESH: &str = "refresh ";
 /// The most scopes of a request for a token.
 pub(crate) const MAX_SCOPES: usize = 100;
 
@@ -73,6 +76,8 @@ struct Body {
     nbf: Option<f64>,
     #[serde(default)]
     access: Option<Vec<Scope>>,
+    #[serde(default)]
+    mark: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +93,27 @@ impl Trusted {
     /// # Errors
     /// Why it is not, in words that say nothing of what is in it.
     pub(crate) fn check(&self, token: &str, now: SystemTime) -> std::result::Result<Claims, &'static str> {
+        let body = self.body(token, &self.service, now)?;
+        Ok(Claims {
+            user: body.sub.filter(|user| !user.is_empty()),
+            scopes: body.access.unwrap_or_default(),
+        })
+    }
+
+    /// Whom a refresh token is of, and the mark of their password when it was issued.
+    ///
+    /// # Errors
+    /// As those of [`Self::check`].
+    pub(crate) fn check_refresh(
+        &self,
+        token: &str,
+        now: SystemTime,
+    ) -> std::result::Result<(String, String), &'static str> {
+        let body = self.body(token, &format!("{REFRESH}{}", self.service), now)?;
+        body.sub.zip(body.mark).ok_or("the token is no refresh token")
+    }
+
+    fn body(&self, token: &str, audience: &str, now: SystemTime) -> std::result::Result<Body, &'static str> {
         if token.len() > MAX_TOKEN {
             return Err("the token is too long");
         }
@@ -107,11 +133,7 @@ impl Trusted {
         if body.iss != self.issuer {
             return Err("the token is of another issuer");
         }
-        let is_ours = match &body.aud {
-            Audience::One(service) => *service == self.service,
-            Audience::Many(services) => services.contains(&self.service),
-        };
-        if !is_ours {
+        if !body.aud.is(audience) {
             return Err("the token is for another service");
         }
         let now = seconds(now);
@@ -122,10 +144,16 @@ impl Trusted {
         if body.nbf.is_some_and(|begin| now + leeway < begin) {
             return Err("the token is not good yet");
         }
-        Ok(Claims {
-            user: body.sub.filter(|user| !user.is_empty()),
-            scopes: body.access.unwrap_or_default(),
-        })
+        Ok(body)
+    }
+}
+
+impl Audience {
+    fn is(&self, service: &str) -> bool {
+        match self {
+            Self::One(one) => one == service,
+            Self::Many(services) => services.iter().any(|one| one == service),
+        }
     }
 }
 
@@ -150,17 +178,44 @@ pub(crate) fn issue(
     now: SystemTime,
     lifetime: Duration,
 ) -> Result<String> {
-    let now = seconds(now).floor();
-    let header = json!({"typ": "JWT", "alg": key.algorithm(), "kid": key.id()});
+    let now = seconds(now).floor() as u64;
     let body = json!({
         "iss": trusted.issuer,
         "aud": trusted.service,
         "sub": claims.user.as_deref().unwrap_or_default(),
-        "iat": now as u64,
-        "nbf": now as u64,
-        "exp": now as u64 + lifetime.as_secs(),
+        "iat": now,
+        "nbf": now,
+        "exp": now + lifetime.as_secs(),
         "access": claims.scopes,
     });
+    signed(key, body)
+}
+
+/// A token that gets its user others, as long as their password has this mark.
+///
+/// # Errors
+/// `Io` where the system has no random numbers.
+pub(crate) fn issue_refresh(
+    key: &SigningKey,
+    trusted: &Trusted,
+    (user, mark): (&str, &str),
+    now: SystemTime,
+    lifetime: Duration,
+) -> Result<String> {
+    let now = seconds(now).floor() as u64;
+    let body = json!({
+        "iss": trusted.issuer,
+        "aud": format!("{REFRESH}{}", trusted.service),
+        "sub": user,
+        "iat": now,
+        "exp": now + lifetime.as_secs(),
+        "mark": mark,
+    });
+    signed(key, body)
+}
+
+fn signed(key: &SigningKey, body: serde_json::Value) -> Result<String> {
+    let header = json!({"typ": "JWT", "alg": key.algorithm(), "kid": key.id()});
     let encoded = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", encoded(header), encoded(body));
     let signature = key.sign(signed.as_bytes())?;
@@ -187,6 +242,12 @@ impl Claims {
         let is_it = |scope: &&Scope| scope.kind == kind && scope.name == name;
         let mut actions = self.scopes.iter().filter(is_it).flat_map(|scope| &scope.actions);
         actions.any(|granted| granted == action || granted == "*")
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}:{}", self.kind, self.name, self.actions.join(","))
     }
 }
 

@@ -90,6 +90,7 @@ pub(crate) fn tokens(key: SigningKey) -> Tokens {
         issuer: Some(Issuer {
             key: Arc::new(key),
             lifetime: Duration::from_secs(300),
+            refresh: None,
         }),
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn writable() -> Settings {
         deletes: true,
         children: Children::AsTheStoreSays,
         limits: Limits::default(),
+        ..Settings::default()
     }
 }
 
