@@ -3,6 +3,7 @@
 mod arguments;
 mod beside;
 mod called;
+mod drop_in;
 mod failure;
 mod limits;
 mod listed;
@@ -19,17 +20,23 @@ mod verbs;
 
 use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
-use clap::FromArgMatches as _;
-
 use arguments::Teu;
 use failure::Failure;
 use settings::Settings;
+use verbs::config::Unread;
 
 /// How much stack the work has, in bytes: as much as a program's first thread usually has.
 const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let as_registry = drop_in::is_called(arguments.first().map(OsString::as_os_str));
+    if as_registry {
+        match drop_in::read(&arguments, settings::registry_configuration()) {
+            drop_in::Asked::Line(line) => arguments = line,
+            other => return other.say(),
+        }
+    }
     let as_skopeo = called::as_skopeo(arguments.first().map(OsString::as_os_str));
     let mut command = arguments::command();
     if asks_for_help(&arguments) {
@@ -39,12 +46,13 @@ fn main() -> ExitCode {
         command = called::renamed(command);
     }
     arguments = called::plain(&command, arguments);
-    let parsed = command
-        .try_get_matches_from(&arguments)
-        .and_then(|matches| Teu::from_arg_matches(&matches));
-    let teu = match parsed {
+    let teu = match verbs::config::parse(&mut command, arguments.clone()) {
         Ok(teu) => teu,
-        Err(error) => return called::answer(&error, as_skopeo),
+        Err(Unread::Line(error)) => return called::answer(&error, as_skopeo),
+        Err(Unread::File(failure)) => {
+            let code = failure.report(as_skopeo);
+            return if as_registry { ExitCode::FAILURE } else { code };
+        }
     };
     let settings = Arc::new(Settings::read(&teu.global, as_skopeo));
     let compares = matches!(teu.verb, arguments::Verb::Diff(_));

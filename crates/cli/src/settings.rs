@@ -1,7 +1,9 @@
 //! What do the environment and the global flags say? All of it is read here, once; no other module asks the environment.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
@@ -50,6 +52,17 @@ pub(crate) struct Settings {
 
 fn path(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// All variables whose names begin so, as far as they are text.
+pub(crate) fn variables(prefix: &str) -> Vec<(String, String)> {
+    let all = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    all.filter(|(name, _)| name.starts_with(prefix)).collect()
+}
+
+/// Where registry:2's configuration is, where its command line does not say it.
+pub(crate) fn registry_configuration() -> Option<OsString> {
+    env::var_os("REGISTRY_CONFIGURATION_PATH")
 }
 
 /// A variable of the proxies, in lower case or in upper.

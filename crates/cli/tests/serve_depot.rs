@@ -152,7 +152,7 @@ fn what_cannot_be_kept_is_said() {
         (&["--data", "images"][..], 1, "is not empty, and no depot"),
         (&["--data", "file"], 1, "file is no directory"),
         (&["--data", "kept", "oci:images"], 2, "cannot be used with"),
-        (&["--writable"], 2, "required"),
+        (&["--writable"], 2, "--writable is for layouts"),
         (&["--read-only", "--deletes"], 2, "cannot be used with"),
         (&["--deletes", "oci:images"], 2, "--deletes wants --writable"),
     ] {

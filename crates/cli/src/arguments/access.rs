@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::Time;
+
 /// Who may do what. Without any of these everybody may do everything that the server does.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Who may do what")]
@@ -11,18 +13,35 @@ pub(crate) struct Access {
     /// Users and their passwords: an htpasswd file of bcrypt's hashes, as htpasswd -B makes it
     #[arg(long, value_name = "FILE", env = "TEU_SERVE_HTPASSWD")]
     pub(crate) htpasswd: Option<PathBuf>,
+    /// What those who are asked for a password are told that it is for
+    #[arg(long, value_name = "TEXT", default_value = "teu", env = "TEU_SERVE_REALM")]
+    pub(crate) realm: String,
     /// Who may do what, in TOML (teu serve policy check says how it is written); without it whoever is known may do everything
     #[arg(long, value_name = "FILE", env = "TEU_SERVE_ACCESS_POLICY")]
     pub(crate) access_policy: Option<PathBuf>,
     /// Have clients get tokens here, by Docker's token protocol, and not send their password each time
-    #[arg(long, conflicts_with = "token_keys")]
+    #[arg(long, env = "TEU_SERVE_TOKENS")]
     pub(crate) tokens: bool,
     /// Sign tokens with this key, for Ed25519 or P-256, in PEM; else with one that is made for each run
-    #[arg(long, value_name = "FILE", requires = "tokens", env = "TEU_SERVE_TOKEN_KEY")]
+    #[arg(long, value_name = "FILE", env = "TEU_SERVE_TOKEN_KEY")]
     pub(crate) token_key: Option<PathBuf>,
-    /// Believe tokens that another issues and signs with one of these keys, a JSON Web Key Set
-    #[arg(long, value_name = "FILE", requires = "token_url", env = "TEU_SERVE_TOKEN_KEYS")]
-    pub(crate) token_keys: Option<PathBuf>,
+    /// How long a token is good that is issued here
+    #[arg(long, value_name = "TIME", default_value = "5m", env = "TEU_SERVE_TOKEN_LIFETIME")]
+    pub(crate) token_lifetime: Time,
+    /// How long a client that logged in gets tokens without its password, with --token-key; 0 is never
+    #[arg(long, value_name = "TIME", default_value = "720h", env = "TEU_SERVE_TOKEN_REFRESH")]
+    pub(crate) token_refresh: Time,
+    /// Believe tokens that another issues and signs with one of these keys: a JSON Web Key Set, or certificates in PEM
+    #[arg(long, value_name = "FILE|URL", env = "TEU_SERVE_TOKEN_KEYS")]
+    pub(crate) token_keys: Option<String>,
+    /// How often keys are looked at again that are at a URL
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "15m",
+        env = "TEU_SERVE_TOKEN_KEYS_INTERVAL"
+    )]
+    pub(crate) token_keys_interval: Time,
     /// Where clients get tokens; needed where another issues them, else it is /token of this server
     #[arg(long, value_name = "URL", env = "TEU_SERVE_TOKEN_URL")]
     pub(crate) token_url: Option<String>,

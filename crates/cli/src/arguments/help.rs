@@ -2,7 +2,7 @@
 
 use clap::{Command, CommandFactory as _};
 
-use super::Teu;
+use super::{Teu, switches};
 
 /// The verbs in the order in which they are shown.
 const GROUPS: [(&str, &[&str]); 11] = [
@@ -59,7 +59,7 @@ pub(crate) fn command() -> Command {
         }
     }
     template.push_str("\n\u{1b}[1m\u{1b}[4mEverywhere:\u{1b}[0m\n{options}{after-help}");
-    flowing(command.help_template(template))
+    flowing(switches(command).help_template(template))
 }
 
 /// The same with paragraphs that are as wide as the terminal, and not as wide as the source.

@@ -21,6 +21,7 @@ mod rebase;
 mod repack;
 mod runtime;
 mod serve;
+mod serving;
 mod squash;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -34,7 +35,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use access::{Access, Policy, PolicyVerb};
-pub(crate) use analyze::{Analyze, Thresholds};
+pub(crate) use analyze::{Analyze, Bytes, Thresholds};
 pub(crate) use bundle::*;
 pub(crate) use cat::Cat;
 pub(crate) use compression::CompressionOptions;
@@ -54,6 +55,9 @@ pub(crate) use rebase::*;
 pub(crate) use repack::Repack;
 pub(crate) use runtime::{Raw, RuntimeConfig};
 pub(crate) use serve::{Collect, Fsck, Serve, Tend, Tls as ServeTls};
+pub(crate) use serving::{
+    Given, Limits as ServeLimits, Log, LogFormat, LogRequests, Reached as ServeReached, switches,
+};
 pub(crate) use squash::Squash;
 pub(crate) use time::Time;
 pub(crate) use unused::shown;
@@ -220,7 +224,7 @@ pub(crate) enum Verb {
     Blob(Blob),
     #[command(subcommand)]
     Raw(Raw),
-    Serve(Serve),
+    Serve(Box<Serve>),
     Init(Init),
     Gc(Gc),
     Completion(Completion),

@@ -1,16 +1,24 @@
 //! What does `teu serve` take?
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::access::{Access, Policy};
+use super::{
+    Time,
+    access::{Access, Policy},
+    serving::{Configuration, Given, Limits, Listen, Log, Reached},
+};
 
 /// Be a registry: of what is pushed, or of layouts
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
+Every setting is a variable too, --tls-key is TEU_SERVE_TLS_KEY, and a key of the file in TOML that --config names:
+key in the table tls. A flag counts before a variable, and that before the file. --print-config shows all of them and
+what they are here, as such a file.
+
 Without layouts everything that is pushed is kept in one directory, --data, which is made where it is not there:
 teu/registry in $XDG_DATA_HOME, or in ~/.local/share. What was acknowledged survives a power cut, and an upload goes
 on after a restart. What no manifest needs is removed a day after it was pushed or asked for, while all goes on; `teu
@@ -37,6 +45,8 @@ uploads that are not done is removed. teu gc may run meanwhile: what was pushed 
 Examples:
   teu serve
   teu serve --data /srv/registry --deletes --immutable 'team/*:v*'
+  teu serve --print-config --data /srv/registry > serve.toml
+  teu serve --config serve.toml
   teu serve gc --dry-run
   teu serve oci:images
   teu serve --writable --listen 127.0.0.1:0 team/app=oci:images base=oci:base
@@ -45,60 +55,65 @@ Examples:
 )]
 pub(crate) struct Serve {
     /// The layouts, and how their repositories are called
-    #[arg(value_name = "[NAME=]oci:DIRECTORY")]
+    #[arg(value_name = "[NAME=]oci:DIRECTORY", env = "TEU_SERVE_LAYOUTS")]
     pub(crate) layouts: Vec<String>,
     #[command(subcommand)]
     pub(crate) tend: Option<Tend>,
     #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// Show all settings as a file that --config takes, with what they are here, and serve nothing
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    /// At which address; :PORT is this port of all of this machine's
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:5000",
+        env = "TEU_SERVE_LISTEN"
+    )]
+    pub(crate) listen: Listen,
+    #[command(flatten)]
     pub(crate) depot: Depot,
-    /// At which address
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
-    pub(crate) listen: SocketAddr,
-    /// Tell Prometheus how much is asked, and how fast it is answered, at /metrics of this address
-    #[arg(long, value_name = "ADDRESS:PORT", env = "TEU_SERVE_METRICS")]
-    pub(crate) metrics: Option<SocketAddr>,
     /// Let clients push to layouts
-    #[arg(long, requires = "layouts")]
+    #[arg(long, env = "TEU_SERVE_WRITABLE")]
     pub(crate) writable: bool,
     /// Let clients delete what was pushed
-    #[arg(long)]
+    #[arg(long, env = "TEU_SERVE_DELETES")]
     pub(crate) deletes: bool,
+    #[command(flatten)]
+    pub(crate) reached: Reached,
     #[command(flatten)]
     pub(crate) tls: Tls,
     #[command(flatten)]
     pub(crate) access: Access,
+    #[command(flatten)]
+    pub(crate) log: Log,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// What all settings are, where they are to be shown.
+    #[arg(skip)]
+    pub(crate) effective: Vec<Given>,
 }
 
 /// How TLS is spoken.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "TLS")]
 pub(crate) struct Tls {
     /// Speak TLS, and show this certificate: in PEM, with those behind it that lead to its authority
-    #[arg(
-        long = "tls-certificate",
-        value_name = "FILE",
-        requires = "key",
-        env = "TEU_SERVE_TLS_CERTIFICATE"
-    )]
+    #[arg(long = "tls-certificate", value_name = "FILE", env = "TEU_SERVE_TLS_CERTIFICATE")]
     pub(crate) certificate: Option<PathBuf>,
     /// The certificate's key, in PEM
-    #[arg(
-        long = "tls-key",
-        value_name = "FILE",
-        requires = "certificate",
-        env = "TEU_SERVE_TLS_KEY"
-    )]
+    #[arg(long = "tls-key", value_name = "FILE", env = "TEU_SERVE_TLS_KEY")]
     pub(crate) key: Option<PathBuf>,
-    /// Take certificates of clients that these authorities vouch for, in PEM
-    #[arg(
-        long = "tls-clients",
-        value_name = "FILE",
-        requires = "certificate",
-        env = "TEU_SERVE_TLS_CLIENTS"
-    )]
-    pub(crate) clients: Option<PathBuf>,
+    /// Take certificates of clients that these authorities vouch for, in PEM; may be given several times
+    #[arg(long = "tls-clients", value_name = "FILE", env = "TEU_SERVE_TLS_CLIENTS")]
+    pub(crate) clients: Vec<PathBuf>,
     /// Let nobody in who shows none
-    #[arg(long = "tls-clients-required", requires = "clients")]
+    #[arg(long = "tls-clients-required", env = "TEU_SERVE_TLS_CLIENTS_REQUIRED")]
     pub(crate) clients_required: bool,
+    /// Let a client's certificate open the connection alone, and not say by its common name who asks
+    #[arg(long = "tls-clients-unnamed", env = "TEU_SERVE_TLS_CLIENTS_UNNAMED")]
+    pub(crate) clients_unnamed: bool,
 }
 
 /// How what is pushed is kept.
@@ -107,21 +122,32 @@ pub(crate) struct Depot {
     #[command(flatten)]
     pub(crate) data: Data,
     /// Let nobody push
-    #[arg(long, conflicts_with_all = ["layouts", "deletes"])]
+    #[arg(long, env = "TEU_SERVE_READ_ONLY")]
     pub(crate) read_only: bool,
     /// Take manifests that name what was not pushed, such as an index of which only some images are here
-    #[arg(long, conflicts_with = "layouts")]
+    #[arg(long, env = "TEU_SERVE_SPARSE")]
     pub(crate) sparse: bool,
-    /// Never move or delete these tags once they are set; * stands for any characters
-    #[arg(long, value_name = "REPOSITORY:TAG", conflicts_with = "layouts")]
+    /// Never move or delete these tags once they are set; * stands for any characters, and a comma is between several
+    #[arg(
+        long,
+        value_name = "REPOSITORY:TAG",
+        value_delimiter = ',',
+        env = "TEU_SERVE_IMMUTABLE"
+    )]
     pub(crate) immutable: Vec<String>,
+    /// How often what nothing needs any more is looked for
+    #[arg(long, value_name = "TIME", default_value = "1m", env = "TEU_SERVE_GC_INTERVAL")]
+    pub(crate) gc_interval: Time,
+    /// How long what no manifest names stays after it was pushed, mounted or said to be there
+    #[arg(long, value_name = "TIME", default_value = "24h", env = "TEU_SERVE_GC_LEASE")]
+    pub(crate) gc_lease: Time,
 }
 
 /// Where what is pushed is kept.
 #[derive(Debug, Args)]
 pub(crate) struct Data {
     /// Keep what is pushed in this directory
-    #[arg(long = "data", value_name = "DIRECTORY", conflicts_with = "layouts")]
+    #[arg(long = "data", value_name = "DIRECTORY", env = "TEU_SERVE_DATA")]
     pub(crate) directory: Option<PathBuf>,
 }
 
@@ -144,10 +170,13 @@ looks on beside a server too, and says of each blob that nothing references what
 
 Examples:
   teu serve gc --dry-run
-  teu serve gc --data /srv/registry")]
+  teu serve gc --data /srv/registry --untagged")]
 pub(crate) struct Collect {
     #[command(flatten)]
     pub(crate) data: Tended,
+    /// Remove manifests too that no tag leads to, by an index or as what they are about
+    #[arg(long)]
+    pub(crate) untagged: bool,
     /// Say what would go and what stays until when, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -209,6 +238,8 @@ pub(crate) struct Restore {
 #[derive(Debug, Args)]
 pub(crate) struct Tended {
     /// The directory in which what was pushed is kept
-    #[arg(long = "data", value_name = "DIRECTORY")]
+    #[arg(long = "data", value_name = "DIRECTORY", env = "TEU_SERVE_DATA")]
     pub(crate) directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
 }

@@ -40,6 +40,8 @@ use crate::{
     settings::Settings,
 };
 
+pub(crate) use serve::config;
+
 /// Does it.
 pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode, Failure> {
     match verb {

@@ -1,17 +1,23 @@
 //! `teu serve`: what is pushed to it, or layouts, as a registry.
 
 mod access;
+pub(crate) mod config;
 mod files;
 mod fsck;
+mod issuer;
 mod log;
 mod tend;
 mod tls;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use teu_depot::Depot;
-use teu_registry::{Children, Limits, Listening, Metrics, Registry, Settings as Rules, serve, serve_metrics};
+use teu_registry::{
+    Base, Children, Limits, Listening, Locations, Metrics, Prefix, Reached, Registry, Settings as Rules,
+    http::{HeaderMap, HeaderName, HeaderValue},
+    serve, serve_metrics,
+};
 use teu_spec::{Pick, Reference, Repository};
 use teu_store::{Error, ErrorKind, Given, Repositories, Store};
 use teu_transport::layout::Layout;
@@ -20,7 +26,14 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{arguments::Serve, failure::Failure, output, places::reference, settings::Settings, stopped};
+use crate::{
+    arguments::{self, Serve},
+    failure::Failure,
+    output,
+    places::reference,
+    settings::Settings,
+    stopped,
+};
 
 /// What is served.
 struct Place {
@@ -36,25 +49,34 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     if let Some(tend) = &arguments.tend {
         return tend::run(tend, &settings).await;
     }
+    check(arguments)?;
+    if arguments.print_config {
+        return config::show(&arguments.effective, &settings);
+    }
+    let limits = limits(&arguments.limits)?;
     let Place {
         repositories,
         mut rules,
         said,
         depot,
     } = place(arguments, &settings).await?;
-    rules.limits = Limits::default().within_files(files::raise_limit());
+    let reached = &arguments.reached;
+    rules.http2 = reached.http2;
+    (rules.reached, rules.headers) = told(reached)?;
+    rules.limits = limits.within_files(files::raise_limit());
     let mut followed = files::Followed::default();
     let tls = tls::read(&arguments.tls, &settings, &mut followed)?;
-    let shows_certificates = arguments.tls.clients.is_some();
-    let gate = access::read(&arguments.access, shows_certificates, &settings, &mut followed)?;
-    let listener = listen(arguments.listen, "--listen")?;
+    let shows_certificates = !arguments.tls.clients.is_empty() && !arguments.tls.clients_unnamed;
+    let (gate, refresh) = access::read(&arguments.access, shows_certificates, &settings, &mut followed)?;
+    let listener = listen(arguments.listen.0, "--listen")?;
     let measured = arguments
+        .reached
         .metrics
-        .map(|address| listen(address, "--metrics"))
+        .map(|address| listen(address.0, "--metrics"))
         .transpose()?;
     let metrics = measured.as_ref().map(|_| Arc::new(Metrics::new()));
     let address = listener.local_addr().map_err(Error::from)?;
-    let (log, observer) = log::Log::begin(&settings, metrics.clone());
+    let (log, observer) = log::Log::begin(&arguments.log, &settings, metrics.clone());
     let mut registry = Registry::new(repositories, rules, observer);
     if let Some(gate) = gate {
         registry = registry.behind(gate);
@@ -75,13 +97,19 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     tokio::pin!(serving);
     let measuring = async {
         match (metrics, measured) {
-            (Some(metrics), Some(socket)) => serve_metrics(metrics, socket).await,
+            (Some(metrics), Some(socket)) => serve_metrics(metrics, socket, &arguments.reached.metrics_path).await,
             _ => std::future::pending().await,
+        }
+    };
+    let refreshing = async {
+        match refresh {
+            Some(refresh) => refresh.run().await,
+            None => std::future::pending().await,
         }
     };
     let tending = async {
         match &depot {
-            Some(depot) => tend::keep(depot, &settings).await,
+            Some(depot) => tend::keep(depot, arguments.depot.gc_interval.0, &settings).await,
             None => std::future::pending().await,
         }
     };
@@ -93,6 +121,7 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         () = followed.follow() => {}
         () = tending => {}
         () = measuring => {}
+        () = refreshing => {}
         _ = stopped() => drop(stop),
     }
     let outcome = tokio::select! {
@@ -101,6 +130,82 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     };
     log.end();
     outcome
+}
+
+/// Refuses settings that mean nothing together, or nothing at all.
+fn check(arguments: &Serve) -> Result<(), Failure> {
+    let kept = &arguments.depot;
+    let serves_layouts = !arguments.layouts.is_empty();
+    let depots = [
+        ("--data", kept.data.directory.is_some()),
+        ("--read-only", kept.read_only),
+        ("--sparse", kept.sparse),
+        ("--immutable", !kept.immutable.is_empty()),
+    ];
+    let depots = depots.into_iter().find(|(_, is_said)| *is_said && serves_layouts);
+    let message = match depots {
+        Some((flag, _)) => format!("{flag} cannot be used with layouts"),
+        None if kept.read_only && arguments.deletes => "--read-only cannot be used with --deletes".to_owned(),
+        None if arguments.writable && !serves_layouts => {
+            "--writable is for layouts; what is pushed elsewhere is kept without it".to_owned()
+        }
+        None if serves_layouts && arguments.deletes && !arguments.writable => {
+            "what is deleted from layouts is written to them: --deletes wants --writable".to_owned()
+        }
+        None if kept.gc_interval.0 < Duration::from_secs(1) => "--gc-interval is at least a second".to_owned(),
+        None => return Ok(()),
+    };
+    Err(Failure::Usage(message))
+}
+
+/// How clients reach it, and what every answer has.
+fn told(said: &arguments::ServeReached) -> Result<(Reached, HeaderMap), Failure> {
+    let usage = |error: Error| Failure::Usage(error.to_string());
+    let reached = Reached {
+        prefix: Prefix::parse(&said.prefix).map_err(usage)?,
+        locations: match said.location.as_str() {
+            "relative" => Locations::Relative,
+            "absolute" => Locations::Absolute,
+            url => Locations::At(Base::parse(url).map_err(usage)?),
+        },
+    };
+    let mut headers = HeaderMap::new();
+    for header in &said.header {
+        let pair = header.split_once(':');
+        let read = pair.and_then(|(name, value)| {
+            let name: HeaderName = name.trim().parse().ok()?;
+            Some((name, HeaderValue::from_str(value.trim()).ok()?))
+        });
+        let (name, value) =
+            read.ok_or_else(|| Failure::Usage(format!("{header:?} is no header; write NAME: VALUE")))?;
+        headers.append(name, value);
+    }
+    match said.metrics_path.starts_with('/') {
+        true => Ok((reached, headers)),
+        false => Err(Failure::Usage("--metrics-path begins with a slash".to_owned())),
+    }
+}
+
+/// How much a client may ask for.
+fn limits(said: &arguments::ServeLimits) -> Result<Limits, Failure> {
+    let limits = Limits {
+        manifest: said.max_manifest.0,
+        tags: said.max_tags,
+        page: said.max_page,
+        listed: said.max_listed,
+        uploads: said.max_uploads,
+        upload_idle: said.idle_upload.0,
+        body_idle: said.idle_body.0,
+        connections: said.max_connections,
+        connection_idle: said.idle_connection.0,
+        head_time: said.time_head.0,
+        head: usize::try_from(said.max_head.0).unwrap_or(usize::MAX),
+        headers: said.max_headers,
+        streams: said.max_streams,
+        grace: said.time_stop.0,
+    };
+    limits.check().map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(limits)
 }
 
 /// Listens at an address, so that as many clients as can be accepted in a moment may come in it.
@@ -139,10 +244,6 @@ async fn place(arguments: &Serve, settings: &Settings) -> Result<Place, Failure>
             said: ("data", json!(directory)),
             depot: Some(depot),
         });
-    }
-    if arguments.deletes && !arguments.writable {
-        let message = "what is deleted from layouts is written to them: --deletes wants --writable";
-        return Err(Failure::Usage(message.to_owned()));
     }
     let mut given = Given::new();
     let mut names = Vec::new();

@@ -63,7 +63,10 @@ impl Room {
         for name in ["home", "runtime", "work", "tmp", "bin"] {
             std::fs::create_dir(directory.path().join(name)).expect("a directory");
         }
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_teu"), directory.path().join("bin/skopeo")).expect("a link");
+        for name in ["skopeo", "registry"] {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_teu"), directory.path().join("bin").join(name))
+                .expect("a link");
+        }
         Self {
             directory,
             variables: Vec::new(),
@@ -111,6 +114,12 @@ impl Room {
     /// `teu`, called by the name of skopeo.
     pub(crate) fn as_skopeo<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
         let link = self.directory.path().join("bin/skopeo");
+        self.run(&link, arguments)
+    }
+
+    /// `teu`, called by the name of registry:2.
+    pub(crate) fn as_registry<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        let link = self.directory.path().join("bin/registry");
         self.run(&link, arguments)
     }
 

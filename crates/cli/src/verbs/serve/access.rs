@@ -12,7 +12,10 @@ use teu_registry::auth::{Action, Gate, Guard, Issuer, Keys, Passwords, Policy, S
 use teu_spec::Repository;
 use teu_store::{Error, ErrorKind, Result};
 
-use super::files::{Followed, warn};
+use super::{
+    files::{Followed, warn},
+    issuer::{Refresh, Remote},
+};
 use crate::{
     arguments::{self, Access, PolicyVerb},
     failure::Failure,
@@ -20,11 +23,12 @@ use crate::{
     settings::Settings,
 };
 
-/// How long a token is good: a client that works on asks for another.
-const LIFETIME: Duration = Duration::from_secs(300);
+/// The least that a token is good for: Docker's clients hold what they are told to be less for a mistake.
+const LEAST: Duration = Duration::from_secs(60);
 
 /// The files, and what is said beside them.
 struct Files {
+    realm: String,
     htpasswd: Option<PathBuf>,
     policy: Option<PathBuf>,
     certificates: bool,
@@ -36,6 +40,8 @@ struct Issued {
     issuer: String,
     service: String,
     realm: Option<String>,
+    lifetime: Duration,
+    refresh: Option<Duration>,
     by: By,
 }
 
@@ -46,6 +52,8 @@ enum By {
     UsWith(PathBuf),
     /// By another, with one of the keys of a file.
     Another(PathBuf),
+    /// By another, with one of the keys at a URL.
+    Remote(Arc<Remote>),
 }
 
 /// What stands before the registry, where anything does; from now on as the files say.
@@ -54,34 +62,75 @@ pub(super) fn read(
     certificates: bool,
     settings: &Arc<Settings>,
     followed: &mut Followed,
-) -> std::result::Result<Option<Arc<Gate>>, Failure> {
+) -> std::result::Result<(Option<Arc<Gate>>, Option<Refresh>), Failure> {
     let files = Files {
+        realm: access.realm.clone(),
         htpasswd: access.htpasswd.clone(),
         policy: access.access_policy.clone(),
         certificates,
         tokens: issued(access, certificates)?,
     };
     if files.htpasswd.is_none() && files.policy.is_none() && files.tokens.is_none() && !certificates {
-        return Ok(None);
+        return Ok((None, None));
     }
     let gate = Arc::new(Gate::new(files.guard()?));
     let paths = files.paths();
-    let (settings, kept) = (Arc::clone(settings), Arc::clone(&gate));
-    followed.add(paths, move || match files.guard() {
-        Ok(guard) => kept.replace(guard),
-        Err(error) => warn(&settings, format!("{error}; who could do what before can do it on")),
+    let remote = files.tokens.as_ref().and_then(|tokens| match &tokens.by {
+        By::Remote(remote) => Some(Arc::clone(remote)),
+        _ => None,
     });
-    Ok(Some(gate))
+    let (told, kept) = (Arc::clone(settings), Arc::clone(&gate));
+    let replace = Arc::new(move || match files.guard() {
+        Ok(guard) => kept.replace(guard),
+        Err(error) => warn(&told, format!("{error}; who could do what before can do it on")),
+    });
+    let refresh = remote.map(|remote| {
+        let replace = Arc::clone(&replace);
+        Refresh::new(remote, Arc::clone(settings), move || replace())
+    });
+    let soon = refresh.as_ref().map(Refresh::soon);
+    followed.add(paths, move || {
+        replace();
+        if let Some(soon) = &soon {
+            soon.notify_one();
+        }
+    });
+    Ok((Some(gate), refresh))
 }
 
 fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Issued>, Failure> {
+    if !plain(&access.realm.replace(' ', "")) {
+        return Err(Failure::Usage(
+            "--realm stands in a header: it has no quotes or backslashes".to_owned(),
+        ));
+    }
+    let without = |flag: &str, other: &str| Failure::Usage(format!("{flag} means nothing without {other}"));
+    match (access.tokens, &access.token_key, &access.token_keys) {
+        (true, _, Some(_)) => {
+            let message = "--tokens cannot be used with --token-keys: tokens are issued here, or by another";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        (false, Some(_), _) => return Err(without("--token-key", "--tokens")),
+        (_, _, Some(_)) if access.token_url.is_none() => return Err(without("--token-keys", "--token-url")),
+        _ => {}
+    }
+    if access.token_lifetime.0.as_secs() < LEAST.as_secs() {
+        let message = format!(
+            "--token-lifetime is at least {} seconds: clients take no less",
+            LEAST.as_secs()
+        );
+        return Err(Failure::Usage(message));
+    }
     let by = match (&access.token_keys, access.tokens, &access.token_key) {
-        (Some(keys), ..) => By::Another(keys.clone()),
+        (Some(keys), ..) if Remote::is_url(keys) => {
+            By::Remote(Arc::new(Remote::new(keys, access.token_keys_interval.0)?))
+        }
+        (Some(keys), ..) => By::Another(PathBuf::from(keys)),
         (None, true, Some(key)) => By::UsWith(key.clone()),
         (None, true, None) => By::Us(Arc::new(SigningKey::generate()?)),
         (None, false, _) => return Ok(None),
     };
-    if !matches!(by, By::Another(_)) && access.htpasswd.is_none() && !certificates {
+    if !matches!(by, By::Another(_) | By::Remote(_)) && access.htpasswd.is_none() && !certificates {
         let message = "tokens are for those who show who they are: --tokens wants --htpasswd or --tls-clients";
         return Err(Failure::Usage(message.to_owned()));
     }
@@ -89,11 +138,7 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
         ("--token-service", Some(&access.token_service)),
         ("--token-url", access.token_url.as_ref()),
     ] {
-        let is_plain = |text: &String| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
-        };
-        if text.is_some_and(|text| !is_plain(text)) {
+        if text.is_some_and(|text| !plain(text)) {
             return Err(Failure::Usage(format!(
                 "{flag} stands in a header: it has no spaces, quotes or backslashes"
             )));
@@ -103,15 +148,24 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
         issuer: access.token_issuer.clone(),
         service: access.token_service.clone(),
         realm: access.token_url.clone(),
+        lifetime: access.token_lifetime.0,
+        // One that is for a run alone would be of no use in the next.
+        refresh: (!access.token_refresh.0.is_zero() && access.token_key.is_some()).then_some(access.token_refresh.0),
         by,
     }))
+}
+
+/// Whether a text may stand between quotes in a header.
+fn plain(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
 impl Files {
     fn paths(&self) -> Vec<PathBuf> {
         let key = self.tokens.as_ref().and_then(|tokens| match &tokens.by {
             By::UsWith(path) | By::Another(path) => Some(path),
-            By::Us(_) => None,
+            By::Us(_) | By::Remote(_) => None,
         });
         [self.htpasswd.as_ref(), self.policy.as_ref(), key]
             .into_iter()
@@ -122,6 +176,7 @@ impl Files {
 
     fn guard(&self) -> Result<Guard> {
         Ok(Guard {
+            realm: self.realm.clone(),
             passwords: parsed(self.htpasswd.as_deref(), Passwords::parse)?,
             policy: parsed(self.policy.as_deref(), Policy::parse)?,
             certificates: self.certificates,
@@ -139,6 +194,7 @@ impl Issued {
                 (key.keys(), Some(Arc::new(key)))
             }
             By::Another(path) => (parse(path, Keys::parse)?, None),
+            By::Remote(remote) => (remote.keys(), None),
         };
         Ok(Tokens {
             trusted: Trusted {
@@ -148,8 +204,9 @@ impl Issued {
             },
             realm: self.realm.clone(),
             issuer: key.map(|key| Issuer {
+                refresh: self.refresh,
                 key,
-                lifetime: LIFETIME,
+                lifetime: self.lifetime,
             }),
         })
     }

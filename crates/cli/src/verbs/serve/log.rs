@@ -14,7 +14,11 @@ use std::{
 use serde_json::json;
 use teu_registry::{Exchange, Metrics, Observer};
 
-use crate::{arguments::Progress, output, say, settings::Settings};
+use crate::{
+    arguments::{self, LogFormat, LogRequests, Progress},
+    output, say,
+    settings::Settings,
+};
 
 /// How many lines wait to be taken. Those that come when so many do are left out.
 const WAITING: usize = 10_000;
@@ -32,9 +36,20 @@ enum Entry {
 
 impl Log {
     /// Begins to write, unless nobody wants to read; and counts, where that is wanted.
-    pub(super) fn begin(settings: &Settings, metrics: Option<Arc<Metrics>>) -> (Self, Option<Observer>) {
-        let progress = settings.progress;
-        if progress == Progress::None {
+    pub(super) fn begin(
+        wanted: &arguments::Log,
+        settings: &Settings,
+        metrics: Option<Arc<Metrics>>,
+    ) -> (Self, Option<Observer>) {
+        let requests = wanted.requests.unwrap_or(match settings.progress {
+            Progress::None => LogRequests::None,
+            _ => LogRequests::All,
+        });
+        let format = wanted.format.unwrap_or(match settings.progress {
+            Progress::Json => LogFormat::Json,
+            _ => LogFormat::Text,
+        });
+        if requests == LogRequests::None {
             let counts = metrics.map(|metrics| {
                 let counts: Observer = Arc::new(move |exchange: &Exchange| metrics.count(exchange));
                 counts
@@ -50,9 +65,12 @@ impl Log {
             if let Some(metrics) = &metrics {
                 metrics.count(exchange);
             }
-            let line = match progress {
-                Progress::Json => in_json(exchange),
-                _ => in_words(exchange),
+            if requests == LogRequests::Failures && exchange.failure.is_none() && !exchange.status.is_server_error() {
+                return;
+            }
+            let line = match format {
+                LogFormat::Json => in_json(exchange),
+                LogFormat::Text => in_words(exchange),
             };
             if let Err(TrySendError::Full(_)) = entries.try_send(Entry::Line(line)) {
                 left_out.fetch_add(1, Ordering::Relaxed);

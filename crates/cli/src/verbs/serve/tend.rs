@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::json;
-use teu_depot::{BackedUp, Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping};
+use teu_depot::{BackedUp, Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping, Untagged};
 use teu_spec::Timestamp;
 use teu_store::{Error, ErrorKind};
 
@@ -18,8 +18,6 @@ use crate::{
     settings::Settings,
 };
 
-/// How often a server collects garbage.
-const EVERY: Duration = Duration::from_secs(60);
 /// How many candidates are asked for at once.
 const PAGE: usize = 1000;
 
@@ -38,6 +36,9 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
     let keeping = Keeping {
         is_sparse: kept.sparse,
         immutable: kept.immutable.iter().map(Pattern::new).collect(),
+        lease: kept.gc_lease.0,
+        sessions: arguments.limits.max_uploads_kept,
+        session_idle: arguments.limits.idle_upload_kept.0,
         ..Keeping::default()
     };
     let depot = Depot::open(&directory, keeping).await?;
@@ -45,13 +46,13 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
 }
 
 /// Collects garbage as long as it is polled, and says where that fails.
-pub(super) async fn keep(depot: &Depot, settings: &Settings) {
+pub(super) async fn keep(depot: &Depot, every: Duration, settings: &Settings) {
     let told = |outcome: teu_store::Result<Collected>| {
         if let Err(error) = outcome {
             settings.warn(&format!("collecting garbage: {error}; it is tried again"));
         }
     };
-    depot.tend(EVERY, told).await;
+    depot.tend(every, told).await;
 }
 
 pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure> {
@@ -107,9 +108,18 @@ pub(super) async fn alone(directory: &Path, else_: &str) -> Result<Depot, Failur
 async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure> {
     let directory = directory(arguments.data.directory.as_ref(), settings)?;
     if arguments.dry_run {
-        return explain(&Depot::beside(&directory, Keeping::default()).await?, settings).await;
+        let depot = Depot::beside(&directory, Keeping::default()).await?;
+        let untagged = match arguments.untagged {
+            true => depot.untagged().await?,
+            false => Vec::new(),
+        };
+        return explain(&depot, &untagged, settings).await;
     }
     let depot = alone(&directory, "a server collects by itself, and --dry-run looks on").await?;
+    let untagged = match arguments.untagged {
+        true => depot.remove_untagged().await?,
+        false => Vec::new(),
+    };
     let collected = depot.collect(PARTS).await?;
     if settings.json {
         return output::json(&json!({
@@ -119,8 +129,15 @@ async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure
             "removed": collected.removed,
             "uploads": collected.sessions,
             "strays": collected.strays,
+            "untagged": untagged.iter().map(shown).collect::<Vec<_>>(),
             "dryRun": false,
         }));
+    }
+    for manifest in &untagged {
+        output::line(&format!(
+            "{} {}: removed, no tag leads to it",
+            manifest.digest, manifest.repository
+        ))?;
     }
     output::line(&format!(
         "freed {}: {} that no repository shows any more; forgot {} that nobody went on with, and {} that nobody knew",
@@ -139,7 +156,7 @@ pub(super) fn count(count: u64, what: &str) -> String {
 }
 
 /// Says what becomes of each blob that nothing references.
-async fn explain(depot: &Depot, settings: &Settings) -> Result<(), Failure> {
+async fn explain(depot: &Depot, untagged: &[Untagged], settings: &Settings) -> Result<(), Failure> {
     let mut all: Vec<Candidate> = Vec::new();
     loop {
         let page = depot.candidates(all.last(), PAGE).await?;
@@ -163,6 +180,7 @@ async fn explain(depot: &Depot, settings: &Settings) -> Result<(), Failure> {
         });
         return output::json(&json!({
             "candidates": candidates.collect::<Vec<_>>(),
+            "untagged": untagged.iter().map(shown).collect::<Vec<_>>(),
             "blobs": blobs,
             "bytes": freed,
             "dryRun": true,
@@ -183,7 +201,17 @@ async fn explain(depot: &Depot, settings: &Settings) -> Result<(), Failure> {
         ]
     });
     output::table(&rows.collect::<Vec<_>>())?;
+    for manifest in untagged {
+        output::line(&format!(
+            "{} {}: goes, no tag leads to it",
+            manifest.digest, manifest.repository
+        ))?;
+    }
     output::line(&format!("would free {}: {}", output::size(freed), count(blobs, "blob")))
+}
+
+fn shown(manifest: &Untagged) -> serde_json::Value {
+    json!({"repository": manifest.repository, "digest": manifest.digest})
 }
 
 fn count_of(others: u64) -> String {

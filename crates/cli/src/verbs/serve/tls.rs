@@ -15,13 +15,13 @@ use teu_registry::{
 use teu_store::{Error, ErrorKind, Result};
 
 use super::files::{Followed, warn};
-use crate::{arguments, settings::Settings};
+use crate::{arguments, failure::Failure, settings::Settings};
 
 /// The files.
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
-    clients: Option<PathBuf>,
+    clients: Vec<PathBuf>,
     clients_required: bool,
 }
 
@@ -30,10 +30,19 @@ pub(super) fn read(
     arguments: &arguments::ServeTls,
     settings: &Arc<Settings>,
     followed: &mut Followed,
-) -> Result<Option<Arc<Tls>>> {
-    let (Some(certificate), Some(key)) = (&arguments.certificate, &arguments.key) else {
-        return Ok(None);
+) -> std::result::Result<Option<Arc<Tls>>, Failure> {
+    let without = |flag: &str, other: &str| Err(Failure::Usage(format!("{flag} means nothing without {other}")));
+    let (certificate, key) = match (&arguments.certificate, &arguments.key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(_), None) => return without("--tls-certificate", "--tls-key"),
+        (None, Some(_)) => return without("--tls-key", "--tls-certificate"),
+        (None, None) if !arguments.clients.is_empty() => return without("--tls-clients", "--tls-certificate"),
+        (None, None) if arguments.clients_required => return without("--tls-clients-required", "--tls-clients"),
+        (None, None) => return Ok(None),
     };
+    if arguments.clients_required && arguments.clients.is_empty() {
+        return without("--tls-clients-required", "--tls-clients");
+    }
     let files = Files {
         certificate: certificate.clone(),
         key: key.clone(),
@@ -65,8 +74,11 @@ impl Files {
             chain: certificates(&self.certificate)?,
             key: PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unreadable(&self.key, "key", error))?,
         };
-        let clients = self.clients.as_deref().map(certificates).transpose()?;
-        let clients = clients.map(|authorities| Clients {
+        let mut authorities = Vec::new();
+        for path in &self.clients {
+            authorities.extend(certificates(path)?);
+        }
+        let clients = (!authorities.is_empty()).then_some(Clients {
             authorities,
             required: self.clients_required,
         });

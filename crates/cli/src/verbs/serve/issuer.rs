@@ -1,0 +1,127 @@
+//! Which keys does another's issuer sign with, that shows them at a URL? Fetched when the server starts, and again and again.
+//!
+//! A server starts where they cannot be had yet, and believes no token until they can: the two may well start together.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use teu_registry::auth::Keys;
+use teu_store::{Error, ErrorKind, Result};
+use teu_transport::remote::{Access, Client};
+use tokio::sync::Notify;
+
+use super::files::warn;
+use crate::{failure::Failure, settings::Settings};
+
+/// How soon it is tried again where it failed.
+const AGAIN: Duration = Duration::from_secs(5);
+/// The least time between two.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// The keys at a URL.
+pub(super) struct Remote {
+    url: String,
+    every: Duration,
+    keys: Mutex<Keys>,
+}
+
+/// Keeps them new.
+pub(super) struct Refresh {
+    remote: Arc<Remote>,
+    settings: Arc<Settings>,
+    changed: Box<dyn Fn() + Send>,
+    soon: Arc<Notify>,
+}
+
+impl Remote {
+    /// Whether this names a URL, and no file.
+    pub(super) fn is_url(text: &str) -> bool {
+        text.starts_with("https://") || text.starts_with("http://")
+    }
+
+    /// None of the keys yet.
+    ///
+    /// # Errors
+    /// Where anybody on the way could put keys of their own there.
+    pub(super) fn new(url: &str, every: Duration) -> std::result::Result<Self, Failure> {
+        let host = url
+            .strip_prefix("http://")
+            .map(|rest| rest.split('/').next().unwrap_or(rest));
+        let is_here = |host: &str| {
+            let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare);
+            matches!(bare, "localhost" | "127.0.0.1" | "[::1]")
+        };
+        if host.is_some_and(|host| !is_here(host)) {
+            let message = format!(
+                "{url} is asked in plain HTTP, so that anybody on the way may answer; --token-keys wants https://"
+            );
+            return Err(Failure::Usage(message));
+        }
+        Ok(Self {
+            url: url.to_owned(),
+            every: every.max(LEAST),
+            keys: Mutex::default(),
+        })
+    }
+
+    /// Those that were fetched last.
+    pub(super) fn keys(&self) -> Keys {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn fetch(&self, client: &Client) -> Result<Keys> {
+        let raw = client.document(&self.url, Access::default(), Keys::MAX as u64).await?;
+        let text = std::str::from_utf8(&raw);
+        let text = text.map_err(|_| Error::new(ErrorKind::Invalid, format!("{} is no UTF-8", self.url)))?;
+        Keys::parse(text).map_err(|error| error.within(self.url.clone()))
+    }
+}
+
+impl Refresh {
+    /// `changed` is called whenever keys were fetched.
+    pub(super) fn new(remote: Arc<Remote>, settings: Arc<Settings>, changed: impl Fn() + Send + 'static) -> Self {
+        Self {
+            remote,
+            settings,
+            changed: Box::new(changed),
+            soon: Arc::default(),
+        }
+    }
+
+    /// What has them fetched before it is time.
+    pub(super) fn soon(&self) -> Arc<Notify> {
+        Arc::clone(&self.soon)
+    }
+
+    /// Fetches them now and then, for ever.
+    pub(super) async fn run(self) {
+        let client = Client::new(self.settings.remote());
+        let mut failed = false;
+        loop {
+            let wait = match self.remote.fetch(&client).await {
+                Ok(keys) => {
+                    *self.remote.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+                    (self.changed)();
+                    failed = false;
+                    self.remote.every
+                }
+                Err(error) => {
+                    // Once is enough, until it went well.
+                    if !failed {
+                        let message =
+                            format!("{error}; the keys that were known before are believed on, and it is tried again");
+                        warn(&self.settings, message);
+                    }
+                    failed = true;
+                    AGAIN.min(self.remote.every)
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.soon.notified() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Does `teu serve` do what flags, variables and files say, in this order, and say what is wrong with them?
+
+mod support;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use serde_json::{Value, json};
+use support::{Room, Served, image, peers};
+
+fn shown(room: &Room, arguments: &[&str], variables: &[(&str, &str)]) -> Value {
+    let mut run = room.teu(["serve", "-o", "json", "--print-config"].iter().chain(arguments));
+    for (name, value) in variables {
+        run = run.env(name, value);
+    }
+    serde_json::from_str(&run.succeeds().stdout).expect("JSON")
+}
+
+#[test]
+fn a_flag_counts_before_a_variable_and_that_before_a_file() {
+    let room = Room::new();
+    let file = "listen = \":1\"\ndeletes = true\nimmutable = [\"a:*\", \"b:*\"]\n[max]\npage = 7\nmanifest = \"1MiB\"\n[tls]\nclients-unnamed = true\n";
+    room.file("serve.toml", file);
+    let config = ["--config", "serve.toml"];
+    let only_file = shown(&room, &config, &[]);
+    let all = [
+        ("listen", json!(":1")),
+        ("deletes", json!(true)),
+        ("immutable", json!(["a:*", "b:*"])),
+        ("max.page", json!(7)),
+        ("max.manifest", json!("1MiB")),
+        ("tls.clients-unnamed", json!(true)),
+        ("max.tags", json!(100)),
+        ("data", Value::Null),
+        ("idle.connection", json!("5m")),
+    ];
+    for (key, value) in &all {
+        assert_eq!(only_file[key], *value, "{key}");
+    }
+    let variables = [
+        ("TEU_SERVE_CONFIG", "serve.toml"),
+        ("TEU_SERVE_LISTEN", ":2"),
+        ("TEU_SERVE_MAX_PAGE", "8"),
+        ("TEU_SERVE_IMMUTABLE", "c:*,d:*"),
+        ("TEU_SERVE_DELETES", "no"),
+    ];
+    let flags = ["--max-page", "9", "--deletes=true", "--tls-clients-unnamed=false"];
+    let together = shown(&room, &flags, &variables);
+    for (key, value) in [
+        ("listen", json!(":2")),
+        ("deletes", json!(true)),
+        ("immutable", json!(["c:*", "d:*"])),
+        ("max.page", json!(9)),
+        ("max.manifest", json!("1MiB")),
+        ("tls.clients-unnamed", json!(false)),
+    ] {
+        assert_eq!(together[key], value, "{key}");
+    }
+    // What is shown is a file that says the same.
+    let printed = room
+        .teu(["serve", "--print-config", "--config", "serve.toml", "--max-page=9"])
+        .succeeds();
+    room.file("again.toml", &printed.stdout);
+    let again = shown(&room, &["--config", "again.toml"], &[]);
+    assert_eq!(again, shown(&room, &["--config", "serve.toml", "--max-page=9"], &[]));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_place() {
+    let room = Room::new();
+    for (text, code, says) in [
+        (
+            "lisen = \":1\"",
+            2,
+            "serve.toml: line 1: there is no setting lisen; listen is the nearest",
+        ),
+        (
+            "\n[tls]\nkeys = 1",
+            2,
+            "serve.toml: line 3: there is no setting tls.keys; tls.key is the nearest",
+        ),
+        (
+            "[max]\nmanifest = \"huge\"",
+            2,
+            "serve.toml: line 2: max.manifest: \"huge\" is no number of bytes",
+        ),
+        (
+            "[max]\npage = -1",
+            2,
+            "serve.toml: line 2: max.page: \"-1\" is no number that it can be",
+        ),
+        (
+            "[idle]\nbody = 60",
+            2,
+            "serve.toml: line 2: idle.body: \"60\" is no time; write one such as 90s",
+        ),
+        (
+            "[log]\nformat = \"xml\"",
+            2,
+            "serve.toml: line 2: log.format: \"xml\" is none of text, json",
+        ),
+        (
+            "listen = \"5000\"",
+            2,
+            "serve.toml: line 1: listen: \"5000\" is no address and port",
+        ),
+        (
+            "[max]\nmanifest = \"5MiB\"",
+            2,
+            "the limit manifest is more than the 4194304 bytes",
+        ),
+        ("[max]\nconnections = 0", 2, "the limit connections is 0"),
+        (
+            "read-only = true\ndeletes = true",
+            2,
+            "--read-only cannot be used with --deletes",
+        ),
+        ("[gc]\ninterval = \"1ms\"", 2, "--gc-interval is at least a second"),
+        ("[token]\nlifetime = \"5s\"", 0, ""),
+        ("prefix = \"registry\"", 2, "\"registry\" is no prefix of paths"),
+        ("location = \"registry.example\"", 2, "is no URL to put paths behind"),
+        ("header = \"X\"", 2, "\"X\" is no header; write NAME: VALUE"),
+        (
+            "tokens = true\n[token]\nkeys = \"k\"",
+            2,
+            "--tokens cannot be used with --token-keys",
+        ),
+        (
+            "[token]\nkeys = \"http://a/jwks\"\nurl = \"https://a/token\"",
+            2,
+            "is asked in plain HTTP",
+        ),
+        ("x", 2, "serve.toml: TOML parse error at line 1"),
+    ] {
+        room.file("serve.toml", text);
+        let run = room.teu([
+            "serve",
+            "--config",
+            "serve.toml",
+            "--data",
+            "kept",
+            "--listen",
+            "127.0.0.1:0",
+        ]);
+        if code == 0 {
+            // It means nothing without tokens.
+            drop(Served::of(run));
+            continue;
+        }
+        let run = match text.starts_with("listen") {
+            true => room.teu(["serve", "--config", "serve.toml", "--data", "kept"]),
+            false => run,
+        };
+        let said = run.fails(code);
+        assert!(said.contains(says), "{text}: {said}");
+    }
+    let said = room.teu(["serve", "--config", "nothing.toml"]).fails(1);
+    assert!(said.contains("nothing.toml cannot be read: No such file"), "{said}");
+    room.file("long.toml", vec![b'#'; (1 << 20) + 1]);
+    let said = room.teu(["serve", "--config", "long.toml"]).fails(1);
+    assert!(
+        said.contains("long.toml cannot be read: it has more than 1048576 bytes"),
+        "{said}"
+    );
+    let said = room
+        .teu(["serve", "--config", "a", "--distribution-config", "b"])
+        .fails(2);
+    assert!(said.contains("cannot be used with"), "{said}");
+}
+
+/// An answer's head and content.
+fn ask(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[test]
+fn a_server_does_what_its_file_says() {
+    let room = Room::new();
+    let digest = room.layout("images").image("app", &image()).to_string();
+    let file = "data = \"kept\"\nimmutable = \"*:v1\"\nprefix = \"/x/\"\nheader = [\"X-A: b\", \"X-A: c\"]\nmetrics = \"127.0.0.1:0\"\n\
+        metrics-path = \"/m\"\n[log]\nformat = \"json\"\nrequests = \"failures\"\n[max]\nmanifest = 300\n";
+    room.file("serve.toml", file);
+    let served = Served::start(&room, &["--config", "serve.toml"]);
+    let close = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+    let base = ask(&served.address, &format!("GET /x/v2/ {close}\r\n"));
+    assert!(base.starts_with("HTTP/1.1 200 OK\r\n"), "{base}");
+    assert!(base.contains("x-a: b\r\n") && base.contains("x-a: c\r\n"), "{base}");
+    assert!(ask(&served.address, &format!("GET /v2/ {close}\r\n")).starts_with("HTTP/1.1 404"));
+    let begun = ask(
+        &served.address,
+        &format!("POST /x/v2/a/blobs/uploads/ {close}Content-Length: 0\r\n\r\n"),
+    );
+    assert!(begun.contains("\r\nlocation: /x/v2/a/blobs/uploads/"), "{begun}");
+    let put = format!(
+        "PUT /x/v2/a/manifests/1 {close}Content-Length: 301\r\n\r\n{}",
+        " ".repeat(301)
+    );
+    assert!(ask(&served.address, &put).starts_with("HTTP/1.1 413"));
+    let (code, said) = served.stop("TERM");
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    // What is done with the directory takes it of the file too.
+    let gc = room
+        .teu(["serve", "gc", "--config", "serve.toml", "--dry-run", "-o", "json"])
+        .succeeds();
+    assert!(gc.stdout.contains("\"candidates\""), "{}", gc.stdout);
+    let served = Served::start(&room, &["--config", "serve.toml", "--prefix=/", "--max-manifest=4MiB"]);
+    let (first, moved) = (served.image("a:v1"), "oci:images:app");
+    let copy = ["copy", "--dest-tls-verify=false", moved, &first];
+    room.teu(copy).succeeds();
+    let named = room.teu(["digest", "--tls-verify=false", &first]).succeeds();
+    assert_eq!(named.stdout.trim(), digest);
+}
+
+#[test]
+fn untagged_manifests_go_where_that_is_wanted() {
+    let room = Room::new();
+    let mut other = image();
+    other.config["architecture"] = "arm64".into();
+    room.layout("many")
+        .index("all", &[("linux/amd64", &image()), ("linux/arm64", &other)]);
+    let old = room.layout("old").image("app", &{
+        let mut old = image();
+        old.config["author"] = "before".into();
+        old
+    });
+    let served = Served::start(&room, &["--data", "kept"]);
+    let to = served.image("team/app:1");
+    let copy = |from: &str| {
+        room.teu(["copy", "--all", "--dest-tls-verify=false", from, &to])
+            .succeeds()
+    };
+    copy("oci:old:app");
+    copy("oci:many:all");
+    drop(served);
+    let told = room
+        .teu(["serve", "gc", "--data", "kept", "--untagged", "--dry-run", "-o", "json"])
+        .succeeds();
+    let told: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    let expected = json!([{"repository": "team/app", "digest": old.to_string()}]);
+    assert_eq!(told["untagged"], expected);
+    let done = room.as_registry(["--version"]).succeeds();
+    assert!(done.stdout.starts_with("registry "), "{}", done.stdout);
+    let done = room
+        .teu(["serve", "gc", "--data", "kept", "--untagged", "-o", "json"])
+        .succeeds();
+    let done: Value = serde_json::from_str(&done.stdout).expect("JSON");
+    assert_eq!(done["untagged"], expected);
+    let again = room
+        .teu(["serve", "gc", "--data", "kept", "--untagged", "-o", "json"])
+        .succeeds();
+    let again: Value = serde_json::from_str(&again.stdout).expect("JSON");
+    assert_eq!(again["untagged"], json!([]));
+    let served = Served::start(&room, &["--data", "kept"]);
+    let from = served.image("team/app:1");
+    room.teu(["copy", "--all", "--src-tls-verify=false", &from, "oci:pulled:all"])
+        .succeeds();
+    room.teu(["verify", "oci:pulled:all"]).succeeds();
+}
+
+#[test]
+fn tokens_of_another_are_believed_by_keys_at_a_url() {
+    let test = "tokens_of_another_are_believed_by_keys_at_a_url";
+    if !peers(test, &["openssl"]) {
+        return;
+    }
+    let room = Room::new();
+    room.run(
+        "openssl",
+        [
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+            "-out",
+            "key.pem",
+        ],
+    )
+    .succeeds();
+    room.run("openssl", ["pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"])
+        .succeeds();
+    room.run(
+        "openssl",
+        [
+            "req",
+            "-x509",
+            "-key",
+            "key.pem",
+            "-subj",
+            "/CN=issuer",
+            "-days",
+            "2",
+            "-out",
+            "certificate.pem",
+        ],
+    )
+    .succeeds();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a time")
+        .as_secs();
+    let body = json!({
+        "iss": "issuer", "aud": "registry", "sub": "alice", "exp": now + 3600,
+        "access": [{"type": "repository", "name": "a", "actions": ["pull", "push"]}],
+    });
+    let encoded = |bytes: &[u8]| base64(bytes);
+    let signed = format!(
+        "{}.{}",
+        encoded(b"{\"alg\":\"RS256\",\"typ\":\"JWT\"}"),
+        encoded(body.to_string().as_bytes())
+    );
+    room.file("signed", &signed);
+    room.run(
+        "openssl",
+        ["dgst", "-sha256", "-sign", "key.pem", "-out", "signature", "signed"],
+    )
+    .succeeds();
+    let signature = std::fs::read(room.path("signature")).expect("a signature");
+    let token = format!("{signed}.{}", encoded(&signature));
+    let keys = room
+        .run("openssl", ["rsa", "-pubin", "-in", "public.pem", "-noout", "-modulus"])
+        .succeeds()
+        .stdout;
+    let modulus = keys.trim().trim_start_matches("Modulus=");
+    let modulus: Vec<u8> = (0..modulus.len() / 2)
+        .map(|at| u8::from_str_radix(&modulus[at * 2..at * 2 + 2], 16).expect("hexadecimal"))
+        .collect();
+    let set = json!({"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "n": encoded(&modulus), "e": "AQAB"}]});
+    room.file("keys.json", set.to_string());
+    // Another's place for keys: a server of one answer.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/jwks.json", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = [0; 4096];
+            // It asks for one thing alone.
+            let _ = stream.read(&mut head);
+            let set = set.to_string();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{set}",
+                set.len()
+            );
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    for keys in ["keys.json", "certificate.pem", "public.pem", &url] {
+        let flags = ["--token-keys", keys, "--token-url", "https://auth.example/token"];
+        let names = [
+            "--token-service",
+            "registry",
+            "--token-issuer",
+            "issuer",
+            "--data",
+            "kept",
+        ];
+        let served = Served::start(&room, &[&flags[..], &names].concat());
+        let begin = |name: &str, authorization: &str| {
+            let head = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n";
+            ask(
+                &served.address,
+                &format!("POST /v2/{name}/blobs/uploads/ {head}{authorization}\r\n"),
+            )
+        };
+        let bearer = format!("Authorization: Bearer {token}\r\n");
+        // Those at a URL are there soon.
+        while begin("a", &bearer).starts_with("HTTP/1.1 401") && keys == url {}
+        let begun = begin("a", &bearer);
+        assert!(begun.starts_with("HTTP/1.1 202"), "{keys}: {begun}");
+        let refused = begin("b", &bearer);
+        assert!(refused.starts_with("HTTP/1.1 401"), "{keys}: {refused}");
+        let challenge = "www-authenticate: Bearer realm=\"https://auth.example/token\",service=\"registry\",scope=\"repository:a:pull,push\"\r\n";
+        let asked = begin("a", "");
+        assert!(
+            asked.starts_with("HTTP/1.1 401") && asked.contains(challenge),
+            "{keys}: {asked}"
+        );
+    }
+    let said = room
+        .teu([
+            "serve",
+            "--token-keys",
+            "key.pem",
+            "--token-url",
+            "https://a/token",
+            "--data",
+            "kept",
+        ])
+        .fails(1);
+    assert!(said.contains("key.pem: a private key"), "{said}");
+}
+
+/// RFC 4648, 5, without padding.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut out = String::new();
+    for three in bytes.chunks(3) {
+        let word = three.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..=three.len() {
+            out.push(char::from(LETTERS[(word >> (18 - 6 * place)) as usize & 63]));
+        }
+    }
+    out
+}
