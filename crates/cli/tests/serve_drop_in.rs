@@ -207,9 +207,23 @@ fn nothing_is_deleted_unless_the_file_says_so() {
         );
     }
     let root = room.path("kept").display().to_string();
-    let run = room.as_registry(["garbage-collect", "--dry-run", "c.yml"]);
-    let done = run.env("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", root).succeeds();
-    assert!(done.stdout.contains("would free"), "{}", done.stdout);
+    let variables = [("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &*root)];
+    let collect = |flags: &[&str]| {
+        let run = room.as_registry(["garbage-collect"].iter().chain(flags).chain(&["c.yml"]));
+        run.env(variables[0].0, variables[0].1).succeeds()
+    };
+    assert!(collect(&["--dry-run"]).stdout.contains("would free"));
+    assert!(collect(&["--delete-untagged"]).stdout.contains("freed "));
+    // Beside a server there is nothing to do, and that is no failure of what runs each night.
+    let served = ours(&room, "c.yml", &variables);
+    assert!(collect(&["-d"]).stdout.contains("would free"));
+    let beside = collect(&[]);
+    assert!(
+        beside.stderr.contains("a server collects by itself"),
+        "{}",
+        beside.stderr
+    );
+    drop(served);
 }
 
 #[test]
@@ -259,6 +273,99 @@ fn who_may_log_in_is_said_as_there() {
             (false, 0),
             "{address}"
         );
+    }
+}
+
+/// Certificates of clients open the connection alone: a password is asked for besides.
+#[test]
+fn certificates_of_clients_are_no_users() {
+    let test = "certificates_of_clients_are_no_users";
+    if !peers(test, &["docker-registry", "htpasswd", "openssl"]) {
+        return;
+    }
+    let room = Room::new();
+    std::fs::create_dir(room.path("authority")).expect("a directory");
+    std::fs::create_dir(room.path("client")).expect("a directory");
+    std::fs::create_dir(room.path("nobody")).expect("a directory");
+    support::peer::certificate(&room.path("authority"), true);
+    for directory in ["client", "nobody"] {
+        std::fs::copy(room.path("authority/cert.pem"), room.path(directory).join("ca.crt")).expect("copied");
+    }
+    let made = [
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "client/c.key",
+        "-out",
+        "c.csr",
+        "-subj",
+        "/CN=bob",
+    ];
+    room.run("openssl", made).succeeds();
+    // It makes a certificate of version 3, which alone is taken.
+    room.file("extensions", "extendedKeyUsage=clientAuth\n");
+    let signed = [
+        "x509",
+        "-req",
+        "-in",
+        "c.csr",
+        "-CA",
+        "authority/cert.pem",
+        "-CAkey",
+        "authority/key.pem",
+    ];
+    let signed = [
+        &signed[..],
+        &[
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "extensions",
+            "-out",
+            "client/c.cert",
+        ],
+    ]
+    .concat();
+    room.run("openssl", signed).succeeds();
+    let users = room
+        .run("htpasswd", ["-nbB", "-C", "4", "alice", "secret"])
+        .succeeds()
+        .stdout;
+    room.file("users", users.trim());
+    let tls = "  tls:\n    certificate: authority/cert.pem\n    key: authority/key.pem\n    clientcas: [authority/cert.pem]\n";
+    room.file(
+        "c.yml",
+        format!("{FILE}{tls}auth:\n  htpasswd:\n    realm: r\n    path: users\n"),
+    );
+    let (there, here) = (
+        room.path("real").display().to_string(),
+        room.path("ours").display().to_string(),
+    );
+    let root = "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY";
+    let real = Real::start(&room, "c.yml", &[(root, &*there)]);
+    let ours = ours(&room, "c.yml", &[(root, &*here)]);
+    for address in [&real.address, &ours.address] {
+        for (directory, credentials, works) in [
+            ("client", "alice:secret", true),
+            ("client", "alice:wrong", false),
+            ("client", "", false),
+            ("nobody", "alice:secret", false),
+        ] {
+            let mut line = vec!["catalog", "--cert-dir", directory, address];
+            if !credentials.is_empty() {
+                line.extend(["--creds", credentials]);
+            }
+            let ran = room.teu(line).ran();
+            assert_eq!(
+                ran.code == 0,
+                works,
+                "{address} {directory} {credentials}: {}",
+                ran.stderr
+            );
+        }
     }
 }
 
@@ -326,7 +433,8 @@ fn what_means_nothing_is_said_and_what_is_there_is_not_touched() {
     for says in [
         "teu: warning: c.yml: line 10: redis.addr has no meaning here: ",
         "teu: warning: c.yml: line 12: notifications.endpoints has no meaning here: ",
-        "root/docker/registry/v2 has what registry:2 kept: that stays as it is and is not served; `teu serve import` brings it into ",
+        "root/docker/registry/v2 has what registry:2 kept: that stays as it is and is not served; bring it in, ",
+        "root/teu registry:",
     ] {
         assert!(said.contains(says), "{said}");
     }

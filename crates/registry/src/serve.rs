@@ -39,7 +39,7 @@ impl From<TcpListener> for Listening {
 }
 
 /// Serves `registry` on a listening socket until `stop` ends. Then nothing new is accepted, what is under way may end within
-/// [`Limits::grace`], and what is not done by then is broken off. What was written of uploads is removed, unless the place keeps
+/// [`Limits::grace`](crate::Limits::grace), and what is not done by then is broken off. What was written of uploads is removed, unless the place keeps
 /// it for who goes on with them later.
 ///
 /// What a broken client does to its own connection ends that alone, and is no error.

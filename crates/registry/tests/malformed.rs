@@ -3,7 +3,7 @@
 mod support;
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     sync::Arc,
     time::Duration,
 };
@@ -269,6 +269,34 @@ fn who_sends_no_head_is_let_go() {
         let mut said = Vec::new();
         let ended = client.read_to_end(&mut said);
         assert!(ended.is_ok() || !said.is_empty(), "{begun:?}: {ended:?}");
+    }
+}
+
+/// The time of a head is for heads: who keeps a connection for the next request is not let go by it.
+#[test]
+fn who_asks_again_later_is_still_there() {
+    let patience = Duration::from_millis(200);
+    let server = limited(Limits {
+        head_time: patience,
+        ..Limits::default()
+    });
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.write_all(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n{}") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200 OK"));
+        client.set_read_timeout(Some(patience * 4)).expect("patience");
+        let silence = client.read(&mut [0]).expect_err("it is not ended");
+        assert!(
+            matches!(silence.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            "{silence}"
+        );
+        client.set_read_timeout(None).expect("patience");
     }
 }
 

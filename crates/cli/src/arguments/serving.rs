@@ -66,7 +66,8 @@ pub(crate) struct Reached {
     /// Speak HTTP/2 with clients that can
     #[arg(
         long, env = "TEU_SERVE_HTTP2", action = ArgAction::Set, value_name = "BOOL", default_value = "true",
-        num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new()
+        num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true,
+        value_parser = BoolishValueParser::new()
     )]
     pub(crate) http2: bool,
 }

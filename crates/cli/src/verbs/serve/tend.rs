@@ -94,7 +94,7 @@ fn tell(done: &BackedUp, to: &Path, settings: &Settings) -> Result<(), Failure> 
 }
 
 /// Opens a depot that is there, alone; `else_` says what to do where another process has it.
-pub(super) async fn alone(directory: &Path, else_: &str) -> Result<Depot, Failure> {
+pub(super) async fn alone(directory: &Path, else_: &str) -> Result<Depot, Error> {
     // What is not there is not made to be tended.
     drop(Depot::beside(directory, Keeping::default()).await?);
     let depot = Depot::open(directory, Keeping::default()).await;
@@ -115,7 +115,18 @@ async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure
         };
         return explain(&depot, &untagged, settings).await;
     }
-    let depot = alone(&directory, "a server collects by itself, and --dry-run looks on").await?;
+    let depot = match alone(&directory, "a server collects by itself, and --dry-run looks on").await {
+        // What registry:2's users run beside its server is done by ours already.
+        Err(error)
+            if *error.kind() == ErrorKind::Conflict
+                && arguments.data.configuration.distribution_config.is_some()
+                && !arguments.untagged =>
+        {
+            settings.warn(&error.to_string());
+            return Ok(());
+        }
+        outcome => outcome?,
+    };
     let untagged = match arguments.untagged {
         true => depot.remove_untagged().await?,
         false => Vec::new(),

@@ -269,8 +269,10 @@ impl Translation<'_> {
         }
         if root.join(ITS_OWN).is_dir() && !data.exists() {
             self.translated.warnings.push(format!(
-                "{} has what registry:2 kept: that stays as it is and is not served; `teu serve import` brings it into {shown}",
-                root.join(ITS_OWN).display()
+                "{} has what registry:2 kept: that stays as it is and is not served; bring it in, before this server runs, by \
+                 `teu serve import --data {shown} registry:{}`",
+                root.join(ITS_OWN).display(),
+                root.display()
             ));
         }
         Ok(())
