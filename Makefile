@@ -28,6 +28,7 @@ lint: ## format, clippy, documentation, dependencies
 bench: ## teu beside its peers, into bench/RESULTS.md; make bench ROWS="pull push" only shows those
 	@scripts/setup.sh build bench
 	cargo build --release --package teu
+	cargo build --release --package teu-registry --example load
 	@scripts/peers.sh target/peers
 	@scripts/bench.py $(or $(ROWS),--write)
 

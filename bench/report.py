@@ -1,5 +1,6 @@
 """What is said of the results: tables for a terminal, and bench/RESULTS.md."""
 
+import itertools
 import os
 import platform
 import re
@@ -7,7 +8,7 @@ import statistics
 import sys
 import time
 
-from rig import HEADINGS, MEMORY, ROOT, disk_kind, measure, ratio, seconds
+from rig import MEMORY, ROOT, disk_kind, measure, ratio, seconds
 
 
 
@@ -20,7 +21,8 @@ def print_rows(rows, texts):
 
 
 def print_table(results):
-    print_rows([HEADINGS] + [line for result in results for line in result.lines()], 3)
+    for headings, alike in itertools.groupby(results, lambda result: result.headings):
+        print_rows([headings] + [line for result in alike for line in result.lines()], 3)
 
 
 def print_aims(results):
@@ -41,16 +43,17 @@ def describe(bench):
         found = re.search(r"^model name\s*: (.*)$", f.read(), re.MULTILINE)
         model = found.group(1) if found else model
     size = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(bench.image) for f in files)
+    image = "; an image of %.0f MB" % (size / 1e6) if size else ""
     cpu, wall, rss = floor(bench)
     binary = os.path.relpath(bench.tools[0].path, ROOT)
     # Where else it lies is nobody's business.
     binary = os.path.basename(binary) if binary.startswith("..") else binary
     return [
-        "%s, %d cores, Linux %s; files on %s; %s; an image of %.0f MB."
-        % (model, os.cpu_count(), platform.release(), disk_kind(bench.work), time.strftime("%Y-%m-%d", time.gmtime()), size / 1e6),
+        "%s, %d cores, Linux %s; files on %s; %s%s."
+        % (model, os.cpu_count(), platform.release(), disk_kind(bench.work), time.strftime("%Y-%m-%d", time.gmtime()), image),
         "When it was written, %.1f processes wanted to run on average: beside a busy machine the wall times and much of the CPU are its own."
         % os.getloadavg()[0],
-        "teu is %s; %d turns, or as many as a row says (3 to unpack, 5 to look, 1 for the memory)." % (binary, bench.options.turns),
+        "teu is %s; %d turns, or as many as a row says (3 to unpack and to serve, 5 to look, 1 for the memory)." % (binary, bench.options.turns),
         "Measuring itself costs %s CPU, %s wall; memory below %.0f MiB cannot be told." % (seconds(cpu), seconds(wall), rss / 2**20),
     ]
 
@@ -91,7 +94,7 @@ def row(cells):
 def section(bench, results, notes):
     for line in describe(bench):
         yield line + "\n"
-    yield "| " + " | ".join(HEADINGS) + " |\n|" + "---|" * 3 + "---:|" * 6
+    yield "| " + " | ".join(results[0].headings) + " |\n|" + "---|" * 3 + "---:|" * 6
     for result in results:
         for line in result.lines():
             yield row(line)
@@ -127,6 +130,9 @@ AIMS = {
 
 def aims(results):
     for result in results:
+        if hasattr(result, "aims"):
+            yield from result.aims()
+            continue
         teu = next(iter(result.medians.values()))
         by_key = {tool.key: (tool, sample) for tool, sample in result.medians.items()}
         for keys, unit, factor in AIMS.get(result.key, []):

@@ -34,6 +34,12 @@ class Failed(Exception):
     pass
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def measure(argv, env, repeat=1, statuses=(0,)):
     """Runs a command `repeat` times, which is to end with one of these statuses; CPU and wall summed. wait4 tells the use of the child and of all
     children that it waited for."""
@@ -72,9 +78,7 @@ class Registry:
         self.storage = os.path.join(directory, "storage")
         self.process = None
         os.makedirs(directory, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.host = "127.0.0.1:%d" % probe.getsockname()[1]
+        self.host = "127.0.0.1:%d" % free_port()
         self.config = os.path.join(directory, "registry.yml")
         with open(self.config, "w") as f:
             json.dump(
@@ -149,6 +153,8 @@ class Bench:
     def __init__(self, options):
         self.options = options
         self.mounts, self.registry, self.work = [], None, tempfile.mkdtemp(prefix="teu-bench.", dir=options.disk)
+        # What rows have started themselves (servers.py), and what they share (serving.py).
+        self.servers, self.served = [], None
         try:
             self.open()
         except BaseException:
@@ -180,8 +186,9 @@ class Bench:
         # What is cleared away is cleared away to the end.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        if self.registry:
-            self.registry.stop()
+        for server in [*self.servers, self.registry]:
+            if server:
+                server.stop()
         for mount in reversed(self.mounts):
             subprocess.run(["umount", mount], check=False)
         shutil.rmtree(self.work, ignore_errors=True)
@@ -335,6 +342,8 @@ class Bench:
 class Result(collections.namedtuple("Result", "key title state medians turns repeat limits reached", defaults=[{}, ()])):
     """What came of a row; `limits` are parts of the job alone; `reached` is what it has to say beside times: (what, aim, how far it was reached)."""
 
+    headings = ["job", "state", "tool", "CPU", "wall", "MiB", "requests", "CPU ÷ teu's", "wall ÷ teu's"]
+
     def lines(self):
         teu = next(iter(self.medians.values()))
         for tool, sample in self.medians.items():
@@ -352,9 +361,6 @@ class Result(collections.namedtuple("Result", "key title state medians turns rep
             ]
         for part, sample in self.limits.items():
             yield ["", "", "limit: " + part.title, seconds(sample.cpu), seconds(sample.wall), "", "", ratio(sample.cpu, teu.cpu), ""]
-
-
-HEADINGS = ["job", "state", "tool", "CPU", "wall", "MiB", "requests", "CPU ÷ teu's", "wall ÷ teu's"]
 
 
 def seconds(value):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The current builds of what `make bench` measures teu beside, by Go's modules, in DIR/bin: crane, umoci, skopeo, and imagecopy (the library
-# that skopeo is made of, see bench/imagecopy). What is there is kept; what cannot be had is said, and its columns stay empty.
+# The current builds of what `make bench` measures teu beside, by Go's modules, in DIR/bin: crane, umoci, skopeo, imagecopy (the library
+# that skopeo is made of, see bench/imagecopy), and the registries registry:3 and zot. What is there is kept; what cannot be had is said, and its columns stay empty.
 #
 # usage: scripts/peers.sh DIR
 set -euo pipefail
@@ -14,7 +14,7 @@ tags="containers_image_openpgp containers_image_storage_stub exclude_graphdriver
 say() { printf 'peers: %s\n' "$*"; }
 
 command -v go >/dev/null || {
-  say "SKIPPED crane, current umoci and skopeo: there is no go here"
+  say "SKIPPED crane, current umoci and skopeo, registry:3 and zot: there is no go here"
   exit 0
 }
 export CGO_ENABLED=0 GOFLAGS=-modcacherw
@@ -68,7 +68,27 @@ skopeo() {
 
 imagecopy() { go -C bench/imagecopy build -tags "$tags" -o "$out/bin/imagecopy" .; }
 
+registry() { GOBIN=$out/bin go install github.com/distribution/distribution/v3/cmd/registry@latest; }
+
+# Without its extensions, as zot-minimal is.
+zot() {
+  local module
+  module=$(mktemp -d)
+  (
+    cd "$module"
+    go mod init peers
+    go get zotregistry.dev/zot/v2/cmd/zot@latest
+    go build -mod=mod -o "$out/bin/zot" zotregistry.dev/zot/v2/cmd/zot
+  ) || {
+    rm -rf "$module"
+    return 1
+  }
+  rm -rf "$module"
+}
+
 attempt crane crane
 attempt umoci umoci
 attempt skopeo skopeo
 attempt imagecopy imagecopy
+attempt registry registry
+attempt zot zot

@@ -1,0 +1,316 @@
+"""Rows: what a registry takes to answer, beside other registries and nginx, with 1, 16 and 256 clients."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import time
+from collections import defaultdict, namedtuple
+
+import servers
+from rig import Failed, disk_kind, ratio, seconds, skipped
+
+CLIENTS = (1, 16, 256)
+# How long each turn takes.
+SECONDS = 2.0
+TURNS = 3
+MEMORY = 100 << 20  # what teu may take with 256 clients
+
+# CPU and times of one operation, in seconds; `rate` is how many there were in a second.
+Sample = namedtuple("Sample", "cpu rate p50 p99 rss")
+
+HEADINGS = ["job", "clients", "server", "CPU of each", "each second", "p50", "p99", "MiB", "CPU ÷ teu's"]
+# Beside whom, and how many times less CPU teu is to take. nginx is a limit: how many times as much it may take.
+PEERS = ("registry3", "zot")
+
+
+class Result(namedtuple("Result", "key title measured aim limit")):
+    """What came of a row: for each number of clients, a sample for each server, teu's first. `aim` is how many times teu's CPU its peers are to
+    take, `limit` how many times nginx's teu may."""
+
+    headings = HEADINGS
+
+    def lines(self):
+        title = self.title
+        for clients, samples in self.measured.items():
+            ours = next(iter(samples.values()))
+            for server, sample in samples.items():
+                first = sample is ours
+                yield [
+                    title,
+                    str(clients) if first else "",
+                    "%s %s" % (server.title, server.version),
+                    short(sample.cpu),
+                    "%.0f" % sample.rate if sample.rate >= 10 else "%.1f" % sample.rate,
+                    short(sample.p50),
+                    short(sample.p99),
+                    "%.0f" % (sample.rss / 2**20),
+                    "" if first else ratio(sample.cpu, ours.cpu),
+                ]
+                title = ""
+
+    def aims(self):
+        for clients, samples in self.measured.items():
+            by_key = {server.key: (server, sample) for server, sample in samples.items()}
+            _, ours = by_key["teu"]
+            with_clients = "%s, %d client%s" % (self.title, clients, "" if clients == 1 else "s")
+            for key in PEERS:
+                if self.aim and key in by_key:
+                    server, sample = by_key[key]
+                    yield ["%s, CPU against %s" % (with_clients, server.title), "%.2f" % self.aim, ratio(sample.cpu, ours.cpu)]
+            if self.limit and "nginx" in by_key:
+                yield [with_clients + ", CPU beside nginx's", "≤ %.2f" % self.limit, ratio(ours.cpu, by_key["nginx"][1].cpu)]
+            if clients == max(CLIENTS):
+                yield [with_clients + ", memory", "≤ %d MiB" % (MEMORY >> 20), "%.0f MiB" % (ours.rss / 2**20)]
+            if self.key == "serve-tags":
+                yield [self.title + ", first page", "≤ 5 ms", short(ours.p50)]
+            if self.key == "serve-start":
+                yield [self.title, "≤ 1 s", short(ours.p50)]
+
+
+def short(value):
+    return "%.0f µs" % (value * 1e6) if value < 1e-3 else seconds(value)
+
+
+def content(size):
+    """Bytes that are the same in each run."""
+    return random.Random(size).randbytes(size)
+
+
+def digest(of):
+    return "sha256:" + hashlib.sha256(of).hexdigest()
+
+
+class Served:
+    """The servers, started once, with the same in each."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.load = servers.load_program(bench)
+        self.sizes = {"1 KiB": 1 << 10, "1 MiB": 1 << 20, "100 MiB": (2 if bench.options.smoke else 100) << 20}
+        config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
+        blobs = {size: content(size) for size in self.sizes.values()}
+        layers = [blobs[1 << 10], *(content(n) for n in range(2000, 2006))]
+
+        def described(kind, of):
+            return {"mediaType": "application/vnd.oci.image.%s" % kind, "digest": digest(of), "size": len(of)}
+
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": servers.ACCEPT,
+            "config": described("config.v1+json", config),
+            "layers": [described("layer.v1.tar+gzip", layer) for layer in layers],
+        }
+        self.manifest = json.dumps(manifest, separators=(",", ":")).encode()
+        self.small = [config, *layers]
+        self.blobs = {size: digest(of) for size, of in blobs.items()}
+        self.all = []
+        for server in servers.find(bench):
+            server.start()
+            bench.servers.append(server)
+            self.all.append(server)
+            for blob in (*self.small, *blobs.values()):
+                server.push(blob)
+            server.tag(self.manifest, ["v1"])
+        # Pushes are to a disk where what must last costs something.
+        try:
+            disk = bench.file_system("ext4", 12 << 30)
+        except Failed as why:
+            skipped("pushes to ext4", why)
+            disk = bench.work
+        self.disk = disk
+        self.pushed = [servers.elsewhere(server, os.path.join(disk, "pushed")) for server in self.all if server.pushes]
+
+    def empty(self, server):
+        """A server of those that are pushed to, with what a manifest names."""
+        server.empty()
+        if server not in self.bench.servers:
+            self.bench.servers.append(server)
+        for blob in self.small:
+            server.push(blob)
+
+    def run(self, server, clients, most, job, time_limit=None):
+        time_limit = time_limit or (0.1 if self.bench.options.smoke else SECONDS)
+        # What it wrote before is no part of what it does now.
+        server.forget_peak()
+        before = server.cpu()
+        argv = [self.load, server.host, str(clients), str(time_limit), str(most), *job]
+        done = subprocess.run(argv, env=self.bench.env, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Failed("%s%s" % ("teu failed: " if server.key == "teu" else "", done.stderr.strip()))
+        cpu = server.cpu() - before
+        said = json.loads(done.stdout)
+        count = said["operations"]
+        return Sample(cpu / count, count / said["seconds"], said["p50"] / 1e6, said["p99"] / 1e6, server.peak())
+
+    def row(self, key, title, job, pushes=False, most=1 << 40, clients=CLIENTS, aim=None, limit=None):
+        smoke = self.bench.options.smoke
+        measured = {}
+        for count in clients:
+            samples, failed = defaultdict(list), {}
+            for _ in range(1 if smoke else min(TURNS, self.bench.options.turns)):
+                for server in self.pushed if pushes else self.all:
+                    if server in failed:
+                        continue
+                    try:
+                        if pushes:
+                            self.empty(server)
+                        # A warm-up.
+                        self.run(server, min(count, 16), 16, job, 0.2)
+                        samples[server].append(self.run(server, count, max(most, count), job))
+                    except Failed as error:
+                        if "teu failed" in str(error):
+                            raise Failed("%s: %s" % (key, error)) from error
+                        failed[server] = error
+                        skipped("%s of %s" % (key, server.title), error)
+                    finally:
+                        if pushes:
+                            server.stop()
+                            shutil.rmtree(server.storage, ignore_errors=True)
+            measured[count] = {
+                server: Sample(*(statistics.median(values) for values in list(zip(*taken))[:-1]), max(sample.rss for sample in taken))
+                for server, taken in samples.items()
+                if server not in failed
+            }
+        return Result(key, title, measured, aim, limit)
+
+
+def served(bench):
+    if bench.served is None:
+        bench.served = Served(bench)
+    return bench.served
+
+
+def manifests(bench):
+    return served(bench).row(
+        "serve-manifests", "GET a manifest by its tag", ["get", servers.ACCEPT, "/v2/%s/manifests/v1" % servers.REPOSITORY], aim=3
+    )
+
+
+def blobs(name, key, aim=None, limit=None):
+    def row(bench):
+        rig = served(bench)
+        path = "/v2/%s/blobs/%s" % (servers.REPOSITORY, rig.blobs[rig.sizes[name]])
+        return rig.row(key, "GET a blob of " + name, ["get", "*/*", path], aim=aim, limit=limit)
+
+    return row
+
+
+def pushes(name, key, most):
+    def row(bench):
+        rig = served(bench)
+        clients = CLIENTS
+        if name == "100 MiB" and not bench.options.smoke:
+            # What 256 clients bring at once is 25 GiB.
+            clients = CLIENTS[:2]
+        title = "push a blob of %s (%s)" % (name, disk_kind(rig.disk))
+        return rig.row(key, title, ["push", servers.REPOSITORY, str(rig.sizes[name])], True, most, clients, aim=2)
+
+    return row
+
+
+def push_manifests(bench):
+    rig = served(bench)
+    path = os.path.join(bench.work, "manifest.json")
+    with open(path, "wb") as f:
+        f.write(rig.manifest)
+    title = "push a manifest under a new tag (%s)" % disk_kind(rig.disk)
+    return rig.row("serve-push-manifests", title, ["manifests", servers.REPOSITORY, path], True, aim=2)
+
+
+def mixed(bench):
+    rig = served(bench)
+    names = ["manifests/v1", *("blobs/" + rig.blobs[rig.sizes[size]] for size in ("1 KiB", "1 MiB"))]
+    paths = ["/v2/%s/%s" % (servers.REPOSITORY, name) for name in names]
+    pushed = [server for server in rig.all if server.pushes]
+    everybody, rig.all = rig.all, pushed
+    try:
+        return rig.row("serve-mix", "mixed: 3 manifests, 3 blobs of 1 KiB, 3 of 1 MiB, a push of 64 KiB", ["mix", servers.REPOSITORY, "65536", servers.ACCEPT, *paths], aim=2)
+    finally:
+        rig.all = everybody
+
+
+def tags(bench):
+    """A page of many tags."""
+    rig = served(bench)
+    count = 1000 if bench.options.smoke else 100_000
+    path = "/v2/%s/tags/list?n=1000" % servers.REPOSITORY
+    everybody, rig.all = rig.all, [server for server in rig.all if server.pushes]
+    try:
+        for server in rig.all:
+            server.tag(rig.manifest, ["tag-%06d" % n for n in range(count)])
+        return rig.row("serve-tags", "the first 1000 of {:,} tags".format(count), ["get", "*/*", path], clients=(1,))
+    finally:
+        rig.all = everybody
+
+
+def start(bench):
+    """From nothing to the first answer, with many blobs."""
+    rig = served(bench)
+    count = 1000 if bench.options.smoke else 1_000_000
+    teu = servers.elsewhere(rig.all[0], os.path.join(bench.work, "many"))
+    bench.servers.append(teu)
+    teu.start()
+    teu.push(b"the first")
+    teu.stop()
+    many_blobs(teu.storage, count)
+    taken = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        teu.start()
+        taken.append((time.perf_counter() - begin, teu.cpu(), teu.peak()))
+        # The last of them is there.
+        teu.ask("HEAD", "/v2/%s/blobs/%s" % (servers.REPOSITORY, digest(b"%d" % (count - 1))))
+        teu.stop()
+    shutil.rmtree(teu.storage)
+    wall, cpu, rss = (statistics.median(values) for values in zip(*taken))
+    return Result("serve-start", "started with {:,} blobs".format(count), {1: {teu: Sample(cpu, 1 / wall, wall, wall, rss)}}, None, None)
+
+
+def many_blobs(storage, count):
+    """What pushing so many would leave, without hours of it: crates/depot/src/metadata/schema.sql, and a file for each."""
+    alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+    for part in range(256):
+        os.makedirs(os.path.join(storage, "blobs/%02x" % part), exist_ok=True)
+
+    def rows():
+        for number in range(count):
+            of = b"%d" % number
+            found = hashlib.sha256(of)
+            ulid = (1 << 80) + number
+            text = "".join(alphabet[ulid >> 5 * place & 31] for place in reversed(range(26)))
+            hexadecimal = found.hexdigest()
+            with open(os.path.join(storage, "blobs", hexadecimal[:2], "sha256-%s-%s" % (hexadecimal, text)), "wb") as f:
+                f.write(of)
+            yield b"\x01" + found.digest(), len(of), ulid.to_bytes(16, "big")
+
+    with sqlite3.connect(os.path.join(storage, "metadata.sqlite")) as database:
+        database.executemany("INSERT INTO blobs (digest, size, ulid) VALUES (?, ?, ?)", rows())
+        database.execute(
+            "INSERT INTO links (repository, digest, lease) SELECT r.id, b.digest, 1 << 60 FROM repositories r, blobs b WHERE true ON CONFLICT DO NOTHING"
+        )
+    database.close()
+
+
+NOTES = """CPU is that of the server's processes for one operation, from /proc/PID/stat; clients are `crates/registry/examples/load.rs`, on the same two cores. No server
+writes an access log. A push is POST and PUT of the whole. What teu acknowledges lasts: it syncs the file, its directory and the database; none of the
+peers syncs anything. nginx gives the same bytes as files, by sendfile. With 100 MiB there are no 256 clients that push: that would be 25 GiB."""
+
+ROWS = {
+    "serve-manifests": manifests,
+    "serve-1k": blobs("1 KiB", "serve-1k", aim=3),
+    "serve-1m": blobs("1 MiB", "serve-1m", aim=3, limit=1.5),
+    "serve-100m": blobs("100 MiB", "serve-100m", limit=1.5),
+    "serve-push-manifests": push_manifests,
+    "serve-push-1k": pushes("1 KiB", "serve-push-1k", 4000),
+    "serve-push-1m": pushes("1 MiB", "serve-push-1m", 600),
+    "serve-push-100m": pushes("100 MiB", "serve-push-100m", 16),
+    "serve-mix": mixed,
+    "serve-tags": tags,
+    "serve-start": start,
+}
+NEEDS_REGISTRY = set()
