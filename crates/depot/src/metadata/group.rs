@@ -2,7 +2,10 @@
 //! then tells each how it went.
 
 use std::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -10,7 +13,7 @@ use rusqlite::Connection;
 use teu_store::{Error, ErrorKind, Result};
 use tokio::sync::oneshot;
 
-use super::sqlite::failed;
+use super::{recent::Recent, sqlite::failed};
 
 /// How many transactions one commit takes at most: what waits for it is bounded.
 const MOST: usize = 256;
@@ -25,9 +28,19 @@ type Outcome<T, E> = std::result::Result<T, E>;
 type Work = Box<dyn FnOnce(Outcome<&Connection, &Failure>) -> Done + Send>;
 type Tell = Box<dyn FnOnce(&Outcome<(), Failure>) + Send>;
 
+/// What a transaction is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// What repositories show. It survives a power cut when it is told of.
+    Content,
+    /// An upload, of which repositories show nothing. It survives a power cut too.
+    Session,
+    /// One that has just begun, and need not.
+    Beginning,
+}
+
 struct Job {
-    /// Whether it must survive a power cut when it is told of.
-    lasting: bool,
+    about: About,
     /// Does it, or is told why it is not done.
     work: Work,
 }
@@ -62,11 +75,11 @@ impl Failure {
 
 impl Writer {
     /// Starts the thread; it ends when this is dropped and all is told.
-    pub(super) fn start(connection: Connection) -> Result<Self> {
+    pub(super) fn start(connection: Connection, recent: Arc<Recent>) -> Result<Self> {
         let (jobs, waiting) = channel();
         let thread = thread::Builder::new()
             .name("metadata".to_owned())
-            .spawn(move || run(&connection, &waiting));
+            .spawn(move || run(&connection, &waiting, &recent));
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread.map_err(Error::from)?),
@@ -76,7 +89,7 @@ impl Writer {
     /// Does `work` in a transaction, which is undone where it fails. It is done also where nobody waits for it any more.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        lasting: bool,
+        about: About,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, outcome) = oneshot::channel();
@@ -100,7 +113,7 @@ impl Writer {
             }
         };
         let job = Job {
-            lasting,
+            about,
             work: Box::new(work),
         };
         let ended = || Error::new(ErrorKind::Io, "what writes metadata has ended");
@@ -135,13 +148,14 @@ fn apart<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>
     done
 }
 
-fn run(connection: &Connection, waiting: &Receiver<Job>) {
+fn run(connection: &Connection, waiting: &Receiver<Job>, recent: &Recent) {
     let mut is_sound = true;
     let mut lasts = None;
     while let Ok(first) = waiting.recv() {
         let mut jobs = vec![first];
         jobs.extend(waiting.try_iter().take(MOST - 1));
-        let lasting = jobs.iter().any(|job| job.lasting);
+        let lasting = jobs.iter().any(|job| job.about != About::Beginning);
+        let shows = jobs.iter().any(|job| job.about == About::Content);
         // What was written before a failed sync may be lost though the next one succeeds, and what stands behind it in the log with it. Into
         // the database itself it is written anew.
         let begun = match is_sound {
@@ -171,7 +185,8 @@ fn run(connection: &Connection, waiting: &Receiver<Job>) {
             }
         }
         if outcome.is_ok() {
-            let committed = connection.execute_batch("COMMIT");
+            let commit = || connection.execute_batch("COMMIT");
+            let committed = if shows { recent.during(commit) } else { commit() };
             outcome = committed.map_err(|error| Failure::of(&failed(error)));
         }
         if let Err(failure) = &outcome {

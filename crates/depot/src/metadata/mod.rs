@@ -6,6 +6,7 @@
 
 mod digests;
 mod group;
+mod recent;
 mod sqlite;
 #[cfg(test)]
 mod suite;

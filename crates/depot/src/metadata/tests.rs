@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use teu_store::{ErrorKind, suite::run};
 
-use super::{Metadata, Session, Sqlite, suite::metadata_suite};
+use super::{Metadata, Session, Sqlite, group::About, suite::metadata_suite};
 use crate::place::Millis;
 
 fn sqlite() -> impl Fn() -> Arc<dyn Metadata> {
@@ -53,7 +53,7 @@ fn no_room_is_said_and_nothing_is_lost() {
                 .expect("set");
             Ok(())
         };
-        metadata.writer.write(true, limited).await.expect("limited");
+        metadata.writer.write(About::Content, limited).await.expect("limited");
         for _ in 0..3 {
             let error = metadata
                 .begin_session(session("large", 1 << 20), 100)

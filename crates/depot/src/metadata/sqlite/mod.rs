@@ -16,7 +16,9 @@ use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Error, ErrorKind, Keyset, Page, Result, blocking};
 
 use super::{
-    Blob, Held, Immutable, Manifest, Metadata, NewBlob, NewManifest, Reviewed, Session, Unreferenced, group::Writer,
+    Blob, Held, Immutable, Manifest, Metadata, NewBlob, NewManifest, Reviewed, Session, Unreferenced,
+    group::{About, Writer},
+    recent::Recent,
 };
 use crate::place::{Millis, Place};
 
@@ -32,6 +34,7 @@ const STATEMENTS: usize = 64;
 /// Metadata in a file of SQLite.
 pub struct Sqlite {
     readers: Arc<Readers>,
+    recent: Arc<Recent>,
     pub(super) writer: Writer,
 }
 
@@ -56,7 +59,7 @@ impl Sqlite {
             .pragma_update(None, "journal_size_limit", 64 << 20)
             .map_err(within)?;
         bring_up_to_date(&mut connection).map_err(|error| error.within(format!("opening {}", path.display())))?;
-        Self::of(path, connection)
+        Self::of(path, connection, Recent::new())
     }
 
     /// Opens the file to look at it beside the process that has it. Nothing can be changed.
@@ -81,16 +84,18 @@ impl Sqlite {
             );
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        Self::of(path, connection)
+        Self::of(path, connection, Recent::none())
     }
 
-    fn of(path: &Path, connection: Connection) -> Result<Self> {
+    fn of(path: &Path, connection: Connection, recent: Recent) -> Result<Self> {
+        let recent = Arc::new(recent);
         Ok(Self {
             readers: Arc::new(Readers {
                 path: path.to_owned(),
                 idle: Mutex::default(),
             }),
-            writer: Writer::start(connection)?,
+            writer: Writer::start(connection, Arc::clone(&recent))?,
+            recent,
         })
     }
 
@@ -116,7 +121,7 @@ impl Sqlite {
     where
         T: Send + 'static,
     {
-        Box::pin(self.writer.write(true, change))
+        Box::pin(self.writer.write(About::Content, change))
     }
 }
 
@@ -200,7 +205,12 @@ pub(crate) fn failed(error: rusqlite::Error) -> Error {
 
 impl Metadata for Sqlite {
     fn has_repository<'a>(&'a self, repository: &'a str) -> BoxFuture<'a, Result<bool>> {
-        self.look(|connection| read::has_repository(connection, repository))
+        let is_there = |connection: &Connection| Ok(read::has_repository(connection, repository)?.then_some(()));
+        let read = || self.readers.read(is_there);
+        let found = self
+            .recent
+            .answer(repository, |known| &mut known.itself, &(), read, |()| 0);
+        Box::pin(std::future::ready(found.map(|found| found.is_some())))
     }
 
     fn repositories<'a>(&'a self, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>> {
@@ -214,19 +224,48 @@ impl Metadata for Sqlite {
     }
 
     fn blob<'a>(&'a self, repository: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<Option<Blob>>> {
-        self.look(|connection| read::blob(connection, repository, digest))
+        let read = || {
+            self.readers
+                .read(|connection| read::blob(connection, repository, digest))
+        };
+        let found = self
+            .recent
+            .answer(repository, |known| &mut known.blobs, digest, read, |_| 0);
+        Box::pin(std::future::ready(found))
     }
 
     fn manifest<'a>(&'a self, repository: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<Option<Manifest>>> {
-        self.look(|connection| read::manifest(connection, repository, digest))
+        let read = || {
+            self.readers
+                .read(|connection| read::manifest(connection, repository, digest))
+        };
+        let found = self.recent.answer(
+            repository,
+            |known| &mut known.manifests,
+            digest,
+            read,
+            |found| found.content.len(),
+        );
+        Box::pin(std::future::ready(found))
     }
 
     fn describe<'a>(&'a self, repository: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        self.look(|connection| read::describe(connection, repository, digest))
+        let read = || {
+            self.readers
+                .read(|connection| read::describe(connection, repository, digest))
+        };
+        let found = self
+            .recent
+            .answer(repository, |known| &mut known.described, digest, read, |_| 0);
+        Box::pin(std::future::ready(found))
     }
 
     fn tag<'a>(&'a self, repository: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        self.look(|connection| read::tag(connection, repository, name))
+        let read = || self.readers.read(|connection| read::tag(connection, repository, name));
+        let found = self
+            .recent
+            .answer(repository, |known| &mut known.tags, name, read, |_| 0);
+        Box::pin(std::future::ready(found))
     }
 
     fn tags<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<(String, Descriptor)>>> {
@@ -297,7 +336,7 @@ impl Metadata for Sqlite {
 
     fn begin_session(&self, session: Session, most: u64) -> BoxFuture<'_, Result<()>> {
         let begin = move |connection: &Connection| put::begin_session(connection, &session, most);
-        Box::pin(self.writer.write(false, begin))
+        Box::pin(self.writer.write(About::Beginning, begin))
     }
 
     fn session<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Session>>> {
@@ -305,12 +344,14 @@ impl Metadata for Sqlite {
     }
 
     fn record_session(&self, session: Session) -> BoxFuture<'_, Result<bool>> {
-        self.change(move |connection| put::record_session(connection, &session))
+        let record = move |connection: &Connection| put::record_session(connection, &session);
+        Box::pin(self.writer.write(About::Session, record))
     }
 
     fn end_session<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
         let id = id.to_owned();
-        self.change(move |connection| put::end_session(connection, &id))
+        let end = move |connection: &Connection| put::end_session(connection, &id);
+        Box::pin(self.writer.write(About::Session, end))
     }
 
     fn idle_sessions(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<String>>> {
