@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{Request, Version, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -22,15 +22,18 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Body, Registry, connection::Patient, exchange::Peer, settings::Limits, strict::Strict};
+use crate::{
+    Body, Registry, connection::Patient, exchange::Peer, outgoing::Outgoing, settings::Limits, strict::Strict,
+};
 
 /// Serves one connection to its end: the client's, that of its patience or ours, or that of the server. `stopped` ends when the server is to
-/// stop: what is under way ends, and nothing new begins.
+/// stop: what is under way ends, and nothing new begins. `outgoing` sends files, where the stream can.
 pub(crate) async fn attend<S>(
     registry: Arc<Registry>,
     builder: &Builder<TokioExecutor>,
     stream: S,
     peer: Peer,
+    outgoing: Option<Outgoing>,
     mut stopped: watch::Receiver<()>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -39,6 +42,10 @@ pub(crate) async fn attend<S>(
     let work = Arc::new(Work::new());
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
+        // HTTP/2 wraps content into frames.
+        if let Some(outgoing) = outgoing.clone().filter(|_| request.version() <= Version::HTTP_11) {
+            request.extensions_mut().insert(outgoing);
+        }
         let (registry, running) = (Arc::clone(&registry), Work::begin(&work));
         async move {
             let answer = registry.answer(request).await;

@@ -1,12 +1,15 @@
 //! How is a blob read and deleted? Whole or a range of it, streamed as the store gives it, which checked it when it was put.
 
+use std::ops::Range;
+
 use http::{Method, Response, StatusCode, header};
 use teu_spec::Digest;
-use teu_store::{FetchOptions, Intent, Role};
+use teu_store::{FetchOptions, Intent, Role, Store};
 
 use crate::{
     body::{self, Body},
     condition::{self, Holds},
+    outgoing::Outgoing,
     problem::{Code, Problem},
     range::{self, Wanted},
     registry::{Answer, Asked, CONTENT_DIGEST, Registry, plain, set},
@@ -58,14 +61,20 @@ impl Registry {
                 return Err(problem.with(header::CONTENT_RANGE, value));
             }
         };
-        let options = FetchOptions {
-            range: range.clone(),
-            ..FetchOptions::default()
+        let (content, start) = match file(&*store, digest, size, range.as_ref(), asked).map_err(unknown)? {
+            Some(sent) => sent,
+            None => {
+                let options = FetchOptions {
+                    range: range.clone(),
+                    ..FetchOptions::default()
+                };
+                let fetched = store.fetch(Role::Blob, digest, options).await.map_err(unknown)?;
+                (body::stream(fetched.reader), fetched.start)
+            }
         };
-        let fetched = store.fetch(Role::Blob, digest, options).await.map_err(unknown)?;
-        let mut response = described(Response::new(body::stream(fetched.reader)), digest);
+        let mut response = described(Response::new(content), digest);
         // A store that has no ranges gives all, and so do we.
-        let part = range.filter(|range| range.start == fetched.start && *range != (0..size));
+        let part = range.filter(|range| range.start == start && *range != (0..size));
         let length = part.as_ref().map_or(size, |part| part.end - part.start);
         if let Some(part) = part {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -90,6 +99,27 @@ impl Registry {
             .map_err(|error| Problem::writing(error, Code::Unknown))?;
         Ok(plain(StatusCode::ACCEPTED))
     }
+}
+
+/// The blob as a file that is sent without being read, and where it begins; none where it is small, lies in no file, or this connection sends none.
+fn file(
+    store: &dyn Store,
+    digest: &Digest,
+    size: u64,
+    range: Option<&Range<u64>>,
+    asked: &Asked,
+) -> teu_store::Result<Option<(Body, u64)>> {
+    let range = range.cloned().unwrap_or(0..size);
+    let is_worth = !asked.is_head && Outgoing::is_worth(range.end - range.start);
+    let (Some(outgoing), Some(local)) = (asked.outgoing.as_ref().filter(|_| is_worth), store.local()) else {
+        return Ok(None);
+    };
+    let Some(file) = local.open_file(digest)? else {
+        return Ok(None);
+    };
+    let start = range.start;
+    // Another that was put in its place meanwhile has the same size, as it has the same digest.
+    Ok(Some((outgoing.body(file, range), start)))
 }
 
 /// What holds of content of this digest, whatever is sent of it.

@@ -30,10 +30,13 @@ mod condition;
 mod connection;
 mod exchange;
 mod framing;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod health;
 mod lists;
 mod manifests;
 mod metrics;
+mod outgoing;
 mod problem;
 mod pushes;
 mod range;

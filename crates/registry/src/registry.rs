@@ -11,6 +11,7 @@ use crate::{
     auth::{Caller, Gate},
     body::{self, Body, Incoming},
     exchange::{Begun, Observer},
+    outgoing::Outgoing,
     problem::{Code, Problem},
     reached::{Reached, Way},
     route::{Query, Route, nowhere, route},
@@ -38,6 +39,8 @@ pub(crate) struct Asked {
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
     pub(crate) caller: Caller,
+    /// What sends files on this connection, where it can.
+    pub(crate) outgoing: Option<Outgoing>,
 }
 
 pub(crate) type Answer = Result<Response<Body>, Problem>;
@@ -171,6 +174,7 @@ impl Registry {
             query,
             method,
             is_head,
+            outgoing: parts.extensions.get().cloned(),
             headers: parts.headers,
             caller,
         };

@@ -28,6 +28,8 @@ pub use keys::{Keys, SigningKey};
 pub use passwords::Passwords;
 pub use policy::{Action, Policy, Verdict};
 pub use token::Trusted;
+#[cfg(feature = "fuzz")]
+pub(crate) use token::{MAX_SCOPES, scopes};
 
 use crate::{
     exchange::Peer,

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod certificates;
+pub(crate) mod client;
 pub(crate) mod go;
 pub(crate) mod guarded;
 pub(crate) mod lab;
