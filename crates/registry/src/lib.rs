@@ -54,7 +54,7 @@ pub use body::Body;
 pub use exchange::{Exchange, Observer, Peer};
 pub use metrics::{Metrics, serve_metrics};
 pub use reached::{Base, Locations, Prefix, Reached};
-pub use registry::Registry;
+pub use registry::{Gauges, Registry};
 pub use serve::{Listening, serve};
 pub use settings::{Children, Limits, Settings};
 pub use tls::{Clients, Identity, Tls};

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     fmt::Write,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 
-use crate::{Exchange, connection::Patient};
+use crate::{Exchange, Registry, connection::Patient, registry::Gauges};
 
 /// Up to how many seconds an answer took: from what is in memory to a large layer over a slow line.
 const BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0];
@@ -30,7 +30,11 @@ const BREATH: Duration = Duration::from_millis(100);
 
 /// What was counted.
 #[derive(Debug, Default)]
-pub struct Metrics(Mutex<Counts>);
+pub struct Metrics {
+    counts: Mutex<Counts>,
+    /// What is asked how much is under way.
+    watched: OnceLock<Weak<Registry>>,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -53,6 +57,12 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Has this registry be asked how much is under way, the first that is given, and as long as it is there.
+    pub fn watch(&self, registry: &Arc<Registry>) {
+        // Of a second one nothing is told.
+        let _ = self.watched.set(Arc::downgrade(registry));
     }
 
     /// Counts an exchange. An observer calls this.
@@ -118,12 +128,21 @@ impl Metrics {
             "Answers that failed on the registry's side, or were cut off.",
         );
         let _ = writeln!(out, "{name} {}", counts.failures);
+        if let Some(registry) = self.watched.get().and_then(Weak::upgrade) {
+            let Gauges { connections, uploads } = registry.gauges();
+            let name = "teu_registry_connections";
+            head(&mut out, name, "gauge", "Connections of clients.");
+            let _ = writeln!(out, "{name} {connections}");
+            let name = "teu_registry_uploads";
+            head(&mut out, name, "gauge", "Uploads that are neither done nor forgotten.");
+            let _ = writeln!(out, "{name} {uploads}");
+        }
         out
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         // A count that a panic elsewhere left is no worse than one less.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,13 @@
 //! How is a request answered? It is read, led to its endpoint, and what comes of it is told in distribution-spec's words.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -29,6 +36,26 @@ pub struct Registry {
     pub(crate) uploads: Uploads,
     gate: Option<Arc<Gate>>,
     observer: Option<Observer>,
+    connections: AtomicUsize,
+}
+
+/// How much is under way at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gauges {
+    /// Connections of clients.
+    pub connections: usize,
+    /// Uploads that were begun, and are neither done nor forgotten; those that the place keeps for who goes on with them are none before
+    /// somebody does.
+    pub uploads: usize,
+}
+
+/// A connection that counts until this is dropped.
+pub(crate) struct Connected(Arc<Registry>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A request, without its content.
@@ -55,7 +82,23 @@ impl Registry {
             settings,
             gate: None,
             observer,
+            connections: AtomicUsize::new(0),
         }
+    }
+
+    /// How much is under way.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            connections: self.connections.load(Ordering::Relaxed),
+            uploads: self.uploads.count(),
+        }
+    }
+
+    /// Counts a connection.
+    pub(crate) fn connected(self: &Arc<Self>) -> Connected {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Connected(Arc::clone(self))
     }
 
     /// The same, where nobody may do anything but what a gate lets through.

@@ -78,6 +78,7 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
         // Each connection shows the certificate that there is when it begins.
         let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
         connections.spawn(async move {
+            let _connected = registry.connected();
             let mut peer = Peer {
                 address,
                 is_secure: acceptor.is_some(),

@@ -183,6 +183,11 @@ impl Uploads {
         }
     }
 
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.all().len()
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Upload>>> {
         // No one leaves it half changed, so what a panic elsewhere left is whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)

@@ -2,9 +2,14 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use support::{Server, guarded::by_password, writable};
+use teu_registry::Metrics;
 use teu_spec::Digest;
 use teu_store::{BoxFuture, Error, ErrorKind, Intent, Keyset, Page, Repositories, Result, Sessions, Store};
 
@@ -68,4 +73,29 @@ fn where_nothing_can_be_kept_it_is_not_ready() {
     let log = server.log.lock().expect("a log");
     let failure = log.last().and_then(|asked| asked.failure.clone());
     assert_eq!(failure.as_deref(), Some("/srv/secret: the disk is gone"));
+}
+
+#[test]
+fn what_is_under_way_is_counted_while_it_is() {
+    let server = Server::start();
+    let metrics = Metrics::new();
+    metrics.watch(&server.registry);
+    let says = |line: &str| metrics.text().lines().any(|found| found == line);
+    assert!(says("teu_registry_connections 0") && says("teu_registry_uploads 0"));
+    let mut client = server.connect();
+    client
+        .write_all(b"GET /livez HTTP/1.1\r\nHost: registry\r\n\r\n")
+        .expect("asked");
+    client.read_exact(&mut [0; 9]).expect("an answer");
+    assert!(says("teu_registry_connections 1"), "{}", metrics.text());
+    let begun = server.ask("POST", "/v2/app/blobs/uploads/", &[], b"").expect(202);
+    assert!(says("teu_registry_uploads 1"), "{}", metrics.text());
+    server.delete(begun.header("location")).expect(204);
+    assert!(says("teu_registry_uploads 0"), "{}", metrics.text());
+    drop(client);
+    let begin = Instant::now();
+    while !says("teu_registry_connections 0") {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{}", metrics.text());
+        std::thread::yield_now();
+    }
 }

@@ -82,6 +82,9 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         registry = registry.behind(gate);
     }
     let registry = Arc::new(registry);
+    if let Some(metrics) = &metrics {
+        metrics.watch(&registry);
+    }
     let metrics_address = measured.as_ref().and_then(|socket| socket.local_addr().ok());
     match settings.json {
         true => output::json(&json!({"address": address, "metrics": metrics_address, said.0: said.1}))?,
