@@ -158,7 +158,7 @@ async fn copy(source: &Files, target: &Files, place: Place, size: u64) -> Result
         let Some(mut file) = source.open(&place, size)? else {
             return Ok(false);
         };
-        target.adopt(&mut file, &place)?;
+        target.adopt(&mut file, &place, size, false)?;
         Ok(true)
     })
     .await

@@ -1,30 +1,24 @@
 //! How does a blob come in? Hashed as it comes, put at its place when it is what it should be, and shown when it lies there for good.
 
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use teu_spec::{Algorithm, Digest, Hasher};
-use teu_store::{BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Result, Session};
+use teu_spec::{Descriptor, Digest};
+use teu_store::{BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Keyset, Result, Session, blocking};
 
 use crate::{
-    content::Writing,
     depot::Inner,
     metadata::{self, NewBlob},
     place::{Place, Ulid},
     sessions::Held,
+    written::{Written, failed_before},
 };
 
 /// A blob on its way into a repository.
 pub(crate) struct Incoming {
     pub(crate) depot: Arc<Inner>,
     pub(crate) repository: String,
-    pub(crate) expected: Expected,
-    /// None where it failed.
-    pub(crate) writing: Option<Box<dyn Writing>>,
-    /// None where the caller verifies.
-    pub(crate) hasher: Option<Hasher>,
-    pub(crate) size: u64,
+    pub(crate) written: Written,
     /// The session that it is, if it is one.
     pub(crate) held: Option<Held>,
 }
@@ -34,37 +28,18 @@ impl Incoming {
     pub(crate) async fn begin(depot: &Arc<Inner>, repository: &str, expected: Expected) -> Result<Self> {
         let name = format!("i-{}", Ulid::new(depot.now())?);
         let writing = depot.content.begin(&name, false).await?;
-        let algorithm = expected.digest.map_or(expected.algorithm, |digest| digest.algorithm());
         Ok(Self {
             depot: Arc::clone(depot),
             repository: repository.to_owned(),
-            writing: Some(writing),
-            hasher: (!expected.verified).then(|| algorithm.hasher()),
-            expected,
-            size: 0,
+            written: Written::new(writing, expected),
             held: None,
         })
     }
 
-    async fn take(&mut self, bytes: Bytes) -> Result<()> {
-        // Taken out, so that what is dropped half-way is not gone on with.
-        let mut writing = self.writing.take().ok_or_else(failed_before)?;
-        let length = bytes.len() as u64;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&bytes);
-        }
-        writing.write(bytes).await?;
-        self.size += length;
-        self.writing = Some(writing);
-        Ok(())
-    }
-
     async fn put(mut self, digest: Option<Digest>) -> Result<Committed> {
-        let mut writing = self.writing.take().ok_or_else(failed_before)?;
-        let digest = match self.checked(&mut *writing, digest).await {
-            Ok(digest) => digest,
+        let (writing, digest) = match self.written.checked(digest).await {
+            Ok(checked) => checked,
             Err(error) => {
-                writing.forget().await?;
                 self.end().await?;
                 return Err(error);
             }
@@ -78,45 +53,8 @@ impl Incoming {
             let _ = self.end().await;
             return Err(error);
         }
-        let blob = NewBlob {
-            repository: self.repository,
-            place,
-            size: self.size,
-            lease: self.depot.lease(),
-            due: self.depot.now(),
-            session: self.held.as_ref().map(|held| held.id.clone()),
-        };
-        if let Err(error) = self.depot.metadata.put_blob(blob).await {
-            // Where there is no room, certainly nothing names it. After any other failure something may, when the log is read again; what
-            // nobody knows then is found by who looks for it.
-            if *error.kind() == ErrorKind::Quota {
-                self.depot.content.remove(&place).await?;
-            }
-            return Err(error);
-        }
-        Ok(Committed {
-            digest,
-            size: self.size,
-        })
-    }
-
-    /// The digest of what was written, if it is what it should be.
-    async fn checked(&mut self, writing: &mut dyn Writing, digest: Option<Digest>) -> Result<Digest> {
-        let wanted = digest.or(self.expected.digest).map(|digest| digest.algorithm());
-        let other = match (&self.hasher, wanted) {
-            (Some(hasher), Some(wanted)) if hasher.algorithm() != wanted => Some(wanted),
-            _ => None,
-        };
-        if let Some(algorithm) = other {
-            // Nobody said before under which algorithm it will be known.
-            self.hasher = Some(hashed(writing, algorithm).await?);
-        }
-        let hasher = &mut self.hasher;
-        self.expected.check(digest, self.size, |algorithm| match hasher.take() {
-            Some(hasher) => hasher.finish(),
-            // The caller verified it, and so said what it is.
-            None => algorithm.digest(&[]),
-        })
+        let session = self.held.as_ref().map(|held| held.id.clone());
+        show(&self.depot, &self.repository, place, self.written.size, session).await
     }
 
     /// It is no session any more.
@@ -131,19 +69,19 @@ impl Incoming {
         let Some(id) = self.held.as_ref().map(|held| held.id.clone()) else {
             return Ok(());
         };
-        let mut writing = self.writing.take().ok_or_else(failed_before)?;
+        let mut writing = self.written.writing.take().ok_or_else(failed_before)?;
         if let Err(error) = writing.sync().await {
             // Nobody knows what of it is on the disk.
             let _ = writing.forget().await;
             let _ = self.end().await;
             return Err(error);
         }
-        let hasher = self.hasher.as_ref().ok_or_else(failed_before)?;
+        let hasher = self.written.hasher.as_ref().ok_or_else(failed_before)?;
         let session = metadata::Session {
             id,
             repository: self.repository.clone(),
             algorithm: hasher.algorithm(),
-            offset: self.size,
+            offset: self.written.size,
             midstate: hasher.save(),
             touched: self.depot.now(),
         };
@@ -151,28 +89,85 @@ impl Incoming {
             writing.forget().await?;
             return Err(Error::new(ErrorKind::NotFound, "the upload was forgotten meanwhile"));
         }
-        self.writing = Some(writing);
+        self.written.writing = Some(writing);
         Ok(())
     }
 }
 
-/// Reads what was written once more.
-async fn hashed(writing: &mut dyn Writing, algorithm: Algorithm) -> Result<Hasher> {
-    let mut hasher = algorithm.hasher();
-    let mut reader = writing.read().await?;
-    while let Some(bytes) = reader.next().await {
-        hasher.update(&bytes?);
+/// Has a repository show what lies at its place for good, and ends the session that it came by.
+async fn show(
+    depot: &Arc<Inner>,
+    repository: &str,
+    place: Place,
+    size: u64,
+    session: Option<String>,
+) -> Result<Committed> {
+    let blob = NewBlob {
+        repository: repository.to_owned(),
+        place,
+        size,
+        lease: depot.lease(),
+        due: depot.now(),
+        session,
+    };
+    if let Err(error) = depot.metadata.put_blob(blob).await {
+        // Where there is no room, certainly nothing names it. After any other failure something may, when the log is read again; what
+        // nobody knows then is found by who looks for it.
+        if *error.kind() == ErrorKind::Quota {
+            depot.content.remove(&place).await?;
+        }
+        return Err(error);
     }
-    Ok(hasher)
+    Ok(Committed {
+        digest: place.digest,
+        size,
+    })
 }
 
-fn failed_before() -> Error {
-    Error::new(ErrorKind::Cancelled, "writing it had failed before")
+/// Takes over an open file. What another repository shows is shown without a copy: those bytes were checked when they came.
+pub(crate) async fn adopt(
+    depot: &Arc<Inner>,
+    repository: &str,
+    mut file: File,
+    descriptor: &Descriptor,
+    trust: bool,
+) -> Result<Committed> {
+    let Descriptor { digest, size, .. } = *descriptor;
+    if is_shown(depot, repository, &digest, size).await? {
+        return Ok(Committed { digest, size });
+    }
+    let place = Place {
+        digest,
+        ulid: Ulid::new(depot.now())?,
+    };
+    let content = Arc::clone(&depot.content);
+    let adopt = move || match content.files() {
+        Some(files) => files.adopt(&mut file, &place, size, !trust),
+        None => Err(Error::new(ErrorKind::Unsupported, "content is not kept in files here")),
+    };
+    blocking::run(adopt).await?;
+    show(depot, repository, place, size, None).await
+}
+
+/// Has a repository show what another one shows, if its bytes are there.
+async fn is_shown(depot: &Arc<Inner>, repository: &str, digest: &Digest, size: u64) -> Result<bool> {
+    let first = Keyset { after: None, limit: 1 };
+    let holders = depot.metadata.holders(digest, first).await?;
+    let Some(holder) = holders.items.first() else {
+        return Ok(false);
+    };
+    let Some(blob) = depot.metadata.blob(holder, digest).await? else {
+        return Ok(false);
+    };
+    if depot.content.size(&blob.place).await? != Some(size) {
+        return Ok(false);
+    }
+    depot.metadata.mount(holder, repository, digest, depot.lease()).await
 }
 
 impl Ingest for Incoming {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.take(bytes))
+        Box::pin(self.written.take(bytes))
     }
 
     fn commit(self: Box<Self>, digest: Option<Digest>) -> BoxFuture<'static, Result<Committed>> {
@@ -182,10 +177,7 @@ impl Ingest for Incoming {
     fn abort(mut self: Box<Self>) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
             self.end().await?;
-            match self.writing.take() {
-                Some(writing) => writing.forget().await,
-                None => Ok(()),
-            }
+            self.written.forget().await
         })
     }
 }

@@ -32,6 +32,7 @@ mod check;
 mod collect;
 mod content;
 mod depot;
+mod distribution;
 mod incoming;
 mod metadata;
 mod place;
@@ -39,12 +40,14 @@ mod repository;
 mod sessions;
 mod settings;
 mod untagged;
+mod written;
 
 pub use backup::{BackedUp, backup, restore};
 pub use check::{Checked, Finding};
 pub use collect::{Candidate, Collected};
 pub use content::{Content, Files, OpenFiles, PARTS, Writing};
 pub use depot::Depot;
+pub use distribution::{Distribution, Found};
 pub use metadata::{
     Blob, Held, Immutable, Manifest, Metadata, Name, NewBlob, NewManifest, Reviewed, Session, Sqlite, Unreferenced,
 };

@@ -5,14 +5,14 @@ use std::{fs::File, sync::Arc};
 use futures_util::{FutureExt, StreamExt, stream};
 use teu_spec::{Descriptor, Digest, Document, Pick};
 use teu_store::{
-    Adopt, BoxFuture, Browse, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest, Intent,
-    Keyset, Local, Mount, Named, Origin, Page, Result, Resume, Role, Source, Sweep, Takes, Target, octet_stream,
-    referrer,
+    Adopt, BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest,
+    Intent, Keyset, Local, Mount, Named, Origin, Page, Result, Resume, Role, Source, Sweep, Takes, Target,
+    octet_stream, referrer,
 };
 
 use crate::{
     depot::Inner,
-    incoming::Incoming,
+    incoming::{self, Incoming},
     metadata::{Blob, Manifest, Name, NewManifest},
 };
 
@@ -97,7 +97,7 @@ impl Repository {
 }
 
 /// The bytes that are given of so many.
-fn range(size: u64, wanted: Option<std::ops::Range<u64>>) -> Result<std::ops::Range<u64>> {
+pub(crate) fn range(size: u64, wanted: Option<std::ops::Range<u64>>) -> Result<std::ops::Range<u64>> {
     match wanted {
         None => Ok(0..size),
         Some(range) if range.start >= size || range.end <= range.start => {
@@ -242,7 +242,7 @@ impl Target for Repository {
     }
 
     fn adopt(&self) -> Option<&dyn Adopt> {
-        None
+        self.depot.content.files().map(|_| self as &dyn Adopt)
     }
 
     /// Who sends what was cut off knows it by the id of its session.
@@ -284,12 +284,41 @@ impl Browse for Repository {
         Some(self.depot.metadata.tag_names(&self.name, part))
     }
 
+    fn manifests<'a>(&'a self, part: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<Digest>>>> {
+        Some(self.depot.metadata.digests(&self.name, part))
+    }
+
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,
         artifact_type: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
-        self.depot.metadata.referrers(&self.name, subject, artifact_type)
+        Box::pin(async move {
+            let mut all = Vec::new();
+            let mut after: Option<String> = None;
+            loop {
+                let part = Keyset {
+                    after: after.as_deref(),
+                    limit: PAGE,
+                };
+                let metadata = &self.depot.metadata;
+                let page = metadata.referrers(&self.name, subject, artifact_type, part).await?;
+                all.extend(page.items);
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => return Ok(all),
+                }
+            }
+        })
+    }
+
+    fn referrers_in_order<'a>(
+        &'a self,
+        subject: &'a Digest,
+        artifact_type: Option<&'a str>,
+        part: Keyset<'a>,
+    ) -> Option<BoxFuture<'a, Result<Page<Descriptor>>>> {
+        Some(self.depot.metadata.referrers(&self.name, subject, artifact_type, part))
     }
 }
 
@@ -303,6 +332,12 @@ impl Mount for Repository {
 
     fn mount<'a>(&'a self, from: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<bool>> {
         self.depot.metadata.mount(from, &self.name, digest, self.depot.lease())
+    }
+}
+
+impl Adopt for Repository {
+    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<Committed>> {
+        Box::pin(incoming::adopt(&self.depot, &self.name, file, descriptor, trust))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use teu_spec::{Algorithm, Hasher, Repository};
 use teu_store::{BoxFuture, Error, ErrorKind, Expected, Reopened, Result, Session, Sessions};
 
-use crate::{Depot, depot::Inner, incoming::Incoming, metadata};
+use crate::{Depot, content::Writing, depot::Inner, incoming::Incoming, metadata, written::Written};
 
 /// How the names begin under which content has the bytes of sessions.
 const PREFIX: &str = "s-";
@@ -79,10 +79,7 @@ impl Sessions for Depot {
             Ok(Box::new(Incoming {
                 depot: Arc::clone(&self.0),
                 repository: repository.to_owned(),
-                expected: expected(algorithm),
-                writing: Some(writing),
-                hasher: Some(hasher),
-                size: 0,
+                written: written(writing, hasher, 0),
                 held: Some(held),
             }) as Box<dyn Session>)
         })
@@ -111,10 +108,7 @@ impl Sessions for Depot {
             let incoming = Incoming {
                 depot: Arc::clone(&self.0),
                 repository: session.repository,
-                expected: expected(session.algorithm),
-                writing: Some(writing),
-                hasher: Some(hasher),
-                size: session.offset,
+                written: written(writing, hasher, session.offset),
                 held: Some(held),
             };
             Ok(Some(Reopened {
@@ -125,10 +119,15 @@ impl Sessions for Depot {
     }
 }
 
-fn expected(algorithm: Algorithm) -> Expected {
-    Expected {
-        algorithm,
-        ..Expected::default()
+fn written(writing: Box<dyn Writing>, hasher: Hasher, size: u64) -> Written {
+    Written {
+        expected: Expected {
+            algorithm: hasher.algorithm(),
+            ..Expected::default()
+        },
+        writing: Some(writing),
+        hasher: Some(hasher),
+        size,
     }
 }
 

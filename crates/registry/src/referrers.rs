@@ -3,7 +3,7 @@
 
 use http::{HeaderName, StatusCode, header};
 use teu_spec::{Descriptor, Digest, MediaType};
-use teu_store::Keyset;
+use teu_store::{Keyset, Page, Store};
 
 use crate::{
     lists::link,
@@ -20,29 +20,20 @@ impl Registry {
     pub(crate) async fn referrers(&self, name: &str, subject: &Digest, asked: &Asked) -> Answer {
         let limit = self.limit(asked)?;
         let filter = asked.query.get("artifactType");
-        let mut found = match self.reading(name).await {
-            Ok(store) => {
-                let browse = store.browse().ok_or_else(|| {
-                    Problem::new(
-                        StatusCode::NOT_FOUND,
-                        Code::Unsupported,
-                        "this place lists no referrers",
-                    )
-                })?;
-                let found = browse.referrers(subject, filter).await;
-                found.map_err(|error| Problem::reading(error, Code::ManifestUnknown))?
-            }
-            // A subject that was never seen has none, wherever it was not seen.
-            Err(problem) if problem.status == StatusCode::NOT_FOUND => Vec::new(),
-            Err(problem) => return Err(problem),
-        };
-        found.sort_unstable_by_key(|descriptor| descriptor.digest.to_string());
-        found.dedup_by_key(|descriptor| descriptor.digest);
         let part = Keyset {
             after: asked.query.get("last"),
             limit,
         };
-        let (text, next) = self.page(&found, part)?;
+        let found = match self.reading(name).await {
+            Ok(store) => referring(&*store, subject, filter, part).await?,
+            // A subject that was never seen has none, wherever it was not seen.
+            Err(problem) if problem.status == StatusCode::NOT_FOUND => Page {
+                items: Vec::new(),
+                next: None,
+            },
+            Err(problem) => return Err(problem),
+        };
+        let (text, next) = self.index(found)?;
         let mut response = json(StatusCode::OK, text);
         set(&mut response, header::CONTENT_TYPE, MediaType::OciIndex.as_str());
         if filter.is_some() {
@@ -56,33 +47,53 @@ impl Registry {
         Ok(response)
     }
 
-    /// An index of a part of `found`, and behind which the next part begins.
-    fn page(&self, found: &[Descriptor], part: Keyset<'_>) -> Result<(String, Option<Digest>), Problem> {
+    /// An index of a part, and behind which the next part begins.
+    fn index(&self, part: Page<Descriptor>) -> Result<(String, Option<String>), Problem> {
         let most = usize::try_from(self.settings.limits.manifest).unwrap_or(usize::MAX);
         let mut text = format!(
             r#"{{"schemaVersion":2,"mediaType":"{}","manifests":["#,
             MediaType::OciIndex
         );
-        let mut last = None;
-        let behind = |descriptor: &&Descriptor| {
-            part.after
-                .is_none_or(|after| descriptor.digest.to_string().as_str() > after)
-        };
-        for (count, descriptor) in found.iter().filter(behind).enumerate() {
-            let item = serde_json::to_string(descriptor)
+        let mut last: Option<Digest> = None;
+        for descriptor in part.items {
+            let item = serde_json::to_string(&descriptor)
                 .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, error.to_string()))?;
-            // One alone is sent whatever its size is: it was a manifest's, and fits.
-            if count >= part.limit || (count > 0 && text.len() + item.len() + AROUND > most) {
-                text.push_str("]}");
-                return Ok((text, last));
-            }
-            if count > 0 {
+            if let Some(last) = last {
+                // One alone is sent whatever its size is: it was a manifest's, and fits.
+                if text.len() + item.len() + AROUND > most {
+                    text.push_str("]}");
+                    return Ok((text, Some(last.to_string())));
+                }
                 text.push(',');
             }
             text.push_str(&item);
             last = Some(descriptor.digest);
         }
         text.push_str("]}");
-        Ok((text, None))
+        Ok((text, part.next))
     }
+}
+
+/// A part of what is about a manifest, in the order of digests.
+async fn referring(
+    store: &dyn Store,
+    subject: &Digest,
+    artifact_type: Option<&str>,
+    part: Keyset<'_>,
+) -> Result<Page<Descriptor>, Problem> {
+    let browse = store.browse().ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            Code::Unsupported,
+            "this place lists no referrers",
+        )
+    })?;
+    let failed = |error| Problem::reading(error, Code::ManifestUnknown);
+    if let Some(page) = browse.referrers_in_order(subject, artifact_type, part) {
+        return page.await.map_err(failed);
+    }
+    let mut all = browse.referrers(subject, artifact_type).await.map_err(failed)?;
+    all.sort_unstable_by_key(|descriptor| descriptor.digest);
+    all.dedup_by_key(|descriptor| descriptor.digest);
+    Ok(part.of_descriptors(all))
 }

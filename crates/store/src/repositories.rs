@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use futures_util::FutureExt;
-use teu_spec::{Algorithm, Digest, Repository};
+use teu_spec::{Algorithm, Descriptor, Digest, Repository};
 
 use crate::{BoxFuture, Error, ErrorKind, Ingest, Intent, Page, Result, Role, Store};
 
@@ -85,6 +85,27 @@ impl Keyset<'_> {
         let mut rest = names.into_iter().filter(behind).peekable();
         let items: Vec<String> = rest.by_ref().take(self.limit).map(str::to_owned).collect();
         let next = rest.peek().and(items.last().cloned());
+        Page { items, next }
+    }
+
+    /// The same of digests, in any order: they are put in that of their texts.
+    #[must_use]
+    pub fn of_digests(&self, digests: Vec<Digest>) -> Page<Digest> {
+        self.by_text(digests, Digest::to_string)
+    }
+
+    /// The same of descriptors, by their digests.
+    #[must_use]
+    pub fn of_descriptors(&self, descriptors: Vec<Descriptor>) -> Page<Descriptor> {
+        self.by_text(descriptors, |descriptor| descriptor.digest.to_string())
+    }
+
+    fn by_text<T>(&self, mut all: Vec<T>, text: impl Fn(&T) -> String) -> Page<T> {
+        all.sort_by_cached_key(&text);
+        let behind = |item: &T| self.after.is_none_or(|after| text(item).as_str() > after);
+        let mut rest = all.into_iter().filter(behind).peekable();
+        let items: Vec<T> = rest.by_ref().take(self.limit).collect();
+        let next = rest.peek().and(items.last()).map(&text);
         Page { items, next }
     }
 }

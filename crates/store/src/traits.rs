@@ -323,12 +323,25 @@ pub trait Browse: Send + Sync {
     /// A part of the names in byte order; none where the place has no such order at hand, so that all of them must be read for it.
     fn in_order<'a>(&'a self, part: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<String>>>>;
 
+    /// A part of all manifests that are here, named or not, in the order of their digests' texts; none where the place keeps no such list:
+    /// then [`names`](Self::names) gives all that it can tell of.
+    fn manifests<'a>(&'a self, part: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<Digest>>>>;
+
     /// The manifests whose subject this is, of one artifact type or of all. A subject that was never seen has none, which is no error.
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,
         artifact_type: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Descriptor>>>;
+
+    /// A part of the same, in the order of their digests' texts; it may be shorter than was asked for and not the last. None where the
+    /// place has no such order at hand, so that all of them must be read for it.
+    fn referrers_in_order<'a>(
+        &'a self,
+        subject: &'a Digest,
+        artifact_type: Option<&'a str>,
+        part: Keyset<'a>,
+    ) -> Option<BoxFuture<'a, Result<Page<Descriptor>>>>;
 }
 
 /// The power to hand out open files, for reflink, `copy_file_range` and sendfile.

@@ -3,6 +3,7 @@
 mod access;
 mod analyze;
 mod bundle;
+mod carry;
 mod cat;
 mod compression;
 mod diff;
@@ -37,6 +38,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use access::{Access, Policy, PolicyVerb};
 pub(crate) use analyze::{Analyze, Bytes, Thresholds};
 pub(crate) use bundle::*;
+pub(crate) use carry::{Carried, Export as ServeExport, Import as ServeImport};
 pub(crate) use cat::Cat;
 pub(crate) use compression::CompressionOptions;
 pub(crate) use diff::Diff;

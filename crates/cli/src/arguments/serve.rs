@@ -158,6 +158,8 @@ pub(crate) enum Tend {
     Fsck(Fsck),
     Backup(Backup),
     Restore(Restore),
+    Import(super::carry::Import),
+    Export(super::carry::Export),
     Policy(Policy),
 }
 

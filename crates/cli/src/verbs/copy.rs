@@ -138,7 +138,10 @@ fn options(arguments: &Copy, target: &Reference, settings: &Settings) -> Result<
         recompress: recompress(arguments, target, settings)?,
         referrers: arguments.referrers,
         preserve_digests: arguments.preserve_digests,
-        foreign: arguments.include_foreign_layers,
+        foreign: match arguments.include_foreign_layers {
+            true => copy::Foreign::Copied,
+            false => copy::Foreign::LeftOut,
+        },
         trust_source: arguments.trust_source,
         partials: settings.partials(),
         jobs: usize::from(arguments.jobs),

@@ -1,6 +1,7 @@
 //! `teu serve`: what is pushed to it, or layouts, as a registry.
 
 mod access;
+mod carry;
 pub(crate) mod config;
 mod files;
 mod fsck;
@@ -9,7 +10,7 @@ mod log;
 mod tend;
 mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use teu_depot::Depot;
@@ -284,15 +285,7 @@ fn repository(argument: &str) -> Result<(String, Arc<dyn Store>), Failure> {
     };
     let name = match name {
         Some(name) => name.to_owned(),
-        None => {
-            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-            let last = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if Repository::check_path(&last).is_err() {
-                let message = format!("{last:?} is no name for a repository; write NAME={place}");
-                return Err(Failure::Usage(message));
-            }
-            last
-        }
+        None => directory_name(&path, place)?,
     };
     let layout = Layout::open(path, None).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
@@ -302,4 +295,15 @@ fn repository(argument: &str) -> Result<(String, Arc<dyn Store>), Failure> {
         _ => error,
     })?;
     Ok((name, Arc::new(layout)))
+}
+
+/// What the repository of a layout is called that was given no name: as the directory is.
+fn directory_name(path: &Path, place: &str) -> Result<String, Failure> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let last = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if Repository::check_path(&last).is_err() {
+        let message = format!("{last:?} is no name for a repository; write NAME={place}");
+        return Err(Failure::Usage(message));
+    }
+    Ok(last)
 }

@@ -2,8 +2,10 @@
 //! through a link.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::File,
     io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -16,11 +18,16 @@ use teu_store::{Error, ErrorKind, Result};
 /// Ours alone.
 const DIRECTORY_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// Whoever's the process's umask lets it be.
+const SHARED_DIRECTORY_MODE: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
+const SHARED_FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 
 /// An open directory, and what it is called in errors.
 pub(crate) struct Directory {
     handle: File,
     path: PathBuf,
+    /// Others may read what is made in it.
+    is_shared: bool,
 }
 
 impl Directory {
@@ -35,7 +42,16 @@ impl Directory {
         Ok(Self {
             handle,
             path: path.to_owned(),
+            is_shared: false,
         })
+    }
+
+    /// The same, and what is made in it, others may read as far as the process's umask lets them.
+    pub(crate) fn shared(self) -> Self {
+        Self {
+            is_shared: true,
+            ..self
+        }
     }
 
     /// A directory in this one.
@@ -46,10 +62,41 @@ impl Directory {
             Ok(handle) => Ok(Some(Self {
                 handle: handle.into(),
                 path,
+                is_shared: self.is_shared,
             })),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.refused(error, "opening", name)),
         }
+    }
+
+    /// The directory that these lead to, one in the other.
+    pub(crate) fn descend(&self, names: &[impl AsRef<str>]) -> Result<Option<Self>> {
+        let mut found: Option<Self> = None;
+        for name in names {
+            match found.as_ref().unwrap_or(self).directory(name.as_ref())? {
+                Some(next) => found = Some(next),
+                None => return Ok(None),
+            }
+        }
+        found.map_or_else(|| self.again(), Ok).map(Some)
+    }
+
+    /// The same, made where they are not there.
+    pub(crate) fn make_all(&self, names: &[impl AsRef<str>]) -> Result<Self> {
+        let mut found: Option<Self> = None;
+        for name in names {
+            found = Some(found.as_ref().unwrap_or(self).make(name.as_ref())?);
+        }
+        found.map_or_else(|| self.again(), Ok)
+    }
+
+    fn again(&self) -> Result<Self> {
+        let handle = self.handle.try_clone();
+        Ok(Self {
+            handle: handle.map_err(|error| failed(error, "opening", &self.path))?,
+            path: self.path.clone(),
+            is_shared: self.is_shared,
+        })
     }
 
     /// The same, which is made where it is not there, for good.
@@ -57,7 +104,12 @@ impl Directory {
         if let Some(directory) = self.directory(name)? {
             return Ok(directory);
         }
-        match mkdirat(&self.handle, name, DIRECTORY_MODE) {
+        let mode = if self.is_shared {
+            SHARED_DIRECTORY_MODE
+        } else {
+            DIRECTORY_MODE
+        };
+        match mkdirat(&self.handle, name, mode) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(self.refused(error, "making", name)),
         }
@@ -77,7 +129,8 @@ impl Directory {
     /// `Conflict` where there is something of this name.
     pub(crate) fn create(&self, name: &str) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.handle, name, flags, FILE_MODE)
+        let mode = if self.is_shared { SHARED_FILE_MODE } else { FILE_MODE };
+        openat(&self.handle, name, flags, mode)
             .map(File::from)
             .map_err(|error| match error {
                 Errno::EXIST => Error::new(
@@ -132,12 +185,18 @@ impl Directory {
 
     /// All names in it that are text; ours are.
     pub(crate) fn names(&self) -> Result<Vec<String>> {
-        let read = || -> rustix::io::Result<Vec<String>> {
+        let names = self.all_names()?.into_iter();
+        Ok(names.filter_map(|name| name.into_string().ok()).collect())
+    }
+
+    /// All names in it.
+    pub(crate) fn all_names(&self) -> Result<Vec<OsString>> {
+        let read = || -> rustix::io::Result<Vec<OsString>> {
             let mut names = Vec::new();
             for entry in rustix::fs::Dir::read_from(&self.handle)? {
-                match entry?.file_name().to_str() {
-                    Ok("." | "..") | Err(_) => {}
-                    Ok(name) => names.push(name.to_owned()),
+                match entry?.file_name().to_bytes() {
+                    b"." | b".." => {}
+                    name => names.push(OsStr::from_bytes(name).to_owned()),
                 }
             }
             Ok(names)
@@ -163,7 +222,7 @@ impl Directory {
             Errno::LOOP | Errno::NOTDIR => Error::new(
                 ErrorKind::Invalid,
                 format!(
-                    "{} is a symbolic link or no directory; nothing of a depot is",
+                    "{} is a symbolic link or no directory, and is not gone into",
                     path.display()
                 ),
             ),

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use teu_spec::Digest;
+use teu_spec::{Algorithm, Digest};
 use teu_store::{BoxFuture, Error, ErrorKind, Reader, Result, blocking};
 
 use super::{
@@ -27,6 +27,8 @@ const SLOW: Duration = Duration::from_millis(20);
 const BATCH: usize = blocking::BATCH;
 /// What is no larger is read where it is asked for: a thread takes longer to wake.
 const SMALL: u64 = 64 << 10;
+/// How much is hashed at once of what was copied.
+const PIECE: usize = 256 << 10;
 
 /// Content in files of a directory.
 #[derive(Clone)]
@@ -36,6 +38,30 @@ struct Inner {
     root: Directory,
     blobs: Directory,
     uploads: Directory,
+    naming: Naming,
+}
+
+/// Where content lies among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// `<2 hex>/<digest>-<ulid>`: each writing of it at a place of its own.
+    Depot,
+    /// `<algorithm>/<2 hex>/<hex>/data`, as registry:2 has it.
+    Distribution,
+}
+
+impl Naming {
+    /// The directories that lead there, and the name of the file.
+    pub(crate) fn path(self, place: &Place) -> (Vec<String>, String) {
+        let digest = &place.digest;
+        match self {
+            Self::Depot => (vec![shard(digest)], place.to_string()),
+            Self::Distribution => {
+                let (algorithm, hex) = (digest.algorithm().to_string(), digest.hex());
+                (vec![algorithm, shard(digest), hex], "data".to_owned())
+            }
+        }
+    }
 }
 
 impl Files {
@@ -49,36 +75,50 @@ impl Files {
 
     /// Content in `root`.
     pub(crate) fn within(root: Directory) -> Result<Self> {
+        Self::named(root, Naming::Depot)
+    }
+
+    /// Content in `root`, in directories and files that are called in this way.
+    pub(crate) fn named(root: Directory, naming: Naming) -> Result<Self> {
         Ok(Self(Arc::new(Inner {
             blobs: root.make("blobs")?,
             uploads: root.make("uploads")?,
             root,
+            naming,
         })))
     }
 
-    /// Copies an open file to its place, for good, by the cheapest means that the system has.
-    pub(crate) fn adopt(&self, file: &mut File, place: &Place) -> Result<()> {
-        let name = format!("b-{}", place.ulid);
-        // What an earlier copy left that was broken off.
-        self.0.uploads.remove(&name)?;
-        let mut copy = self.0.uploads.create(&name)?;
-        io::copy(file, &mut copy)
-            .and_then(|_| copy.sync_data())
-            .map_err(|error| {
-                // A disk that is full is not to stay full; where that fails too the next one does it.
-                let _ = self.0.uploads.remove(&name);
-                failed(error, "copying to", &self.0.uploads.path(&name))
-            })?;
-        let directory = self.0.blobs.make(&shard(&place.digest))?;
-        self.0.uploads.rename(&name, &directory, &place.to_string())?;
+    /// Puts content whose bytes are at hand at its place, for good.
+    pub(crate) fn put(&self, place: &Place, content: &[u8]) -> Result<()> {
+        let name = format!("m-{}", place.ulid);
+        let mut file = self.0.uploads.create(&name)?;
+        let written = file.write_all(content).and_then(|()| file.sync_data());
+        written.map_err(|error| {
+            // A disk that is full is not to stay full.
+            let _ = self.0.uploads.remove(&name);
+            failed(error, "writing", &self.0.uploads.path(&name))
+        })?;
+        let (directory, last) = self.make_home(place)?;
+        self.0.uploads.rename(&name, &directory, &last)?;
         directory.sync()
     }
 
+    /// The directory that content lies in, which is there, and what it is called in it.
+    fn home(&self, place: &Place) -> Result<Option<(Directory, String)>> {
+        let (directories, name) = self.0.naming.path(place);
+        Ok(self.0.blobs.descend(&directories)?.map(|directory| (directory, name)))
+    }
+
+    /// The same, made where it is not there.
+    fn make_home(&self, place: &Place) -> Result<(Directory, String)> {
+        let (directories, name) = self.0.naming.path(place);
+        Ok((self.0.blobs.make_all(&directories)?, name))
+    }
+
     fn open_place(&self, place: &Place, size: u64) -> Result<Option<File>> {
-        let Some(directory) = self.0.blobs.directory(&shard(&place.digest))? else {
+        let Some((directory, name)) = self.home(place)? else {
             return Ok(None);
         };
-        let name = place.to_string();
         let Some(file) = directory.file(&name, false)? else {
             return Ok(None);
         };
@@ -96,6 +136,20 @@ impl Files {
         }
         Ok(Some(file))
     }
+}
+
+/// Reads a range of a file that has it.
+pub(crate) fn reader(mut file: File, range: Range<u64>) -> Result<Reader> {
+    let length = range.end - range.start;
+    if length <= SMALL {
+        // At most 64 KiB, which fits into memory.
+        let mut content = vec![0; length as usize];
+        file.read_exact_at(&mut content, range.start)?;
+        let content = (!content.is_empty()).then(|| Ok(Bytes::from(content)));
+        return Ok(stream::iter(content).boxed());
+    }
+    file.seek(SeekFrom::Start(range.start))?;
+    Ok(blocking::reader(move || Ok(file.take(length))))
 }
 
 /// The directory that a digest's content is in.
@@ -142,39 +196,26 @@ impl Content for Files {
 
     fn read<'a>(&'a self, place: &'a Place, size: u64, range: Range<u64>) -> BoxFuture<'a, Result<Option<Reader>>> {
         let read = || -> Result<Option<Reader>> {
-            let Some(mut file) = self.open_place(place, size)? else {
-                return Ok(None);
-            };
-            let length = range.end - range.start;
-            if length <= SMALL {
-                // At most 64 KiB, which fits into memory.
-                let mut content = vec![0; length as usize];
-                file.read_exact_at(&mut content, range.start)?;
-                let content = (!content.is_empty()).then(|| Ok(Bytes::from(content)));
-                return Ok(Some(stream::iter(content).boxed()));
-            }
-            file.seek(SeekFrom::Start(range.start))?;
-            Ok(Some(blocking::reader(move || Ok(file.take(length)))))
+            let file = self.open_place(place, size)?;
+            file.map(|file| reader(file, range)).transpose()
         };
         Box::pin(std::future::ready(read()))
     }
 
     fn remove<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>> {
         let (files, place) = (self.clone(), *place);
-        Box::pin(blocking::run(move || {
-            match files.0.blobs.directory(&shard(&place.digest))? {
-                Some(directory) => directory.remove(&place.to_string()),
-                None => Ok(()),
-            }
+        Box::pin(blocking::run(move || match files.home(&place)? {
+            Some((directory, name)) => directory.remove(&name),
+            None => Ok(()),
         }))
     }
 
     fn size<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Option<u64>>> {
         let size = || -> Result<Option<u64>> {
-            let Some(directory) = self.0.blobs.directory(&shard(&place.digest))? else {
+            let Some((directory, name)) = self.home(place)? else {
                 return Ok(None);
             };
-            let file = directory.file(&place.to_string(), false)?;
+            let file = directory.file(&name, false)?;
             Ok(file.map(|file| file.metadata()).transpose()?.map(|found| found.len()))
         };
         Box::pin(std::future::ready(size()))
@@ -183,10 +224,9 @@ impl Content for Files {
     fn quarantine<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>> {
         let (files, place) = (self.clone(), *place);
         Box::pin(blocking::run(move || {
-            let Some(directory) = files.0.blobs.directory(&shard(&place.digest))? else {
+            let Some((directory, name)) = files.home(&place)? else {
                 return Ok(());
             };
-            let name = place.to_string();
             match directory.rename(&name, &files.0.root.make("quarantine")?, &name) {
                 Err(error) if *error.kind() == ErrorKind::NotFound => Ok(()),
                 outcome => outcome,
@@ -216,6 +256,59 @@ impl Content for Files {
 impl OpenFiles for Files {
     fn open(&self, place: &Place, size: u64) -> Result<Option<File>> {
         self.open_place(place, size)
+    }
+
+    fn adopt(&self, file: &mut File, place: &Place, size: u64, verify: bool) -> Result<()> {
+        check_size(place, size, file.metadata()?.len())?;
+        let name = format!("b-{}", place.ulid);
+        // What an earlier copy left that was broken off.
+        self.0.uploads.remove(&name)?;
+        let mut copy = self.0.uploads.create(&name)?;
+        if let Err(error) = fill(&mut copy, file, place, size, verify) {
+            // A disk that is full is not to stay full; where that fails too the next one does it.
+            let _ = self.0.uploads.remove(&name);
+            return Err(error.within(format!("copying to {}", self.0.uploads.path(&name).display())));
+        }
+        let (directory, last) = self.make_home(place)?;
+        self.0.uploads.rename(&name, &directory, &last)?;
+        directory.sync()
+    }
+}
+
+/// Copies a whole file, checks the copy, and makes it last.
+fn fill(copy: &mut File, file: &mut File, place: &Place, size: u64, verify: bool) -> Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    // The standard library asks the kernel to copy, which shares what it can.
+    check_size(place, size, io::copy(&mut file.take(size), copy)?)?;
+    if verify {
+        let found = digest_of(copy, place.digest.algorithm())?;
+        if found != place.digest {
+            let message = format!("content of {} has the digest {found}", place.digest);
+            return Err(Error::new(ErrorKind::Mismatch, message));
+        }
+    }
+    Ok(copy.sync_data()?)
+}
+
+fn check_size(place: &Place, size: u64, found: u64) -> Result<()> {
+    if found == size {
+        return Ok(());
+    }
+    let message = format!("content of {} has {found} bytes instead of {size}", place.digest);
+    Err(Error::new(ErrorKind::Mismatch, message))
+}
+
+fn digest_of(file: &mut File, algorithm: Algorithm) -> io::Result<Digest> {
+    let mut hasher = algorithm.hasher();
+    let mut piece = vec![0; PIECE];
+    file.seek(SeekFrom::Start(0))?;
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(read) => hasher.update(&piece[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -320,8 +413,8 @@ impl Upload {
             if must_sync {
                 file.sync_data()?;
             }
-            let directory = files.0.blobs.make(&shard(&place.digest))?;
-            files.0.uploads.rename(&name, &directory, &place.to_string())?;
+            let (directory, last) = files.make_home(&place)?;
+            files.0.uploads.rename(&name, &directory, &last)?;
             directory.sync()
         };
         self.visit(put).await

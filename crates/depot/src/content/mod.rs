@@ -2,7 +2,7 @@
 //! them. What they are, and who shows them, is [`Metadata`](crate::Metadata)'s to know.
 
 pub(crate) mod directory;
-mod files;
+pub(crate) mod files;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]
@@ -67,6 +67,13 @@ pub trait Content: Send + Sync {
 pub trait OpenFiles: Send + Sync {
     /// What lies at a place, as an open regular file of this size; none where nothing does.
     fn open(&self, place: &Place, size: u64) -> Result<Option<File>>;
+
+    /// Copies a file, from its beginning, to a place for good, by the cheapest means that the system has. It must have this size and, where
+    /// it is to be verified, what is checked is the copy, so that the file may change meanwhile. Nothing is left where that fails.
+    ///
+    /// # Errors
+    /// `Mismatch` where it is not what it should be.
+    fn adopt(&self, file: &mut File, place: &Place, size: u64, verify: bool) -> Result<()>;
 }
 
 /// Bytes on their way.

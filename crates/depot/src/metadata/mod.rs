@@ -189,13 +189,18 @@ pub trait Metadata: Send + Sync {
     /// The same without what they point at.
     fn tag_names<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<String>>>;
 
-    /// The manifests that are about another, of one artifact type or of all, by digest.
+    /// All manifests of a repository.
+    fn digests<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<Digest>>>;
+
+    /// The manifests that are about another, of one artifact type or of all, by digest. A part may be shorter than was asked for and not the
+    /// last: they come with their annotations, and may be large.
     fn referrers<'a>(
         &'a self,
         repository: &'a str,
         subject: &'a Digest,
         artifact_type: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<Descriptor>>>;
+        part: Keyset<'a>,
+    ) -> BoxFuture<'a, Result<Page<Descriptor>>>;
 
     /// Has a repository show a blob. Bytes that lay elsewhere under the same digest are not used any more, and get a tombstone: the new ones
     /// were checked just now.

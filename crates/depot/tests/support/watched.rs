@@ -161,13 +161,18 @@ impl<T: Metadata> Metadata for Watched<T> {
         self.inner.tag_names(repository, part)
     }
 
+    fn digests<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<Digest>>> {
+        self.inner.digests(repository, part)
+    }
+
     fn referrers<'a>(
         &'a self,
         repository: &'a str,
         subject: &'a Digest,
         artifact_type: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
-        self.inner.referrers(repository, subject, artifact_type)
+        part: Keyset<'a>,
+    ) -> BoxFuture<'a, Result<Page<Descriptor>>> {
+        self.inner.referrers(repository, subject, artifact_type, part)
     }
 
     fn put_blob(&self, blob: NewBlob) -> BoxFuture<'_, Result<()>> {

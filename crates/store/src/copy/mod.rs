@@ -27,6 +27,7 @@ mod progress;
 mod recompress;
 mod referrers;
 mod rehearse;
+mod repository;
 mod resume;
 mod tally;
 mod threads;
@@ -44,6 +45,7 @@ pub use choose::{Which, choose_image};
 pub(crate) use choose::{descend, selected};
 pub use recompress::{Layers, Recompress, Recompressed, follow, forget_bytes};
 pub use rehearse::Imagined;
+pub use repository::{CopiedRepository, LeftOut, Whole, copy_repository};
 
 use crate::{
     Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Role, Side, Source, Takes, Target,
@@ -67,8 +69,8 @@ pub struct Options {
     pub format: Option<Format>,
     /// The compression of layers; none keeps theirs.
     pub recompress: Option<Recompress>,
-    /// Whether non-distributable layers are copied, instead of being named by their `urls` alone.
-    pub foreign: bool,
+    /// What becomes of non-distributable layers.
+    pub foreign: Foreign,
     /// Whether content that lies in a local source is taken without checking it.
     pub trust_source: bool,
     /// Where the beginnings of blobs are kept that come from afar and that the target cannot keep; nowhere by default.
@@ -86,6 +88,17 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// What becomes of layers that are not to be distributed, and say by their `urls` where they can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// They are named and not copied.
+    LeftOut,
+    /// They are copied where the source has them itself.
+    WhereThere,
+    /// They are copied, from those `urls` too.
+    Copied,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -94,7 +107,7 @@ impl Default for Options {
             preserve_digests: false,
             format: None,
             recompress: None,
-            foreign: false,
+            foreign: Foreign::LeftOut,
             trust_source: false,
             partials: None,
             expect: Expect::Any,

@@ -9,14 +9,14 @@ use futures_util::FutureExt;
 use teu_spec::{Descriptor, Digest, Document, Format, ImageConfig, LayerCompression, Manifest, MediaType, annotation};
 
 use super::{
-    Options, Recompress, Which,
+    Foreign, Options, Recompress, Which,
     blob::of_blob,
     ends::Ends,
     recompress,
     tally::{Fate, Tally},
 };
 use crate::{
-    BoxFuture, Error, ErrorKind, Event, How, Result, Role, Side, Source, SourceExt,
+    BoxFuture, Error, ErrorKind, Event, How, Intent, Result, Role, Side, Source, SourceExt,
     graph::{Arrival, Content, Node, Position, Step, Visit},
 };
 
@@ -360,10 +360,17 @@ impl Copier<'_> {
             descriptor: blob.clone(),
             config: node.position == Position::Config,
         });
-        let left_out = blob.media_type.is_foreign()
-            && !blob.urls.is_empty()
-            && !self.options.foreign
-            && !self.ends.target.takes().uncompressed_only;
+        let may_be_left_out =
+            blob.media_type.is_foreign() && !blob.urls.is_empty() && !self.ends.target.takes().uncompressed_only;
+        let left_out = may_be_left_out
+            && match self.options.foreign {
+                Foreign::LeftOut => true,
+                Foreign::WhereThere => {
+                    let found = self.ends.source.stat(Role::Blob, &blob.digest, Intent::Read).await;
+                    found.map_err(|error| error.on(Side::Source))?.is_none()
+                }
+                Foreign::Copied => false,
+            };
         let recompress = match node.position {
             Position::Layer if node.in_image => self.recompressed(blob),
             _ => None,

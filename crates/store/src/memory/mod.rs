@@ -323,6 +323,11 @@ impl Browse for Memory {
         Some(future::ready(Ok(page)).boxed())
     }
 
+    fn manifests<'a>(&'a self, part: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<Digest>>>> {
+        let digests = self.state().manifests.keys().copied().collect();
+        Some(future::ready(Ok(part.of_digests(digests))).boxed())
+    }
+
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,
@@ -338,6 +343,16 @@ impl Browse for Memory {
             .collect();
         found.sort_by_key(|descriptor| descriptor.digest);
         future::ready(Ok(found)).boxed()
+    }
+
+    fn referrers_in_order<'a>(
+        &'a self,
+        subject: &'a Digest,
+        artifact_type: Option<&'a str>,
+        part: Keyset<'a>,
+    ) -> Option<BoxFuture<'a, Result<Page<Descriptor>>>> {
+        let found = self.referrers(subject, artifact_type);
+        Some(async move { Ok(part.of_descriptors(found.await?)) }.boxed())
     }
 }
 

@@ -122,6 +122,7 @@ macro_rules! store_suite {
             two_writers_lose_nothing
             a_name_never_points_at_what_is_missing
             all_names_are_listed_once
+            all_manifests_are_listed_once
             referrers_are_found
             what_is_deleted_is_gone
             a_name_is_removed_and_nothing_else

@@ -72,6 +72,47 @@ pub async fn all_names_are_listed_once(place: &dyn Place) {
     assert_eq!(found, expected.iter().map(|name| place.listed(name)).collect());
 }
 
+/// Every manifest is on the parts of the list of them, each once, whether or not it has a name.
+pub async fn all_manifests_are_listed_once(place: &dyn Place) {
+    let target = target(place).await;
+    if !(place.can().keep_all && place.can().hold_many) {
+        return passed_over("all_manifests_are_listed_once", "this place keeps one image");
+    }
+    let mut expected = Vec::new();
+    for n in 0..12 {
+        let image = Image::small(target.takes(), &format!("image {n}"));
+        let name = format!("v{n}");
+        let names = match n % 3 {
+            0 => Vec::new(),
+            _ => Image::names(place, &name),
+        };
+        image.put(&*target, &names).await.expect("put");
+        expected.push(image.digest);
+    }
+    expected.sort_by_key(ToString::to_string);
+    let source = finished(place, target).await;
+    let mut found = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let behind = after.take();
+        let part = Keyset {
+            after: behind.as_deref(),
+            limit: 5,
+        };
+        let Some(page) = source.browse().and_then(|browse| browse.manifests(part)) else {
+            return passed_over("all_manifests_are_listed_once", "this place keeps no list of manifests");
+        };
+        let page = page.await.expect("a part");
+        assert!(page.items.len() <= 5);
+        found.extend(page.items);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(found, expected);
+}
+
 /// An artifact about an image: without layers, its config empty.
 pub(crate) fn about(subject: &Image, artifact_type: &str) -> Image {
     let empty = Descriptor::of(teu_spec::MediaType::OciEmpty, b"{}");
@@ -126,6 +167,33 @@ pub async fn referrers_are_found(place: &dyn Place) {
         .expect("referrers");
     assert_eq!(digests(signatures), BTreeSet::from([signature.digest]));
     assert_eq!(browse.referrers(&signature.digest, None).await.expect("referrers"), []);
+    fn part(after: Option<&str>) -> Keyset<'_> {
+        Keyset { after, limit: 1 }
+    }
+    let first = browse.referrers_in_order(&subject.digest, None, part(None));
+    if let Some(first) = first {
+        let first = first.await.expect("a part");
+        let next = first.next.expect("there is another");
+        let second = browse.referrers_in_order(&subject.digest, None, part(Some(&next)));
+        let second = second.expect("the same order").await.expect("a part");
+        assert_eq!(second.next, None);
+        let mut expected = [signature.digest, inventory.digest];
+        expected.sort_by_key(ToString::to_string);
+        assert_eq!(
+            [first.items, second.items]
+                .concat()
+                .iter()
+                .map(|found| found.digest)
+                .collect::<Vec<_>>(),
+            expected
+        );
+        let typed = browse.referrers_in_order(&subject.digest, Some("example/signature"), part(None));
+        let typed = typed.expect("the same order").await.expect("a part");
+        assert_eq!(
+            (typed.items.len(), typed.items[0].digest, typed.next),
+            (1, signature.digest, None)
+        );
+    }
     // The image is still the one that is meant where none is named.
     if can.hold_unnamed {
         let only = source.resolve(&Pick::Only).await.expect("the only one");

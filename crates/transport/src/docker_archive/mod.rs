@@ -447,8 +447,21 @@ impl Browse for DockerArchive {
         None
     }
 
+    fn manifests<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<Digest>>>> {
+        None
+    }
+
     fn referrers<'a>(&'a self, _: &'a Digest, _: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn referrers_in_order<'a>(
+        &'a self,
+        _: &'a Digest,
+        _: Option<&'a str>,
+        _: Keyset<'a>,
+    ) -> Option<BoxFuture<'a, Result<Page<Descriptor>>>> {
+        None
     }
 }
 

@@ -299,6 +299,10 @@ impl Browse for Layout {
         None
     }
 
+    fn manifests<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<Digest>>>> {
+        None
+    }
+
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,
@@ -306,6 +310,15 @@ impl Browse for Layout {
     ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         let (inner, subject, artifact_type) = (Arc::clone(&self.0), *subject, artifact_type.map(str::to_owned));
         blocking::run(move || inner.referrers(inner.index()?.manifests, &subject, artifact_type.as_deref())).boxed()
+    }
+
+    fn referrers_in_order<'a>(
+        &'a self,
+        _: &'a Digest,
+        _: Option<&'a str>,
+        _: Keyset<'a>,
+    ) -> Option<BoxFuture<'a, Result<Page<Descriptor>>>> {
+        None
     }
 }
 

@@ -149,6 +149,10 @@ impl Browse for OciArchive {
         None
     }
 
+    fn manifests<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<Digest>>>> {
+        None
+    }
+
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,
@@ -157,6 +161,15 @@ impl Browse for OciArchive {
         let (inner, subject, artifact_type) = (Arc::clone(&self.0), *subject, artifact_type.map(str::to_owned));
         let find = move || inner.referrers(inner.manifests.clone(), &subject, artifact_type.as_deref());
         blocking::run(find).boxed()
+    }
+
+    fn referrers_in_order<'a>(
+        &'a self,
+        _: &'a Digest,
+        _: Option<&'a str>,
+        _: Keyset<'a>,
+    ) -> Option<BoxFuture<'a, Result<Page<Descriptor>>>> {
+        None
     }
 }
 

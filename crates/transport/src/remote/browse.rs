@@ -49,6 +49,10 @@ impl Browse for Repository {
         None
     }
 
+    fn manifests<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<Digest>>>> {
+        None
+    }
+
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,
@@ -59,6 +63,15 @@ impl Browse for Repository {
                 .await
                 .map_err(|error| error.within(format!("listing the referrers of {self}@{subject}")))
         })
+    }
+
+    fn referrers_in_order<'a>(
+        &'a self,
+        _: &'a Digest,
+        _: Option<&'a str>,
+        _: Keyset<'a>,
+    ) -> Option<BoxFuture<'a, Result<Page<Descriptor>>>> {
+        None
     }
 }
 

@@ -183,6 +183,10 @@ impl Browse for Mirrored {
         None
     }
 
+    fn manifests<'a>(&'a self, _: Keyset<'a>) -> Option<BoxFuture<'a, Result<Page<Digest>>>> {
+        None
+    }
+
     fn referrers<'a>(
         &'a self,
         subject: &'a Digest,
@@ -192,6 +196,15 @@ impl Browse for Mirrored {
             let found = self.first(|site| site.referrers(subject, artifact_type)).await?;
             Ok(found.1)
         })
+    }
+
+    fn referrers_in_order<'a>(
+        &'a self,
+        _: &'a Digest,
+        _: Option<&'a str>,
+        _: Keyset<'a>,
+    ) -> Option<BoxFuture<'a, Result<Page<Descriptor>>>> {
+        None
     }
 }
 

@@ -12,7 +12,8 @@ pub(crate) struct Peer {
     child: Child,
     /// `127.0.0.1:port`.
     pub(crate) host: String,
-    directory: tempfile::TempDir,
+    /// None where it was stopped.
+    directory: Option<tempfile::TempDir>,
 }
 
 /// What a registry asks of its clients.
@@ -27,11 +28,20 @@ pub(crate) struct Asks {
 impl Peer {
     /// Starts it; says loudly why it cannot.
     pub(crate) fn start(test: &str, asks: Asks) -> Option<Self> {
+        Self::start_in(test, asks, Self::directory())
+    }
+
+    /// A directory for [`start_in`](Self::start_in), which keeps everything in `data` there.
+    pub(crate) fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a directory")
+    }
+
+    /// The same in a directory, of what is kept there.
+    pub(crate) fn start_in(test: &str, asks: Asks, directory: tempfile::TempDir) -> Option<Self> {
         if !has("docker-registry") || (asks.tls && !has("openssl")) || (asks.password && !has("htpasswd")) {
             eprintln!("SKIPPED {test}: docker-registry, openssl or htpasswd is missing");
             return None;
         }
-        let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path();
         let mut config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n",
@@ -72,12 +82,30 @@ impl Peer {
         };
         // Nobody reads on, and a full pipe would stop it.
         std::thread::spawn(move || log.for_each(drop));
-        Some(Self { child, host, directory })
+        Some(Self {
+            child,
+            host,
+            directory: Some(directory),
+        })
+    }
+
+    fn root(&self) -> &Path {
+        self.directory.as_ref().expect("it was not stopped").path()
+    }
+
+    /// What it keeps, as its `rootdirectory`.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root().join("data")
+    }
+
+    /// Ends it, for its directory.
+    pub(crate) fn stop(mut self) -> tempfile::TempDir {
+        self.directory.take().expect("it was not stopped")
     }
 
     /// The certificate authority that vouches for it, in PEM.
     pub(crate) fn authority(&self) -> PathBuf {
-        self.directory.path().join("cert.pem")
+        self.root().join("cert.pem")
     }
 }
 

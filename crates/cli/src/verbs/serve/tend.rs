@@ -69,6 +69,8 @@ pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure>
             let done = teu_depot::restore(&arguments.copy, &to).await?;
             tell(&done, &to, settings)
         }
+        Tend::Import(arguments) => super::carry::import(arguments, settings).await,
+        Tend::Export(arguments) => super::carry::export(arguments, settings).await,
         Tend::Policy(arguments) => access::policy(arguments, settings),
     }
 }

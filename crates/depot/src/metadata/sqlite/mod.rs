@@ -278,15 +278,30 @@ impl Metadata for Sqlite {
         self.list(move |connection| read::tag_names(connection, &repository, &after, limit))
     }
 
+    fn digests<'a>(&'a self, repository: &'a str, part: Keyset<'a>) -> BoxFuture<'a, Result<Page<Digest>>> {
+        let ((after, limit), repository) = (owned(part), repository.to_owned());
+        self.list(move |connection| read::digests(connection, &repository, &after, limit))
+    }
+
     fn referrers<'a>(
         &'a self,
         repository: &'a str,
         subject: &'a Digest,
         artifact_type: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
-        let (repository, subject) = (repository.to_owned(), *subject);
+        part: Keyset<'a>,
+    ) -> BoxFuture<'a, Result<Page<Descriptor>>> {
+        let ((after, limit), repository, subject) = (owned(part), repository.to_owned(), *subject);
         let artifact_type = artifact_type.map(str::to_owned);
-        self.list(move |connection| read::referrers(connection, &repository, &subject, artifact_type.as_deref()))
+        self.list(move |connection| {
+            read::referrers(
+                connection,
+                &repository,
+                &subject,
+                artifact_type.as_deref(),
+                &after,
+                limit,
+            )
+        })
     }
 
     fn put_blob(&self, blob: NewBlob) -> BoxFuture<'_, Result<()>> {

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::place::Millis;
 
+/// How many bytes of descriptions are read for one page, but for the last of it.
+const MOST_AT_ONCE: usize = 4 << 20;
+
 pub(super) fn has_repository(connection: &Connection, repository: &str) -> Result<bool> {
     let query = "SELECT 1 FROM repositories WHERE name = ?1";
     Ok(one(connection, query, [repository], |_| Ok(()))?.is_some())
@@ -94,28 +97,48 @@ pub(super) fn tag_names(connection: &Connection, repository: &str, after: &str, 
     Ok(page(names, limit, String::clone))
 }
 
+pub(super) fn digests(connection: &Connection, repository: &str, after: &str, limit: usize) -> Result<Page<Digest>> {
+    // What is no digest is a page's beginning that nobody was told; algorithms stand in one order by number and by name.
+    let after = after.parse().ok().map(Key);
+    let query = "SELECT digest FROM manifests WHERE repository = (SELECT id FROM repositories WHERE name = ?1)
+        AND is_lost = 0 AND (?2 IS NULL OR digest > ?2) ORDER BY digest LIMIT ?3";
+    let digests = all(connection, query, params![repository, after, more(limit)], |row| {
+        row.get(0).map(|Key(digest)| digest)
+    })?;
+    Ok(page(digests, limit, Digest::to_string))
+}
+
 pub(super) fn referrers(
     connection: &Connection,
     repository: &str,
     subject: &Digest,
     artifact_type: Option<&str>,
-) -> Result<Vec<Descriptor>> {
-    let query = "SELECT referrer FROM manifests
+    after: &str,
+    limit: usize,
+) -> Result<Page<Descriptor>> {
+    let after = after.parse().ok().map(Key);
+    let query = "SELECT digest, referrer FROM manifests
         WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
-        AND is_lost = 0 AND (?3 IS NULL OR artifact_type = ?3) ORDER BY digest";
-    let texts: Vec<String> = all(
-        connection,
-        query,
-        params![repository, Key(*subject), artifact_type],
-        |row| row.get(0),
-    )?;
-    let read = |text: String| {
-        serde_json::from_str(&text).map_err(|error| {
+        AND is_lost = 0 AND (?3 IS NULL OR artifact_type = ?3) AND (?4 IS NULL OR digest > ?4)
+        ORDER BY digest LIMIT ?5";
+    let mut statement = connection.prepare_cached(query).map_err(failed)?;
+    let values = params![repository, Key(*subject), artifact_type, after, more(limit)];
+    let mut rows = statement.query(values).map_err(failed)?;
+    let (mut items, mut size, mut next) = (Vec::new(), 0, None);
+    while let Some(row) = rows.next().map_err(failed)? {
+        if items.len() >= limit || size > MOST_AT_ONCE {
+            next = items.last().map(|last: &Descriptor| last.digest.to_string());
+            break;
+        }
+        let text: String = row.get(1).map_err(failed)?;
+        size += text.len();
+        let descriptor = serde_json::from_str(&text).map_err(|error| {
             let message = format!("what refers to {subject} in {repository} is not described as it should be");
             Error::new(ErrorKind::Io, message).with_cause(error)
-        })
-    };
-    texts.into_iter().map(read).collect()
+        })?;
+        items.push(descriptor);
+    }
+    Ok(Page { items, next })
 }
 
 pub(super) fn session(connection: &Connection, id: &str) -> Result<Option<Session>> {

@@ -3,6 +3,7 @@
 mod forms;
 mod hostile;
 mod recompress;
+mod repository;
 mod rigged;
 mod ways;
 
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use teu_spec::{Descriptor, Digest, Pick, Platform};
 
-use super::{Copied, Options, Which, copy};
+use super::{Copied, Foreign, Options, Which, copy};
 use crate::{
     Event, Events, How, Memory, Result, Source, SourceExt, Takes, Target, silent,
     suite::{Image, image::index, powers::about},

@@ -352,7 +352,7 @@ async fn what_is_no_layer_of_an_image_stays() {
     foreign.media_type = MediaType::OciForeignLayerGzip;
     let (store, document) = image_of(&[foreign]).await;
     let options = Options {
-        foreign: true,
+        foreign: Foreign::Copied,
         ..to(ZSTD)
     };
     let (copy, ..) = goes(&store, &Memory::new(), &options).await.expect("copied");

@@ -410,7 +410,10 @@ async fn a_non_distributable_layer_is_left_where_it_is() {
     assert_eq!(read.count(|asked| *asked == Asked::Fetch(Role::Blob, foreign)), 0);
     assert_eq!(written.count(|asked| *asked == Asked::Ingest(Some(foreign))), 0);
     assert_eq!(ways(&events).iter().filter(|how| **how == How::LeftOut).count(), 1);
-    let options = Options { foreign: true, ..all() };
+    let options = Options {
+        foreign: Foreign::Copied,
+        ..all()
+    };
     let (_, written, copied, _) = goes(Rigged::of(&store), Rigged::default(), &options).await;
     assert_eq!((copied.descriptor.digest, copied.blobs), (digest, 3));
     assert_eq!(written.count(|asked| *asked == Asked::Ingest(Some(foreign))), 1);

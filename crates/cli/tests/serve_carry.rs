@@ -1,0 +1,260 @@
+//! Do layouts and what registry:2 keeps come into what `teu serve` keeps, and out of it again?
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use support::{Asks, Peer, Room, Served, image, peers};
+
+fn json(ran: &support::Ran) -> Value {
+    serde_json::from_str(&ran.stdout).expect("JSON")
+}
+
+/// What a name of a registry points at, as it was pushed.
+fn digest(room: &Room, name: &str) -> String {
+    let ran = room.teu(["digest", "--tls-verify=false", name]).succeeds();
+    ran.stdout.trim().to_owned()
+}
+
+#[test]
+fn layouts_come_in_and_go_out_as_they_were() {
+    let room = Room::new();
+    let one = room.layout("images").image("one", &image()).to_string();
+    let mut other = image();
+    other.config["author"] = "another".into();
+    let layout = room.layout("tree/team/app");
+    let two = layout.image("two", &other).to_string();
+    room.layout("tree/team/odd").image("docker.io/library/odd:1", &image());
+    let import = |arguments: &[&str]| {
+        room.teu(
+            ["serve", "import", "--data", "kept", "-o", "json"]
+                .iter()
+                .chain(arguments),
+        )
+    };
+    // What would be is told of a registry that is not there, and makes none.
+    let would = json(&import(&["--dry-run", "oci:images"]).succeeds());
+    assert_eq!(would["repositories"][0]["names"], 1, "{would}");
+    assert!(!room.path("kept").exists());
+    let done = json(&import(&["oci:images", "renamed:v2=oci:images:one", "base=oci:images"]).succeeds());
+    assert_eq!(would["blobs"], done["repositories"][0]["blobs"]);
+    // What another repository has is shown without being copied.
+    assert_eq!(done["repositories"][1]["repository"], "renamed");
+    // A tree of layouts, of which one has a name that is no tag.
+    let tree = import(&["oci:tree"]).ran();
+    assert_eq!(tree.code, 10, "{}", tree.stderr);
+    assert!(
+        tree.stderr
+            .contains("team/odd: docker.io/library/odd:1 is left out: that cannot be a name here"),
+        "{}",
+        tree.stderr
+    );
+    let again = json(&import(&["oci:images", "base=oci:images"]).succeeds());
+    assert_eq!((&again["blobs"], &again["bytes"]), (&0.into(), &0.into()), "{again}");
+    room.teu(["serve", "fsck", "--data", "kept"]).succeeds();
+    let served = Served::start(&room, &["--data", "kept"]);
+    for (name, wanted) in [
+        ("images:one", &one),
+        ("renamed:v2", &one),
+        ("base:one", &one),
+        ("team/app:two", &two),
+    ] {
+        assert_eq!(&digest(&room, &served.image(name)), wanted, "{name}");
+    }
+    let refused = room.teu(["serve", "import", "--data", "kept", "oci:images"]).fails(1);
+    assert!(refused.contains("push by teu copy"), "{refused}");
+    // Out again, beside the server.
+    let out = room
+        .teu(["serve", "export", "--data", "kept", "--repository", "team/*", "oci:out"])
+        .succeeds();
+    assert!(
+        out.stdout.contains("team/app") && !out.stdout.contains("renamed"),
+        "{}",
+        out.stdout
+    );
+    assert_eq!(
+        room.teu(["digest", "oci:out/team/app:two"]).succeeds().stdout.trim(),
+        two
+    );
+    room.teu(["verify", "oci:out/team/app:two"]).succeeds();
+    room.teu(["serve", "export", "--data", "kept", "renamed=oci:alone"])
+        .succeeds();
+    assert_eq!(room.teu(["digest", "oci:alone:v2"]).succeeds().stdout.trim(), one);
+    let again = room
+        .teu(["serve", "export", "--data", "kept", "renamed=oci:alone", "-o", "json"])
+        .succeeds();
+    assert_eq!(json(&again)["blobs"], 0);
+}
+
+#[test]
+fn what_cannot_be_carried_is_said() {
+    let room = Room::new();
+    room.layout("images").image("a/b", &image());
+    room.layout("Odd").image("one", &image());
+    fs::create_dir_all(room.path("nothing")).expect("made");
+    for (arguments, code, says) in [
+        (&["import", "oci:nothing"][..], 2, "is no image layout"),
+        (&["import", "oci:absent"], 2, "there is no directory"),
+        (&["import", "registry:images"], 2, "give the rootdirectory"),
+        (&["import", "docker://host/app"], 2, "cannot be imported"),
+        (&["import", "oci:Odd"], 2, "is no name for a repository"),
+        (&["import", "oci:images:a/b"], 2, "say which one it gets"),
+        (&["import", "app=oci:images:@0"], 2, "say which tag"),
+        (&["import", "App=oci:images"], 1, "App"),
+        (&["import"], 2, "required"),
+        (&["export", "oci:out"], 2, "opening kept"),
+        (&["export", "dir:out"], 2, "is no place for repositories"),
+    ] {
+        let said = room
+            .teu(["serve", arguments[0], "--data", "kept"].iter().chain(&arguments[1..]))
+            .fails(code);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+    room.teu(["serve", "import", "--data", "kept", "a=oci:Odd", "a/blobs=oci:Odd"])
+        .succeeds();
+    let refused = room.teu(["serve", "export", "--data", "kept", "oci:out"]).fails(2);
+    assert!(refused.contains("would lie within that of a"), "{refused}");
+    let refused = room
+        .teu(["serve", "export", "--data", "kept", "--repository", "none/*", "oci:out"])
+        .fails(2);
+    assert!(refused.contains("no such repository"), "{refused}");
+}
+
+/// An index of two images, made by our own tool.
+fn index(room: &Room) {
+    let mut other = image();
+    other.config["architecture"] = "arm64".into();
+    let layout = room.layout("many");
+    layout.image("one", &image());
+    layout.image("two", &other);
+    room.teu(["index", "create", "oci:many:all", "oci:many:one", "oci:many:two"])
+        .succeeds();
+}
+
+#[test]
+fn what_docker_registry_keeps_goes_on_here_and_back() {
+    let test = "what_docker_registry_keeps_goes_on_here_and_back";
+    if !peers(test, &["skopeo", "docker-registry"]) {
+        return;
+    }
+    let room = Room::new();
+    index(&room);
+    let peer = Peer::start(test, Asks::default()).expect("it is there");
+    let push = |from: &str, to: &str, more: &[&str]| {
+        let to = format!("docker://{}/{to}", peer.host);
+        let arguments = ["copy", "--dest-tls-verify=false"]
+            .iter()
+            .copied()
+            .chain(more.iter().copied());
+        room.skopeo(arguments.chain([from, &to])).succeeds();
+    };
+    push("oci:many:one", "app:oci", &[]);
+    push("oci:many:one", "app:docker", &["--format", "v2s2"]);
+    push("oci:many:all", "team/deep/app:all", &["--all"]);
+    push("oci:many:two", "team/app:moved", &[]);
+    push("oci:many:one", "team/app:moved", &[]);
+    push("oci:many:two", "team/gone:deleted", &[]);
+    let gone = format!("docker://{}/team/gone:deleted", peer.host);
+    room.skopeo(["delete", "--tls-verify=false", &gone]).succeeds();
+    let names = ["app:oci", "app:docker", "team/deep/app:all", "team/app:moved"];
+    let raw = |host: &str, name: &str| {
+        let name = format!("docker://{host}/{name}");
+        room.skopeo(["inspect", "--raw", "--tls-verify=false", &name])
+            .succeeds()
+            .stdout
+    };
+    let before: Vec<String> = names.iter().map(|name| raw(&peer.host, name)).collect();
+    let data = peer.data();
+    // What lies there and nobody can believe in.
+    let tags = data.join("docker/registry/v2/repositories/app/_manifests/tags");
+    write(
+        &tags.join("dangling/current/link"),
+        &format!("sha256:{}", "0".repeat(64)),
+    );
+    let old = schema_1(&data, "app");
+    write(&tags.join("old/current/link"), &old);
+    write(
+        &data.join("docker/registry/v2/repositories/Not a name/_manifests/x"),
+        "",
+    );
+    let kept = peer.stop();
+    let source = format!("registry:{}", kept.path().join("data").display());
+    let import = |more: &[&str]| {
+        let arguments = ["serve", "import", "--data", "kept", "-o", "json"].iter().copied();
+        room.teu(arguments.chain(more.iter().copied()).chain([source.as_str()]))
+            .ran()
+    };
+    let would = import(&["--dry-run"]);
+    let done = import(&[]);
+    assert_eq!((would.code, done.code), (10, 10), "{}", done.stderr);
+    for said in [
+        "app: dangling is left out: source: the tag dangling of app points at sha256:000",
+        "app: old is left out: source: manifest sha256:",
+        "schema 1",
+        "Not a name in",
+    ] {
+        assert!(done.stderr.contains(said), "{said}: {}", done.stderr);
+    }
+    let (would, done) = (json(&would), json(&done));
+    // What several repositories have is looked at in each, and copied once.
+    assert!(would["blobs"].as_u64() >= done["blobs"].as_u64(), "{would} {done}");
+    let repositories: Vec<&str> = (done["repositories"].as_array().expect("a list").iter())
+        .map(|one| one["repository"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(repositories, ["app", "team/app", "team/deep/app", "team/gone"]);
+    // What a tag pointed at before it moved has none, and comes along.
+    assert_eq!(done["repositories"][1]["unnamed"], 1, "{done}");
+    let again = json(&import(&[]));
+    assert_eq!((&again["blobs"], &again["bytes"]), (&0.into(), &0.into()), "{again}");
+    room.teu(["serve", "fsck", "--data", "kept"]).succeeds();
+    let served = Served::start(&room, &["--data", "kept"]);
+    for (name, before) in names.iter().zip(&before) {
+        assert_eq!(&raw(&served.address, name), before, "{name}");
+        let all = format!("dir:pulled-{}", name.replace(['/', ':'], "-"));
+        room.skopeo(["copy", "--all", "--src-tls-verify=false", &served.image(name), &all])
+            .succeeds();
+    }
+    let gone = room.teu(["ls", "--tls-verify=false", &served.image("team/gone")]).ran();
+    assert_eq!(gone.stdout, "");
+    drop(served);
+    // Back, into a directory of its own, which the registry then serves.
+    let back = Peer::directory();
+    let to = format!("registry:{}", back.path().join("data").display());
+    room.teu(["serve", "export", "--data", "kept", &to]).succeeds();
+    let again = room
+        .teu(["serve", "export", "--data", "kept", "-o", "json", &to])
+        .succeeds();
+    assert_eq!(json(&again)["blobs"], 0);
+    let peer = Peer::start_in(test, Asks::default(), back).expect("it is there");
+    for (name, before) in names.iter().zip(&before) {
+        assert_eq!(&raw(&peer.host, name), before, "{name}");
+        let (from, all) = (
+            format!("docker://{}/{name}", peer.host),
+            format!("dir:back-{}", name.replace(['/', ':'], "-")),
+        );
+        room.skopeo(["copy", "--all", "--src-tls-verify=false", &from, &all])
+            .succeeds();
+    }
+}
+
+fn write(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+    fs::write(path, content).expect("written");
+}
+
+/// Puts a manifest of schema 1 into a registry's directory, for its digest.
+fn schema_1(data: &Path, repository: &str) -> String {
+    let content = r#"{"schemaVersion":1,"name":"app","tag":"old","architecture":"amd64","fsLayers":[],"history":[]}"#;
+    let digest = teu_spec::Digest::of(content.as_bytes());
+    let (hex, v2) = (digest.hex(), data.join("docker/registry/v2"));
+    write(&v2.join(format!("blobs/sha256/{}/{hex}/data", &hex[..2])), content);
+    let revision: PathBuf = v2.join(format!(
+        "repositories/{repository}/_manifests/revisions/sha256/{hex}/link"
+    ));
+    write(&revision, &digest.to_string());
+    digest.to_string()
+}

@@ -1,0 +1,163 @@
+//! All of a repository.
+
+use std::sync::Arc;
+
+use teu_spec::{Digest, Pick};
+
+use super::{super::repository::*, Foreign, Options, all, recorded, rigged::Rigged, two_images};
+use crate::{
+    Browse, Delete, ErrorKind, Event, Intent, Memory, Role, Source, Takes, silent,
+    suite::{Image, powers::about},
+};
+
+fn whole() -> Whole {
+    Whole {
+        options: Options {
+            foreign: Foreign::WhereThere,
+            ..all()
+        },
+        sparse: false,
+        is_name: |name| !name.contains('/'),
+    }
+}
+
+async fn copied(source: &Memory, target: &Memory, how: &Whole) -> CopiedRepository {
+    let (source, target) = (Arc::new(source.clone()), Arc::new(target.clone()));
+    copy_repository(source, target, how, &silent()).await.expect("copied")
+}
+
+/// Two images in an index, `all`; one of two names; one without a name, and what is about it.
+async fn source() -> (Memory, Vec<Image>) {
+    let (store, mut images, _) = two_images().await;
+    let named = Image::small(Takes::EVERYTHING, "named");
+    named.put(&store, &["one", "two"]).await.expect("put");
+    let unnamed = Image::small(Takes::EVERYTHING, "unnamed");
+    unnamed.put(&store, &[]).await.expect("put");
+    let about = about(&unnamed, "example/signature");
+    about.put(&store, &[]).await.expect("put");
+    images.extend([named, unnamed, about]);
+    (store, images)
+}
+
+async fn has(store: &Memory, digest: &Digest) -> bool {
+    let found = store.stat(Role::Manifest, digest, Intent::Read).await;
+    found.expect("a stat").is_some()
+}
+
+#[tokio::test]
+async fn what_has_a_name_and_what_has_none_come_along() {
+    let (source, images) = source().await;
+    for target in [Memory::new(), Memory::sparse()] {
+        let done = copied(&source, &target, &whole()).await;
+        assert_eq!((done.names, done.unnamed, done.manifests), (3, 2, 6), "{done:?}");
+        // Five of the index; a layer that all share; a config and a layer each; the artifact's config.
+        assert_eq!(done.blobs, 10, "{done:?}");
+        assert!(done.left_out.is_empty(), "{done:?}");
+        assert_eq!(target.len(), source.len());
+        for image in &images {
+            assert!(has(&target, &image.digest).await);
+        }
+        for name in ["all", "one", "two"] {
+            let pick = Pick::Name(name.to_owned());
+            let [here, there] = [source.resolve(&pick).await, target.resolve(&pick).await];
+            assert_eq!(here.expect("here"), there.expect("there"), "{name}");
+        }
+        let referrers = target.referrers(&images[3].digest, None).await.expect("referrers");
+        assert_eq!(referrers.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_same_again_moves_nothing_and_a_rehearsal_writes_nothing() {
+    let (source, _) = source().await;
+    let target = Memory::new();
+    let rehearsed = Whole {
+        options: Options {
+            rehearse: true,
+            ..whole().options
+        },
+        ..whole()
+    };
+    let would = copied(&source, &target, &rehearsed).await;
+    assert!(target.is_empty());
+    let done = copied(&source, &target, &whole()).await;
+    assert_eq!(
+        (would.names, would.unnamed, would.manifests, would.blobs, would.bytes),
+        (done.names, done.unnamed, done.manifests, done.blobs, done.bytes)
+    );
+    let (events, happened) = recorded();
+    let again = copy_repository(Arc::new(source), Arc::new(target), &whole(), &events).await;
+    let again = again.expect("copied");
+    assert_eq!((again.names, again.unnamed), (3, 0), "{again:?}");
+    assert_eq!((again.manifests, again.blobs, again.bytes), (0, 0, 0));
+    let told = happened.lock().expect("events");
+    assert!(
+        told.iter()
+            .all(|event| matches!(event, Event::ManifestDone { existed: true, .. })),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_missing_or_damaged_is_left_out_and_told() {
+    let (source, images) = source().await;
+    let layer = |image: &Image| image.document.children()[2].digest;
+    // One image of the index is gone, the one of two names is damaged, and a name cannot be one here.
+    Delete::delete(&source, Role::Blob, &layer(&images[0]))
+        .await
+        .expect("deleted");
+    source.insert_unchecked(layer(&images[2]), "damaged");
+    let odd = Image::small(Takes::EVERYTHING, "odd");
+    odd.put(&source, &["registry/odd"]).await.expect("put");
+    let target = Memory::new();
+    let done = copied(&source, &target, &whole()).await;
+    let told = |names: &[&str]| {
+        let found = done.left_out.iter().find(|left| left.names == names);
+        found.map(|left| (left.digest, left.error.kind().clone()))
+    };
+    let top = source
+        .resolve(&Pick::Name("all".to_owned()))
+        .await
+        .expect("there")
+        .digest;
+    assert_eq!(told(&["all"]), Some((Some(top), ErrorKind::NotFound)));
+    assert_eq!(
+        told(&["one", "two"]),
+        Some((Some(images[2].digest), ErrorKind::Mismatch))
+    );
+    assert_eq!(told(&["registry/odd"]), Some((Some(odd.digest), ErrorKind::Invalid)));
+    // The index's images are looked at by themselves, too.
+    assert_eq!(told(&[]), Some((Some(images[0].digest), ErrorKind::NotFound)));
+    assert_eq!(done.left_out.len(), 4, "{done:?}");
+    assert!(has(&target, &images[1].digest).await && has(&target, &odd.digest).await);
+    assert!(!has(&target, &top).await && !has(&target, &images[2].digest).await);
+}
+
+#[tokio::test]
+async fn a_sparse_index_is_taken_only_where_that_is_asked_for() {
+    let (source, images, top) = two_images().await;
+    Delete::delete(&source, Role::Manifest, &images[0].digest)
+        .await
+        .expect("deleted");
+    let target = Memory::sparse();
+    let done = copied(&source, &target, &whole()).await;
+    assert_eq!((done.names, done.left_out.len()), (0, 1), "{done:?}");
+    let sparse = Whole {
+        sparse: true,
+        ..whole()
+    };
+    let done = copied(&source, &target, &sparse).await;
+    assert_eq!((done.names, done.left_out.len()), (1, 0), "{done:?}");
+    assert!(has(&target, &top.digest).await && has(&target, &images[1].digest).await);
+}
+
+#[tokio::test]
+async fn what_fails_at_the_destination_ends_it() {
+    let (source, images) = source().await;
+    let target = Rigged {
+        fails: Some(images[2].digest),
+        ..Rigged::of(&Memory::new())
+    };
+    let error = copy_repository(Arc::new(source), Arc::new(target), &whole(), &silent()).await;
+    assert_eq!(error.expect_err("it is full").kind(), &ErrorKind::Quota);
+}
