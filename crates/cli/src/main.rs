@@ -18,7 +18,7 @@ mod template;
 mod terminal;
 mod verbs;
 
-use std::{ffi::OsString, process::ExitCode, sync::Arc};
+use std::{ffi::OsString, io, process::ExitCode, sync::Arc};
 
 use arguments::Teu;
 use failure::Failure;
@@ -94,7 +94,7 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::Store(error.into()))?;
     let limit = teu.global.command_timeout;
     // A server stops by itself when it is told to.
-    let serves = matches!(teu.verb, arguments::Verb::Serve(_));
+    let serves = matches!(&teu.verb, arguments::Verb::Serve(serve) if serve.tend.is_none());
     // A task of its own: where it waits for a disk, or for another's lock, a signal and the time limit end it nevertheless.
     let work = runtime.spawn(verbs::run(teu.verb, Arc::clone(settings)));
     let outcome = runtime.block_on(async {
@@ -104,7 +104,7 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
                 // Nobody cancels it.
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
-            signal = stopped(), if !serves => Err(Failure::Stopped { signal }),
+            signal = async { stopped().await }, if !serves => Err(Failure::Stopped { signal }),
             () = expired(limit) => Err(Failure::TimedOut),
         }
     });
@@ -124,19 +124,22 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
     outcome
 }
 
-/// Waits until the user or the system wants an end; the number of the signal.
-pub(crate) async fn stopped() -> u8 {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = async |kind: SignalKind| match signal(kind) {
+/// Waits until the user or the system wants an end; the number of the signal. It is waited for from this call on.
+pub(crate) fn stopped() -> impl Future<Output = u8> {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let wait = async |signal: io::Result<Signal>| match signal {
         Ok(mut signal) => {
             signal.recv().await;
         }
         // It cannot be waited for, and does what it does by itself.
         Err(_) => std::future::pending().await,
     };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => 2,
-        () = wait(SignalKind::terminate()) => 15,
+    async move {
+        tokio::select! {
+            () = wait(interrupt) => 2,
+            () = wait(terminate) => 15,
+        }
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         return config::show(&arguments.effective, &settings);
     }
     let limits = limits(&arguments.limits)?;
+    // Whoever is told the address may end it in the same moment.
+    let ended = stopped();
     let Place {
         repositories,
         mut rules,
@@ -65,7 +67,7 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     rules.http2 = reached.http2;
     (rules.reached, rules.headers) = told(reached)?;
     rules.limits = limits.within_files(files::raise_limit());
-    let mut followed = files::Followed::default();
+    let mut followed = files::Followed::begin();
     let tls = tls::read(&arguments.tls, &settings, &mut followed)?;
     let shows_certificates = !arguments.tls.clients.is_empty() && !arguments.tls.clients_unnamed;
     let (gate, refresh) = access::read(&arguments.access, shows_certificates, &settings, &mut followed)?;
@@ -126,7 +128,7 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         () = tending => {}
         () = measuring => {}
         () = refreshing => {}
-        _ = stopped() => drop(stop),
+        _ = ended => drop(stop),
     }
     let outcome = tokio::select! {
         () = serving => Ok(()),

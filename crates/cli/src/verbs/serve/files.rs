@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
 
@@ -31,8 +31,11 @@ pub(super) fn raise_limit() -> usize {
 }
 
 /// Files, and what is done when they have changed.
-#[derive(Default)]
-pub(super) struct Followed(Vec<One>);
+pub(super) struct Followed {
+    all: Vec<One>,
+    /// None where it cannot be waited for: then files are followed without.
+    hangup: Option<Signal>,
+}
 
 struct One {
     paths: Vec<PathBuf>,
@@ -50,9 +53,17 @@ struct Stamp {
 }
 
 impl Followed {
+    /// None yet. From now on HUP ends nothing.
+    pub(super) fn begin() -> Self {
+        Self {
+            all: Vec::new(),
+            hangup: signal(SignalKind::hangup()).ok(),
+        }
+    }
+
     /// From now on, does this when one of the files is another than now.
     pub(super) fn add(&mut self, paths: Vec<PathBuf>, changed: impl FnMut() + Send + 'static) {
-        self.0.push(One {
+        self.all.push(One {
             seen: paths.iter().map(|path| stamp(path)).collect(),
             paths,
             changed: Box::new(changed),
@@ -63,14 +74,13 @@ impl Followed {
     pub(super) async fn follow(&mut self) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Where it cannot be waited for, files are followed without.
-        let mut hangup = signal(SignalKind::hangup()).ok();
+        let Self { all, hangup } = self;
         loop {
             let told = tokio::select! {
                 _ = look.tick() => false,
                 Some(()) = async { hangup.as_mut()?.recv().await } => true,
             };
-            for one in &mut self.0 {
+            for one in &mut *all {
                 // What changes while it is read is read again.
                 let now: Vec<_> = one.paths.iter().map(|path| stamp(path)).collect();
                 if told || now != one.seen {
