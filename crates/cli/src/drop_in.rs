@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-/// What we are, where registry:2 says what it is. Scripts look for a number of version 2 or 3; that of the specification is what is common.
+/// What we are, where registry:2 says what it is.
 const VERSION: &str = concat!("registry github.com/teu-oci/teu ", env!("CARGO_PKG_VERSION"));
 
 const HELP: &str = "\

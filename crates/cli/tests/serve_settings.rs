@@ -132,7 +132,7 @@ fn what_is_wrong_is_named_with_its_place() {
             2,
             "is asked in plain HTTP",
         ),
-        ("x", 2, "serve.toml: TOML parse error at line 1"),
+        ("x", 2, "serve.toml: line 1: key with no value, expected `=`"),
     ] {
         room.file("serve.toml", text);
         let run = room.teu([
@@ -407,4 +407,62 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+#[test]
+fn tokens_of_one_server_open_another() {
+    let test = "tokens_of_one_server_open_another";
+    if !peers(test, &["skopeo", "htpasswd", "openssl"]) {
+        return;
+    }
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let users = room
+        .run("htpasswd", ["-nbB", "-C", "4", "alice", "secret"])
+        .succeeds()
+        .stdout;
+    room.file("users", users.trim());
+    for algorithm in ["ed25519", "EC"] {
+        let made = ["genpkey", "-algorithm", algorithm, "-out", "key.pem"];
+        let curve: &[&str] = if algorithm == "EC" {
+            &["-pkeyopt", "ec_paramgen_curve:P-256"]
+        } else {
+            &[]
+        };
+        room.run("openssl", made.iter().chain(curve)).succeeds();
+        room.run("openssl", ["pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"])
+            .succeeds();
+        let names = ["--token-service", "registry.example", "--token-issuer", "auth.example"];
+        let issues = [
+            "--data",
+            "issuer",
+            "--htpasswd",
+            "users",
+            "--tokens",
+            "--token-key",
+            "key.pem",
+        ];
+        let issuer = Served::start(&room, &[&issues[..], &names].concat());
+        let url = format!("http://{}/token", issuer.address);
+        let believes = ["--data", "kept", "--token-keys", "public.pem", "--token-url", &url];
+        let served = Served::start(&room, &[&believes[..], &names].concat());
+        let to = served.image(&format!("team/{}:1", algorithm.to_lowercase()));
+        let push = |credentials: &str| {
+            let flags = [
+                "copy",
+                "--dest-tls-verify=false",
+                "--dest-creds",
+                credentials,
+                "oci:images:app",
+                &to,
+            ];
+            room.skopeo(flags).ran()
+        };
+        assert_ne!(push("alice:wrong").code, 0);
+        let pushed = push("alice:secret");
+        assert_eq!(pushed.code, 0, "{algorithm}: {}", pushed.stderr);
+        let creds = ["--creds", "alice:secret", "--tls-verify=false"];
+        let named = room.teu(["digest"].iter().chain(&creds).chain(&[&*to])).ran();
+        assert_eq!(named.code, 0, "{algorithm}: {}", named.stderr);
+    }
 }

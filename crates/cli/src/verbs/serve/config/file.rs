@@ -16,7 +16,14 @@ use crate::failure::Failure;
 /// Where it is no TOML; for a key that no setting has, with the nearest that one has; and for a value that is of another kind.
 pub(super) fn read(text: &str, path: &Path, settings: &Table<'_>) -> Result<Vec<Said>, Failure> {
     let wrong = |message: String| Failure::Usage(format!("{}: {message}", path.display()));
-    let parsed = DeTable::parse(text).map_err(|error| wrong(error.to_string().trim().to_owned()))?;
+    let parsed = DeTable::parse(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        let hint = match path.extension().is_some_and(|kind| kind == "yml" || kind == "yaml") {
+            true => "; it is TOML that is read here, and --distribution-config reads registry:2's YAML",
+            false => "",
+        };
+        wrong(format!("line {line}: {}{hint}", error.message()))
+    })?;
     let mut file = File {
         text,
         path,
@@ -39,8 +46,7 @@ impl File<'_, '_> {
         let mut pairs: Vec<_> = table.iter().collect();
         pairs.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in pairs {
-            let before = &self.text[..key.span().start];
-            let line = before.matches('\n').count() + 1;
+            let line = line_of(self.text, key.span().start);
             let shown = match above {
                 "" => key.get_ref().to_string(),
                 above => format!("{above}.{}", key.get_ref()),
@@ -66,6 +72,11 @@ impl File<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// The line, from 1, of a place in a text.
+fn line_of(text: &str, place: usize) -> usize {
+    text.bytes().take(place).filter(|byte| *byte == b'\n').count() + 1
 }
 
 fn unknown(key: &str, settings: &Table<'_>) -> String {
@@ -140,8 +151,8 @@ mod tests {
     #[test]
     fn what_no_setting_is_called_or_can_be_is_named() {
         for (text, says) in [
-            ("\nlisten = ", "f: TOML parse error at line 2"),
-            ("listen = \":1\"\nlisten = \":2\"", "f: TOML parse error at line 2"),
+            ("\nlisten = ", "f: line 2: "),
+            ("listen = \":1\"\nlisten = \":2\"", "f: line 2: "),
             (
                 "deletes = true\n\nlisstn = 1",
                 "f: line 3: there is no setting lisstn; listen is the nearest",
