@@ -466,3 +466,31 @@ fn tokens_of_one_server_open_another() {
         assert_eq!(named.code, 0, "{algorithm}: {}", named.stderr);
     }
 }
+
+#[test]
+fn a_server_starts_before_its_issuer() {
+    let room = Room::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let url = format!("http://{}/jwks.json", free.expect("a port"));
+    let flags = [
+        "--data",
+        "kept",
+        "--token-keys",
+        &url,
+        "--token-url",
+        "https://auth.example/token",
+    ];
+    let mut served = Served::start(&room, &flags);
+    let said = served.says();
+    assert!(
+        said.starts_with("teu: warning: ") && said.contains("it is tried again"),
+        "{said}"
+    );
+    let close = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+    let asked = ask(
+        &served.address,
+        &format!("GET /v2/ {close}Authorization: Bearer a.b.c\r\n\r\n"),
+    );
+    assert!(asked.starts_with("HTTP/1.1 401"), "{asked}");
+    assert!(ask(&served.address, &format!("GET /readyz {close}\r\n")).starts_with("HTTP/1.1 200"));
+}
