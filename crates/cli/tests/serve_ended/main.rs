@@ -1,0 +1,171 @@
+//! Is all that `teu serve` acknowledged there after it was killed, or the power cut, and nothing that is half? Clients push, move, delete and upload
+//! over sockets until the whole process is gone; then it is started again and asked for everything (threat 103).
+//!
+//! It is killed at moments, and at calls of the kernel: each of those that change something, so that every step of a push, the database's own
+//! among them, is one that it does not come back from.
+
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test that is passed over says so"
+)]
+
+#[path = "../../../registry/tests/support/client.rs"]
+mod client;
+mod powercut;
+mod pushers;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use pushers::Told;
+use support::{Room, Run, Served, peers};
+
+/// How long clients push where nothing ends the server.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Says nothing of each request, and what it keeps is where the test says.
+fn arguments(data: &Path) -> Vec<String> {
+    let data = data.to_str().expect("text");
+    let words = [
+        "serve",
+        "--progress",
+        "none",
+        "--deletes",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        data,
+    ];
+    words.map(str::to_owned).to_vec()
+}
+
+fn serve(room: &Room, data: &Path) -> Served {
+    Served::of(room.teu(arguments(data)))
+}
+
+/// Starts it once more, for everything that was told, and ends it as it should end.
+fn check(room: &Room, data: &Path, told: &mut Told) {
+    let served = serve(room, data);
+    assert_ne!(served.address, "", "it starts");
+    told.check(&served.address);
+    let (code, said) = served.stop("TERM");
+    assert_eq!(code, Some(0), "{said}");
+    // An upload whose beginning nobody was told of is one all the same; nothing else is left.
+    for entry in fs::read_dir(data.join("uploads")).expect("a directory") {
+        let name = entry.expect("an entry").file_name();
+        assert!(name.to_string_lossy().starts_with("s-"), "{name:?} is left");
+    }
+}
+
+#[test]
+fn killed_at_any_moment_it_loses_nothing() {
+    let room = Room::new();
+    let (data, mut told) = (room.path("data"), Told::default());
+    for moment in [30, 60, 100, 150, 210, 280, 360, 450] {
+        let served = serve(&room, &data);
+        thread::scope(|scope| {
+            let killer = scope.spawn(|| {
+                thread::sleep(Duration::from_millis(moment));
+                served.tell("KILL");
+            });
+            told.push(&served.address, PATIENCE);
+            killer.join().expect("killed");
+        });
+        drop(served);
+        check(&room, &data, &mut told);
+    }
+    assert!(told.count() > 20, "only {} could be lost", told.count());
+}
+
+/// The calls by which something comes to be, lasts, moves or goes.
+const CALLS: [&str; 9] = [
+    "mkdirat",
+    "openat",
+    "write",
+    "pwrite64",
+    "fdatasync",
+    "fsync",
+    "renameat",
+    "unlinkat",
+    "ftruncate",
+];
+/// Those of them that a push comes to not often.
+const RARE: [&str; 3] = ["mkdirat", "unlinkat", "ftruncate"];
+
+/// The server, which is killed instead of making a call for the `count`th time.
+fn killed_at(room: &Room, data: &Path, call: &str, count: usize) -> Run {
+    let inject = format!("inject={call}:signal=KILL:when={count}");
+    let trace = format!("trace={call}");
+    let mut run = room.run("strace", ["-D", "-f", "-qqq", "-o", "/dev/null"]);
+    run.0.args(["-e", &trace, "-e", &inject, env!("CARGO_BIN_EXE_teu")]);
+    run.0.args(arguments(data));
+    run
+}
+
+fn can_trace(test: &str) -> bool {
+    if !peers(test, &["strace"]) {
+        return false;
+    }
+    let probe = Command::new("strace")
+        .args(["-D", "-f", "-qqq", "-o", "/dev/null", "true"])
+        .output();
+    let works = probe.is_ok_and(|output| output.status.success());
+    if !works {
+        eprintln!("SKIPPED {test}: strace may not trace here");
+    }
+    works
+}
+
+/// Kills it at these calls of each kind, beginning with a directory that is there; how many it lived through, for want of as many calls.
+fn at_calls(counts: &[usize]) {
+    let room = Room::new();
+    for call in CALLS {
+        let (data, mut told) = (room.path(format!("data-{call}")), Told::default());
+        check(&room, &data, &mut told);
+        for count in counts {
+            let served = Served::of(killed_at(&room, &data, call, *count));
+            let begin = Instant::now();
+            // One that was killed before it could be asked has told nothing.
+            if !served.address.is_empty() {
+                let time = if RARE.contains(&call) {
+                    Duration::from_secs(1)
+                } else {
+                    PATIENCE
+                };
+                told.push(&served.address, time);
+            }
+            let lived = begin.elapsed() >= PATIENCE;
+            assert!(!lived, "{call} was not called {count} times in {PATIENCE:?}");
+            drop(served);
+            check(&room, &data, &mut told);
+        }
+        assert!(
+            RARE.contains(&call) || told.count() > 0,
+            "{call}: nothing could be lost"
+        );
+    }
+}
+
+#[test]
+fn killed_at_each_call_it_loses_nothing() {
+    if can_trace("killed_at_each_call_it_loses_nothing") {
+        at_calls(&[1, 25, 60]);
+    }
+}
+
+#[test]
+#[ignore = "long"]
+fn killed_at_very_many_calls_it_loses_nothing() {
+    if can_trace("killed_at_very_many_calls_it_loses_nothing") {
+        let counts: Vec<usize> = (0..40).map(|n| 1 + n * (n + 3) / 4).collect();
+        at_calls(&counts);
+    }
+}
