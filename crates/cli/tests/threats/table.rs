@@ -64,6 +64,33 @@ fn every_threat_has_its_tests_and_its_outcome_in_the_table() {
     }
 }
 
+#[test]
+fn every_threat_of_registries_has_its_tests_in_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = fs::read_to_string(root.join("docs/attacks.md")).expect("docs/attacks.md");
+    let tests = tests_below(&root.join("crates"));
+    let mut seen = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [number, what, outcome, named] = cells[..] else {
+            continue;
+        };
+        let Ok(number) = number.parse::<usize>() else { continue };
+        seen.push(number);
+        assert!(!what.is_empty() && !outcome.is_empty(), "{number}");
+        let named: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{number} has no test");
+        for test in named {
+            let (file, name) = test.split_once("::").expect("a file and a test");
+            let there = tests
+                .get(name)
+                .is_some_and(|files| files.iter().any(|path| path.ends_with(file)));
+            assert!(there, "{number}: there is no test {name} in {file}");
+        }
+    }
+    assert_eq!(seen, (OUTCOMES.len() + 1..=105).collect::<Vec<_>>());
+}
+
 /// The names of all tests, and the files that have one of that name.
 fn tests_below(directory: &Path) -> BTreeMap<String, Vec<String>> {
     let mut tests: BTreeMap<String, Vec<String>> = BTreeMap::new();
