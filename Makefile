@@ -44,8 +44,13 @@ dist: ## a static binary, run in an empty root, its size guarded
 	@scripts/setup.sh build lab
 	@scripts/dist.sh
 
+image: ## teu's own image, made by teu of its static binary, in target/dist/image
+	@scripts/setup.sh build lab
+	@scripts/dist.sh
+	@scripts/image.sh
+
 clean: ## what the other targets made
 	rm -rf "$(LAB)"
 	cargo clean
 
-.PHONY: help build lab test lint bench fuzz soak dist clean
+.PHONY: help build lab test lint bench fuzz soak dist image clean

@@ -51,9 +51,10 @@ if [ -x "$binary" ]; then
   else
     echo "SKIPPED lab: jq is missing" | tee -a "$log"
   fi
+  part "image" scripts/image.sh --try "$binary" "$lab/image"
   part "bench, once, on a tiny image" smoke
 else
-  echo "SKIPPED lab and bench: there is no binary to try" | tee -a "$log"
+  echo "SKIPPED lab, image and bench: there is no binary to try" | tee -a "$log"
 fi
 part "fuzz" fuzz
 
