@@ -176,11 +176,19 @@ impl Directory {
         }
     }
 
-    /// Makes the names in it last.
+    /// Makes the names in it last; in one that is [shared](Self::shared) they do when its [whole file system](Self::sync_all) does.
     pub(crate) fn sync(&self) -> Result<()> {
+        if self.is_shared {
+            return Ok(());
+        }
         self.handle
             .sync_all()
             .map_err(|error| failed(error, "syncing", &self.path))
+    }
+
+    /// Makes all last that is on its file system.
+    pub(crate) fn sync_all(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.handle).map_err(|error| failed(error.into(), "syncing", &self.path))
     }
 
     /// All names in it that are text; ours are.

@@ -1,6 +1,10 @@
 //! How does something come into a registry's directory? Content under its digest, then the links that lead to it, the tags' last.
 
-use std::{fs::File, io::Write, sync::PoisonError};
+use std::{
+    fs::File,
+    io::Write,
+    sync::{Arc, PoisonError},
+};
 
 use bytes::Bytes;
 use teu_spec::{Descriptor, Digest, Document, Tag};
@@ -51,9 +55,7 @@ impl Repository {
         let directory = self.inner.repositories.make_all(&names)?;
         let new = format!("{LINK}.{}", Ulid::new(Clock::default().now())?);
         let mut file = directory.create(&new)?;
-        let written = file
-            .write_all(digest.to_string().as_bytes())
-            .and_then(|()| file.sync_data());
+        let written = file.write_all(digest.to_string().as_bytes());
         written.map_err(|error| {
             // A disk that is full is not to stay full.
             let _ = directory.remove(&new);
@@ -160,9 +162,10 @@ impl Target for Repository {
         }))
     }
 
-    /// What was put lasts already.
+    /// Links are many and small: they last together, and no registry runs on the directory before.
     fn finish(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
+        let inner = Arc::clone(&self.inner);
+        Box::pin(blocking::run(move || inner.repositories.sync_all()))
     }
 
     fn takes(&self) -> Takes {
