@@ -4,7 +4,15 @@ import os
 import shutil
 import subprocess
 
+import limits
 from rig import ROOT, Failed, disk_kind, layout_digest, measure
+
+
+def parts(bench, image=None, disk=None, writes=True):
+    """What whoever copies and checks an image does with its blobs."""
+    directory = os.path.join(image or bench.image, "blobs/sha256")
+    blobs = [os.path.join(directory, name) for name in sorted(os.listdir(directory))]
+    return limits.copied(blobs, disk or bench.work, writes)
 
 
 
@@ -16,6 +24,7 @@ def pull(bench):
         lambda tool: bench.copy(tool, ("docker", "bench:1"), ("oci", out)),
         prepare=lambda tool: bench.fresh("out"),
         check=lambda tool: (layout_digest(out), layout_digest(bench.image)),
+        limits=parts(bench),
     )  # fmt: skip
 
 
@@ -25,10 +34,12 @@ def push(bench):
         lambda tool: bench.copy(tool, ("oci", bench.image), ("docker", "pushed:1")),
         prepare=lambda tool: bench.registry.empty(),
         check=lambda tool: (bench.registry.digest("pushed:1"), layout_digest(bench.image)),
+        # It is the registry that writes.
+        limits=parts(bench, writes=False),
     )  # fmt: skip
 
 
-def local_row(bench, key, title, disk=None, **more):
+def local_row(bench, key, title, disk=None, writes=True, **more):
     source = bench.image
     if disk:
         source = os.path.join(disk, "source")
@@ -41,6 +52,7 @@ def local_row(bench, key, title, disk=None, **more):
         lambda tool: bench.copy(tool, ("oci", source), ("oci", out), **more),
         prepare=lambda tool: bench.fresh("out", disk),
         check=lambda tool: (layout_digest(out), layout_digest(source)),
+        limits=parts(bench, source, disk, writes),
     )  # fmt: skip
 
 
@@ -49,11 +61,11 @@ def local(bench):
 
 
 def local_ext4(bench):
-    return local_row(bench, "local-ext4", "oci → oci, bytes copied (ext4)", bench.file_system("ext4", 2 << 30))
+    return local_row(bench, "local-ext4", "oci → oci, bytes copied (ext4)", bench.file_system("ext4", 6 << 30))
 
 
 def local_reflink(bench):
-    return local_row(bench, "local-reflink", "oci → oci, reflinks (xfs)", bench.file_system("xfs", 2 << 30))
+    return local_row(bench, "local-reflink", "oci → oci, reflinks (xfs)", bench.file_system("xfs", 4 << 30), writes=False)
 
 
 def local_trust(bench):
@@ -76,7 +88,7 @@ def again(bench, key, repeat):
         lambda tool: bench.copy(tool, ("docker", "bench:1"), ("oci", place(tool))),
         prepare=prepare,
         check=lambda tool: (layout_digest(place(tool)), layout_digest(bench.image)),
-        repeat=repeat, turns=3 if repeat > 1 else None,
+        repeat=repeat, turns=3 if repeat > 1 else None, limits=limits.process(),
     )  # fmt: skip
 
 
@@ -94,6 +106,7 @@ def up_to_date_push(bench):
         "up-to-date-push", "oci → registry, up to date", "warm: all is there",
         lambda tool: bench.copy(tool, ("oci", bench.image), ("docker", "bench:1")),
         check=lambda tool: (bench.registry.digest("bench:1"), layout_digest(bench.image)),
+        limits=limits.process(),
     )  # fmt: skip
 
 
@@ -101,7 +114,7 @@ def start_version(bench):
     return bench.row(
         "start-version", "--version, 50 times", "warm",
         lambda tool: {"crane": [tool.path, "version"], "library": None}.get(tool.key, [tool.path, "--version"]),
-        repeat=2 if bench.options.smoke else 50,
+        repeat=2 if bench.options.smoke else 50, limits=limits.process(),
     )  # fmt: skip
 
 
@@ -110,7 +123,7 @@ def start_inspect(bench):
     return bench.row(
         "start-inspect", "inspect oci:, 50 times", "warm",
         lambda tool: [tool.path, commands[tool.key], "oci:%s:latest" % bench.image] if tool.key in commands else None,
-        repeat=2 if bench.options.smoke else 50,
+        repeat=2 if bench.options.smoke else 50, limits=limits.process(),
     )  # fmt: skip
 
 

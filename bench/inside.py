@@ -159,7 +159,7 @@ def parts(bench, image, like=None, disk=None):
 
 
 def ext4(bench):
-    return bench.file_system("ext4", 4 << 30)
+    return bench.file_system("ext4", 6 << 30)
 
 
 def unpack_row(bench, key, title, image, like=None, disk=None, tools=None, turns=3):
@@ -295,7 +295,7 @@ def append(bench):
         command,
         prepare=lambda tool: linked(bench, bench.image, "layout"),
         check=check,
-        tools=who.here(who.teu, who.umoci or who.debian), limit=MEMORY,
+        tools=who.here(who.teu, who.umoci or who.debian), limit=MEMORY, limits=limits.deflate(source),
     )  # fmt: skip
     return result._replace(reached=beside(who, sizes, "size of the new layer"))
 
@@ -304,6 +304,7 @@ def repack(bench):
     """A bundle that each tool unpacked itself, in which a few files were then changed."""
     who = peers(bench)
     layout = os.path.join(bench.work, "layout")
+    changed = CHANGED if not bench.options.smoke else 1 << 16
     sizes = {}
 
     def bundle(tool):
@@ -319,7 +320,7 @@ def repack(bench):
         if not os.path.exists(bundle(tool)):
             measure(unpack_command(tool, bench.image, bundle(tool)), bench.env)
             root = os.path.join(bundle(tool), "rootfs")
-            texts(os.path.join(root, "changed"), 1 << 16 if bench.options.smoke else CHANGED)
+            texts(os.path.join(root, "changed"), changed)
             first = sorted(os.path.join(at, file) for at, _, files in os.walk(root) for file in files)
             # Of what was there one file has more in it, and one is gone.
             with open(next(file for file in first if os.path.isfile(file) and not os.path.islink(file)), "ab") as f:
@@ -331,10 +332,14 @@ def repack(bench):
         sizes[tool] = os.path.getsize(layers(layout)[-1])
         return len(layers(layout)), len(layers(bench.image)) + 1
 
+    new = os.path.join(bench.work, "new-texts")
+    if not os.path.exists(new):
+        texts(new, changed)
+    parts = [*limits.deflate(new), *limits.walk(limits.tree(bench, who.teu, bench.image))]
     result = bench.row(
         "repack", "repack after a small change, gzip", "24 MiB are new, a file is changed, one gone",
         command, prepare=prepare, check=check,
-        tools=who.here(who.teu, who.umoci or who.debian), turns=5, limit=MEMORY,
+        tools=who.here(who.teu, who.umoci or who.debian), turns=5, limit=MEMORY, limits=parts,
     )  # fmt: skip
     for tool in result.medians:
         shutil.rmtree(bundle(tool), ignore_errors=True)

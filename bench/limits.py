@@ -1,7 +1,7 @@
 """What can the machine do? The parts that nobody who does a job can leave out, each alone, in turns with those who do it.
 
 Each is done by the fastest program that Debian has for it: SHA-256 by openssl, which uses the processor's instructions; gzip by igzip (ISA-L), zstd by
-zstd, both to nowhere; files by `cp -a`, which reads them from memory. What a job takes beside the sum of its parts is what is left to win.
+zstd, both to nowhere; deflate by pigz; files by `cp -a`, which reads them from memory; bytes by `dd`, which has zeros for nothing. What a job takes beside the sum of its parts is what is left to win.
 """
 
 import os
@@ -11,8 +11,8 @@ import subprocess
 from rig import Limit, measure, skipped
 
 
-def _script(key, title, script, *arguments, removes=None):
-    return Limit(key, title, ("/bin/sh", "-c", script, "sh", *arguments), removes)
+def _script(key, title, script, *arguments, **more):
+    return Limit(key, title, ("/bin/sh", "-c", script, "sh", *arguments), **more)
 
 
 def _has(program, title):
@@ -42,6 +42,41 @@ def digests(bench, layers, diff_ids=True):
         return []
     files = [*layers, *(uncompressed(bench, layers) if diff_ids else [])]
     return [_script("sha256", "SHA-256 of what is hashed", 'exec openssl dgst -sha256 "$@"', *files)]
+
+
+def copied(blobs, disk, writes=True):
+    """What a copy of these files is made of. Hashed in as many threads as there are and copied by cp they are shown, but parts that all must do are
+    that they are hashed once and written."""
+    parts = []
+    if _has("openssl", "SHA-256"):
+        parts.append(_script("sha256", "SHA-256, one thread", 'exec openssl dgst -sha256 "$@"', *blobs))
+        every = 'printf "%s\\0" "$@" | xargs -0 -n 1 -P 0 openssl dgst -sha256'
+        parts.append(_script("sha256-all", "SHA-256, a thread for each blob", every, *blobs, counts=False))
+    if writes:
+        to = os.path.join(disk, "written")
+        size = sum(os.path.getsize(blob) for blob in blobs)
+        write = 'exec dd if=/dev/zero of="$1" bs=256K count=%d iflag=count_bytes status=none' % size
+        parts.append(_script("write", "write (dd)", write, to, removes=to))
+        to = os.path.join(disk, "copied")
+        script = 'to=$1; shift; mkdir "$to" && exec cp --reflink=never "$@" "$to"'
+        parts.append(_script("cp", "cp --reflink=never", script, to, *blobs, removes=to, counts=False))
+    return parts
+
+
+def process():
+    return [Limit("process", "a process that does nothing (true)", ("/bin/true",), repeats=True)]
+
+
+def deflate(tree):
+    """What is new in a layer deflated, at the usual level on all cores."""
+    if not _has("pigz", "deflate"):
+        return []
+    return [_script("deflate", "deflate (tar, pigz)", 'tar -C "$1" -c . | pigz -6', tree)]
+
+
+def walk(tree):
+    """Every file of a tree looked at once."""
+    return [_script("walk", "look at each file (find)", 'exec find "$1" -printf "%C@"', tree)]
 
 
 def inflate(layers, zstd=False):

@@ -22,8 +22,9 @@ MEMORY = 64 << 20  # what teu may take, whatever the image
 
 Sample = collections.namedtuple("Sample", "cpu wall rss requests")
 Tool = collections.namedtuple("Tool", "key title path version")
-# A part of a job alone, by the fastest who does it (limits.py): its command, and what is removed before.
-Limit = collections.namedtuple("Limit", "key title argv removes", defaults=[None])
+# A part of a job alone, by the fastest who does it (limits.py): its command, what is removed before, whether the job cannot be done without it, and
+# whether it is done as often as the job.
+Limit = collections.namedtuple("Limit", "key title argv removes counts repeats", defaults=[None, True, False])
 
 
 def skipped(what, why):
@@ -287,7 +288,7 @@ class Bench:
             for part in limits:
                 if part.removes:
                     shutil.rmtree(part.removes, ignore_errors=True)
-                cpu, wall, rss = measure(part.argv, self.env)
+                cpu, wall, rss = measure(part.argv, self.env, repeat if part.repeats else 1)
                 if turn >= 0:
                     samples[part].append(Sample(cpu, wall, rss, 0))
         if failed.get(tools[0]):

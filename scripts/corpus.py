@@ -2,7 +2,7 @@
 """Makes OCI layouts out of tar files: the half of scripts/corpus.sh that shell does badly.
 
 usage: corpus.py small|bench|many|huge DIR
-       corpus.py local FILE NAME       a tar of this machine's files, where Debian's archive is out of reach
+       corpus.py local FILE DIRECTORY MEBIBYTES    a tar of this machine's files, where Debian's archive is out of reach
 
 The standard library alone. Nothing here depends on the clock, on the order of a directory or on chance that is not seeded, so that the same
 input gives the same digests with the same zlib.
@@ -128,19 +128,44 @@ def made(path, fill):
 
 
 def difference(lower, upper, path):
-    """The members of the tar `upper` that `lower` lacks or has otherwise: the next layer, as a build would make it."""
+    """What of the tar `upper`, of a whole tree, the tar `lower` lacks or has otherwise, and whiteouts for what it has more: the next layer, as a build
+    makes it."""
 
     def identity(info):
-        return info.type, info.size, info.mode, info.uid, info.gid, info.linkname
+        return info.type, info.size, info.mode, info.uid, info.gid, info.linkname, info.mtime
 
     def fill(out):
         with tarfile.open(lower) as tar:
             known = {info.name: identity(info) for info in tar}
         with tarfile.open(upper) as tar:
+            there = {info.name for info in tar}
+        gone = {}
+        for name in sorted(known.keys() - there):
+            gone.setdefault(os.path.dirname(name), []).append(os.path.basename(name))
+        with tarfile.open(upper) as tar:
             for info in tar:
                 if known.get(info.name) != identity(info):
-                    info.mtime = min(int(info.mtime), MTIME)
-                    out.addfile(info, tar.extractfile(info) if info.isreg() else None)
+                    add(out, info, tar)
+                for name in gone.get(info.name, ()):
+                    member(out, info.name + "/.wh." + name, b"")
+
+    return made(path, fill)
+
+
+def add(out, info, tar):
+    """A member of another tar. When a build ran is no matter."""
+    info.mtime = min(int(info.mtime), MTIME)
+    info.pax_headers.pop("mtime", None)
+    out.addfile(info, tar.extractfile(info) if info.isreg() else None)
+
+
+def first(tree, path):
+    """The tar of a whole tree, as a layer."""
+
+    def fill(out):
+        with tarfile.open(tree) as tar:
+            for info in tar:
+                add(out, info, tar)
 
     return made(path, fill)
 
@@ -260,16 +285,16 @@ def small(out):
 
 def bench(out):
     tars = os.path.join(out, ".tar")
-    first, second, third = (os.path.join(tars, "bench-%d.tar" % i) for i in (1, 2, 3))
+    steps = ("debian", "ca-certificates, curl, gnupg …", "git, mercurial, openssh-client …", "gcc, g++, make and the libraries to build with")
+    trees = [os.path.join(tars, "bench-%d.tar" % number) for number in (1, 2, 3, 4)]
+    if os.path.exists(trees[3]):
+        layers = [first(trees[0], os.path.join(tars, "bench-1-only.tar"))]
+        for number in (1, 2, 3):
+            layers.append(difference(trees[number - 1], trees[number], os.path.join(tars, "bench-%d-only.tar" % (number + 1))))
+    else:
+        layers = [os.path.join(tars, "local-%d.tar" % number) for number in (1, 2, 3, 4)]
     layout = Layout(os.path.join(out, "bench"))
-    layers = [
-        (first, 6, "apt"),
-        (difference(first, second, os.path.join(tars, "bench-2-only.tar")), 6, "perl, python3"),
-        (difference(second, third, os.path.join(tars, "bench-3-only.tar")), 6, "gcc, git"),
-        (made(os.path.join(tars, "noise-96.tar"), noise(96, 96)), 1, "96 MiB that do not compress"),
-        (made(os.path.join(tars, "application.tar"), application), 6, "an application"),
-    ]
-    layout.finish(layout.image("amd64", packed(layout, layers)))
+    layout.finish(layout.image("amd64", packed(layout, [(tar, 6, step) for tar, step in zip(layers, steps)])))
 
 
 def many(out):
@@ -289,9 +314,9 @@ def huge(out):
     layout.finish(layout.image("amd64", packed(layout, layers)))
 
 
-def local(path, name):
-    """Up to 40 MB of this machine's programs (of its documents for arm64), in an order that does not change."""
-    root, left = ("/usr/share", 20 * MIB) if "arm64" in name else ("/usr/bin", 40 * MIB)
+def local(path, root, mebibytes):
+    """So many MiB of this machine's files, in an order that does not change."""
+    left = mebibytes * MIB
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
         for directory, directories, files in os.walk(root):
             directories.sort()
@@ -311,8 +336,8 @@ def local(path, name):
 def main():
     if len(sys.argv) == 3 and sys.argv[1] in ("small", "bench", "many", "huge"):
         {"small": small, "bench": bench, "many": many, "huge": huge}[sys.argv[1]](sys.argv[2])
-    elif len(sys.argv) == 4 and sys.argv[1] == "local":
-        local(sys.argv[2], sys.argv[3])
+    elif len(sys.argv) == 5 and sys.argv[1] == "local":
+        local(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:
         sys.exit(__doc__)
 

@@ -4,7 +4,7 @@
 # usage: scripts/corpus.sh DIR [SIZE]
 #   small   DIR/debian   latest: an index of linux/amd64 and linux/arm64, three layers each, two of them shared (about 30 MB)
 #           DIR/edge     latest: names, modes and types that are hard to carry, whiteouts, an opaque directory
-#   bench   and          DIR/bench   latest: linux/amd64, five layers (about 250 MB)
+#   bench   and          DIR/bench   latest: linux/amd64, Debian's buildpack-deps in its four layers (about 350 MB; 1 GB of files)
 #           DIR/many    latest: linux/amd64, one layer of 100,000 small files (about 120 MB)
 #   huge    and          DIR/huge    latest: linux/amd64, six layers, one of 2 GiB
 #
@@ -46,9 +46,57 @@ tree() {
     fi
     tail -n 3 "$out/.tar/$name.log" | sed 's/^/corpus: mmdebstrap: /'
   fi
-  say "NOT DEBIAN'S CONTENT: mmdebstrap or Debian's archive is out of reach; files of this machine stand in for $packages ($architecture)"
-  python3 scripts/corpus.py local "$part" "$name"
+  stand_in "$packages ($architecture)"
+  case $architecture in
+    arm64) python3 scripts/corpus.py local "$part" /usr/share 20 ;;
+    *) python3 scripts/corpus.py local "$part" /usr/bin 40 ;;
+  esac
   mv "$part" "$tar"
+}
+
+stand_in() { say "NOT DEBIAN'S CONTENT: mmdebstrap or Debian's archive is out of reach; files of this machine stand in for $1"; }
+
+# What the image buildpack-deps has over Debian's own, layer by layer: thousands of images are built on it (those of Python, Node, Ruby, Perl …).
+layers=(
+  "ca-certificates curl gnupg netbase sq wget"
+  "git mercurial openssh-client subversion procps"
+  "autoconf automake bzip2 default-libmysqlclient-dev dpkg-dev file g++ gcc imagemagick libbz2-dev libc6-dev libcurl4-openssl-dev libdb-dev
+   libevent-dev libffi-dev libgdbm-dev libglib2.0-dev libgmp-dev libjpeg-dev libkrb5-dev liblzma-dev libmagickcore-dev libmagickwand-dev
+   libmaxminddb-dev libncurses5-dev libncursesw5-dev libpng-dev libpq-dev libreadline-dev libsqlite3-dev libssl-dev libtool libwebp-dev
+   libxml2-dev libxslt1-dev libyaml-dev make patch unzip xz-utils zlib1g-dev"
+)
+
+# buildpack_deps: .tar/bench-1.tar and on, the whole tree as it was after each step of the build: installed and configured, without what a build throws
+# away, without what is this machine's and without what mmdebstrap puts in the way of daemons.
+buildpack_deps() {
+  local number=1 packages hooks=() log=$out/.tar/bench.log
+  [ ! -s "$out/.tar/bench-4.tar" ] || return 0
+  # shellcheck disable=SC2016 # for the shell that runs the hook
+  local snapshot='tar -C "$1" --create --one-file-system --sort=name --numeric-owner --format=pax --xattrs
+    --pax-option=delete=atime,delete=ctime --transform=s,start-stop-daemon.REAL,start-stop-daemon,
+    --exclude=./usr/sbin/start-stop-daemon --exclude=./usr/sbin/policy-rc.d --exclude=./etc/resolv.conf --exclude=./etc/hostname
+    --exclude="./dev/*" --exclude="./proc/*" --exclude="./sys/*" --exclude="./run/*" --exclude="./tmp/*"
+    --exclude="./var/lib/apt/lists/*" --exclude="./var/cache/*/*" --exclude="./var/log/*" --file='
+  snapshot=${snapshot//$'\n'/ }
+  # The tar of 1 says that a directory was changed meanwhile: those of the kernel are.
+  hooks+=("--customize-hook=$snapshot'$out/.tar/bench-1.part' . || test \$? = 1")
+  for packages in "${layers[@]}"; do
+    number=$((number + 1))
+    # shellcheck disable=SC2016
+    hooks+=('--customize-hook=DEBIAN_FRONTEND=noninteractive chroot "$1" apt-get -qq install -y --no-install-recommends '"${packages//$'\n'/ }"
+      "--customize-hook=$snapshot'$out/.tar/bench-$number.part' . || test \$? = 1")
+  done
+  if command -v mmdebstrap >/dev/null; then
+    say "installing Debian's packages for buildpack-deps (two minutes)"
+    if SOURCE_DATE_EPOCH=1700000000 mmdebstrap --quiet --mode="$mode" --architectures=amd64 --variant=minbase --format=null "${hooks[@]}" \
+      bookworm /dev/null >"$log" 2>&1; then
+      for number in 1 2 3 4; do mv "$out/.tar/bench-$number.part" "$out/.tar/bench-$number.tar"; done
+      return 0
+    fi
+    tail -n 3 "$log" | sed 's/^/corpus: mmdebstrap: /'
+    rm -f "$out"/.tar/bench-?.part
+  fi
+  return 1
 }
 
 mode=auto
@@ -61,10 +109,15 @@ if [ ! -e "$out/debian/index.json" ] || [ ! -e "$out/edge/index.json" ]; then
   python3 scripts/corpus.py small "$out"
 fi
 if [ "$size" != small ] && [ ! -e "$out/bench/index.json" ]; then
-  tree bench-1 amd64 base-files,bash,coreutils,apt
-  tree bench-2 amd64 base-files,bash,coreutils,apt,perl,python3
-  tree bench-3 amd64 base-files,bash,coreutils,apt,perl,python3,gcc,git
-  say "making bench (some ten seconds)"
+  if ! buildpack_deps; then
+    stand_in buildpack-deps
+    number=0
+    for directory in /usr/bin /usr/include /usr/share /usr/lib; do
+      number=$((number + 1))
+      python3 scripts/corpus.py local "$out/.tar/local-$number.tar" "$directory" 250
+    done
+  fi
+  say "making bench (half a minute)"
   python3 scripts/corpus.py bench "$out"
 fi
 if [ "$size" != small ] && [ ! -e "$out/many/index.json" ]; then
