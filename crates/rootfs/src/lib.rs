@@ -26,6 +26,7 @@
 //!
 //! The example `door` lets an enemy's tree in.
 
+mod attributed;
 mod budget;
 mod check;
 mod confine;
@@ -45,6 +46,7 @@ pub mod walk;
 mod writer;
 mod xattrs;
 
+pub use attributed::Attributed;
 pub use budget::Budget;
 pub use check::{Makes, check};
 pub use confine::{Confinement, confine, confined};

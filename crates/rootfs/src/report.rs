@@ -1,5 +1,7 @@
 //! What did an unpacked tree ask for and not get? Counted, with a few names to show.
 
+use crate::Attributed;
+
 /// How many names are kept of each kind.
 const EXAMPLES: usize = 8;
 
@@ -18,6 +20,8 @@ pub struct Report {
     pub set_id: PassedOver,
     /// Owners that could neither be set nor written down.
     pub owners: PassedOver,
+    /// Files that were given extended attributes.
+    pub attributed: Attributed,
 }
 
 /// What was passed over, of one kind.

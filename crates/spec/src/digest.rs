@@ -7,12 +7,14 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use sha2::{
-    Digest as _, Sha256, Sha384, Sha512,
+    Digest as _, Sha384, Sha512,
     digest::{
         array::Array,
         common::hazmat::{SerializableState, SerializedState},
     },
 };
+
+use crate::sha256::Sha256;
 
 /// The longest digest of the algorithms that we know, in bytes.
 const LONGEST: usize = 64;
@@ -111,11 +113,25 @@ impl Hasher {
         }
     }
 
+    /// Takes in the next bytes of two contents. Of SHA-256 that takes much less time than one after the other, where the processor has
+    /// instructions for it.
+    pub fn update_both(one: (&mut Self, &[u8]), other: (&mut Self, &[u8])) {
+        match (&mut one.0.0, &mut other.0.0) {
+            (State::Sha256(state), State::Sha256(other_state)) => {
+                Sha256::update_both((state, one.1), (other_state, other.1));
+            }
+            _ => {
+                one.0.update(one.1);
+                other.0.update(other.1);
+            }
+        }
+    }
+
     /// The digest of all that was taken in.
     #[must_use]
     pub fn finish(self) -> Digest {
         match self.0 {
-            State::Sha256(state) => Digest::of_bytes(Algorithm::Sha256, &state.finalize()),
+            State::Sha256(state) => Digest::of_bytes(Algorithm::Sha256, &state.finish()),
             State::Sha384(state) => Digest::of_bytes(Algorithm::Sha384, &state.finalize()),
             State::Sha512(state) => Digest::of_bytes(Algorithm::Sha512, &state.finalize()),
         }
@@ -136,7 +152,7 @@ impl Hasher {
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         match &self.0 {
-            State::Sha256(state) => state.serialize().to_vec(),
+            State::Sha256(state) => state.save(),
             State::Sha384(state) => state.serialize().to_vec(),
             State::Sha512(state) => state.serialize().to_vec(),
         }
@@ -150,7 +166,7 @@ impl Hasher {
             T::deserialize(&saved).ok()
         }
         let state = match algorithm {
-            Algorithm::Sha256 => State::Sha256(restored(saved)?),
+            Algorithm::Sha256 => State::Sha256(Sha256::restore(saved)?),
             Algorithm::Sha384 => State::Sha384(restored(saved)?),
             Algorithm::Sha512 => State::Sha512(restored(saved)?),
         };

@@ -61,6 +61,7 @@ mod platform;
 mod reference;
 mod repository;
 mod rewrite;
+mod sha256;
 mod time;
 
 pub use config::{ConfigFields, ContainerConfig, Healthcheck, History, ImageConfig, RootFs, chain_ids};

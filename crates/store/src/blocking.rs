@@ -49,11 +49,11 @@ pub fn reader<R: Read + Send + 'static>(open: impl FnOnce() -> Result<R> + Send 
     seen_reader(open, |_| Ok(()))
 }
 
-/// The same, where `see` is shown each chunk on the thread that read it, while it is at hand, and may refuse it: the stream ends in that error.
+/// The same, where `see` is shown each chunk on the thread that read it, and may refuse it: the stream ends in that error.
 /// The end is shown as a chunk of no bytes.
 pub(crate) fn seen_reader<R: Read + Send + 'static>(
     open: impl FnOnce() -> Result<R> + Send + 'static,
-    see: impl FnMut(&[u8]) -> Result<()> + Send + 'static,
+    see: impl FnMut(&Bytes) -> Result<()> + Send + 'static,
 ) -> Reader {
     enum State<F> {
         New(F),
@@ -79,16 +79,17 @@ pub(crate) fn seen_reader<R: Read + Send + 'static>(
     .boxed()
 }
 
-fn pump(mut reader: impl Read, mut see: impl FnMut(&[u8]) -> Result<()>, sender: &mpsc::Sender<Bytes>) -> Result<()> {
+fn pump(mut reader: impl Read, mut see: impl FnMut(&Bytes) -> Result<()>, sender: &mpsc::Sender<Bytes>) -> Result<()> {
     let buffers = Buffers::default();
     loop {
         let mut buffer = buffers.take();
         let read = fill(&mut reader, &mut buffer)?;
-        see(&buffer[..read])?;
+        let chunk = buffers.lend(buffer, read);
+        see(&chunk)?;
         if read == 0 {
             return Ok(());
         }
-        if sender.blocking_send(buffers.lend(buffer, read)).is_err() {
+        if sender.blocking_send(chunk).is_err() {
             return Ok(());
         }
     }

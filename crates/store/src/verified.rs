@@ -11,7 +11,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use teu_spec::{Descriptor, Digest, Document, Hasher, json};
 
-use crate::{BoxFuture, Error, ErrorKind, FetchOptions, Reader, Result, Role, Source, blocking};
+use crate::{
+    BoxFuture, Error, ErrorKind, FetchOptions, Reader, Result, Role, Source,
+    blocking::{self, Hashing},
+};
 
 /// Up to here a file is read where it is asked for.
 const SMALL: u64 = 64 << 10;
@@ -51,16 +54,17 @@ impl Verified {
         }
     }
 
-    /// Reads an open file from where it stands, and checks it on the thread that reads it, while what was read is at hand. A small one is read
-    /// here and now: to hand it to a thread would take longer.
+    /// Reads an open file from where it stands, and checks it beside the thread that reads it. A small one is read here and now: to hand it to a thread
+    /// would take longer.
     fn of_file(descriptor: Descriptor, mut file: File) -> Result<Self> {
         let mut check = Check::new(&descriptor, descriptor.digest.algorithm().hasher(), 0);
         let reader = if descriptor.size <= SMALL {
             let mut content = Vec::with_capacity(usize::try_from(descriptor.size).unwrap_or_default());
             // One byte more says that there is more.
             file.by_ref().take(descriptor.size + 1).read_to_end(&mut content)?;
-            check.take(&content).and_then(|()| check.take(&[]))?;
-            stream::iter((!content.is_empty()).then(|| Ok(content.into()))).boxed()
+            let content = Bytes::from(content);
+            check.take(&content).and_then(|()| check.take(&Bytes::new()))?;
+            stream::iter((!content.is_empty()).then_some(Ok(content))).boxed()
         } else {
             blocking::seen_reader(move || Ok(file), move |chunk| check.take(chunk))
         };
@@ -111,7 +115,7 @@ impl Stream for Verified {
             let checked = match (&mut self.state, &next) {
                 (_, Some(Ok(bytes))) if bytes.is_empty() => continue,
                 (State::Checking(check), Some(Ok(bytes))) => check.take(bytes),
-                (State::Checking(check), None) => check.take(&[]),
+                (State::Checking(check), None) => check.take(&Bytes::new()),
                 _ => Ok(()),
             };
             let item = match checked {
@@ -131,7 +135,7 @@ struct Check {
     digest: Digest,
     size: u64,
     left: u64,
-    hasher: Option<Hasher>,
+    hashing: Option<Hashing>,
 }
 
 impl Check {
@@ -140,12 +144,12 @@ impl Check {
             digest: descriptor.digest,
             size: descriptor.size,
             left: descriptor.size.saturating_sub(done),
-            hasher: Some(hasher),
+            hashing: Some(hasher.into()),
         }
     }
 
     /// Takes the next bytes in, or with none the end. With the last bytes the digest is compared.
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &Bytes) -> Result<()> {
         let Self { digest, size, left, .. } = *self;
         let mismatch = |message: String| Err(Error::new(ErrorKind::Mismatch, message));
         match left.checked_sub(bytes.len() as u64) {
@@ -155,13 +159,13 @@ impl Check {
             }
             Some(left) => self.left = left,
         }
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(bytes);
+        if let Some(hashing) = &mut self.hashing {
+            hashing.update(bytes.clone());
         }
         if self.left == 0
-            && let Some(hasher) = self.hasher.take()
+            && let Some(hashing) = self.hashing.take()
         {
-            let found = hasher.finish();
+            let found = hashing.finish();
             if found != digest {
                 return mismatch(format!("content of {digest} has the digest {found}"));
             }

@@ -19,7 +19,7 @@ use teu_archive::{
     Escaped,
     tar::{self, Header},
 };
-use teu_rootfs::{self as rootfs, Budget, Metadata, Node, Root, Sibling};
+use teu_rootfs::{self as rootfs, Budget, Metadata, Node, Root, Sibling, walk::Found};
 use teu_store::{Error, ErrorKind, Result, Source};
 
 use crate::{
@@ -126,7 +126,12 @@ fn fill(layers: Layers, image: &Image, top: &Root, options: &Options) -> Result<
     };
     write(bundle::FILE, &from.to_json()?)?;
     let file = top.create_file(bundle::RECORD).map_err(of_files)?;
-    remember(&rootfs, file, &options.stop)?;
+    remember(
+        &rootfs,
+        file,
+        |found| report.attributed.may_have(&found.stat),
+        &options.stop,
+    )?;
     Ok(report)
 }
 
@@ -205,15 +210,23 @@ fn refused(header: &Header, why: &str) -> Error {
     Error::new(ErrorKind::Invalid, format!("{}: refused: {why}", Escaped(&header.path)))
 }
 
-/// Writes down what every file is like, so that a later change is seen.
-pub(crate) fn remember(rootfs: &Root, into: impl Write, stop: &Stop) -> Result<()> {
+/// Writes down what every file is like, so that a later change is seen. Only those that may have extended attributes are asked for them: that is most of
+/// what it costs.
+pub(crate) fn remember(
+    rootfs: &Root,
+    into: impl Write,
+    may_have_xattrs: impl Fn(&Found<'_>) -> bool,
+    stop: &Stop,
+) -> Result<()> {
     let walking = bundle::walk_options();
     let mut walk = rootfs::walk::Walk::of(rootfs, walking).map_err(of_files)?;
     let mut record = record::Writer::new(into)?;
     let mut latest = rootfs::Time::default();
     while let Some(mut found) = walk.next_file().map_err(of_files)? {
         stop.check()?;
-        found.read_xattrs().map_err(of_files)?;
+        if may_have_xattrs(&found) {
+            found.read_xattrs().map_err(of_files)?;
+        }
         latest = latest.max(found.stat.ctime);
         record.add(&Entry::found(&found))?;
     }

@@ -155,11 +155,13 @@ impl Writer {
         owner: Owner,
     ) -> Result<()> {
         let kept = self.options.owners == Owners::Kept;
+        let mut any = false;
         for (name, value) in &metadata.xattrs {
             let set = match file {
                 Some(file) if xattrs::is_let_pass(name, kept) => xattrs::set(file, path, name, value)?,
                 _ => false,
             };
+            any |= set;
             if !set {
                 self.report.xattrs.add(path);
             }
@@ -169,9 +171,14 @@ impl Writer {
                 Some(file) => xattrs::set(file, path, RECORD.as_bytes(), &record(user, group))?,
                 None => false,
             };
+            any |= set;
             if !set {
                 self.report.owners.add(path);
             }
+        }
+        if any && let Some(file) = file {
+            let seen = fs::fstat(file).map_err(|errno| Error::system(path, "look at it", errno))?;
+            self.report.attributed.add(identity(&seen));
         }
         Ok(())
     }

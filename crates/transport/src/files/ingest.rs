@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -12,10 +12,10 @@ use bytes::Bytes;
 use teu_spec::{Algorithm, Descriptor, Digest, Hasher};
 use teu_store::{
     BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Park, Result,
-    blocking::{self, Chunks, Sink},
+    blocking::{self, Buffers, Chunks, Hashing, Sink},
 };
 
-use super::{PIECE, Temporary, part::Keeper};
+use super::{Temporary, part::Keeper};
 
 /// A write that takes longer than this is not one into the kernel's cache: what follows is written by a thread of its own.
 const SLOW: Duration = Duration::from_millis(20);
@@ -218,7 +218,7 @@ impl Written {
         let hasher = &mut self.hasher;
         let read = copy(self.temporary.file(), |piece| {
             if let Some((_, hasher)) = hasher {
-                hasher.update(piece);
+                hasher.update(&piece);
             }
             Ok(())
         });
@@ -264,29 +264,27 @@ impl Written {
 
 /// The digest of a whole file.
 pub(crate) fn digest_of(file: &mut File, algorithm: Algorithm) -> io::Result<Digest> {
-    let mut hasher = algorithm.hasher();
+    let mut hashing = Hashing::new(algorithm);
     file.seek(SeekFrom::Start(0))?;
     copy(file, |piece| {
-        hasher.update(piece);
+        hashing.update(piece);
         Ok(())
     })?;
-    Ok(hasher.finish())
+    Ok(hashing.finish())
 }
 
 /// Reads a file to its end, piece by piece, and says how much it was.
-fn copy(file: &mut File, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
-    let mut buffer = vec![0; PIECE];
+fn copy(file: &mut File, mut take: impl FnMut(Bytes) -> io::Result<()>) -> io::Result<u64> {
+    let buffers = Buffers::default();
     let mut size = 0;
     loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(size),
-            Ok(read) => {
-                take(&buffer[..read])?;
-                size += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        let mut buffer = buffers.take();
+        let read = blocking::fill(file, &mut buffer)?;
+        if read == 0 {
+            return Ok(size);
         }
+        take(buffers.lend(buffer, read))?;
+        size += read as u64;
     }
 }
 
@@ -312,12 +310,12 @@ pub(crate) fn adopt(
             // The standard library asks the kernel to copy.
             false if trust => io::copy(&mut file, temporary.file()).map(|size| (size, None)),
             false => {
-                let mut hasher = algorithm.hasher();
+                let mut hashing = Hashing::new(algorithm);
                 let size = copy(&mut file, |piece| {
-                    hasher.update(piece);
-                    temporary.file().write_all(piece)
+                    hashing.update(piece.clone());
+                    temporary.file().write_all(&piece)
                 })?;
-                Ok((size, Some(hasher.finish())))
+                Ok((size, Some(hashing.finish())))
             }
         });
     let (size, found) = copied.map_err(|error| temporary.failed(error))?;

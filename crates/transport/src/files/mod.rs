@@ -25,9 +25,6 @@ pub(crate) use ingest::{FileIngest, adopt};
 pub(crate) use part::unnamed;
 pub(crate) use part::{Keeper, TEMPORARY, Temporary, has_part, is_older, is_temporary, remove_litter};
 
-/// How much is read and written at once where a file is copied: 128 KiB, which stays in the processor's cache between the two.
-const PIECE: usize = 128 << 10;
-
 /// Opens a regular file to read; none where there is nothing of this name.
 ///
 /// # Errors

@@ -1,0 +1,68 @@
+//! Which files were given extended attributes? Nearly always few; so who wants to know what a tree's files have need not ask the kernel about each.
+
+use std::collections::HashSet;
+
+use crate::{made::Identity, walk::Stat};
+
+/// How many are kept in mind: some 2 MiB.
+const MOST: usize = 1 << 16;
+
+/// Files that a [`Writer`](crate::Writer) gave extended attributes, by their numbers; or too many to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributed(Option<HashSet<Identity>>);
+
+impl Default for Attributed {
+    fn default() -> Self {
+        Self(Some(HashSet::new()))
+    }
+}
+
+impl Attributed {
+    /// Whether this file may have been given some. What it got from anybody else, this does not know.
+    #[must_use]
+    pub fn may_have(&self, file: &Stat) -> bool {
+        match &self.0 {
+            Some(files) => files.contains(&(file.device, file.inode)),
+            None => true,
+        }
+    }
+
+    /// Notes a file.
+    pub(crate) fn add(&mut self, file: Identity) {
+        if let Some(files) = &mut self.0 {
+            files.insert(file);
+            if files.len() > MOST {
+                self.0 = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Time;
+
+    fn file(inode: u64) -> Stat {
+        Stat {
+            device: 1,
+            inode,
+            ctime: Time::default(),
+            size: 0,
+            links: 1,
+        }
+    }
+
+    #[test]
+    fn what_was_added_is_known_and_too_many_are_all() {
+        let mut attributed = Attributed::default();
+        attributed.add((1, 7));
+        attributed.add((2, 8));
+        assert!(attributed.may_have(&file(7)));
+        assert!(!attributed.may_have(&file(8)));
+        for inode in 0..MOST as u64 - 1 {
+            attributed.add((3, inode));
+        }
+        assert!(attributed.may_have(&file(8)));
+    }
+}
