@@ -5,6 +5,7 @@ mod beside;
 mod called;
 mod drop_in;
 mod failure;
+mod inside;
 mod limits;
 mod listed;
 mod output;

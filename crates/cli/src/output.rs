@@ -43,6 +43,55 @@ pub(crate) fn done(settings: &Settings, report: impl FnOnce() -> serde_json::Val
     }
 }
 
+/// Writes JSON as [`json`] does, of which one list is given value by value and never held.
+pub(crate) struct JsonList {
+    out: Box<dyn Write>,
+    end: String,
+    is_empty: bool,
+}
+
+impl JsonList {
+    /// Begins with what stands before the values; the list is empty in `told`, and has this name.
+    pub(crate) fn begin(told: &serde_json::Value, list: &str) -> Result<Self, Failure> {
+        let text = teu_spec::go_json::indented(told, "    ")?;
+        // No string has a line's end in it, and what is further in stands further right.
+        let mark = format!("\n    \"{list}\": [");
+        let (before, end) = text.split_once(&mark).unwrap_or((&text, ""));
+        let mut out: Box<dyn Write> = Box::new(stream());
+        out.write_all(before.as_bytes())?;
+        if before.len() < text.len() {
+            out.write_all(mark.as_bytes())?;
+        }
+        Ok(Self {
+            out,
+            end: end.to_owned(),
+            is_empty: true,
+        })
+    }
+
+    pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Failure> {
+        if !std::mem::take(&mut self.is_empty) {
+            self.out.write_all(b",")?;
+        }
+        for line in teu_spec::go_json::indented(value, "    ")?.lines() {
+            write!(self.out, "\n        {line}")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
+        let before = if self.is_empty { "" } else { "\n    " };
+        writeln!(self.out, "{before}{}", self.end)?;
+        self.out.flush()?;
+        Ok(())
+    }
+}
+
+/// Standard output, for what is written piece by piece.
+pub(crate) fn stream() -> impl Write {
+    io::BufWriter::with_capacity(64 << 10, io::stdout().lock())
+}
+
 /// Writes a table: columns as wide as they must be, two spaces between them.
 pub(crate) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
     bytes(aligned(rows, None).as_bytes())
@@ -68,35 +117,52 @@ pub(crate) fn cut_text(rows: &[Vec<String>]) -> String {
 const WIDEST: usize = 200;
 
 fn aligned(rows: &[Vec<String>], limit: Option<usize>) -> String {
-    let mut widths: Vec<usize> = Vec::new();
+    let mut columns = Columns::default();
     for row in rows {
-        for (column, cell) in row.iter().enumerate() {
-            let width = cell.chars().take(WIDEST).count();
-            match widths.get_mut(column) {
-                Some(widest) => *widest = (*widest).max(width),
-                None => widths.push(width),
-            }
-        }
+        columns.take(row);
     }
     let mut text = String::new();
     for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(cell);
-            let shown = cell.chars().take(WIDEST).count();
-            line.extend(std::iter::repeat_n(' ', width - shown + 2));
-        }
-        let line = line.trim_end();
+        let line = columns.line(row);
         match limit {
             Some(limit) if line.chars().count() > limit => {
                 text.extend(line.chars().take(limit.saturating_sub(1)));
                 text.push('…');
             }
-            _ => text.push_str(line),
+            _ => text.push_str(&line),
         }
         text.push('\n');
     }
     text
+}
+
+/// How wide the columns of a table are: for who goes over its rows twice, and holds none.
+#[derive(Debug, Default)]
+pub(crate) struct Columns(Vec<usize>);
+
+impl Columns {
+    /// Makes place for a row.
+    pub(crate) fn take(&mut self, row: &[String]) {
+        for (column, cell) in row.iter().enumerate() {
+            let width = cell.chars().take(WIDEST).count();
+            match self.0.get_mut(column) {
+                Some(widest) => *widest = (*widest).max(width),
+                None => self.0.push(width),
+            }
+        }
+    }
+
+    /// A row that was taken in, without an end of line.
+    pub(crate) fn line(&self, row: &[String]) -> String {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&self.0) {
+            line.push_str(cell);
+            let shown = cell.chars().take(WIDEST).count();
+            line.extend(std::iter::repeat_n(' ', width - shown + 2));
+        }
+        line.truncate(line.trim_end().len());
+        line
+    }
 }
 
 /// Colours, where standard output is a terminal that shows them.

@@ -115,3 +115,49 @@ fn a_layer_below_the_answer_is_not_fetched() {
         assert!(failed.contains(&Digest::of(&lower).to_string()), "{image}: {failed}");
     }
 }
+
+#[test]
+fn a_limit_keeps_content_from_being_printed_by_its_name() {
+    let room = Room::new();
+    made(&room);
+    let cat = |limit: &'static str, path: &'static str| room.teu(["cat", "--limit", limit, "oci:images:app", path]);
+    assert_eq!(cat("content_bytes=8", "etc/kept").succeeds().stdout, "changed\n");
+    for (code, limit, said) in [
+        (1, "content_bytes=7", "more bytes than the limit content_bytes of 7"),
+        (1, "entries=2", "limit entries of 2"),
+        (2, "nothing=1", "there is no limit \"nothing\""),
+    ] {
+        // Where the table is known, no limit of the archive is met.
+        drop(std::fs::remove_dir_all(room.home(".cache")));
+        let failed = cat(limit, "etc/kept").fails(code);
+        assert!(failed.contains(said), "{limit}: {failed}");
+    }
+}
+
+/// An archive in the old format of GNU: a file of 40,000 bytes, of which five stand behind the first 30,000.
+fn sparse() -> Vec<u8> {
+    let mut archive = archive(&[file("holes", "hello")]);
+    archive[156] = b'S';
+    archive[257..265].copy_from_slice(b"ustar  \0");
+    for (at, value) in [(386, 30_000), (398, 5), (410, 40_000), (422, 0), (483, 40_000)] {
+        archive[at..at + 12].copy_from_slice(format!("{value:011o}\0").as_bytes());
+    }
+    archive[148..156].copy_from_slice(b"        ");
+    let sum: u32 = archive[..512].iter().map(|byte| u32::from(*byte)).sum();
+    archive[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    archive
+}
+
+#[test]
+fn holes_are_printed_as_zeros_and_kept_as_nothing() {
+    let room = Room::new();
+    room.layout("images").image("app", &of(&[sparse()]));
+    let mut expected = vec![0; 40_000];
+    expected[30_000..30_005].copy_from_slice(b"hello");
+    let expected = String::from_utf8(expected).expect("text");
+    // The second time the table is known, and the layer is read for the file alone.
+    for _ in 0..2 {
+        let printed = room.teu(["cat", "--limit", "content_bytes=5", "oci:images:app", "holes"]);
+        assert!(printed.succeeds().stdout == expected);
+    }
+}

@@ -9,7 +9,6 @@
 //! Each layer is read twice: for its table of contents, unless a cache has it, and for what is in its files.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
     io::{Read, Write},
     sync::Arc,
 };
@@ -20,7 +19,7 @@ use teu_store::{Error, ErrorKind, Result, Source, blocking};
 use crate::{
     Layer, contents, layer,
     layers::Layers,
-    tree::{self, File, Tree},
+    tree::{self, Described, Tree},
 };
 
 /// How an image is exported.
@@ -28,7 +27,7 @@ use crate::{
 pub struct Options {
     /// How layers are read, both times.
     pub contents: contents::Options,
-    /// How much the tree may take; so much again may the paths of the files of one layer.
+    /// How much the tree may take.
     pub tree: tree::Limits,
 }
 
@@ -60,57 +59,50 @@ pub async fn export<W: Write + Send + 'static>(
 
 fn write<W: Write>(tree: &Tree, layers: Layers, options: &Options, sink: W) -> Result<W> {
     let mut writer = tar::Writer::new(sink);
+    let (mut files, mut directories) = (Vec::new(), Vec::new());
+    for found in tree.walk() {
+        let (_, file) = found?;
+        match (file.is_directory(), file.entry_number()) {
+            (true, _) => directories.push(file.path_number()),
+            (false, Some(entry)) => files.push((entry, file.path_number())),
+            (false, None) => {}
+        }
+    }
+    let names = Names::new(tree, files);
     for (position, (layer, opened)) in layers.enumerate() {
-        let mut names = names(tree, position, options.tree.tree_bytes)?;
+        let mut of_layer = names.of_layer(position);
         let mut reader = tar::Reader::with_limits(opened, options.contents.tar.clone());
         while let Some(found) = reader.next_entry()? {
-            if let Some(Named { file, first, others }) = names.remove(&found.header_offset()) {
-                append(&mut writer, &first, file, found)?;
-                for other in others {
-                    writer.append(&layer::hard_link(&other, &first, file.metadata()))?;
-                }
+            let Some((described, paths)) = of_layer.at(found.header_offset())? else {
+                continue;
+            };
+            let mut paths = paths.iter().map(|(_, path)| tree.paths().path(*path));
+            let Some(first) = paths.next().transpose()? else {
+                continue;
+            };
+            append(&mut writer, &first, &described, found)?;
+            for other in paths {
+                writer.append(&layer::hard_link(&other?, &first, &described.metadata))?;
             }
         }
         reader.finish()?;
-        if !names.is_empty() {
-            let message = format!(
-                "layer {} has not what its table of contents says",
-                layer.descriptor.digest
-            );
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
+        of_layer.finish(&layer)?;
     }
-    directories(&mut writer, tree, options.tree.tree_bytes)?;
+    for path in directories.into_iter().rev() {
+        let Some(directory) = tree.file_at(path) else { continue };
+        let path = match directory.path()? {
+            path if !path.is_empty() => path,
+            _ if directory.entry_number().is_none() => continue,
+            _ => b".".to_vec(),
+        };
+        append(&mut writer, &path, &directory.read()?, std::io::empty())?;
+    }
     Ok(writer.finish()?)
 }
 
-/// Writes all directories, those that are in others before them; their paths have at most so many bytes.
-fn directories<W: Write>(writer: &mut tar::Writer<W>, tree: &Tree, most: usize) -> Result<()> {
-    let mut directories = Vec::new();
-    let mut bytes = 0;
-    for (path, file) in tree.walk().filter(|(_, file)| file.is_directory()) {
-        bytes += path.len();
-        if bytes > most {
-            let message = format!(
-                "the paths of directories have more bytes than the limit tree_bytes of {most}; raise it only for an image that you trust"
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        directories.push((path, file));
-    }
-    for (path, file) in directories.into_iter().rev() {
-        match &path[..] {
-            [] if file.entry().is_none() => {}
-            [] => append(writer, b".", file, std::io::empty())?,
-            path => append(writer, path, file, std::io::empty())?,
-        }
-    }
-    Ok(())
-}
-
-fn append<W: Write>(writer: &mut tar::Writer<W>, path: &[u8], file: File<'_>, content: impl Read) -> Result<()> {
+fn append<W: Write>(writer: &mut tar::Writer<W>, path: &[u8], described: &Described, content: impl Read) -> Result<()> {
     // A tree of layers has no sockets.
-    let Some(header) = layer::header(path, file.kind(), file.metadata()) else {
+    let Some(header) = layer::header(path, &described.node, &described.metadata) else {
         return Ok(());
     };
     match header.kind {
@@ -120,38 +112,84 @@ fn append<W: Write>(writer: &mut tar::Writer<W>, path: &[u8], file: File<'_>, co
     Ok(())
 }
 
-/// A file, and its names in the order of a walk.
-struct Named<'t> {
-    file: File<'t>,
-    first: Vec<u8>,
-    others: Vec<Vec<u8>>,
+/// Files by the numbers of their entries, in the order of these; for each a number or several, as they came.
+pub(crate) struct Names<'t> {
+    tree: &'t Tree,
+    files: Vec<(u32, u32)>,
 }
 
-/// The files that a layer describes, by the offsets of their entries.
-fn names(tree: &Tree, layer: usize, most: usize) -> Result<HashMap<u64, Named<'_>>> {
-    let mut names: HashMap<u64, Named<'_>> = HashMap::new();
-    let mut bytes = 0;
-    for (path, file) in tree.walk().filter(|(_, file)| !file.is_directory()) {
-        let Some(place) = file.entry().filter(|place| place.layer == layer) else {
-            continue;
-        };
-        bytes += path.len();
-        if bytes > most {
-            let message = format!(
-                "the paths of layer {layer} have more bytes than the limit tree_bytes of {most}; raise it only for an image that you trust"
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        match names.entry(place.offset) {
-            Entry::Occupied(mut named) => named.get_mut().others.push(path),
-            Entry::Vacant(free) => {
-                free.insert(Named {
-                    file,
-                    first: path,
-                    others: Vec::new(),
-                });
-            }
+/// What is said of a file, and its entry with what it is for, once or several times.
+type Wanted<'n> = (Described, &'n [(u32, u32)]);
+
+/// Those that one layer describes, in the order of its archive.
+pub(crate) struct OfLayer<'n> {
+    tree: &'n Tree,
+    files: &'n [(u32, u32)],
+    /// What the first of them is.
+    next: Option<(u64, Described)>,
+}
+
+impl<'t> Names<'t> {
+    /// Of these entries and what they are for.
+    pub(crate) fn new(tree: &'t Tree, mut files: Vec<(u32, u32)>) -> Self {
+        // It keeps those of one entry in their order.
+        files.sort_by_key(|(entry, _)| *entry);
+        Self { tree, files }
+    }
+
+    pub(crate) fn of_layer(&self, position: usize) -> OfLayer<'_> {
+        let numbers = u32::try_from(position)
+            .ok()
+            .and_then(|position| self.tree.paths().numbers_of(position));
+        let (from, to) = numbers.unwrap_or_default();
+        let place = |number| self.files.partition_point(|(entry, _)| *entry < number);
+        OfLayer {
+            tree: self.tree,
+            files: &self.files[place(from)..place(to)],
+            next: None,
         }
     }
-    Ok(names)
+}
+
+impl<'n> OfLayer<'n> {
+    /// What is said of the file whose header is here in the archive, and its numbers; none where nothing is wanted of it.
+    pub(crate) fn at(&mut self, offset: u64) -> Result<Option<Wanted<'n>>> {
+        let Some((entry, _)) = self.files.first().copied() else {
+            return Ok(None);
+        };
+        let next = match self.next.take() {
+            Some(next) => next,
+            None => {
+                let described = tree::described(self.tree.paths(), tree::Kind::Other, entry)?;
+                let Some(place) = described.entry else { return Ok(None) };
+                (place.offset, described)
+            }
+        };
+        if next.0 != offset {
+            self.next = Some(next);
+            return Ok(None);
+        }
+        let names = self.files.partition_point(|(other, _)| *other == entry);
+        let (of_file, rest) = self.files.split_at(names);
+        self.files = rest;
+        Ok(Some((next.1, of_file)))
+    }
+
+    /// # Errors
+    /// `Invalid` where something was not met.
+    pub(crate) fn finish(self, layer: &Layer) -> Result<()> {
+        match self.files.is_empty() {
+            true => Ok(()),
+            false => Err(not_as_told(layer)),
+        }
+    }
+}
+
+/// That a layer is another one when it is read again.
+pub(crate) fn not_as_told(layer: &Layer) -> Error {
+    let message = format!(
+        "layer {} has not what its table of contents says",
+        layer.descriptor.digest
+    );
+    Error::new(ErrorKind::Invalid, message)
 }

@@ -6,15 +6,14 @@ use serde_json::{Value, json};
 use teu_image::{
     Image,
     analyze::{self, Analysis, Sum},
-    contents::Cache,
 };
 
 use crate::{
     arguments::{Analyze, Thresholds},
     failure::Failure,
+    inside::Inside,
     listed::{self, path},
     output::{self, plain},
-    places,
     progress::Shown,
     settings::Settings,
 };
@@ -24,21 +23,15 @@ const PAST_A_THRESHOLD: u8 = 20;
 
 pub(super) async fn run(arguments: &Analyze, settings: Arc<Settings>) -> Result<(), Failure> {
     let shown = Shown::start(&settings, false);
-    let (source, image) = places::image(
-        &arguments.image,
-        arguments.platform.as_deref(),
-        &arguments.one.options(),
-        &settings,
-        shown.events(),
-    )
-    .await?;
-    let mut options = analyze::Options {
+    let platform = arguments.platform.as_deref();
+    let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    let (source, image) = (inside.source, inside.image);
+    let options = analyze::Options {
         most: arguments.most,
+        contents: inside.contents,
         ..analyze::Options::default()
     };
-    options.contents.layers.events = shown.events();
-    let cache = settings.contents().map(Cache::new);
-    let analysis = analyze::analyze(&source, &image, cache.as_ref(), &options).await?;
+    let analysis = analyze::analyze(&source, &image, inside.cache.as_ref(), &options).await?;
     shown.finish();
     let passed = passed(&arguments.thresholds, &analysis);
     let told = match settings.json {

@@ -6,17 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use teu_image::{
-    contents::{self, Cache},
-    read, tree,
-};
+use teu_image::{read, tree};
 
 use super::extract;
 use crate::{
     arguments::Cat,
     failure::Failure,
+    inside::Inside,
     limits::{self, Limits},
-    places,
     progress::Shown,
     settings::Settings,
 };
@@ -27,31 +24,28 @@ const CONTENT_BYTES: u64 = 64 << 30;
 pub(super) async fn run(arguments: &Cat, settings: Arc<Settings>) -> Result<(), Failure> {
     let paths: Vec<Vec<u8>> = arguments.paths.iter().map(|path| path.as_bytes().to_vec()).collect();
     let shown = Shown::start(&settings, false);
-    let (source, image) = places::image(
-        &arguments.image,
-        arguments.platform.as_deref(),
-        &arguments.one.options(),
-        &settings,
-        shown.events(),
-    )
-    .await?;
+    let platform = arguments.platform.as_deref();
+    let mut inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
     let mut content_bytes = CONTENT_BYTES;
-    let mut options = contents::Options::default();
     limits::set(
         &arguments.limit,
         Limits {
-            tar: Some(&mut options.tar),
-            codec: Some(&mut options.layers.limits),
+            tar: Some(&mut inside.contents.tar),
+            codec: Some(&mut inside.contents.layers.limits),
             content_bytes: Some(&mut content_bytes),
             ..Limits::default()
         },
     )?;
-    options.layers.events = shown.events();
-    let cache = settings.contents().map(Cache::new);
+    let Inside {
+        source,
+        image,
+        contents,
+        cache,
+    } = inside;
     let trees = tree::Options::default();
     // What is printed cannot be taken back, and is verified only at a layer's end.
     let kept = extract::kept(&settings, content_bytes)?;
-    let files = read::keep(&source, &image.layers, &paths, cache.as_ref(), &options, &trees, &kept).await?;
+    let files = read::keep(&source, &image.layers, &paths, cache.as_ref(), &contents, &trees, &kept).await?;
     shown.finish();
     let mut out = io::stdout().lock();
     for file in &files {

@@ -10,10 +10,9 @@ use std::{
     },
 };
 
-use teu_image::{Image, contents::Cache, export};
-use teu_store::Source;
+use teu_image::export;
 
-use crate::{arguments::Export, beside::Beside, failure::Failure, places, progress::Shown, settings::Settings};
+use crate::{arguments::Export, beside::Beside, failure::Failure, inside::Inside, progress::Shown, settings::Settings};
 
 /// How much is written at once.
 const BUFFER: usize = 1 << 20;
@@ -24,47 +23,43 @@ pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(
         return Err(Failure::Usage(message.to_owned()));
     }
     let shown = Shown::start(&settings, false);
-    let (source, image) = places::image(
-        &arguments.image,
-        arguments.platform.as_deref(),
-        &arguments.one.options(),
-        &settings,
-        shown.events(),
-    )
-    .await?;
-    let mut options = export::Options::default();
-    options.contents.layers.events = shown.events();
-    let cache = settings.contents().map(Cache::new);
-    let cache = cache.as_ref();
+    let platform = arguments.platform.as_deref();
+    let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
     match &arguments.file {
         Some(path) => {
             let beside = Beside::new(path)?;
-            written(&source, &image, cache, &options, beside.file()?).await?;
+            written(inside, beside.file()?).await?;
             beside.finish()?;
         }
         None => {
             let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-            written(&source, &image, cache, &options, stdout).await?;
+            written(inside, stdout).await?;
         }
     }
     shown.finish();
     Ok(())
 }
 
-async fn written(
-    source: &Arc<dyn Source>,
-    image: &Image,
-    cache: Option<&Cache>,
-    options: &export::Options,
-    file: File,
-) -> Result<(), Failure> {
+async fn written(inside: Inside, file: File) -> Result<(), Failure> {
+    let options = export::Options {
+        contents: inside.contents,
+        ..export::Options::default()
+    };
     let unread = Arc::new(AtomicBool::new(false));
     let out = Out {
         file,
         unread: Arc::clone(&unread),
     };
     let sink = BufWriter::with_capacity(BUFFER, out);
-    match export::export(source, &image.layers, cache, options, sink).await {
+    match export::export(
+        &inside.source,
+        &inside.image.layers,
+        inside.cache.as_ref(),
+        &options,
+        sink,
+    )
+    .await
+    {
         Ok(_) => Ok(()),
         Err(_) if unread.load(Ordering::Relaxed) => Err(Failure::BrokenPipe),
         Err(error) => Err(error.into()),

@@ -8,7 +8,6 @@ use std::{
 
 use serde_json::{Value, json};
 use teu_image::{
-    contents::Cache,
     edit::WhichLayer,
     extract::{self, Extracted, Options, Request, Taken},
     read::Kept,
@@ -20,8 +19,9 @@ use super::passed_over;
 use crate::{
     arguments::Extract,
     failure::Failure,
+    inside::Inside,
     limits::{self, Limits},
-    listed, output, places,
+    listed, output,
     progress::Shown,
     settings::Settings,
 };
@@ -62,26 +62,22 @@ pub(super) async fn run(arguments: &Extract, settings: Arc<Settings>) -> Result<
         },
     )?;
     let shown = Shown::start(&settings, false);
-    let (source, image) = places::image(
-        &arguments.image,
-        arguments.platform.as_deref(),
-        &arguments.one.options(),
-        &settings,
-        shown.events(),
-    )
-    .await?;
-    options.contents.layers.events = shown.events();
+    let platform = arguments.platform.as_deref();
+    let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    let (source, image) = (inside.source, inside.image);
+    options.contents.layers.events = inside.contents.layers.events;
+    options.contents.layers.ahead = inside.contents.layers.ahead;
+    options.contents.temporary = inside.contents.temporary;
     options.layer = which
         .map(|which| which.find(&image).map(|layer| layer.position))
         .transpose()?;
-    let cache = settings.contents().map(Cache::new);
     let kept = kept(&settings, content_bytes)?;
     let extracted = extract::extract(
         &source,
         &image.layers,
         &requests,
         &arguments.destination,
-        cache.as_ref(),
+        inside.cache.as_ref(),
         Some(&kept),
         &options,
     )
@@ -91,13 +87,19 @@ pub(super) async fn run(arguments: &Extract, settings: Arc<Settings>) -> Result<
     if !settings.json {
         passed_over::warn(&extracted.report, "", &settings);
     }
-    output::done(&settings, || {
-        json!({
-            "digest": image.descriptor.digest,
-            "files": extracted.files.iter().map(|taken| as_json(taken, &extracted)).collect::<Vec<_>>(),
-            "passedOver": passed_over::as_json(&extracted.report),
-        })
-    })
+    if !settings.json {
+        return Ok(());
+    }
+    let told = json!({
+        "digest": image.descriptor.digest,
+        "files": [],
+        "passedOver": passed_over::as_json(&extracted.report),
+    });
+    let mut files = output::JsonList::begin(&told, "files")?;
+    for taken in extracted.files.iter() {
+        files.value(&as_json(&taken?, &extracted))?;
+    }
+    files.end()
 }
 
 /// Keeps what is in files for a while.

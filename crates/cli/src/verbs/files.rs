@@ -1,11 +1,11 @@
 //! `teu files`: which files has an image, or a layer?
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 use serde_json::{Value, json};
 use teu_archive::Escaped;
 use teu_image::{
-    contents::{self, Cache, Entry, What},
+    contents::{self, Contents, Entry, What},
     edit::WhichLayer,
     glob::{self, Pattern},
     tree::{self, File, Tree},
@@ -16,8 +16,9 @@ use teu_store::{Error, ErrorKind};
 use crate::{
     arguments::Files,
     failure::Failure,
+    inside::Inside,
     listed::{self, path as shown_path},
-    output, places,
+    output::{self, Columns},
     progress::Shown,
     settings::Settings,
 };
@@ -30,118 +31,149 @@ pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<()
         .collect::<Result<Vec<_>, _>>()?;
     let which: Option<WhichLayer> = arguments.layer.as_deref().map(str::parse).transpose()?;
     let shown = Shown::start(&settings, false);
-    let (source, image) = places::image(
-        &arguments.image,
-        arguments.platform.as_deref(),
-        &arguments.one.options(),
-        &settings,
-        shown.events(),
-    )
-    .await?;
-    let mut options = contents::Options::default();
-    options.layers.events = shown.events();
-    let cache = settings.contents().map(Cache::new);
-    let mut found = Found::new(&patterns);
-    if let Some(which) = which {
-        let layer = which.find(&image)?;
-        let table = contents::of(&source, layer, cache.as_ref(), &options).await?;
-        shown.finish();
-        for entry in table.entries() {
-            found.entry(&entry, layer.position);
+    let platform = arguments.platform.as_deref();
+    let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    let (source, image, cache) = (inside.source, inside.image, inside.cache.as_ref());
+    let listed = match which {
+        Some(which) => {
+            let layer = which.find(&image)?;
+            Listed::Layer(
+                contents::of(&source, layer, cache, &inside.contents).await?,
+                layer.position,
+            )
         }
-    } else {
-        let tables = contents::of_all(&source, &image.layers, cache.as_ref(), &options).await?;
-        let tree = Tree::of(&tables, &tree::Options::default())?;
-        shown.finish();
-        // The root has no name.
-        for (path, file) in tree.walk().skip(1) {
-            found.file(path, file);
+        None => {
+            let tables = contents::of_all(&source, &image.layers, cache, &inside.contents).await?;
+            Listed::Tree(Tree::of(&tables, &tree::Options::default())?)
+        }
+    };
+    shown.finish();
+    let mut columns = Columns::default();
+    // Before anything is printed, every pattern has to mean something, and columns have their widths.
+    if !patterns.is_empty() || (arguments.long && !settings.json) {
+        let mut met = vec![false; patterns.len()];
+        listed.each(&patterns, &mut met, |found| {
+            if arguments.long && !settings.json {
+                columns.take(&found.row()?.as_cells());
+            }
+            Ok(())
+        })?;
+        if let Some((pattern, _)) = patterns.iter().zip(&met).find(|(_, met)| !**met) {
+            let message = format!("nothing in the image is meant by {:?}", pattern.as_str());
+            return Err(Error::new(ErrorKind::NotFound, message).into());
         }
     }
-    let rows = found.all()?;
+    let mut met = vec![false; patterns.len()];
     if settings.json {
-        let files: Vec<Value> = rows.iter().map(Row::as_json).collect();
-        return output::json(&json!({"digest": image.descriptor.digest, "files": files}));
+        let told = json!({"digest": image.descriptor.digest, "files": []});
+        let mut files = output::JsonList::begin(&told, "files")?;
+        listed.each(&patterns, &mut met, |found| files.value(&found.row()?.as_json()))?;
+        return files.end();
     }
-    match arguments.long {
-        true => output::table(&rows.iter().map(Row::as_cells).collect::<Vec<_>>()),
-        false => output::bytes(
-            rows.iter()
-                .map(|row| shown_path(&row.path) + "\n")
-                .collect::<String>()
-                .as_bytes(),
-        ),
-    }
-}
-
-/// What was asked for and is there.
-struct Found<'p> {
-    patterns: &'p [Pattern],
-    /// Of each pattern, whether it means something.
-    met: Vec<bool>,
-    rows: Vec<Row>,
-}
-
-impl<'p> Found<'p> {
-    fn new(patterns: &'p [Pattern]) -> Self {
-        Self {
-            patterns,
-            met: vec![false; patterns.len()],
-            rows: Vec::new(),
+    let mut out = output::stream();
+    listed.each(&patterns, &mut met, |found| {
+        match arguments.long {
+            true => writeln!(out, "{}", columns.line(&found.row()?.as_cells()))?,
+            false => writeln!(out, "{}", shown_path(&found.path()))?,
         }
-    }
+        Ok(())
+    })?;
+    out.flush()?;
+    Ok(())
+}
 
-    fn is_wanted(&mut self, path: &[u8]) -> bool {
-        let mut wanted = self.patterns.is_empty();
-        for (pattern, met) in self.patterns.iter().zip(&mut self.met) {
-            if pattern.covers(path) {
-                (wanted, *met) = (true, true);
+/// What is listed: gone over more than once, and never held.
+enum Listed {
+    Tree(Tree),
+    /// A layer's own entries, and its position.
+    Layer(Contents, usize),
+}
+
+/// One of what is listed.
+enum Found<'f> {
+    File(Vec<u8>, File<'f>),
+    Entry(&'f Entry, usize),
+}
+
+impl Listed {
+    /// Gives all that is wanted to `take`; of each pattern it is noted whether it means something.
+    fn each(
+        &self,
+        patterns: &[Pattern],
+        met: &mut [bool],
+        mut take: impl FnMut(Found<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut is_wanted = |path: &[u8]| {
+            let mut wanted = patterns.is_empty();
+            for (pattern, met) in patterns.iter().zip(&mut *met) {
+                if pattern.covers(path) {
+                    (wanted, *met) = (true, true);
+                }
             }
-        }
-        wanted
-    }
-
-    fn file(&mut self, path: Vec<u8>, file: File<'_>) {
-        if self.is_wanted(&path) {
-            self.rows.push(Row {
-                path,
-                kind: Kind::Node(file.kind().clone()),
-                metadata: Some(file.metadata().clone()),
-                names: Some(file.names()),
-                layer: file.layer(),
-            });
-        }
-    }
-
-    fn entry(&mut self, entry: &Entry, layer: usize) {
-        let (path, kind) = (glob::clean(&entry.path), Kind::of(&entry.what));
-        let wanted = match &kind {
-            // By its own name, or by that of what it hides.
-            Kind::Remove(hidden) | Kind::Clear(hidden) => self.is_wanted(&path) | self.is_wanted(hidden),
-            _ => self.is_wanted(&path),
+            wanted
         };
-        if wanted {
-            let says_metadata = !matches!(kind, Kind::Remove(_) | Kind::Clear(_));
-            self.rows.push(Row {
-                path,
-                kind,
-                metadata: says_metadata.then(|| entry.metadata.clone()),
-                names: None,
-                layer: Some(layer),
-            });
+        match self {
+            Self::Tree(tree) => {
+                // The root has no name.
+                for found in tree.walk().skip(1) {
+                    let (path, file) = found?;
+                    if is_wanted(&path) {
+                        take(Found::File(path, file))?;
+                    }
+                }
+            }
+            Self::Layer(table, position) => {
+                for entry in table.entries() {
+                    let entry = entry?;
+                    let path = glob::clean(&entry.path);
+                    let wanted = match &entry.what {
+                        // By its own name, or by that of what it hides.
+                        What::Remove(hidden) | What::Clear(hidden) => is_wanted(&path) | is_wanted(hidden),
+                        _ => is_wanted(&path),
+                    };
+                    if wanted {
+                        take(Found::Entry(&entry, *position))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Found<'_> {
+    fn path(&self) -> Vec<u8> {
+        match self {
+            Self::File(path, _) => path.clone(),
+            Self::Entry(entry, _) => glob::clean(&entry.path),
         }
     }
 
-    /// # Errors
-    /// Where a pattern means nothing.
-    fn all(self) -> Result<Vec<Row>, Failure> {
-        match self.patterns.iter().zip(&self.met).find(|(_, met)| !**met) {
-            Some((pattern, _)) => {
-                let message = format!("nothing in the image is meant by {:?}", pattern.as_str());
-                Err(Error::new(ErrorKind::NotFound, message).into())
+    fn row(&self) -> Result<Row, Failure> {
+        let path = self.path();
+        Ok(match self {
+            Self::File(_, file) => {
+                let described = file.read()?;
+                Row {
+                    path,
+                    kind: Kind::Node(described.node),
+                    metadata: Some(described.metadata),
+                    names: Some(file.names()),
+                    layer: file.layer(),
+                }
             }
-            None => Ok(self.rows),
-        }
+            Self::Entry(entry, layer) => {
+                let kind = Kind::of(&entry.what);
+                let says_metadata = !matches!(kind, Kind::Remove(_) | Kind::Clear(_));
+                Row {
+                    path,
+                    kind,
+                    metadata: says_metadata.then(|| entry.metadata.clone()),
+                    names: None,
+                    layer: Some(*layer),
+                }
+            }
+        })
     }
 }
 

@@ -3,14 +3,14 @@
 use std::{io::Write, sync::Arc};
 
 use teu_image::{
-    contents::{self, Cache},
     runtime::{self, Accounts},
     tree,
 };
 
 use super::unpack;
 use crate::{
-    arguments::RuntimeConfig, beside::Beside, failure::Failure, output, places, progress::Shown, settings::Settings,
+    arguments::RuntimeConfig, beside::Beside, failure::Failure, inside, output, places, progress::Shown,
+    settings::Settings,
 };
 
 pub(super) async fn runtime_config(arguments: &RuntimeConfig, settings: Arc<Settings>) -> Result<(), Failure> {
@@ -28,9 +28,8 @@ pub(super) async fn runtime_config(arguments: &RuntimeConfig, settings: Arc<Sett
             Accounts::at(directory).map_err(|error| error.within(format!("in {}", directory.display())))?
         }
         None => {
-            let mut options = contents::Options::default();
-            options.layers.events = shown.events();
-            let cache = settings.contents().map(Cache::new);
+            let options = inside::contents_options(&settings, shown.events());
+            let cache = inside::cache(&settings);
             let trees = tree::Options::default();
             Accounts::of_image(&source, &image.layers, cache.as_ref(), &options, &trees).await?
         }

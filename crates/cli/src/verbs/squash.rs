@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use teu_image::{
-    contents::Cache,
     layer::Times,
     squash::{Options, Squash, Which},
 };
+use teu_store::silent;
 
 use super::{
     changed,
     make::{history, layer_settings},
 };
-use crate::{arguments, failure::Failure, settings::Settings};
+use crate::{arguments, failure::Failure, inside, settings::Settings};
 
 pub(super) async fn run(arguments: &arguments::Squash, settings: Arc<Settings>) -> Result<(), Failure> {
     let (which, made_by) = match (arguments.last, &arguments.from) {
@@ -29,8 +29,9 @@ pub(super) async fn run(arguments: &arguments::Squash, settings: Arc<Settings>) 
         history: history(&arguments.layer, &made_by)?,
         ..Options::default()
     };
+    options.contents = inside::contents_options(&settings, silent());
     // Files keep their times: they are what they were.
     options.settings.times = Times::Keep;
-    let squash = Squash::new(options, settings.contents().map(Cache::new));
+    let squash = Squash::new(options, inside::cache(&settings));
     changed::run(&arguments.image, &arguments.to, &squash, &settings).await
 }

@@ -8,7 +8,14 @@
 //! - wasted is all that is said of a path that stands in several layers, its first copy included;
 //! - the user's share is what is wasted, divided by the bytes of files above the lowest layer.
 
-use std::collections::{BTreeMap, HashMap};
+use teu_store::Result;
+
+use crate::{
+    contents::{Contents, Does, Raw},
+    glob::clean,
+    tree::{Paths, ROOT, split},
+    whiteout::Meaning,
+};
 
 /// The measure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -45,91 +52,181 @@ impl Counted {
             _ => 0,
         }
     }
+
+    /// It as a number; 0 is nothing.
+    fn packed(self) -> u64 {
+        match self {
+            Self::Directory => 1,
+            Self::Other | Self::Whiteout => 2,
+            Self::File(size) => size.saturating_add(3),
+        }
+    }
 }
 
-/// Counts layer upon layer.
-#[derive(Debug, Default)]
+/// The bytes of what was packed.
+fn size_of(packed: u64) -> u64 {
+    packed.saturating_sub(3)
+}
+
+/// Counts layer upon layer. All that is known of a path is at its number.
+#[derive(Debug)]
 pub(super) struct Counter {
-    /// What of all layers so far is to be seen, by path.
-    seen: BTreeMap<Box<[u8]>, Counted>,
-    paths: HashMap<Box<[u8]>, Path>,
-    layers: u64,
+    paths: Paths,
+    /// What of all layers so far is to be seen.
+    seen: Vec<u64>,
+    counts: Vec<Count>,
+    /// In which layer there was something in it last, and in which it was made last.
+    filled: Vec<u32>,
+    made: Vec<u32>,
+    layers: u32,
     bytes: u64,
     user_bytes: u64,
 }
 
-#[derive(Debug)]
-struct Path {
-    layers: u64,
+/// What is said of a path in all layers, of which one bit more says whether they are several.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    /// One more than the smallest size, 0 where it stands in none, and a bit below it.
     smallest: u64,
     sum: u64,
 }
 
 impl Counter {
-    /// Counts the next layer: its paths, without a slash at either end. Of several entries for one path the last is the one that counts.
-    pub(super) fn layer(&mut self, entries: impl Iterator<Item = (Vec<u8>, Counted)>) {
-        let mut made: BTreeMap<Box<[u8]>, Counted> = BTreeMap::new();
-        let mut hidden: Vec<Vec<u8>> = Vec::new();
-        for (path, counted) in entries {
-            self.bytes += counted.size();
-            if self.layers > 0 {
-                self.user_bytes += counted.size();
-            }
-            match counted {
-                Counted::Whiteout => hidden.push(path),
-                counted => drop(made.insert(path.into(), counted)),
-            }
+    pub(super) fn new() -> Self {
+        Self {
+            paths: Paths::new(),
+            seen: Vec::new(),
+            counts: Vec::new(),
+            filled: Vec::new(),
+            made: Vec::new(),
+            layers: 0,
+            bytes: 0,
+            user_bytes: 0,
         }
-        self.layers += 1;
-        hidden.sort_unstable();
-        hidden.dedup();
-        for path in &hidden {
-            let size = match self.seen.get(&path[..]) {
-                Some(Counted::Directory) | None => below(&self.seen, path).map(|(_, counted)| counted.size()).sum(),
-                Some(_) => 0,
-            };
-            self.count(path, size);
-        }
-        for (path, counted) in &made {
-            if below(&made, path).next().is_none() && !is_above(path, &hidden) {
-                self.count(path, counted.size());
-            }
-        }
-        for path in &hidden {
-            let gone: Vec<Box<[u8]>> = below(&self.seen, path).map(|(path, _)| path.clone()).collect();
-            for path in gone {
-                self.seen.remove(&path);
-            }
-            self.seen.remove(&path[..]);
-        }
-        self.seen.extend(made);
     }
 
-    fn count(&mut self, path: &[u8], size: u64) {
-        match self.paths.get_mut(path) {
-            Some(known) => {
-                known.layers += 1;
-                known.smallest = known.smallest.min(size);
-                known.sum += size;
-            }
-            None => {
-                let first = Path {
-                    layers: 1,
-                    smallest: size,
-                    sum: size,
-                };
-                self.paths.insert(path.into(), first);
+    /// Counts the next layer.
+    pub(super) fn table(&mut self, contents: &Contents) -> Result<()> {
+        let first = self.paths.add(self.layers, contents)?;
+        let mut layer = Layer::default();
+        let mut reader = contents.reader();
+        while let Some(entry) = reader.next()? {
+            if let Some((path, counted)) = counted(&entry) {
+                // Its name need not be held where it is the one that the entry ends with.
+                let last = path.rsplit(|byte| *byte == b'/').next();
+                let is_named = last == Some(split(entry.path).1) && counted != Counted::Whiteout;
+                let number = is_named.then_some(first + entry.number);
+                self.entry(&mut layer, &path, counted, number)?;
             }
         }
+        self.layer(layer);
+        Ok(())
+    }
+
+    /// Takes in what a layer says of a path, without a slash at either end.
+    fn entry(&mut self, layer: &mut Layer, path: &[u8], counted: Counted, number: Option<u32>) -> Result<()> {
+        let mut names = path
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty())
+            .peekable();
+        let mut at = ROOT;
+        while let Some(name) = names.next() {
+            let number = number.filter(|_| names.peek().is_none());
+            at = self.paths.intern(at, name, number)?.0;
+        }
+        self.bytes += counted.size();
+        if self.layers > 0 {
+            self.user_bytes += counted.size();
+        }
+        match counted {
+            Counted::Whiteout => layer.hidden.push(at),
+            counted => layer.made.push((at, counted.packed())),
+        }
+        Ok(())
+    }
+
+    /// Counts what was taken in. Of several entries for one path the last is the one that counts.
+    fn layer(&mut self, layer: Layer) {
+        let Layer { mut made, mut hidden } = layer;
+        self.layers += 1;
+        let count = self.paths.len();
+        self.seen.resize(count, 0);
+        self.counts.resize(count, Count::default());
+        self.filled.resize(count, 0);
+        self.made.resize(count, 0);
+        made.reverse();
+        made.retain(|(path, _)| std::mem::replace(&mut self.made[*path as usize], self.layers) != self.layers);
+        hidden.sort_unstable();
+        hidden.dedup();
+        for path in made.iter().map(|(path, _)| path).chain(&hidden) {
+            self.fill(*path);
+        }
+        if !hidden.is_empty() {
+            self.hide(&hidden);
+        }
+        for (path, packed) in &made {
+            if self.filled[*path as usize] != self.layers {
+                self.count(*path, size_of(*packed));
+            }
+        }
+        for (path, packed) in made {
+            self.seen[path as usize] = packed;
+        }
+    }
+
+    /// Notes of the directories above a path that something is in them.
+    fn fill(&mut self, mut path: u32) {
+        while path != ROOT {
+            path = self.paths.parent(path);
+            if std::mem::replace(&mut self.filled[path as usize], self.layers) == self.layers {
+                return;
+            }
+        }
+    }
+
+    /// Counts what is hidden, and takes it away with all that is in it. A directory has a lower number than what is in it.
+    fn hide(&mut self, hidden: &[u32]) {
+        let mut below = vec![0_u64; self.seen.len()];
+        for path in (1..self.seen.len()).rev() {
+            let parent = self.paths.parent(path as u32) as usize;
+            below[parent] += below[path] + size_of(self.seen[path]);
+        }
+        for path in hidden {
+            let place = *path as usize;
+            let is_directory = self.seen[place] <= Counted::Directory.packed();
+            self.count(*path, if is_directory { below[place] } else { 0 });
+        }
+        drop(below);
+        let mut gone = vec![false; self.seen.len()];
+        for path in hidden {
+            gone[*path as usize] = true;
+        }
+        for path in 0..self.seen.len() {
+            let parent = self.paths.parent(path as u32) as usize;
+            gone[path] |= gone[parent];
+            if gone[path] {
+                self.seen[path] = 0;
+            }
+        }
+    }
+
+    fn count(&mut self, path: u32, size: u64) {
+        let count = &mut self.counts[path as usize];
+        let size_and_one = size.saturating_add(1).min(u64::MAX >> 1);
+        count.smallest = match count.smallest {
+            0 => size_and_one << 1,
+            known => (known >> 1).min(size_and_one) << 1 | 1,
+        };
+        count.sum += size;
     }
 
     pub(super) fn finish(self) -> Efficiency {
         let (mut smallest, mut sum, mut wasted) = (0, 0, 0);
-        for path in self.paths.values() {
-            smallest += path.smallest;
-            sum += path.sum;
-            if path.layers > 1 {
-                wasted += path.sum;
+        for count in self.counts.iter().filter(|count| count.smallest > 0) {
+            smallest += (count.smallest >> 1) - 1;
+            sum += count.sum;
+            if count.smallest & 1 == 1 {
+                wasted += count.sum;
             }
         }
         Efficiency {
@@ -142,26 +239,29 @@ impl Counter {
     }
 }
 
+/// What a layer says of paths.
+#[derive(Debug, Default)]
+struct Layer {
+    made: Vec<(u32, u64)>,
+    hidden: Vec<u32>,
+}
+
+fn counted(entry: &Raw<'_>) -> Option<(Vec<u8>, Counted)> {
+    let counted = match entry.does() {
+        Does::File => Counted::File(entry.size()),
+        Does::Directory => Counted::Directory,
+        Does::Symlink(_) | Does::Node | Does::HardLink(_) => Counted::Other,
+        Does::Whiteout(Meaning::Hide { directory, name }) => {
+            return Some((clean(&[directory, b"/", name].concat()), Counted::Whiteout));
+        }
+        // dive passes over what clears a directory.
+        Does::Whiteout(_) => return None,
+    };
+    Some((clean(entry.path), counted))
+}
+
 fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-/// What stands in the directory `path`, however deep.
-fn below<'a>(
-    tree: &'a BTreeMap<Box<[u8]>, Counted>,
-    path: &[u8],
-) -> impl Iterator<Item = (&'a Box<[u8]>, &'a Counted)> + use<'a> {
-    let begin: Box<[u8]> = [path, b"/"].concat().into();
-    let first = begin.clone();
-    tree.range(first..)
-        .take_while(move |(path, _)| path.starts_with(&begin))
-}
-
-/// Whether one of these paths, which are sorted, stands in the directory `path`.
-fn is_above(path: &[u8], sorted: &[Vec<u8>]) -> bool {
-    let begin = [path, b"/"].concat();
-    let place = sorted.partition_point(|other| other < &begin);
-    sorted.get(place).is_some_and(|other| other.starts_with(&begin))
 }
 
 #[cfg(test)]
@@ -169,9 +269,14 @@ mod tests {
     use super::{Counted::*, *};
 
     fn counted(layers: &[&[(&str, Counted)]]) -> Efficiency {
-        let mut counter = Counter::default();
-        for layer in layers {
-            counter.layer(layer.iter().map(|(path, counted)| (path.as_bytes().to_vec(), *counted)));
+        let mut counter = Counter::new();
+        for entries in layers {
+            let mut layer = Layer::default();
+            for (path, counted) in *entries {
+                let taken = counter.entry(&mut layer, path.as_bytes(), *counted, None);
+                taken.expect("room");
+            }
+            counter.layer(layer);
         }
         counter.finish()
     }

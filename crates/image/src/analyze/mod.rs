@@ -7,22 +7,20 @@ mod efficiency;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BinaryHeap, HashMap},
     sync::Arc,
 };
 
-use teu_rootfs::Node;
 use teu_spec::History;
 use teu_store::{Result, Source, blocking};
 
 use crate::{
     Image, Layer,
-    contents::{self, Cache, Contents, Entry, What},
-    glob::clean,
-    tree::{self, Place, Tree},
+    contents::{self, Cache, Contents, Does},
+    tree::{self, Tree},
 };
 
-use efficiency::{Counted, Counter};
+use efficiency::Counter;
 
 pub use efficiency::Efficiency;
 
@@ -137,41 +135,35 @@ pub async fn analyze(
 }
 
 fn of(image: &Image, tables: &[Contents], options: &Options) -> Result<Analysis> {
-    let mut counter = Counter::default();
-    for table in tables {
-        counter.layer(table.entries().filter_map(|entry| counted(&entry)));
-    }
+    let efficiency = efficiency(tables)?;
     let with_hidden = tree::Options {
         hidden: true,
         ..options.tree.clone()
     };
     let tree = Tree::of(tables, &with_hidden)?;
-    // Where what is hidden was: links lead elsewhere than an entry's own name says.
-    let gone = tree.hidden().iter().filter(|hidden| hidden.last);
-    let gone: HashMap<Place, &[u8]> = gone
-        .filter_map(|hidden| Some((hidden.entry?, &hidden.path[..])))
-        .collect();
-    let mut seen_at = HashSet::new();
-    let mut seen_paths = HashSet::new();
+    let mut met = Met::new(tree.paths().entries());
     let mut seen = Sum::default();
-    let mut largest = Vec::new();
-    for (path, file) in tree.walk() {
-        let (Node::File(bytes), Some(place)) = (file.kind(), file.entry()) else {
-            seen_paths.insert(path);
-            continue;
-        };
+    let mut largest = Largest::new(options.most);
+    for found in tree.walk() {
+        let (path, file) = found?;
         // A file with several names is seen once.
-        if seen_at.insert(place) {
-            seen.add(*bytes);
-            largest.push(Large {
-                path: path.clone(),
-                bytes: *bytes,
-                layer: place.layer,
-            });
+        let entry = file
+            .entry_number()
+            .filter(|entry| file.is_regular() && met.is_new(*entry));
+        if let Some(entry) = entry {
+            let bytes = tree.paths().with(entry, |entry| Ok(entry.size()))?;
+            seen.add(bytes);
+            largest.take(bytes, tree.paths().layer(entry), || Ok(path))?;
         }
-        seen_paths.insert(path);
     }
-    let mut hidden_files: BTreeMap<Vec<u8>, Hidden> = BTreeMap::new();
+    // Where what is hidden was: links lead elsewhere than an entry's own name says.
+    let mut gone: Vec<(u32, u32)> = tree
+        .gone()
+        .iter()
+        .filter(|gone| gone.last && gone.entry != tree::NONE)
+        .map(|gone| (gone.entry, gone.path))
+        .collect();
+    gone.sort_unstable();
     let mut hidden = Sum::default();
     let mut layers = Vec::new();
     for ((position, layer), history) in image.layers.iter().enumerate().zip(image.history()) {
@@ -183,72 +175,151 @@ fn of(image: &Image, tables: &[Contents], options: &Options) -> Result<Analysis>
             files: Sum::default(),
             hidden: Sum::default(),
         };
-        for entry in tables[position].entries() {
+        let first = tree.paths().numbers_of(position as u32).map_or(0, |(first, _)| first);
+        let mut entries = tables[position].reader();
+        while let Some(entry) = entries.next()? {
             share.entries += 1;
-            let bytes = match entry.what {
-                What::Make(Node::File(bytes)) => bytes,
-                What::Remove(_) | What::Clear(_) => {
+            match entry.does() {
+                Does::File => {}
+                Does::Whiteout(_) => {
                     share.whiteouts += 1;
                     continue;
                 }
                 _ => continue,
-            };
-            share.files.add(bytes);
-            let place = Place {
-                layer: position,
-                offset: entry.offset,
-            };
-            if seen_at.contains(&place) {
-                continue;
             }
-            share.hidden.add(bytes);
-            hidden.add(bytes);
-            let path = gone
-                .get(&place)
-                .map_or_else(|| clean(&entry.path), |path| path.to_vec());
-            let removed = !seen_paths.contains(&path);
-            let file = hidden_files.entry(path).or_insert_with_key(|path| Hidden {
-                path: path.clone(),
-                bytes: 0,
-                layers: Vec::new(),
-                removed,
-            });
-            file.bytes += bytes;
-            if file.layers.last() != Some(&position) {
-                file.layers.push(position);
+            share.files.add(entry.size());
+            if !met.has(first + entry.number) {
+                share.hidden.add(entry.size());
+                hidden.add(entry.size());
             }
         }
         layers.push(share);
     }
-    largest.sort_by(|a, b| (Reverse(a.bytes), &a.path).cmp(&(Reverse(b.bytes), &b.path)));
-    largest.truncate(options.most);
     Ok(Analysis {
         layers,
-        efficiency: counter.finish(),
+        efficiency,
         seen,
         hidden,
-        hidden_files: largest_hidden(hidden_files, options.most),
-        largest,
+        hidden_files: hidden_files(&tree, &gone, options.most)?,
+        largest: largest
+            .finish()
+            .into_iter()
+            .map(|(path, bytes, layer)| Large {
+                path,
+                bytes,
+                layer: layer as usize,
+            })
+            .collect(),
     })
 }
 
-fn counted(entry: &Entry) -> Option<(Vec<u8>, Counted)> {
-    let counted = match &entry.what {
-        What::Make(Node::File(size)) => Counted::File(*size),
-        What::Make(Node::Directory) => Counted::Directory,
-        What::Make(_) | What::HardLink(_) => Counted::Other,
-        What::Remove(path) => return Some((clean(path), Counted::Whiteout)),
-        // dive passes over it.
-        What::Clear(_) => return None,
-    };
-    Some((clean(&entry.path), counted))
+fn efficiency(tables: &[Contents]) -> Result<Efficiency> {
+    let mut counter = Counter::new();
+    for table in tables {
+        counter.table(table)?;
+    }
+    Ok(counter.finish())
 }
 
-fn largest_hidden(files: BTreeMap<Vec<u8>, Hidden>, most: usize) -> Vec<Hidden> {
-    let mut files: Vec<Hidden> = files.into_values().filter(|file| file.bytes > 0).collect();
-    files.sort_by(|a, b| (Reverse(a.bytes), &a.path).cmp(&(Reverse(b.bytes), &b.path)));
-    files.truncate(most);
-    files
+/// The paths at which most bytes are hidden, of these entries and where they were.
+fn hidden_files(tree: &Tree, gone: &[(u32, u32)], most: usize) -> Result<Vec<Hidden>> {
+    let mut sums: HashMap<u32, u64> = HashMap::new();
+    for (entry, path) in gone {
+        let bytes = tree.paths().with(*entry, |entry| Ok(entry.size()))?;
+        if bytes > 0 {
+            *sums.entry(*path).or_default() += bytes;
+        }
+    }
+    let mut largest = Largest::new(most);
+    for (path, bytes) in sums {
+        largest.take(bytes, path, || tree.paths().path(path))?;
+    }
+    let mut files: Vec<(u32, Hidden)> = largest
+        .finish()
+        .into_iter()
+        .map(|(path, bytes, number)| {
+            let removed = tree.file_at(number).is_none();
+            let layers = Vec::new();
+            (
+                number,
+                Hidden {
+                    path,
+                    bytes,
+                    layers,
+                    removed,
+                },
+            )
+        })
+        .collect();
+    let places: HashMap<u32, usize> = files.iter().enumerate().map(|(at, (path, _))| (*path, at)).collect();
+    // In the order of entries, and so of layers.
+    for (entry, path) in gone {
+        let Some(place) = places.get(path) else { continue };
+        let is_file = tree.paths().with(*entry, |entry| Ok(entry.does() == Does::File))?;
+        let layer = tree.paths().layer(*entry) as usize;
+        let layers = &mut files[*place].1.layers;
+        if is_file && layers.last() != Some(&layer) {
+            layers.push(layer);
+        }
+    }
+    Ok(files.into_iter().map(|(_, file)| file).collect())
+}
+
+/// Entries that were met, a bit for each.
+struct Met(Vec<u64>);
+
+impl Met {
+    fn new(entries: u32) -> Self {
+        Self(vec![0; entries as usize / 64 + 1])
+    }
+
+    fn has(&self, entry: u32) -> bool {
+        self.0[entry as usize / 64] & (1 << (entry % 64)) != 0
+    }
+
+    /// Whether it was not met before; now it is.
+    fn is_new(&mut self, entry: u32) -> bool {
+        let is_new = !self.has(entry);
+        self.0[entry as usize / 64] |= 1 << (entry % 64);
+        is_new
+    }
+}
+
+/// The largest files, and of files of one size the first by path.
+struct Largest {
+    most: usize,
+    /// The one that goes first is on top.
+    kept: BinaryHeap<(Reverse<u64>, Vec<u8>, u32)>,
+}
+
+impl Largest {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            kept: BinaryHeap::new(),
+        }
+    }
+
+    /// Takes in a file; its path is asked for only where it may stay.
+    fn take(&mut self, bytes: u64, number: u32, path: impl FnOnce() -> Result<Vec<u8>>) -> Result<()> {
+        let is_full = self.kept.len() >= self.most;
+        let smallest = self.kept.peek().map_or(0, |(Reverse(bytes), ..)| *bytes);
+        if self.most == 0 || (is_full && bytes < smallest) {
+            return Ok(());
+        }
+        self.kept.push((Reverse(bytes), path()?, number));
+        if is_full {
+            self.kept.pop();
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Vec<(Vec<u8>, u64, u32)> {
+        let sorted = self.kept.into_sorted_vec().into_iter();
+        sorted
+            .map(|(Reverse(bytes), path, number)| (path, bytes, number))
+            .collect()
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     hash::{BuildHasher, RandomState},
-    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::SystemTime,
@@ -14,9 +13,9 @@ use std::{
 
 use rustix::fs::OFlags;
 use teu_spec::Digest;
-use teu_store::blocking;
+use teu_store::{Result, blocking};
 
-use super::{Contents, Options};
+use super::{Contents, Options, kept};
 use crate::Layer;
 
 /// What the name of a file begins with that is not whole yet.
@@ -51,10 +50,7 @@ impl Cache {
     /// Keeps a table. That it cannot be kept takes nothing from who made it.
     pub async fn keep(&self, contents: &Contents) {
         let (cache, contents) = (self.clone(), contents.clone());
-        let kept = blocking::run(move || {
-            cache.put(&contents)?;
-            Ok(())
-        });
+        let kept = blocking::run(move || cache.put(&contents));
         // It is read again the next time.
         let _ = kept.await;
     }
@@ -71,14 +67,7 @@ impl Cache {
         let file = opened
             .ok()
             .filter(|file| file.metadata().is_ok_and(|file| file.is_file()))?;
-        // What stands around the entries is short.
-        let most = options.contents_bytes as u64 + 4096;
-        let mut form = Vec::new();
-        (&file).take(most + 1).read_to_end(&mut form).ok()?;
-        if form.len() as u64 > most {
-            return None;
-        }
-        let contents = Contents::from_bytes(&form.into()).ok()?;
+        let contents = kept::read(file.try_clone().ok()?, options).ok()?;
         let is_wanted = contents.layer == layer.descriptor.digest
             && contents.diff_id == layer.diff_id
             && (contents.digests || !options.digests);
@@ -89,9 +78,8 @@ impl Cache {
         is_wanted.then_some(contents)
     }
 
-    fn put(&self, contents: &Contents) -> io::Result<()> {
-        let form = contents.to_bytes();
-        let Some(room) = self.bound.checked_sub(form.len() as u64) else {
+    fn put(&self, contents: &Contents) -> Result<()> {
+        let Some(room) = self.bound.checked_sub(contents.form_bytes()) else {
             return Ok(());
         };
         if !is_private(&self.directory) {
@@ -105,8 +93,8 @@ impl Cache {
             .create_new(true)
             .mode(0o600)
             .open(&temporary)?;
-        let written = file.write_all(&form);
-        let named = written.and_then(|()| fs::rename(&temporary, self.path(&contents.layer)));
+        let written = contents.write_to(&mut file);
+        let named = written.and_then(|()| Ok(fs::rename(&temporary, self.path(&contents.layer))?));
         if named.is_err() {
             // The first error is the one that counts.
             let _ = fs::remove_file(&temporary);

@@ -1,191 +1,287 @@
 //! How is a table of contents kept? Compact, with its version and a digest over all of it, so that what is not as it was written is no table.
 //!
-//! The form is `teu contents 1\n`; the digests of blob and archive, as text; a byte that says whether there are digests of content; the size of the
-//! archive, the number of entries and how many bytes they have; the entries; and the SHA-256 of all that. An entry is a byte for its kind, what its
-//! path shares with the one before and the rest, how far its header is behind the one before, and what it says; numbers and bytes are as in
-//! [`compact`](crate::compact).
+//! The form is `teu contents 2\n`; the digests of blob and archive, as text; a byte that says whether there are digests of content; the size of the
+//! archive, the number of entries and how many bytes they have; the entries; the number of their blocks and how many bytes each has; and the SHA-256
+//! of all that. An entry is a byte for its kind, what its path shares with the one before and the rest, how far its header is behind the one before,
+//! and what it says; numbers and bytes are as in [`compact`](crate::compact).
+//!
+//! A block has up to [`BLOCK`] entries and ends early once it is long. Its first entry shares nothing with another one, so that any entry is found
+//! without those before its block: by its number, which has the number of its block above the lowest bits, and its place in the block in these.
 
 use bytes::Bytes;
-use teu_rootfs::{Device, Metadata, Node};
-use teu_spec::Digest;
+use teu_rootfs::{Device, Metadata, Node, Time};
+use teu_spec::{Algorithm, Digest};
 use teu_store::{Error, ErrorKind, Result};
 
-use super::{Contents, Entry, What};
+use super::{Contents, Entry, What, stored::Stored};
 use crate::{
     compact::{Cursor, bytes, number, time},
     whiteout::{self, Meaning},
 };
 
-const MAGIC: &[u8] = b"teu contents 1\n";
+pub(super) const MAGIC: &[u8] = b"teu contents 2\n";
 /// The bytes of a SHA-256.
-const SUM: usize = 32;
+pub(super) const SUM: usize = 32;
 /// The most bytes of a path or of a link's text: what is held to it cannot make small files costly to read.
 const LONGEST: usize = 1 << 16;
+/// How many entries a block has at most.
+pub(crate) const BLOCK: u32 = 16;
+/// After so many bytes a block ends early.
+const BLOCK_BYTES: usize = 4096;
 
-/// The entries of a table that is being made.
+/// Writes entries one behind the other; a block is begun where [`begins_block`](Self::begins_block) says so.
 #[derive(Default)]
-pub(super) struct List {
-    bytes: Vec<u8>,
+pub(super) struct Form {
     path: Vec<u8>,
     offset: u64,
-    count: u64,
+    /// What is in the block that was begun last.
+    entries: u32,
+    bytes: usize,
 }
 
-impl List {
-    pub(super) fn push(&mut self, entry: &Entry) -> Result<()> {
+impl Form {
+    /// Whether the next entry is the first of a block.
+    pub(super) fn begins_block(&self) -> bool {
+        self.entries == 0 || self.entries == BLOCK || self.bytes >= BLOCK_BYTES
+    }
+
+    pub(super) fn push(&mut self, into: &mut Vec<u8>, entry: &Entry) -> Result<()> {
         if entry.path.len() > LONGEST {
             let message = format!("{entry} has a path of more than {LONGEST} bytes, which no table of contents holds");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
+        if self.begins_block() {
+            *self = Self::default();
+        }
+        let before = into.len();
         let shared = self.path.iter().zip(&entry.path).take_while(|(a, b)| a == b).count();
-        let into = &mut self.bytes;
         into.push(kind(&entry.what));
         number(into, shared as u64);
         bytes(into, &entry.path[shared..]);
         number(into, entry.offset.wrapping_sub(self.offset));
-        (self.offset, self.count) = (entry.offset, self.count + 1);
+        self.offset = entry.offset;
         self.path.clone_from(&entry.path);
-        match &entry.what {
-            // What it hides is said by its name.
-            What::Remove(_) | What::Clear(_) => return Ok(()),
-            What::HardLink(target) | What::Make(Node::Symlink(target)) => bytes(into, target),
-            What::Make(Node::File(size)) => {
-                number(into, *size);
-                into.push(u8::from(entry.content.is_some()));
-                if let Some(digest) = &entry.content {
-                    bytes(into, digest.to_string().as_bytes());
-                }
-            }
-            What::Make(Node::CharDevice(device) | Node::BlockDevice(device)) => {
-                number(into, u64::from(device.major));
-                number(into, u64::from(device.minor));
-            }
-            What::Make(Node::Directory | Node::Fifo | Node::Socket) => {}
-        }
-        let metadata = &entry.metadata;
-        for value in [metadata.mode, metadata.uid, metadata.gid] {
-            number(into, u64::from(value));
-        }
-        time(into, metadata.mtime);
-        number(into, metadata.xattrs.len() as u64);
-        for (name, value) in &metadata.xattrs {
-            bytes(into, name);
-            bytes(into, value);
-        }
+        describe(into, entry);
+        self.entries += 1;
+        self.bytes += into.len() - before;
         Ok(())
     }
+}
 
-    pub(super) fn size(&self) -> usize {
-        self.bytes.len()
+/// What an entry says beside its name and place.
+fn describe(into: &mut Vec<u8>, entry: &Entry) {
+    match &entry.what {
+        // What it hides is said by its name.
+        What::Remove(_) | What::Clear(_) => return,
+        What::HardLink(target) | What::Make(Node::Symlink(target)) => bytes(into, target),
+        What::Make(Node::File(size)) => {
+            number(into, *size);
+            into.push(u8::from(entry.content.is_some()));
+            if let Some(digest) = &entry.content {
+                into.extend_from_slice(digest.bytes());
+            }
+        }
+        What::Make(Node::CharDevice(device) | Node::BlockDevice(device)) => {
+            number(into, u64::from(device.major));
+            number(into, u64::from(device.minor));
+        }
+        What::Make(Node::Directory | Node::Fifo | Node::Socket) => {}
     }
-
-    pub(super) fn finish(mut self) -> (Bytes, u64) {
-        self.bytes.shrink_to_fit();
-        (self.bytes.into(), self.count)
+    let metadata = &entry.metadata;
+    for value in [metadata.mode, metadata.uid, metadata.gid] {
+        number(into, u64::from(value));
+    }
+    time(into, metadata.mtime);
+    number(into, metadata.xattrs.len() as u64);
+    for (name, value) in &metadata.xattrs {
+        bytes(into, name);
+        bytes(into, value);
     }
 }
 
-/// The entries of a table, in the order of the archive.
-pub struct Entries<'a> {
-    cursor: Cursor<'a>,
-    end: usize,
-    path: Vec<u8>,
-    offset: u64,
+/// An entry as it is read, without a copy of what it says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Raw<'a> {
+    /// Its number in the table.
+    pub(crate) number: u32,
+    pub(crate) path: &'a [u8],
+    pub(crate) offset: u64,
+    kind: u8,
+    /// Where a link leads.
+    target: &'a [u8],
+    size: u64,
+    content: Option<&'a [u8]>,
+    device: Device,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    mtime: Time,
+    xattrs: (u64, &'a [u8]),
 }
 
-impl<'a> Entries<'a> {
-    pub(super) fn new(entries: &'a [u8]) -> Self {
-        Self {
-            cursor: Cursor::new(entries, 0, malformed),
-            end: entries.len(),
-            path: Vec::new(),
-            offset: 0,
+/// What an entry does, without a copy of what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Does<'a> {
+    Directory,
+    File,
+    Symlink(&'a [u8]),
+    /// Another node: a device, a pipe, a socket.
+    Node,
+    HardLink(&'a [u8]),
+    Whiteout(Meaning<'a>),
+}
+
+impl<'a> Raw<'a> {
+    pub(crate) fn does(&self) -> Does<'a> {
+        match self.kind {
+            b'w' => Does::Whiteout(whiteout::meaning(self.path)),
+            b'h' => Does::HardLink(self.target),
+            b'l' => Does::Symlink(self.target),
+            b'f' => Does::File,
+            b'd' => Does::Directory,
+            _ => Does::Node,
         }
     }
 
-    fn read(&mut self) -> Result<Option<Entry>> {
-        let cursor = &mut self.cursor;
-        if cursor.at() == self.end {
-            return Ok(None);
+    /// The bytes of a regular file; 0 for all else.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What is made; none for a hard link, and for what hides.
+    pub(crate) fn node(&self) -> Option<Node> {
+        Some(match self.kind {
+            b'l' => Node::Symlink(self.target.to_vec()),
+            b'f' => Node::File(self.size),
+            b'd' => Node::Directory,
+            b'p' => Node::Fifo,
+            b's' => Node::Socket,
+            b'c' => Node::CharDevice(self.device),
+            b'b' => Node::BlockDevice(self.device),
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn metadata(&self) -> Result<Metadata> {
+        let (count, bytes) = self.xattrs;
+        let mut cursor = Cursor::new(bytes, 0, malformed);
+        let mut metadata = Metadata {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            mtime: self.mtime,
+            ..Metadata::default()
+        };
+        for _ in 0..count {
+            let (name, value) = (cursor.bytes()?, cursor.bytes()?);
+            metadata.xattrs.insert(name.to_vec(), value.to_vec());
         }
-        let kind = cursor.byte()?;
-        let shared = usize::try_from(cursor.number()?).map_err(|_| malformed())?;
-        let rest = cursor.bytes()?;
-        if shared > self.path.len() || shared + rest.len() > LONGEST {
-            return Err(malformed());
+        Ok(metadata)
+    }
+
+    /// The digest of a regular file's content.
+    pub(crate) fn content(&self) -> Option<Digest> {
+        Digest::from_bytes(Algorithm::Sha256, self.content?)
+    }
+
+    pub(super) fn entry(&self) -> Result<Entry> {
+        let what = match (self.does(), self.node()) {
+            (Does::Whiteout(meaning), _) => hidden(meaning)?,
+            (Does::HardLink(target), _) => What::HardLink(target.to_vec()),
+            (_, Some(node)) => What::Make(node),
+            (_, None) => return Err(malformed()),
+        };
+        Ok(Entry {
+            path: self.path.to_vec(),
+            what,
+            metadata: self.metadata()?,
+            content: self.content(),
+            offset: self.offset,
+        })
+    }
+}
+
+/// Where the reading of a block stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct At {
+    pub(super) byte: usize,
+    pub(super) offset: u64,
+}
+
+/// Reads the entry of a block at a place, which moves behind it; `path` is that of the entry before, and becomes this one's.
+pub(super) fn read<'a>(block: &'a [u8], at: &mut At, path: &'a mut Vec<u8>, number: u32) -> Result<Raw<'a>> {
+    let mut cursor = Cursor::new(block, at.byte, malformed);
+    let kind = cursor.byte()?;
+    let shared = usize::try_from(cursor.number()?).map_err(|_| malformed())?;
+    let rest = cursor.bytes()?;
+    if shared > path.len() || shared + rest.len() > LONGEST || (at.byte == 0 && shared > 0) {
+        return Err(malformed());
+    }
+    path.truncate(shared);
+    path.extend_from_slice(rest);
+    let offset = at.offset.wrapping_add(cursor.number()?);
+    let mut raw = Raw {
+        number,
+        path,
+        offset,
+        kind,
+        target: &[],
+        size: 0,
+        content: None,
+        device: Device::default(),
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        mtime: Time::default(),
+        xattrs: (0, &[]),
+    };
+    match kind {
+        b'w' => drop(hidden(whiteout::meaning(raw.path))?),
+        b'h' | b'l' => raw.target = cursor.bytes()?,
+        b'f' => {
+            raw.size = cursor.number()?;
+            raw.content = match cursor.byte()? {
+                0 => None,
+                1 => Some(cursor.take(Algorithm::Sha256.digest_len())?),
+                _ => return Err(malformed()),
+            };
         }
-        self.path.truncate(shared);
-        self.path.extend_from_slice(rest);
-        self.offset = self.offset.wrapping_add(cursor.number()?);
-        let mut content = None;
-        let device = |cursor: &mut Cursor<'_>| -> Result<Device> {
-            Ok(Device {
+        b'd' | b'p' | b's' => {}
+        b'c' | b'b' => {
+            raw.device = Device {
                 major: cursor.small()?,
                 minor: cursor.small()?,
-            })
-        };
-        let what = match kind {
-            b'w' => hidden(&self.path)?,
-            b'h' => What::HardLink(cursor.bytes()?.to_vec()),
-            b'l' => What::Make(Node::Symlink(cursor.bytes()?.to_vec())),
-            b'f' => {
-                let size = cursor.number()?;
-                content = match cursor.byte()? {
-                    0 => None,
-                    1 => Some(digest(cursor)?),
-                    _ => return Err(malformed()),
-                };
-                What::Make(Node::File(size))
-            }
-            b'd' => What::Make(Node::Directory),
-            b'p' => What::Make(Node::Fifo),
-            b's' => What::Make(Node::Socket),
-            b'c' => What::Make(Node::CharDevice(device(cursor)?)),
-            b'b' => What::Make(Node::BlockDevice(device(cursor)?)),
-            _ => return Err(malformed()),
-        };
-        let mut metadata = Metadata::default();
-        if kind != b'w' {
-            (metadata.mode, metadata.uid, metadata.gid) = (cursor.small()?, cursor.small()?, cursor.small()?);
-            metadata.mtime = cursor.time()?;
-            for _ in 0..cursor.number()? {
-                let (name, value) = (cursor.bytes()?, cursor.bytes()?);
-                metadata.xattrs.insert(name.to_vec(), value.to_vec());
             }
         }
-        Ok(Some(Entry {
-            path: self.path.clone(),
-            what,
-            metadata,
-            content,
-            offset: self.offset,
-        }))
+        _ => return Err(malformed()),
     }
-}
-
-impl Iterator for Entries<'_> {
-    type Item = Entry;
-
-    fn next(&mut self) -> Option<Entry> {
-        self.read().expect("all of it was read when the table was made")
+    if kind != b'w' {
+        (raw.mode, raw.uid, raw.gid) = (cursor.small()?, cursor.small()?, cursor.small()?);
+        raw.mtime = cursor.time()?;
+        let count = cursor.number()?;
+        let from = cursor.at();
+        for _ in 0..count {
+            cursor.bytes()?;
+            cursor.bytes()?;
+        }
+        raw.xattrs = (count, &block[from..cursor.at()]);
     }
+    *at = At {
+        byte: cursor.at(),
+        offset,
+    };
+    Ok(raw)
 }
 
 impl Contents {
     /// The table in the form in which it is kept.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut form = MAGIC.to_vec();
-        bytes(&mut form, self.layer.to_string().as_bytes());
-        bytes(&mut form, self.diff_id.to_string().as_bytes());
-        form.push(u8::from(self.digests));
-        for value in [self.size, self.count] {
-            number(&mut form, value);
-        }
-        bytes(&mut form, &self.entries);
-        let sum = Digest::of(&form);
-        form.extend_from_slice(sum.bytes());
-        form
+    ///
+    /// # Errors
+    /// What the file says that it lies in, where it does.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut form = Vec::new();
+        self.write_to(&mut form)?;
+        Ok(form)
     }
 
     /// Reads the form in which a table is kept.
@@ -197,7 +293,73 @@ impl Contents {
         if !form.starts_with(MAGIC) || Digest::of(&form[..end]).bytes() != &form[end..] {
             return Err(malformed());
         }
-        let mut cursor = Cursor::new(&form[..end], MAGIC.len(), malformed);
+        let (head, at) = Head::read(&form[..end])?;
+        let (entries, blocks) = form[at..end].split_at_checked(head.bytes).ok_or_else(malformed)?;
+        let blocks = read_blocks(blocks, head.bytes)?;
+        Self::checked(head, Stored::in_memory(form.slice_ref(entries), blocks))
+    }
+
+    /// A table whose entries can all be read: whoever reads them later relies on it.
+    pub(super) fn checked(head: Head, entries: Stored) -> Result<Self> {
+        let contents = Self {
+            layer: head.layer,
+            diff_id: head.diff_id,
+            digests: head.digests,
+            size: head.size,
+            count: head.count,
+            entries: entries.into(),
+        };
+        let (mut reader, mut all) = (contents.reader(), 0);
+        while reader.next()?.is_some() {
+            all += 1;
+        }
+        match all == head.count {
+            true => Ok(contents),
+            false => Err(malformed()),
+        }
+    }
+
+    /// What stands before the entries.
+    pub(super) fn head(&self) -> Vec<u8> {
+        let mut form = MAGIC.to_vec();
+        bytes(&mut form, self.layer.to_string().as_bytes());
+        bytes(&mut form, self.diff_id.to_string().as_bytes());
+        form.push(u8::from(self.digests));
+        for value in [self.size, self.count, self.entries.length()] {
+            number(&mut form, value);
+        }
+        form
+    }
+
+    /// What stands behind them, but for the sum.
+    pub(super) fn foot(&self) -> Vec<u8> {
+        let mut form = Vec::new();
+        number(&mut form, self.entries.blocks() as u64);
+        for block in 0..self.entries.blocks() {
+            let (from, to) = self.entries.bounds(block);
+            number(&mut form, to - from);
+        }
+        form
+    }
+}
+
+/// What stands before the entries.
+pub(super) struct Head {
+    pub(super) layer: Digest,
+    pub(super) diff_id: Digest,
+    pub(super) digests: bool,
+    pub(super) size: u64,
+    pub(super) count: u64,
+    pub(super) bytes: usize,
+}
+
+impl Head {
+    /// Reads it, and where it ends.
+    pub(super) fn read(form: &[u8]) -> Result<(Self, usize)> {
+        if !form.starts_with(MAGIC) {
+            return Err(malformed());
+        }
+        let mut cursor = Cursor::new(form, MAGIC.len(), malformed);
         let (layer, diff_id) = (digest(&mut cursor)?, digest(&mut cursor)?);
         let digests = match cursor.byte()? {
             0 => false,
@@ -205,27 +367,35 @@ impl Contents {
             _ => return Err(malformed()),
         };
         let (size, count) = (cursor.number()?, cursor.number()?);
-        let entries = form.slice_ref(cursor.bytes()?);
-        if cursor.at() != end {
-            return Err(malformed());
-        }
-        let contents = Self {
+        let bytes = usize::try_from(cursor.number()?).map_err(|_| malformed())?;
+        let head = Self {
             layer,
             diff_id,
             digests,
             size,
             count,
-            entries,
+            bytes,
         };
-        // Whoever reads it later relies on this.
-        let (mut read, mut all) = (contents.entries(), 0);
-        while read.read()?.is_some() {
-            all += 1;
-        }
-        match all == count {
-            true => Ok(contents),
-            false => Err(malformed()),
-        }
+        Ok((head, cursor.at()))
+    }
+}
+
+/// Where each block begins, of those that have so many bytes together.
+pub(super) fn read_blocks(form: &[u8], all: usize) -> Result<Vec<u32>> {
+    let mut cursor = Cursor::new(form, 0, malformed);
+    let (count, mut begin) = (cursor.number()?, 0_usize);
+    let mut begins = Vec::new();
+    for _ in 0..count {
+        begins.push(u32::try_from(begin).map_err(|_| malformed())?);
+        let length = usize::try_from(cursor.number()?).map_err(|_| malformed())?;
+        begin = begin
+            .checked_add(length)
+            .filter(|end| length > 0 && *end <= all)
+            .ok_or_else(malformed)?;
+    }
+    match begin == all && cursor.at() == form.len() {
+        true => Ok(begins),
+        false => Err(malformed()),
     }
 }
 
@@ -246,8 +416,8 @@ fn kind(what: &What) -> u8 {
 }
 
 /// What a whiteout's name says that it hides.
-fn hidden(path: &[u8]) -> Result<What> {
-    match whiteout::meaning(path) {
+fn hidden(meaning: Meaning<'_>) -> Result<What> {
+    match meaning {
         Meaning::Hide { directory: b"", name } => Ok(What::Remove(name.to_vec())),
         Meaning::Hide { directory, name } => Ok(What::Remove([directory, b"/", name].concat())),
         Meaning::Clear(directory) => Ok(What::Clear(directory.to_vec())),
@@ -260,7 +430,7 @@ fn digest(cursor: &mut Cursor<'_>) -> Result<Digest> {
     text.parse().map_err(|_| malformed())
 }
 
-fn malformed() -> Error {
+pub(super) fn malformed() -> Error {
     Error::new(
         ErrorKind::Mismatch,
         "it is no table of contents of a layer, or not as it was written",

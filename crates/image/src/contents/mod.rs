@@ -2,17 +2,18 @@
 //! is verified to its end, and kept by a [`Cache`], so that who asks again need not read the layer.
 //!
 //! What an entry means is [`entry::check`]'s word: a layer that would not be unpacked has no table. A table is held in the compact form in which it
-//! is kept, some 40 bytes an entry, and [`Contents::entries`] reads it off one by one.
+//! is kept, some 40 bytes an entry, in memory or, where that is much, in a file; [`Contents::entries`] reads it off one by one.
 
 mod cache;
 mod content;
 mod form;
+mod kept;
+mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
 
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use teu_archive::{
     Escaped,
@@ -24,7 +25,7 @@ use teu_store::{Error, ErrorKind, Result, Source, blocking};
 
 pub use cache::Cache;
 pub use content::Content;
-pub use form::Entries;
+pub(crate) use form::{BLOCK, Does, Raw};
 
 use crate::{
     Layer,
@@ -34,6 +35,7 @@ use crate::{
 };
 
 use content::{Counted, Hashed};
+use stored::{List, Standing, Stored};
 
 /// How many bytes of holes are hashed in a layer: they cost their maker nothing.
 const MOST_HOLES: u64 = 4 << 30;
@@ -77,6 +79,10 @@ pub struct Options {
     pub budget: Budget,
     /// How many bytes a table may have. Default 256 MiB, some millions of entries.
     pub contents_bytes: usize,
+    /// How many bytes the tables of an image may have in memory, where there is another place. Default 16 MiB.
+    pub memory_bytes: usize,
+    /// The directory of files, which have no names, for tables that have more; without it they are in memory.
+    pub temporary: Option<PathBuf>,
     /// How layers are read.
     pub layers: layers::Options,
 }
@@ -88,13 +94,25 @@ impl Default for Options {
             tar: tar::Limits::default(),
             budget: Budget::default(),
             contents_bytes: 256 << 20,
+            memory_bytes: 16 << 20,
+            temporary: None,
             layers: layers::Options::default(),
         }
     }
 }
 
+impl Options {
+    /// What is left for each table where there are so many.
+    pub(crate) fn for_each_of(&self, tables: usize) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes / tables.max(1),
+            ..self.clone()
+        }
+    }
+}
+
 /// The table of contents of a layer. A copy shares its memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Contents {
     layer: Digest,
     diff_id: Digest,
@@ -102,7 +120,7 @@ pub struct Contents {
     size: u64,
     count: u64,
     /// The entries in their compact form, which was checked when it was made.
-    entries: Bytes,
+    entries: Arc<Stored>,
 }
 
 impl Contents {
@@ -136,10 +154,51 @@ impl Contents {
         self.count
     }
 
-    /// The entries, in the order of the archive. What AUFS keeps for itself is not among them.
+    /// The entries, in the order of the archive; an error is that of the file that they lie in. What AUFS keeps for itself is not among them.
     #[must_use]
     pub fn entries(&self) -> Entries<'_> {
-        Entries::new(&self.entries)
+        Entries(self.reader())
+    }
+
+    /// Reads the entries one by one, without a copy of what they say.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader {
+            contents: self,
+            standing: Standing::default(),
+        }
+    }
+
+    /// Shows `look` the entry with this number.
+    pub(crate) fn with<R>(&self, number: u32, look: impl FnOnce(&Raw<'_>) -> Result<R>) -> Result<R> {
+        self.entries.with(number, look)
+    }
+
+    /// What the numbers of all entries are below.
+    pub(crate) fn numbers(&self) -> u64 {
+        self.entries.blocks() as u64 * u64::from(BLOCK)
+    }
+}
+
+/// Reads the entries of a table in the order of the archive.
+pub(crate) struct Reader<'a> {
+    contents: &'a Contents,
+    standing: Standing,
+}
+
+impl Reader<'_> {
+    pub(crate) fn next(&mut self) -> Result<Option<Raw<'_>>> {
+        self.standing.next(&self.contents.entries)
+    }
+}
+
+/// The entries of a table, in the order of the archive.
+pub struct Entries<'a>(Reader<'a>);
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().transpose().map(|raw| raw?.entry())
     }
 }
 
@@ -237,6 +296,7 @@ pub async fn of_all_with(
     options: &Options,
     visitor: Option<&Visitor>,
 ) -> Result<Vec<Contents>> {
+    let options = options.for_each_of(layers.len());
     let mut places: HashMap<(Digest, Digest), usize> = HashMap::new();
     let mut once = Vec::new();
     let wanted: Vec<usize> = layers
@@ -269,7 +329,11 @@ where
     V: FnMut(&Entry, &mut dyn Content) -> Result<()>,
 {
     let mut reader = tar::Reader::with_limits(Counted { opened, count: 0 }, options.tar.clone());
-    let mut list = form::List::default();
+    let room = options
+        .temporary
+        .as_deref()
+        .map(|directory| (options.memory_bytes, directory));
+    let mut list = List::new(room);
     let mut holes: u64 = 0;
     while let Some(mut found) = reader.next_entry()? {
         let offset = found.header_offset();
@@ -288,7 +352,7 @@ where
         }
         entry.content = content.finish();
         list.push(&entry)?;
-        if list.size() > options.contents_bytes {
+        if list.size() > options.contents_bytes as u64 {
             let message = format!(
                 "its table has more bytes than the limit contents_bytes of {}; raise it only for an image that you trust",
                 options.contents_bytes
@@ -297,14 +361,14 @@ where
         }
     }
     let (counted, _) = reader.finish()?;
-    let (entries, count) = list.finish();
+    let (entries, count) = list.finish()?;
     Ok(Contents {
         layer: layer.descriptor.digest,
         diff_id: layer.diff_id,
         digests: options.digests,
         size: counted.count,
         count,
-        entries,
+        entries: entries.into(),
     })
 }
 

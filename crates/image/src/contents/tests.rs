@@ -56,6 +56,10 @@ fn rigged(tar: &[u8]) -> (Arc<Rigged>, Arc<dyn Source>, Layer) {
     (Arc::clone(&rigged), rigged, layer)
 }
 
+fn form(contents: &Contents) -> Vec<u8> {
+    contents.to_bytes().expect("bytes")
+}
+
 fn fetched(source: &Rigged) -> usize {
     source.fetched.lock().expect("a list").len()
 }
@@ -69,7 +73,7 @@ async fn a_table_says_all_that_the_entries_say_but_their_content() {
         ..Options::default()
     };
     let contents = read(&source, &layer, &options).await.expect("a table");
-    let entries: Vec<Entry> = contents.entries().collect();
+    let entries: Vec<Entry> = contents.entries().collect::<Result<_>>().expect("entries");
     let node = Device { major: 1, minor: 300 };
     let expected = [
         What::Make(Node::Directory),
@@ -121,15 +125,15 @@ async fn a_table_says_all_that_the_entries_say_but_their_content() {
             (entry.offset, &entry.path)
         );
     }
-    let kept = Contents::from_bytes(&contents.to_bytes().into()).expect("as it was written");
-    assert_eq!(kept, contents);
+    let kept = Contents::from_bytes(&form(&contents).into()).expect("as it was written");
+    assert_eq!(form(&kept), form(&contents));
 }
 
 #[tokio::test]
 async fn a_table_that_was_changed_is_none() {
     let (_, source, layer) = rigged(&everything());
     let contents = read(&source, &layer, &Options::default()).await.expect("a table");
-    let form = contents.to_bytes();
+    let form = form(&contents);
     for at in 0..form.len() {
         let mut changed = form.clone();
         changed[at] ^= 1;
@@ -174,7 +178,7 @@ async fn the_visitor_sees_each_entry_and_what_is_in_it() {
         };
         let contents = read_with(&source, &layer, &options, visitor).await.expect("a table");
         assert_eq!(*seen.lock().expect("a list"), [(b"./etc/passwd".to_vec(), b'r')]);
-        let passwd = contents.entries().nth(2).expect("a file");
+        let passwd = contents.entries().nth(2).expect("a file").expect("an entry");
         assert_eq!(passwd.content, digests.then(|| Digest::of(b"root\n")));
     }
 }
@@ -234,7 +238,11 @@ async fn holes_cost_no_hashing() {
         ..Options::default()
     };
     let contents = read(&source, &layer, &options).await.expect("a table");
-    let entries: Vec<_> = contents.entries().map(|entry| (entry.what, entry.content)).collect();
+    let entries: Vec<_> = contents
+        .entries()
+        .map(|entry| entry.expect("an entry"))
+        .map(|entry| (entry.what, entry.content))
+        .collect();
     assert_eq!(
         entries,
         [
@@ -257,7 +265,7 @@ async fn what_was_read_once_is_not_read_again() {
     };
     let all = of_all(&source, &twice, Some(&cache), &plain).await.expect("tables");
     assert_eq!((all.len(), fetched(&counted)), (2, 1));
-    assert_eq!(all[0], all[1]);
+    assert_eq!(form(&all[0]), form(&all[1]));
     let mode = fs::metadata(&cache.directory).expect("made").mode();
     assert_eq!(mode & 0o777, 0o700);
     for (options, reads) in [(&plain, 1), (&hashed, 2), (&hashed, 2), (&plain, 2)] {
@@ -289,14 +297,14 @@ async fn a_file_in_the_cache_is_believed_only_where_it_is_whole_and_the_layers()
         ..contents.clone()
     };
     let elsewhere = home.path().join("elsewhere");
-    fs::write(&elsewhere, contents.to_bytes()).expect("written");
+    fs::write(&elsewhere, form(&contents)).expect("written");
     let mut reads = 1;
     for damage in 0..6 {
         match damage {
-            0 => fs::write(&file, b"teu contents 2\n").expect("written"),
-            1 => fs::write(&file, other.to_bytes()).expect("written"),
-            2 => fs::write(&file, foreign.to_bytes()).expect("written"),
-            3 => fs::write(&file, &contents.to_bytes()[..100]).expect("written"),
+            0 => fs::write(&file, b"teu contents 1\n").expect("written"),
+            1 => fs::write(&file, form(&other)).expect("written"),
+            2 => fs::write(&file, form(&foreign)).expect("written"),
+            3 => fs::write(&file, &form(&contents)[..100]).expect("written"),
             4 => {
                 fs::remove_file(&file).expect("removed");
                 symlink(&elsewhere, &file).expect("a link");
@@ -305,7 +313,7 @@ async fn a_file_in_the_cache_is_believed_only_where_it_is_whole_and_the_layers()
         }
         reads += 1;
         let again = of(&source, &layer, Some(&cache), &options).await.expect("a table");
-        assert_eq!((&again, fetched(&counted)), (&contents, reads), "{damage}");
+        assert_eq!((form(&again), fetched(&counted)), (form(&contents), reads), "{damage}");
         of(&source, &layer, Some(&cache), &options).await.expect("a table");
         assert_eq!(fetched(&counted), reads, "{damage}: it was made anew");
     }
@@ -330,7 +338,7 @@ async fn tables_that_were_used_long_ago_make_room() {
     let source: Arc<dyn Source> = source.shared();
     let options = Options::default();
     let first = of(&source, &layers[0], Some(&cache), &options).await.expect("a table");
-    cache.bound = 2 * first.to_bytes().len() as u64;
+    cache.bound = 2 * form(&first).len() as u64;
     of(&source, &layers[1], Some(&cache), &options).await.expect("a table");
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
     for (place, seconds) in [(0, 1), (1, 0)] {
@@ -350,4 +358,58 @@ async fn tables_that_were_used_long_ago_make_room() {
     fs::remove_file(cache.path(&layers[2].descriptor.digest)).expect("removed");
     of(&source, &layers[2], Some(&cache), &options).await.expect("a table");
     assert_eq!([0, 1, 2].map(is_kept), [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_table_in_a_file_is_the_one_in_memory() {
+    let home = tempfile::tempdir().expect("a directory");
+    let cache = Cache::new(home.path().join("contents"));
+    // Several pages of a file, and one entry that is longer than a block should be.
+    let mut entries: Vec<(Header, &[u8])> = (0..20_000_u64)
+        .map(|place| {
+            (
+                Header::file(format!("{:x}", place.wrapping_mul(0x9e37_79b9_7f4a_7c15)), 0),
+                &b""[..],
+            )
+        })
+        .collect();
+    entries[777].0.xattrs = [(b"user.long".to_vec(), vec![7; 20_000])].into();
+    let (counted, source, layer) = rigged(&tar(&entries));
+    let in_memory = read(&source, &layer, &Options::default()).await.expect("a table");
+    let options = Options {
+        memory_bytes: 1000,
+        temporary: Some(home.path().to_owned()),
+        ..Options::default()
+    };
+    let in_file = of(&source, &layer, Some(&cache), &options).await.expect("a table");
+    let reads = fetched(&counted);
+    // It is read from the file of the cache then, which needs no other one.
+    let options = Options {
+        temporary: None,
+        ..options
+    };
+    let kept = of(&source, &layer, Some(&cache), &options).await.expect("a table");
+    assert_eq!(fetched(&counted), reads);
+    let all = |contents: &Contents| contents.entries().collect::<Result<Vec<_>>>().expect("entries");
+    let expected = all(&in_memory);
+    assert_eq!(expected.len(), 20_000);
+    for contents in [&in_file, &kept] {
+        assert_eq!(form(contents), form(&in_memory));
+        assert!(all(contents) == expected);
+    }
+    // Any entry is found by its number, in whatever order it is asked for.
+    let mut numbers = Vec::new();
+    let mut reader = in_memory.reader();
+    while let Some(entry) = reader.next().expect("an entry") {
+        numbers.push((entry.number, entry.offset));
+    }
+    for contents in [&in_memory, &in_file, &kept] {
+        for place in (0..20_000_usize).map(|place| place * 7919 % 20_000) {
+            let (number, offset) = numbers[place];
+            let found = contents.with(number, |entry| Ok((entry.offset, entry.path.to_vec())));
+            assert_eq!(found.expect("an entry"), (offset, expected[place].path.clone()));
+        }
+        let last = numbers.last().expect("an entry").0;
+        assert!(contents.with(last + BLOCK, |_| Ok(())).is_err());
+    }
 }

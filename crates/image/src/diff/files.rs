@@ -3,6 +3,7 @@
 use std::{cmp::Ordering, collections::HashMap, iter::Peekable};
 
 use teu_rootfs::Node;
+use teu_store::Result;
 
 use super::Trees;
 use crate::{
@@ -50,7 +51,7 @@ pub enum Aspect {
     Time,
 }
 
-/// The differences of two trees, in the order of [`Tree::walk`](crate::tree::Tree::walk).
+/// The differences of two trees, in the order of [`Tree::walk`](crate::tree::Tree::walk); an error ends them.
 #[derive(Debug)]
 pub struct Changes<'t> {
     trees: &'t Trees,
@@ -59,8 +60,8 @@ pub struct Changes<'t> {
     patterns: &'t [Pattern],
     met: Vec<bool>,
     times: bool,
-    /// Of each file with several names the first that is in both trees.
-    first: [HashMap<u32, Vec<u8>>; 2],
+    /// Of each file with several names the first that is in both trees, by its number.
+    first: [HashMap<u32, u32>; 2],
 }
 
 impl Trees {
@@ -101,13 +102,21 @@ impl<'t> Changes<'t> {
     }
 
     /// In what two files at one path differ.
-    fn differs(&mut self, path: &[u8], before: File<'t>, after: File<'t>) -> Vec<Aspect> {
+    fn differs(&mut self, path: &[u8], before: File<'t>, after: File<'t>) -> Result<Vec<Aspect>> {
         let mut differs = Vec::new();
-        let (old, new) = (before.kind(), after.kind());
+        let links = self.first_names(path, before, after)?;
+        let links = links.filter(|[old, new]| old != new);
+        let is_same_entry = self.trees.is_same_entry(before, after)?;
+        if is_same_entry {
+            differs.extend(links.map(Aspect::Links));
+            return Ok(differs);
+        }
+        let (was, is) = (before.read()?, after.read()?);
+        let (old, new) = (&was.node, &is.node);
         match (old, new) {
-            (Node::File(old), Node::File(new)) => match (before.content(), after.content()) {
+            (Node::File(old), Node::File(new)) => match (&was.content, &is.content) {
                 _ if old != new => differs.push(Aspect::Content),
-                _ if *old == 0 || self.trees.is_same_entry(before, after) => {}
+                _ if *old == 0 => {}
                 (Some(old), Some(new)) if old == new => {}
                 (Some(_), Some(_)) => differs.push(Aspect::Content),
                 _ => differs.push(Aspect::ContentUnknown),
@@ -119,9 +128,8 @@ impl<'t> Changes<'t> {
             _ if std::mem::discriminant(old) != std::mem::discriminant(new) => differs.push(Aspect::Kind),
             _ => {}
         }
-        let links = self.first_names(path, before, after);
         let is_link = |node: &Node| matches!(node, Node::Symlink(_));
-        let (old_data, new_data) = (before.metadata(), after.metadata());
+        let (old_data, new_data) = (&was.metadata, &is.metadata);
         if old_data.mode != new_data.mode && !is_link(old) && !is_link(new) {
             differs.push(Aspect::Mode);
         }
@@ -141,7 +149,6 @@ impl<'t> Changes<'t> {
             differs.push(Aspect::Xattrs(names));
         }
         if let Some(links) = links
-            && links[0] != links[1]
             && differs.first() != Some(&Aspect::Kind)
         {
             differs.push(Aspect::Links(links));
@@ -149,60 +156,73 @@ impl<'t> Changes<'t> {
         if self.times && old_data.mtime != new_data.mtime {
             differs.push(Aspect::Time);
         }
-        differs
+        Ok(differs)
     }
 
     /// For both trees the first path that is this file; none where it has one name in both.
-    fn first_names(&mut self, path: &[u8], before: File<'t>, after: File<'t>) -> Option<[Vec<u8>; 2]> {
+    fn first_names(&mut self, path: &[u8], before: File<'t>, after: File<'t>) -> Result<Option<[Vec<u8>; 2]>> {
         if before.names() < 2 && after.names() < 2 {
-            return None;
+            return Ok(None);
         }
         let [old, new] = &mut self.first;
-        let first = |known: &mut HashMap<u32, Vec<u8>>, file: File<'_>| match file.names() {
-            0 | 1 => path.to_vec(),
-            _ => known.entry(file.number()).or_insert_with(|| path.to_vec()).clone(),
+        let first = |known: &mut HashMap<u32, u32>, file: File<'_>| match file.names() {
+            0 | 1 => file.path_number(),
+            _ => *known.entry(file.number()).or_insert_with(|| file.path_number()),
         };
-        Some([first(old, before), first(new, after)])
+        let firsts = [first(old, before), first(new, after)];
+        let this = before.path_number();
+        let mut names = [Vec::new(), Vec::new()];
+        for (name, number) in names.iter_mut().zip(firsts) {
+            *name = match number == this || firsts[0] == firsts[1] {
+                true => path.to_vec(),
+                false => self.trees.before().paths().path(number)?,
+            };
+        }
+        Ok(Some(names))
     }
-}
 
-impl<'t> Iterator for Changes<'t> {
-    type Item = Change<'t>;
-
-    fn next(&mut self) -> Option<Change<'t>> {
+    fn step(&mut self) -> Result<Option<Change<'t>>> {
         // Of one tree there is only to be said which patterns mean something.
         if self.trees.is_one() && self.patterns.is_empty() {
-            return None;
+            return Ok(None);
         }
         loop {
             let next = match (self.before.peek(), self.after.peek()) {
-                (None, None) => return None,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some((before, _)), Some((after, _))) => in_order_of_walks(before, after),
+                (None, None) => return Ok(None),
+                (Some(Ok((before, _))), Some(Ok((after, _)))) => in_order_of_walks(before, after),
+                (None, Some(_)) | (_, Some(Err(_))) => Ordering::Greater,
+                (Some(_), _) => Ordering::Less,
             };
             let before = if next.is_le() { self.before.next() } else { None };
             let after = if next.is_ge() { self.after.next() } else { None };
-            let (path, before, after) = match (before, after) {
+            let (path, before, after) = match (before.transpose()?, after.transpose()?) {
                 (Some((path, before)), Some((_, after))) => (path, Some(before), Some(after)),
                 (Some((path, before)), None) => (path, Some(before), None),
                 (None, Some((path, after))) => (path, None, Some(after)),
-                (None, None) => return None,
+                (None, None) => return Ok(None),
             };
             let differs = match (before, after) {
-                (Some(before), Some(after)) => self.differs(&path, before, after),
+                (Some(before), Some(after)) => self.differs(&path, before, after)?,
                 _ => Vec::new(),
             };
             let is_wanted = self.is_wanted(&path);
             if is_wanted && (before.is_none() || after.is_none() || !differs.is_empty()) {
-                return Some(Change {
+                return Ok(Some(Change {
                     path,
                     before,
                     after,
                     differs,
-                });
+                }));
             }
         }
+    }
+}
+
+impl<'t> Iterator for Changes<'t> {
+    type Item = Result<Change<'t>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
     }
 }
 

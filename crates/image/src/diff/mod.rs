@@ -15,6 +15,7 @@
 //! }
 //! let trees = Trees::read([&before, &after], None, &diff::Options::default()).await?;
 //! for change in trees.changes(&[], false) {
+//!     let change = change?;
 //!     println!("{:?}: {:?}", change.path, change.differs);
 //! }
 //! # Ok(())

@@ -104,7 +104,8 @@ fn lines(trees: &Trees, patterns: &[Pattern], times: bool) -> Vec<String> {
         });
         format!("{sign}{path}{}", aspects.collect::<String>())
     };
-    trees.changes(patterns, times).map(line).collect()
+    let changes = trees.changes(patterns, times);
+    changes.map(|change| line(change.expect("a change"))).collect()
 }
 
 #[tokio::test]
@@ -518,7 +519,9 @@ async fn texts_are_shown_within_their_limits() {
         all_bytes: 70,
     };
     let mut pending = Pending::new(&limits);
-    trees.changes(&[], false).for_each(|change| pending.add(&change));
+    for change in trees.changes(&[], false) {
+        pending.add(&change.expect("a change")).expect("added");
+    }
     for source in [&first, &second] {
         source.fetched.lock().expect("a list").clear();
     }

@@ -67,17 +67,23 @@ impl Pending {
     }
 
     /// Adds a file, where what differs is the content of a regular file; others have no text to show.
-    pub fn add(&mut self, change: &Change<'_>) {
+    ///
+    /// # Errors
+    /// As [`File::read`].
+    pub fn add(&mut self, change: &Change<'_>) -> Result<()> {
         let differs = |aspect: &Aspect| matches!(aspect, Aspect::Content | Aspect::ContentUnknown);
         if !change.differs.iter().any(differs) {
-            return;
+            return Ok(());
         }
-        let regular = |file: Option<File<'_>>| match file.map(|file| (file.kind(), file.entry())) {
-            Some((Node::File(size), Some(place))) => Some((*size, place)),
-            _ => None,
+        let regular = |file: Option<File<'_>>| -> Result<Option<(u64, Place)>> {
+            let described = file.map(File::read).transpose()?;
+            Ok(match described.map(|file| (file.node, file.entry)) {
+                Some((Node::File(size), Some(place))) => Some((size, place)),
+                _ => None,
+            })
         };
-        let (Some((old_size, old)), Some((new_size, new))) = (regular(change.before), regular(change.after)) else {
-            return;
+        let (Some((old_size, old)), Some((new_size, new))) = (regular(change.before)?, regular(change.after)?) else {
+            return Ok(());
         };
         let bytes = self.bytes.saturating_add(old_size).saturating_add(new_size);
         let TextLimits { file_bytes, all_bytes } = self.limits;
@@ -90,6 +96,7 @@ impl Pending {
             Ok([old, new])
         };
         self.files.insert(change.path.clone(), file);
+        Ok(())
     }
 }
 

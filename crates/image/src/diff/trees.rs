@@ -49,8 +49,6 @@ pub struct Trees {
     before: Tree,
     /// None where it is the same, as all layers are.
     after: Option<Tree>,
-    /// The archives that are the layers of both.
-    diff_ids: [Vec<Digest>; 2],
 }
 
 impl Trees {
@@ -73,26 +71,17 @@ impl Trees {
             .map(|tables| -> Vec<Digest> { tables.iter().map(|table| *table.diff_id()).collect() });
         let [old, new] = &diff_ids;
         let shared = old.iter().zip(new).take_while(|(old, new)| old == new).count();
-        let mut before = Builder::new(options);
         let [old, new] = tables;
-        for (position, table) in old[..shared].iter().enumerate() {
-            before.layer(position, table)?;
-        }
         let is_same = old.len() == shared && new.len() == shared;
-        let mut after = (!is_same).then(|| before.clone());
-        for (position, table) in old.iter().enumerate().skip(shared) {
-            before.layer(position, table)?;
-        }
-        if let Some(after) = &mut after {
-            for (position, table) in new.iter().enumerate().skip(shared) {
-                after.layer(position, table)?;
+        let (before, after) = match is_same {
+            true => (Tree::of(old, options)?, None),
+            false => {
+                let rest = [&old[shared..], &new[shared..]];
+                let (before, after) = Builder::both(&old[..shared], rest, options)?;
+                (before, Some(after))
             }
-        }
-        Ok(Self {
-            before: before.finish(),
-            after: after.map(Builder::finish),
-            diff_ids,
-        })
+        };
+        Ok(Self { before, after })
     }
 
     /// The first image's.
@@ -113,12 +102,13 @@ impl Trees {
     }
 
     /// Whether two files are the same entry of the same archive.
-    pub(super) fn is_same_entry(&self, before: File<'_>, after: File<'_>) -> bool {
-        let (Some(old), Some(new)) = (before.entry(), after.entry()) else {
-            return false;
-        };
-        let archives = (self.diff_ids[0].get(old.layer), self.diff_ids[1].get(new.layer));
-        matches!(archives, (Some(old), Some(new)) if old == new) && old.offset == new.offset
+    pub(super) fn is_same_entry(&self, before: File<'_>, after: File<'_>) -> Result<bool> {
+        match (before.entry_number(), after.entry_number()) {
+            // Tables are made of layers that were verified: the same DiffID is the same archive.
+            (Some(old), Some(new)) => self.before.paths().is_same_entry(old, new),
+            (None, None) => Ok(true),
+            _ => Ok(false),
+        }
     }
 }
 

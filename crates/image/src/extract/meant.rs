@@ -235,8 +235,9 @@ fn matching<'t>(
     };
     let mut walk = tree.walk_from(Vec::new(), file);
     // The directory itself is not meant.
-    walk.next();
-    while let Some((below, file)) = walk.next() {
+    walk.next().transpose()?;
+    while let Some(found) = walk.next() {
+        let (below, file) = found?;
         if !pattern.matches(&below) {
             continue;
         }

@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use teu_rootfs::{self as rootfs, Budget, ErrorKind as Files, Node, Root, Staged};
+use teu_rootfs::{self as rootfs, Budget, ErrorKind as Kind, Node, Root, Staged};
 use teu_store::{Error, ErrorKind, Result, Side, Source};
 
 use crate::{
@@ -31,6 +31,7 @@ use meant::Target;
 use plan::Plan;
 
 pub use meant::Request;
+pub use plan::Files;
 
 /// How files are taken.
 #[derive(Clone, Debug, Default)]
@@ -56,12 +57,12 @@ pub struct Options {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Extracted {
     /// The directory that files were put into: the destination, or the one that has its name now.
     pub directory: PathBuf,
-    /// What was made: of each path that was asked for what is there, in the order of a walk. Devices are not: they are passed over.
-    pub files: Vec<Taken>,
+    /// What was made.
+    pub files: Files,
     /// What was passed over.
     pub report: Report,
 }
@@ -103,14 +104,16 @@ pub async fn extract(
 ) -> Result<Extracted> {
     let tree = known(source, layers, requests, cache, kept, options).await?;
     let target = Target::of(destination, requests, options);
-    let plan = Plan::new(&tree, meant::items(&tree, requests, &target, options)?, layers, options)?;
-    drop(tree);
-    let (read, waits) = plan.sources(layers, kept);
+    let plan = Plan::new(tree, requests, &target, options)?;
+    let (read, waits) = plan.sources(layers, kept)?;
     let opened = Layers::open(source, read, &options.contents.layers);
+    let all = layers.to_vec();
     let options = options.clone();
     let stop = options.stop.clone();
     stop::on_a_thread(&stop, move || {
-        let mut extracted = whole(&target, &options, |root| plan.write(root, opened, &waits, &options))?;
+        let mut extracted = whole(&target, &options, |root| {
+            plan.write(root, opened, waits, &all, &options)
+        })?;
         extracted.directory = target.directory().to_owned();
         Ok(extracted)
     })
@@ -150,7 +153,7 @@ async fn known(
         let mut need = Need::Nothing;
         for request in requests {
             match tree.answer(request.path(), !options.keep_links)? {
-                Answer::Found(_, file) if tree.is_certain(file) => {}
+                Answer::Found(_, file) if tree.is_certain(file)? => {}
                 // Every layer may have something in a directory.
                 Answer::Found(..) => return Ok(Need::All),
                 Answer::Unknown => need = Need::Next,
@@ -183,7 +186,7 @@ fn staged(
     write: impl FnOnce(&Root) -> Result<Extracted> + Send,
 ) -> Result<Extracted> {
     let of_place = |error: rootfs::Error| match error.kind() {
-        Files::Exists => {
+        Kind::Exists => {
             let message = format!("in {}: {error}", target.directory().display());
             Error::new(ErrorKind::Conflict, message)
         }

@@ -1,200 +1,195 @@
 //! What is made of the files that are taken, and in which order? First all that has no content to be read, directories before what is in them; then the
 //! files, layer by layer; then their other names.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use teu_archive::{Escaped, tar};
-use teu_rootfs::{self as rootfs, Metadata, Node, Root, Writer};
-use teu_spec::Digest;
+use teu_rootfs::{self as rootfs, Node, Root, Writer};
 use teu_store::{Error, ErrorKind, Result};
 
 use super::{
-    Extracted, Options, Taken,
-    meant::{Item, joined},
+    Extracted, Options, Request, Taken,
+    meant::{Item, Target, items, joined},
 };
 use crate::{
     Layer,
+    export::{self, Names},
     failure::of_files,
     layers::Layers,
-    read::Kept,
-    tree::{Place, Tree},
+    read::{Kept, absent},
+    tree::{Described, NONE, Tree},
     unpack::Owners,
 };
 
 /// Bits that give a program the rights of its owner or group.
 const SET_ID: u32 = 0o6000;
 
-/// What is made.
+/// What is made: files of the tree by numbers, so that many take little.
+#[derive(Debug)]
 pub(super) struct Plan {
+    tree: Tree,
+    tops: Vec<Top>,
     made: Vec<Made>,
 }
 
-struct Made {
-    taken: Taken,
-    metadata: Metadata,
-    /// The entry that has its content.
-    content: Option<Place>,
+/// Something that was asked for: where it goes, and its path in the image.
+#[derive(Debug)]
+struct Top {
+    at: Vec<u8>,
+    from: Vec<u8>,
 }
 
-/// Where the content of files comes from that is not read from layers.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    top: u32,
+    /// Its path in the tree.
+    path: u32,
+    /// The place here of what it is another name of.
+    same_as: u32,
+}
+
+/// Where the content of files comes from: by the entries that have it, their places in the plan.
 pub(super) struct Waits {
-    /// For each layer that is read, which files it has: their places in the plan by the offsets of their entries.
-    read: Vec<BTreeMap<u64, usize>>,
-    /// The others.
-    kept: Vec<(usize, Digest, u64)>,
+    layers: Vec<usize>,
+    read: Vec<(u32, u32)>,
+    kept: Vec<(u32, u32)>,
     from: Option<Kept>,
+}
+
+/// What is found out of a file before it is made.
+struct ToMake {
+    path: Vec<u8>,
+    from: Vec<u8>,
+    described: Described,
+    /// It lost its set-id bits.
+    is_stripped: bool,
 }
 
 impl Plan {
     /// # Errors
-    /// `Conflict` where two files would have one name, or one would be in another; `Unsupported` for what has its content in no layer that is
-    /// known.
-    pub(super) fn new(tree: &Tree, items: Vec<Item<'_>>, layers: &[Layer], options: &Options) -> Result<Self> {
-        let mut made: Vec<Made> = Vec::new();
-        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
-        let mut first: HashMap<u32, Vec<u8>> = HashMap::new();
-        for item in items {
-            let walk = tree
-                .walk_from(Vec::new(), item.file)
-                .take(if item.whole { usize::MAX } else { 1 });
-            for (below, file) in walk {
-                let (path, from) = (joined(&item.at, &below), joined(&item.from, &below));
-                if path.is_empty() {
-                    continue;
-                }
-                if let Some(place) = places.get(&path) {
-                    let other = &made[*place].taken.from;
-                    // Asked for twice.
-                    if *other == from {
-                        continue;
-                    }
-                    return Err(same_name(other, &from, &path));
-                }
-                let content = match file.kind() {
-                    Node::File(size) if *size > 0 => file.entry().filter(|place| place.layer < layers.len()),
-                    _ => None,
-                };
-                let same_as = match file.names() {
-                    _ if file.is_directory() => None,
-                    0 | 1 => None,
-                    _ => match first.get(&file.number()) {
-                        Some(first) => Some(first.clone()),
-                        None => {
-                            first.insert(file.number(), path.clone());
-                            None
-                        }
-                    },
-                };
-                places.insert(path.clone(), made.len());
-                made.push(Made {
-                    metadata: file.metadata().clone(),
-                    content,
-                    taken: Taken {
-                        path,
-                        from,
-                        node: file.kind().clone(),
-                        same_as,
-                        layer: file.layer(),
-                    },
-                });
-                if made.len() as u64 > options.budget.entries {
-                    let message = format!(
-                        "there are more files than the limit entries of {}; raise it only for an image that you trust",
-                        options.budget.entries
-                    );
-                    return Err(Error::new(ErrorKind::TooLarge, message));
-                }
-            }
-        }
-        Ok(Self { made })
+    /// `Conflict` where two files would have one name, or one would be in another.
+    pub(super) fn new(tree: Tree, requests: &[Request], target: &Target, options: &Options) -> Result<Self> {
+        let (tops, made) = listed(&tree, &items(&tree, requests, target, options)?, options)?;
+        Ok(Self { tree, tops, made })
     }
 
     /// The layers that have to be read, and what waits for them and for what is kept.
-    pub(super) fn sources(&self, layers: &[Layer], kept: Option<&Kept>) -> (Vec<Layer>, Waits) {
-        let mut by_layer: BTreeMap<usize, BTreeMap<u64, usize>> = BTreeMap::new();
-        let mut of_kept = Vec::new();
-        for (number, made) in self.made.iter().enumerate() {
-            let Some(place) = made.content.filter(|_| made.taken.same_as.is_none()) else {
-                continue;
-            };
-            let digest = layers[place.layer].descriptor.digest;
-            match kept.is_some_and(|kept| kept.has(&digest, place.offset)) {
-                true => of_kept.push((number, digest, place.offset)),
-                false => drop(by_layer.entry(place.layer).or_default().insert(place.offset, number)),
-            }
-        }
-        let read = by_layer.keys().map(|position| layers[*position].clone()).collect();
-        let waits = Waits {
-            read: by_layer.into_values().collect(),
-            kept: of_kept,
+    pub(super) fn sources(&self, layers: &[Layer], kept: Option<&Kept>) -> Result<(Vec<Layer>, Waits)> {
+        let mut waits = Waits {
+            layers: Vec::new(),
+            read: Vec::new(),
+            kept: Vec::new(),
             from: kept.cloned(),
         };
-        (read, waits)
+        let mut needed = vec![false; layers.len()];
+        for (place, made) in (0..).zip(&self.made) {
+            let Some(entry) = self.content(made)? else { continue };
+            let position = self.tree.paths().layer(entry) as usize;
+            let Some(layer) = layers.get(position) else { continue };
+            let offset = self.tree.paths().with(entry, |entry| Ok(entry.offset))?;
+            match kept.is_some_and(|kept| kept.has(&layer.descriptor.digest, offset)) {
+                true => waits.kept.push((entry, place)),
+                false => {
+                    needed[position] = true;
+                    waits.read.push((entry, place));
+                }
+            }
+        }
+        waits.layers = (0..layers.len()).filter(|position| needed[*position]).collect();
+        let read = waits.layers.iter().map(|position| layers[*position].clone()).collect();
+        Ok((read, waits))
+    }
+
+    /// The entry that has the content of a file, where it is made here and has any.
+    fn content(&self, made: &Made) -> Result<Option<u32>> {
+        let file = self.tree.file_at(made.path).filter(|file| file.is_regular());
+        let Some(entry) = file
+            .filter(|_| made.same_as == NONE)
+            .and_then(|file| file.entry_number())
+        else {
+            return Ok(None);
+        };
+        let size = self.tree.paths().with(entry, |entry| Ok(entry.size()))?;
+        Ok((size > 0).then_some(entry))
+    }
+
+    fn from(&self, made: &Made) -> Result<Vec<u8>> {
+        self.tree.paths().path(made.path)
+    }
+
+    fn path(&self, made: &Made, from: &[u8]) -> Vec<u8> {
+        let top = &self.tops[made.top as usize];
+        let below = &from[top.from.len().min(from.len())..];
+        joined(&top.at, below.strip_prefix(b"/").unwrap_or(below))
+    }
+
+    fn to_make(&self, made: &Made, options: &Options) -> Result<ToMake> {
+        let from = self.from(made)?;
+        let Some(file) = self.tree.file_at(made.path) else {
+            return Err(absent(&from));
+        };
+        let mut described = file.read()?;
+        let mut is_stripped = false;
+        if options.owners != Owners::Kept {
+            is_stripped = described.metadata.mode & SET_ID != 0 && !file.is_directory();
+            described.metadata.mode &= !SET_ID;
+        }
+        Ok(ToMake {
+            path: self.path(made, &from),
+            from,
+            described,
+            is_stripped,
+        })
     }
 
     /// Makes all in `root`.
-    pub(super) fn write(self, root: &Root, layers: Layers, waits: &Waits, options: &Options) -> Result<Extracted> {
+    pub(super) fn write(
+        self,
+        root: &Root,
+        layers: Layers,
+        waits: Waits,
+        all: &[Layer],
+        options: &Options,
+    ) -> Result<Extracted> {
         let writing = rootfs::Options {
             owners: options.owners.clone(),
             budget: options.budget.clone(),
             ..rootfs::Options::default()
         };
-        let mut extracted = Extracted::default();
-        let mut stripped = rootfs::PassedOver::default();
-        let mut made = self.made;
-        for made in &mut made {
-            if options.owners != Owners::Kept && made.metadata.mode & SET_ID != 0 {
-                made.metadata.mode &= !SET_ID;
-                if !matches!(made.taken.node, Node::Directory) && made.taken.same_as.is_none() {
-                    stripped.add(&made.taken.from);
-                }
-            }
-        }
         let mut writer = Writer::new(root, writing).map_err(of_files)?;
-        for Made {
-            taken,
-            metadata,
-            content,
-        } in made.iter().filter(|made| made.taken.same_as.is_none())
-        {
-            options.stop.check()?;
-            let path = &taken.path;
-            match &taken.node {
-                Node::File(_) if content.is_some() => Ok(()),
-                Node::File(size) => writer.file(path, metadata, *size).and_then(|file| file.finish()),
-                Node::Directory => writer.directory(path, metadata),
-                Node::Symlink(target) => writer.symlink(path, metadata, target),
-                node => writer.node(path, metadata, node),
+        let stripped = self.without_content(&mut writer, options)?;
+        if let Some(kept) = &waits.from {
+            for (entry, place) in &waits.kept {
+                let layer = &all[self.tree.paths().layer(*entry) as usize].descriptor.digest;
+                let offset = self.tree.paths().with(*entry, |entry| Ok(entry.offset))?;
+                let to_make = self.to_make(&self.made[*place as usize], options)?;
+                let mut file = to_make.file(&mut writer)?;
+                kept.give(layer, offset, |at, bytes| {
+                    options.stop.check()?;
+                    file.write_at(at, bytes).map_err(of_files)
+                })?;
+                file.finish().map_err(of_files)?;
             }
-            .map_err(of_files)?;
         }
-        for (number, layer, offset) in &waits.kept {
-            let Made { taken, metadata, .. } = &made[*number];
-            let Some(kept) = &waits.from else { continue };
-            let mut file = writer
-                .file(&taken.path, metadata, size(&taken.node))
-                .map_err(of_files)?;
-            kept.give(layer, *offset, |at, bytes| {
-                options.stop.check()?;
-                file.write_at(at, bytes).map_err(of_files)
-            })?;
-            file.finish().map_err(of_files)?;
-        }
-        for ((layer, opened), wanted) in layers.zip(&waits.read) {
-            let mut found = BTreeSet::new();
+        let names = Names::new(&self.tree, waits.read);
+        for ((layer, opened), position) in layers.zip(waits.layers) {
+            let mut wanted = names.of_layer(position);
             let mut reader = tar::Reader::with_limits(opened, options.contents.tar.clone());
             while let Some(mut entry) = reader.next_entry()? {
                 options.stop.check()?;
-                let offset = entry.header_offset();
-                let Some(number) = wanted.get(&offset) else { continue };
-                let Made { taken, metadata, .. } = &made[*number];
-                if entry.header().size != size(&taken.node) {
-                    break;
+                let Some((_, places)) = wanted.at(entry.header_offset())? else {
+                    continue;
+                };
+                // Each content is made once: other names are links to it.
+                let Some((_, place)) = places.first() else { continue };
+                let to_make = self.to_make(&self.made[*place as usize], options)?;
+                if entry.header().size != to_make.size() {
+                    return Err(export::not_as_told(&layer));
                 }
-                found.insert(offset);
-                let mut file = writer
-                    .file(&taken.path, metadata, size(&taken.node))
-                    .map_err(of_files)?;
+                let mut file = to_make.file(&mut writer)?;
                 while let Some(chunk) = entry.next_chunk()? {
                     options.stop.check()?;
                     file.write_at(chunk.offset, chunk.data).map_err(of_files)?;
@@ -203,34 +198,161 @@ impl Plan {
             }
             // To its end, where it is known whether it is what its digest says.
             reader.finish()?;
-            if found.len() != wanted.len() {
-                let message = format!(
-                    "layer {} has not what its table of contents says",
-                    layer.descriptor.digest
-                );
-                return Err(Error::new(ErrorKind::Invalid, message));
-            }
+            wanted.finish(&layer)?;
         }
-        for made in &made {
-            if let Some(first) = &made.taken.same_as {
-                writer.hard_link(&made.taken.path, first).map_err(of_files)?;
-            }
+        drop(names);
+        for made in self.made.iter().filter(|made| made.same_as != NONE) {
+            let first = &self.made[made.same_as as usize];
+            let paths = [made, first].map(|made| Ok(self.path(made, &self.from(made)?)));
+            let [path, first]: [Result<Vec<u8>>; 2] = paths;
+            writer.hard_link(&path?, &first?).map_err(of_files)?;
         }
-        extracted.report = writer.finish().map_err(of_files)?;
-        extracted.report.set_id = stripped;
-        extracted.files = made.into_iter().map(|made| made.taken).collect();
-        extracted
-            .files
-            .retain(|taken| !matches!(taken.node, Node::CharDevice(_) | Node::BlockDevice(_)));
-        Ok(extracted)
+        let mut report = writer.finish().map_err(of_files)?;
+        report.set_id = stripped;
+        Ok(Extracted {
+            files: Files(Some(Arc::new(self))),
+            report,
+            ..Extracted::default()
+        })
+    }
+
+    /// Makes what has no content to be read; of which files set-id bits were taken away.
+    fn without_content(&self, writer: &mut Writer, options: &Options) -> Result<rootfs::PassedOver> {
+        let mut stripped = rootfs::PassedOver::default();
+        for made in &self.made {
+            options.stop.check()?;
+            if made.same_as != NONE {
+                continue;
+            }
+            let to_make = self.to_make(made, options)?;
+            if to_make.is_stripped {
+                stripped.add(&to_make.from);
+            }
+            let (path, metadata) = (&to_make.path, &to_make.described.metadata);
+            match &to_make.described.node {
+                Node::File(_) if self.content(made)?.is_some() => Ok(()),
+                Node::File(size) => writer.file(path, metadata, *size).and_then(|file| file.finish()),
+                Node::Directory => writer.directory(path, metadata),
+                Node::Symlink(target) => writer.symlink(path, metadata, target),
+                node => writer.node(path, metadata, node),
+            }
+            .map_err(of_files)?;
+        }
+        Ok(stripped)
+    }
+
+    fn taken(&self, made: &Made) -> Result<Taken> {
+        let from = self.from(made)?;
+        let file = self.tree.file_at(made.path).ok_or_else(|| absent(&from))?;
+        let same_as = match self.made.get(made.same_as as usize) {
+            Some(first) => Some(self.path(first, &self.from(first)?)),
+            None => None,
+        };
+        Ok(Taken {
+            path: self.path(made, &from),
+            from,
+            node: file.read()?.node,
+            same_as,
+            layer: file.layer(),
+        })
     }
 }
 
-fn size(node: &Node) -> u64 {
-    match node {
-        Node::File(size) => *size,
-        _ => 0,
+/// What was made: of each path that was asked for what is there, in the order of a walk. Devices are not: they are passed over.
+#[derive(Clone, Debug, Default)]
+pub struct Files(Option<Arc<Plan>>);
+
+impl Files {
+    /// One by one; an error is that of the file in which a table of contents lies.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Taken>> + '_ {
+        let plans = self.0.iter();
+        let taken = plans.flat_map(|plan| plan.made.iter().map(|made| plan.taken(made)));
+        let is_device = |taken: &Result<Taken>| {
+            let node = taken.as_ref().map(|taken| &taken.node);
+            matches!(node, Ok(Node::CharDevice(_) | Node::BlockDevice(_)))
+        };
+        taken.filter(move |taken| !is_device(taken))
     }
+}
+
+impl ToMake {
+    fn size(&self) -> u64 {
+        match self.described.node {
+            Node::File(size) => size,
+            _ => 0,
+        }
+    }
+
+    fn file<'a>(&'a self, writer: &'a mut Writer) -> Result<rootfs::FileWriter<'a>> {
+        writer
+            .file(&self.path, &self.described.metadata, self.size())
+            .map_err(of_files)
+    }
+}
+
+/// What was asked for, and what is made of it.
+///
+/// # Errors
+/// `Conflict` where two files would have one name; `TooLarge` where there are more than the budget allows.
+fn listed(tree: &Tree, items: &[Item<'_>], options: &Options) -> Result<(Vec<Top>, Vec<Made>)> {
+    let mut made: Vec<Made> = Vec::new();
+    // Of one item no two files have one name, and files that have one name here are met once.
+    let is_one = items.len() == 1;
+    let mut places: HashMap<Vec<u8>, u32> = HashMap::new();
+    let mut first: HashMap<u32, u32> = HashMap::new();
+    for (top, item) in (0..).zip(items) {
+        let walk = tree
+            .walk_from(Vec::new(), item.file)
+            .take(if item.whole { usize::MAX } else { 1 });
+        for found in walk {
+            let (below, file) = found?;
+            let place = made.len() as u32;
+            if below.is_empty() && item.at.is_empty() {
+                continue;
+            }
+            if !is_one {
+                let path = joined(&item.at, &below);
+                if let Some(other) = places.get(&path) {
+                    let other = made[*other as usize].path;
+                    // Asked for twice.
+                    if other == file.path_number() {
+                        continue;
+                    }
+                    let [one, other] = [other, file.path_number()].map(|path| tree.paths().path(path));
+                    return Err(same_name(&one?, &other?, &path));
+                }
+                places.insert(path, place);
+            }
+            let is_met_once = file.is_directory() || (is_one && file.names() < 2);
+            let same_as = match is_met_once {
+                true => NONE,
+                false => match first.entry(file.number()) {
+                    Entry::Occupied(first) => *first.get(),
+                    Entry::Vacant(free) => {
+                        free.insert(place);
+                        NONE
+                    }
+                },
+            };
+            made.push(Made {
+                top,
+                path: file.path_number(),
+                same_as,
+            });
+            if made.len() as u64 > options.budget.entries {
+                let message = format!(
+                    "there are more files than the limit entries of {}; raise it only for an image that you trust",
+                    options.budget.entries
+                );
+                return Err(Error::new(ErrorKind::TooLarge, message));
+            }
+        }
+    }
+    let tops = items.iter().map(|item| Top {
+        at: item.at.clone(),
+        from: item.from.clone(),
+    });
+    Ok((tops.collect(), made))
 }
 
 fn same_name(one: &[u8], other: &[u8], path: &[u8]) -> Error {

@@ -22,6 +22,9 @@ use crate::{
 /// How much is read at once.
 const CHUNK: usize = 256 << 10;
 
+/// How many files are kept that may be wanted, so that many small ones take no memory.
+const MOST_FILES: usize = 1 << 15;
+
 /// What is in files of an image, kept for a while. Clones are the same.
 ///
 /// What is in it is what a layer said, and nobody's word until that was read to its verified end.
@@ -66,7 +69,9 @@ impl Kept {
     pub(crate) fn visitor(&self, wanted: impl Fn(&Entry) -> bool + Send + Sync + 'static) -> Visitor {
         let kept = self.clone();
         Arc::new(move |layer: &Layer, entry: &Entry, content: &mut dyn Content| {
-            if wanted(entry) && matches!(entry.what, What::Make(Node::File(_))) {
+            // It is asked about every entry: it remembers links.
+            let is_wanted = wanted(entry) && matches!(entry.what, What::Make(Node::File(_)));
+            if is_wanted && kept.state().files.len() < MOST_FILES {
                 kept.keep(&layer.descriptor.digest, entry.offset, content)?;
             }
             Ok(())

@@ -162,6 +162,7 @@ pub(crate) async fn upper(
     visitor: Option<&Visitor>,
     need: impl Fn(&Tree) -> Result<Need>,
 ) -> Result<Tree> {
+    let contents = &contents.for_each_of(layers.len());
     // The highest first.
     let mut tables: Vec<Contents> = Vec::new();
     for layer in layers.iter().rev() {
@@ -204,11 +205,9 @@ pub(crate) fn absent(path: &[u8]) -> Error {
 }
 
 fn regular(asked: &[u8], path: Vec<u8>, file: File<'_>) -> Result<Found> {
-    let what = match (file.kind(), file.entry()) {
-        (Node::File(size), Some(place)) => {
-            let size = *size;
-            return Ok(Found { path, size, place });
-        }
+    let described = file.read()?;
+    let what = match (described.node, described.entry) {
+        (Node::File(size), Some(place)) => return Ok(Found { path, size, place }),
         (Node::Directory, _) => "a directory",
         (Node::CharDevice(_) | Node::BlockDevice(_), _) => "a device",
         (Node::Fifo, _) => "a named pipe",

@@ -25,7 +25,7 @@ use crate::{
     edit::{WhichLayer, readable},
     layer::{self, Written},
     layers::Layers,
-    tree::{self, Tree},
+    tree::{self, Builder},
 };
 
 use outline::Outline;
@@ -53,7 +53,7 @@ pub struct Options {
     pub history: History,
     /// How layers are read.
     pub contents: contents::Options,
-    /// How much a tree may take; so much again may the paths of the files of one layer.
+    /// How much a tree may take.
     pub tree: tree::Limits,
 }
 
@@ -132,14 +132,18 @@ impl Squash {
         };
         let source = stage.source();
         let tables = contents::of_all(&source, layers, self.cache.as_ref(), &options.contents).await?;
-        let (below, above) = (Tree::of(&tables[..from], &of_tree)?, Tree::of(&tables, &of_tree)?);
+        let (below, above) = Builder::both(&tables[..from], [&[], &tables[from..]], &of_tree)?;
         drop(tables);
-        let outline = Outline::of(&below, &above, from, options.tree.tree_bytes)?;
-        drop((below, above));
-        let needed: Vec<Layer> = outline.layers().map(|position| layers[position].clone()).collect();
+        let outline = Outline::of(&below, &above, from)?;
+        drop(below);
+        let needed: Vec<Layer> = outline
+            .layers(&above)
+            .into_iter()
+            .map(|position| layers[position].clone())
+            .collect();
         let opened = Layers::open(&source, needed, &options.contents.layers);
         let limits = options.contents.tar.clone();
-        let work = move |writer: &mut layer::Writer<'_>| outline.write(opened, limits, writer);
+        let work = move |writer: &mut layer::Writer<'_>| outline.write(&above, opened, &limits, writer);
         let (written, ()) = layer::write(stage.target(), writing, work).await?;
         Ok(written)
     }

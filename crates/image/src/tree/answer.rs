@@ -4,10 +4,13 @@
 use std::borrow::Cow;
 
 use teu_archive::Escaped;
-use teu_rootfs::Node;
 use teu_store::{Error, ErrorKind, Result};
 
-use super::{Child, File, ROOT, Tree};
+use super::{
+    File, Kind, Paths, ROOT, Tree,
+    state::{State, above, child},
+};
+use crate::contents::Does;
 
 /// How many links are followed; as many as the kernel follows.
 const LINKS: u32 = 40;
@@ -61,14 +64,15 @@ impl<'p> Way<'p> {
     }
 
     /// Goes on where a link in directory `at` leads; the directory from there.
-    pub(super) fn follow(&mut self, at: u32, target: &[u8], path: &[u8]) -> Result<u32> {
+    pub(super) fn follow(&mut self, at: u32, target: Vec<u8>, path: &[u8]) -> Result<u32> {
         self.links += 1;
         if self.links > LINKS {
             let message = format!("\"{}\" leads through more than {LINKS} links", Escaped(path));
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        self.frames.push((Cow::Owned(target.to_vec()), 0));
-        Ok(if target.first() == Some(&b'/') { ROOT } else { at })
+        let is_absolute = target.first() == Some(&b'/');
+        self.frames.push((Cow::Owned(target), 0));
+        Ok(if is_absolute { ROOT } else { at })
     }
 }
 
@@ -78,94 +82,76 @@ impl Tree {
     /// # Errors
     /// As [`find`](Self::find).
     pub fn answer(&self, path: &[u8], follow: bool) -> Result<Answer<'_>> {
+        let (paths, state) = (&*self.paths, &self.state);
         let mut way = Way::new(path);
         let mut at = ROOT;
         let mut named = None;
         while let Some(name) = way.next() {
             named = None;
             if name == b".." {
-                at = self.above(at);
+                at = above(paths, at);
                 continue;
             }
-            if self.is_doubtful(&name) {
+            if state.is_doubtful(&name) {
                 return Ok(Answer::Unknown);
             }
-            let Some(child) = self.child(at, &name) else {
-                return Ok(match self.may_have(at, &name) || self.has_doubts() {
+            let Some(child) = child(paths, state, at, &name)? else {
+                let is_open = state.has_doubts() || state.may_have(at, paths.find(at, &name)?);
+                return Ok(match is_open {
                     true => Answer::Unknown,
                     false => Answer::Absent,
                 });
             };
-            let inode = &self.inodes[child.inode as usize];
-            if inode.elsewhere {
-                return Ok(Answer::Unknown);
-            }
-            match &inode.node {
-                Node::Directory => at = child.inode,
-                Node::Symlink(target) if follow || !way.is_over() => at = way.follow(at, target, path)?,
-                _ if way.is_over() => named = Some((name, child)),
+            match state.kind(child) {
+                Some(Kind::Elsewhere) => return Ok(Answer::Unknown),
+                Some(Kind::Directory) => at = child,
+                Some(Kind::Symlink) if follow || !way.is_over() => {
+                    at = way.follow(at, target(paths, state, child)?, path)?;
+                }
+                _ if way.is_over() => named = Some(child),
                 _ => return Ok(Answer::Absent),
             }
         }
-        let mut path = self.path_of(at);
-        let child = match named {
-            Some((name, child)) => {
-                if !path.is_empty() {
-                    path.push(b'/');
-                }
-                path.extend(name);
-                child
-            }
-            None => self.as_child(at),
-        };
-        Ok(Answer::Found(path, File { tree: self, child }))
+        let found = named.unwrap_or(at);
+        Ok(Answer::Found(paths.path(found)?, File::new(self, found)))
     }
 
     /// Whether all that is in a file that was [found](Answer::Found) is known: of a directory, that layers that nobody has read have nothing in it.
-    #[must_use]
-    pub fn is_certain(&self, file: File<'_>) -> bool {
-        if self.unknown.is_none() || !file.is_directory() {
-            return true;
-        }
-        let certain = |file: File<'_>| {
-            let inode = &self.inodes[file.child.inode as usize];
-            !inode.elsewhere && inode.directory.as_ref().is_none_or(|directory| directory.whole)
+    ///
+    /// # Errors
+    /// That of the file in which a table of contents lies.
+    pub fn is_certain(&self, file: File<'_>) -> Result<bool> {
+        let Some(unknown) = &self.state.unknown else {
+            return Ok(true);
         };
-        !self.has_doubts() && self.walk_from(Vec::new(), file).all(|(_, file)| certain(file))
+        if !file.is_directory() {
+            return Ok(true);
+        }
+        if self.state.has_doubts() {
+            return Ok(false);
+        }
+        for found in self.walk_from(Vec::new(), file) {
+            let (_, file) = found?;
+            let is_certain = match file.kind() {
+                Kind::Elsewhere => false,
+                Kind::Directory => unknown.whole.contains(&file.path_number()),
+                _ => true,
+            };
+            if !is_certain {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
+}
 
-    /// The directory above.
-    pub(super) fn above(&self, directory: u32) -> u32 {
-        self.directory(directory).map_or(ROOT, |directory| directory.parent)
-    }
-
-    pub(super) fn child(&self, directory: u32, name: &[u8]) -> Option<Child> {
-        self.directory(directory)?.children.get(name).copied()
-    }
-
-    fn as_child(&self, directory: u32) -> Child {
-        let below = self.directory(directory).filter(|_| directory != ROOT);
-        let child = below.and_then(|below| self.child(below.parent, &below.name));
-        child.unwrap_or(Child {
-            inode: directory,
-            layer: self.inodes[directory as usize].layer,
+/// Where a symbolic link leads.
+pub(super) fn target(paths: &Paths, state: &State, link: u32) -> Result<Vec<u8>> {
+    let entry = state.at(link).map_or(super::NONE, |inode| inode.entry);
+    paths.with(entry, |entry| {
+        Ok(match entry.does() {
+            Does::Symlink(target) => target.to_vec(),
+            _ => Vec::new(),
         })
-    }
-
-    /// Whether layers that nobody has read may have this name here.
-    pub(super) fn may_have(&self, directory: u32, name: &[u8]) -> bool {
-        let is_open = |directory: &super::Directory| !directory.whole && !directory.gone.contains(name);
-        self.unknown.is_some() && self.directory(directory).is_some_and(is_open)
-    }
-
-    /// Whether something of this name was made or removed somewhere, and nobody knows where.
-    pub(super) fn is_doubtful(&self, name: &[u8]) -> bool {
-        let unknown = self.unknown.as_ref();
-        unknown.is_some_and(|unknown| unknown.all || unknown.names.contains(name))
-    }
-
-    fn has_doubts(&self) -> bool {
-        let unknown = self.unknown.as_ref();
-        unknown.is_some_and(|unknown| unknown.all || !unknown.names.is_empty())
-    }
+    })
 }

@@ -1,30 +1,33 @@
 //! How do layers become one tree? [`Builder`] takes them one upon the other, entry by entry, as [`teu_rootfs::Writer`] does with files.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{collections::HashSet, sync::Arc};
 
 use teu_archive::Escaped;
-use teu_rootfs::{Metadata, Node};
 use teu_store::{Error, ErrorKind, Result};
 
-use super::{Child, Directory, How, Inode, NONE, Options, ROOT, Tree, Unknown, answer::Way};
-use crate::contents::{Contents, Entry, What};
+use super::{
+    How, Kind, NONE, Options, Paths, ROOT, Tree,
+    answer::Way,
+    state::{FILE, Inode, State, Unknown, above, child},
+};
+use crate::{
+    contents::{Contents, Does, Raw},
+    whiteout::Meaning,
+};
 
-/// What a file takes, beside its names: the inode, and its place in the map of its directory.
-const FILE: usize = size_of::<Inode>() + 48;
-
-/// Makes a tree of layers. A copy goes on from where it was made.
+/// Makes a tree of layers.
 #[derive(Clone, Debug)]
 pub struct Builder {
-    pub(super) tree: Tree,
+    pub(super) paths: Paths,
+    pub(super) state: State,
     pub(super) options: Options,
     pub(super) layer: u32,
-    /// Inodes that nothing has any more.
-    pub(super) free: Vec<u32>,
     /// Directories in which nothing of an earlier layer is left, so that they are not walked twice.
     pub(super) cleared: HashSet<u32>,
-    pub(super) bytes: usize,
     /// The paths of which something became, where that is to be known.
-    pub(super) touched: Option<Vec<Vec<u8>>>,
+    pub(super) touched: Option<Vec<u32>>,
+    /// Where the directory lies that was found last, as long as nothing was taken away that may be on the way.
+    pub(super) found: Option<(Vec<u8>, u32)>,
 }
 
 /// What a path to a directory leads to.
@@ -39,34 +42,24 @@ impl Builder {
     /// Begins with no layer: the root alone, which is a directory with mode 0755.
     #[must_use]
     pub fn new(options: &Options) -> Self {
-        Self::beginning(options, None)
+        Self::going_on(Paths::new(), State::new(None), options)
     }
 
     /// Begins above layers that nobody has read.
     #[must_use]
     pub fn above_unknown(options: &Options) -> Self {
-        Self::beginning(options, Some(Unknown::default()))
+        Self::going_on(Paths::new(), State::new(Some(Unknown::default())), options)
     }
 
-    fn beginning(options: &Options, unknown: Option<Unknown>) -> Self {
-        let mut root = implied(NONE);
-        root.directory = Some(Box::new(Directory {
-            whole: unknown.is_none(),
-            ..Directory::default()
-        }));
-        root.names = 1;
+    fn going_on(paths: Paths, state: State, options: &Options) -> Self {
         Self {
-            tree: Tree {
-                inodes: vec![root],
-                hidden: Vec::new(),
-                unknown,
-            },
+            paths,
+            state,
             options: options.clone(),
             layer: 0,
-            free: Vec::new(),
             cleared: HashSet::new(),
-            bytes: 0,
             touched: None,
+            found: None,
         }
     }
 
@@ -74,13 +67,20 @@ impl Builder {
     ///
     /// # Errors
     /// `Invalid` for an entry that could not be unpacked, such as a hard link to nothing or a file where another one's directory would be; `TooLarge`
-    /// for what reaches a limit. The tree is of no use then.
+    /// for what reaches a limit; that of the file in which a table of contents lies. The tree is of no use then.
     pub fn layer(&mut self, position: usize, contents: &Contents) -> Result<()> {
         self.layer = u32::try_from(position).unwrap_or(NONE - 1);
         self.cleared.clear();
-        for entry in contents.entries() {
-            let applied = self.entry(&entry);
-            applied.map_err(|error| error.within(format!("{entry} of layer {}", contents.layer())))?;
+        let first = self.paths.add(self.layer, contents)?;
+        // As much as there may be, so that nothing grows step by step: what is not used is not taken from the machine.
+        let room = usize::try_from(contents.count()).unwrap_or(0);
+        self.paths.reserve(room);
+        self.state.reserve(room);
+        let mut reader = contents.reader();
+        while let Some(entry) = reader.next()? {
+            let applied = self.entry(&entry, first + entry.number);
+            applied
+                .map_err(|error| error.within(format!("\"{}\" of layer {}", Escaped(entry.path), contents.layer())))?;
         }
         Ok(())
     }
@@ -88,30 +88,66 @@ impl Builder {
     /// The tree of all layers so far.
     #[must_use]
     pub fn finish(self) -> Tree {
-        self.tree
-    }
-
-    fn entry(&mut self, entry: &Entry) -> Result<()> {
-        match &entry.what {
-            What::Make(Node::Directory) => self.make_directory(entry),
-            What::Make(node) => {
-                let Some((directory, name)) = self.place(&entry.path)? else {
-                    return Ok(());
-                };
-                let inode = self.inode(node.clone(), entry)?;
-                self.put(directory, &name, inode)
-            }
-            What::HardLink(target) => self.hard_link(&entry.path, target),
-            What::Remove(path) => self.remove(path),
-            What::Clear(path) => self.clear(path),
+        let paths = Arc::new(self.paths);
+        Tree {
+            paths,
+            state: self.state,
         }
     }
 
-    fn make_directory(&mut self, entry: &Entry) -> Result<()> {
-        let (parent, name) = split(&entry.path);
+    /// Two trees that begin with the same layers: of these, of these and some more, and of these and some others. What both have of paths is
+    /// there once; the layers are given by their places in two images. Without others, there is one.
+    pub(crate) fn both(
+        begin: &[Contents],
+        [some, others]: [&[Contents]; 2],
+        options: &Options,
+    ) -> Result<(Tree, Tree)> {
+        let mut builder = Self::new(options);
+        let on_top = |builder: &mut Self, layers: &[Contents], from: usize| -> Result<()> {
+            for (place, table) in layers.iter().enumerate() {
+                builder.layer(from + place, table)?;
+            }
+            Ok(())
+        };
+        on_top(&mut builder, begin, 0)?;
+        let state = builder.fork();
+        on_top(&mut builder, some, begin.len())?;
+        let (one, paths) = (builder.state, builder.paths);
+        let mut builder = Self::going_on(paths, state, options);
+        on_top(&mut builder, others, begin.len())?;
+        let (other, paths) = (builder.state, Arc::new(builder.paths));
+        let one = Tree {
+            paths: Arc::clone(&paths),
+            state: one,
+        };
+        Ok((one, Tree { paths, state: other }))
+    }
+
+    fn entry(&mut self, entry: &Raw<'_>, number: u32) -> Result<()> {
+        let kind = match entry.does() {
+            Does::Directory => return self.make_directory(entry.path, number),
+            Does::HardLink(target) => return self.hard_link(entry.path, target, number),
+            Does::Whiteout(Meaning::Hide { directory, name }) => return self.remove(directory, name),
+            Does::Whiteout(Meaning::Clear(directory)) => return self.clear(directory),
+            // There are no others in a table.
+            Does::Whiteout(_) => return Ok(()),
+            Does::File => Kind::File,
+            Does::Symlink(_) => Kind::Symlink,
+            Does::Node => Kind::Other,
+        };
+        let Some((directory, name)) = self.place(entry.path)? else {
+            return Ok(());
+        };
+        let inode = self.add(Inode::new(kind, number))?;
+        let path = self.intern(directory, name, Some(number))?;
+        self.put(path, inode)
+    }
+
+    fn make_directory(&mut self, path: &[u8], number: u32) -> Result<()> {
+        let (parent, name) = split(path);
         let at = if matches!(name, b"" | b"..") {
             // The root, or a directory above.
-            match self.directory_at(&entry.path, true)? {
+            match self.directory_at(path, true)? {
                 Step::At(at) => at,
                 Step::Missing | Step::Doubt => return Ok(()),
             }
@@ -120,89 +156,71 @@ impl Builder {
                 self.doubt(&[name]);
                 return Ok(());
             };
-            match self.tree.child(above, name) {
-                Some(child) if self.tree.directory(child.inode).is_some() => {
-                    let layer = self.layer;
-                    if let Some(child) = self.children(above).get_mut(name) {
-                        child.layer = layer;
-                    }
-                    child.inode
+            match self.child(above, name)? {
+                Some(child) if self.state.is_directory(child) => {
+                    self.state.set_layer(child, self.layer);
+                    child
                 }
                 _ => self.new_directory(above, name)?,
             }
         };
-        let xattrs = size_of_xattrs(&entry.metadata);
-        self.spend(xattrs)?;
-        let inode = &mut self.tree.inodes[at as usize];
-        let before = std::mem::replace(&mut inode.metadata, entry.metadata.clone());
-        (inode.layer, inode.offset) = (self.layer, entry.offset);
-        self.bytes -= size_of_xattrs(&before);
-        self.touch_directory(at)
+        self.state.describe(at, number);
+        self.touch(at)
     }
 
-    fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<()> {
+    fn hard_link(&mut self, path: &[u8], target: &[u8], number: u32) -> Result<()> {
         let (parent, name) = split(target);
         if matches!(name, b"" | b"..") {
             return Err(invalid("it is a hard link to a directory"));
         }
         let nothing = || invalid("it is a hard link, and nothing is where it leads to");
-        let target = match self.directory_at(parent, false)? {
-            Step::At(at) if self.tree.is_doubtful(name) => Err(at),
-            Step::At(at) => match self.tree.child(at, name) {
-                Some(child) => Ok((at, child.inode)),
-                None if self.tree.may_have(at, name) => Err(at),
+        // The directory of what it leads to, where that is known, and what that is.
+        let (at, target) = match self.directory_at(parent, false)? {
+            Step::At(at) if self.state.is_doubtful(name) => (Some(at), None),
+            Step::At(at) => match self.child(at, name)? {
+                Some(child) => (Some(at), Some(child)),
+                None if self.may_have(at, name)? => (Some(at), None),
                 None => return Err(nothing()),
             },
             Step::Missing => return Err(nothing()),
-            Step::Doubt => Err(NONE),
+            Step::Doubt => (None, None),
         };
-        if let Ok((_, inode)) = target
-            && self.tree.directory(inode).is_some()
-        {
+        if target.is_some_and(|target| self.state.is_directory(target)) {
             return Err(invalid("it is a hard link to a directory"));
         }
         let Some((directory, leaf)) = self.place(path)? else {
             return Ok(());
         };
-        if let Ok((at, _)) | Err(at) = target
-            && (at, name) == (directory, &leaf[..])
-        {
+        if at == Some(directory) && name == leaf {
             return Err(invalid("it is a hard link to itself"));
         }
-        let inode = match target {
-            Ok((at, inode)) => {
-                let there = self.tree.child(directory, &leaf);
-                if there.is_some_and(|there| there.inode == inode) {
-                    let layer = self.layer;
-                    if let Some(child) = self.children(directory).get_mut(&leaf[..]) {
-                        child.layer = layer;
-                    }
-                    return self.touch(directory, &leaf);
+        let path = self.intern(directory, leaf, Some(number))?;
+        let inode = match target.and_then(|target| Some((target, self.state.inode_at(target)?))) {
+            Some((target, inode)) => {
+                let there = self.state.inode_at(path);
+                if there == Some(inode) {
+                    self.state.set_layer(path, self.layer);
+                    return self.touch(path);
                 }
                 if there.is_some() {
-                    self.take_away(directory, &leaf, How::Replaced)?;
+                    self.take_away(path, How::Replaced)?;
                     // What was replaced may have had the target in it.
-                    let still = self.tree.directory(at).is_some() && self.tree.child(at, name).is_some();
-                    if !still {
+                    if self.state.inode_at(target).is_none() {
                         return Err(nothing());
                     }
                 }
                 inode
             }
-            Err(_) => {
-                let mut inode = implied(self.layer);
-                (inode.node, inode.elsewhere) = (Node::File(0), true);
-                self.add(inode)?
-            }
+            None => self.add(Inode::new(Kind::Elsewhere, number))?,
         };
-        self.put(directory, &leaf, inode)
+        self.put(path, inode)
     }
 
     /// Where an entry that is no directory is made: its directory, and its name; none where nobody knows.
-    fn place(&mut self, path: &[u8]) -> Result<Option<(u32, Vec<u8>)>> {
+    fn place<'p>(&mut self, path: &'p [u8]) -> Result<Option<(u32, &'p [u8])>> {
         let (parent, name) = split(path);
         match self.directory_at(parent, true)? {
-            Step::At(at) => Ok(Some((at, name.to_vec()))),
+            Step::At(at) => Ok(Some((at, name))),
             Step::Missing | Step::Doubt => {
                 self.doubt(&[name]);
                 Ok(None)
@@ -212,17 +230,36 @@ impl Builder {
 
     /// Resolves a path to a directory; `make` makes those that are missing.
     pub(super) fn directory_at(&mut self, path: &[u8], make: bool) -> Result<Step> {
+        if let Some((found, at)) = &self.found
+            && found == path
+        {
+            return Ok(Step::At(*at));
+        }
+        let step = self.resolved(path, make)?;
+        // Above what is not known, what was certain once may not stay so.
+        if let Step::At(at) = step
+            && self.state.unknown.is_none()
+        {
+            let (found, place) = self.found.get_or_insert_default();
+            found.clear();
+            found.extend_from_slice(path);
+            *place = at;
+        }
+        Ok(step)
+    }
+
+    fn resolved(&mut self, path: &[u8], make: bool) -> Result<Step> {
         let mut way = Way::new(path);
         let mut at = ROOT;
         while let Some(name) = way.next() {
             if name == b".." {
-                at = self.tree.above(at);
+                at = above(&self.paths, at);
                 continue;
             }
-            let child = self.tree.child(at, &name);
-            let elsewhere = child.is_some_and(|child| self.tree.inodes[child.inode as usize].elsewhere);
-            let may_be_link = child.is_none() && self.tree.may_have(at, &name);
-            if elsewhere || may_be_link || self.tree.is_doubtful(&name) {
+            let child = self.child(at, &name)?;
+            let kind = child.and_then(|child| self.state.kind(child));
+            let may_be_link = child.is_none() && self.may_have(at, &name)?;
+            if kind == Some(Kind::Elsewhere) || may_be_link || self.state.is_doubtful(&name) {
                 let mut names = vec![name];
                 while let Some(name) = way.next() {
                     names.push(name);
@@ -230,21 +267,24 @@ impl Builder {
                 self.doubt(&names);
                 return Ok(Step::Doubt);
             }
-            match child.map(|child| (child.inode, &self.tree.inodes[child.inode as usize].node)) {
-                Some((inode, Node::Directory)) => at = inode,
-                Some((_, Node::Symlink(target))) => match way.follow(at, target, path) {
-                    Ok(next) => at = next,
-                    Err(error) if make => return Err(error),
-                    // Nothing is where a circle of links leads to.
-                    Err(_) => return Ok(Step::Missing),
-                },
-                Some(_) if make => {
+            match (child, kind) {
+                (Some(child), Some(Kind::Directory)) => at = child,
+                (Some(child), Some(Kind::Symlink)) => {
+                    let target = super::answer::target(&self.paths, &self.state, child)?;
+                    match way.follow(at, target, path) {
+                        Ok(next) => at = next,
+                        Err(error) if make => return Err(error),
+                        // Nothing is where a circle of links leads to.
+                        Err(_) => return Ok(Step::Missing),
+                    }
+                }
+                (Some(_), _) if make => {
                     let what = format!("\"{}\" is a file, and no directory", Escaped(&name));
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
-                Some(_) => return Ok(Step::Missing),
-                None if make => at = self.new_directory(at, &name)?,
-                None => return Ok(Step::Missing),
+                (Some(_), _) => return Ok(Step::Missing),
+                (None, _) if make => at = self.new_directory(at, &name)?,
+                (None, _) => return Ok(Step::Missing),
             }
         }
         Ok(Step::At(at))
@@ -252,21 +292,27 @@ impl Builder {
 
     /// Notes names of which nobody knows where they are made or removed.
     pub(super) fn doubt<N: AsRef<[u8]>>(&mut self, names: &[N]) {
-        if let Some(unknown) = &mut self.tree.unknown {
+        if let Some(unknown) = &mut self.state.unknown {
             unknown.names.extend(names.iter().map(|name| name.as_ref().into()));
         }
     }
 
     /// Makes a directory that no entry describes yet, in the place of whatever is there.
     fn new_directory(&mut self, above: u32, name: &[u8]) -> Result<u32> {
-        let depth = self.tree.directory(above).map_or(0, |above| above.depth) + 1;
+        let (mut depth, mut path_bytes) = (1, name.len());
+        let mut up = above;
+        let mut way = Vec::new();
+        while up != ROOT {
+            way.clear();
+            self.paths.name_at(self.paths.name(up), &mut way)?;
+            // A slash stands between two names.
+            (depth, path_bytes) = (depth + 1, path_bytes + way.len() + 1);
+            up = self.paths.parent(up);
+        }
         let limit = self.options.limits.depth;
         if depth > limit {
             return Err(reached("depth", limit, "directories lie deeper in one another"));
         }
-        let path_bytes = self.tree.directory(above).map_or(0, |above| above.path_bytes);
-        // A slash stands between two names.
-        let path_bytes = path_bytes + usize::from(path_bytes > 0) + name.len();
         let limit = self.options.limits.path_bytes;
         if path_bytes > limit {
             return Err(reached(
@@ -275,113 +321,60 @@ impl Builder {
                 "a directory lies deeper than a path can say",
             ));
         }
-        let whole = self.tree.child(above, name).is_some() || !self.tree.may_have(above, name);
-        let mut inode = implied(NONE);
-        inode.directory = Some(Box::new(Directory {
-            parent: above,
-            name: name.into(),
-            depth,
-            path_bytes,
-            whole,
-            ..Directory::default()
-        }));
-        self.spend(size_of::<Directory>() + name.len())?;
-        let inode = self.add(inode)?;
-        self.put(above, name, inode)?;
-        Ok(inode)
-    }
-
-    /// A new file, as an entry describes it.
-    fn inode(&mut self, node: Node, entry: &Entry) -> Result<u32> {
-        self.add(Inode {
-            node,
-            metadata: entry.metadata.clone(),
-            content: entry.content.map(Box::new),
-            directory: None,
-            names: 0,
-            layer: self.layer,
-            offset: entry.offset,
-            elsewhere: false,
-        })
+        let whole = self.child(above, name)?.is_some() || !self.may_have(above, name)?;
+        let inode = self.add(Inode::new(Kind::Directory, NONE))?;
+        let path = self.intern(above, name, None)?;
+        self.put(path, inode)?;
+        self.state.set_whole(path, whole);
+        Ok(path)
     }
 
     fn add(&mut self, inode: Inode) -> Result<u32> {
-        self.spend(size_of_file(&inode))?;
-        if let Some(free) = self.free.pop() {
-            self.tree.inodes[free as usize] = inode;
-            return Ok(free);
-        }
-        let number = u32::try_from(self.tree.inodes.len())
-            .ok()
-            .filter(|number| *number < NONE);
-        let number = number.ok_or_else(|| reached("tree_bytes", NONE as usize, "there are more files"))?;
-        self.tree.inodes.push(inode);
-        Ok(number)
+        self.spend(FILE)?;
+        Ok(self.state.add(inode))
+    }
+
+    /// The path of this name, which `entry` has or none.
+    pub(super) fn intern(&mut self, directory: u32, name: &[u8], entry: Option<u32>) -> Result<u32> {
+        let (path, bytes) = self.paths.intern(directory, name, entry)?;
+        self.spend(bytes)?;
+        Ok(path)
     }
 
     /// Gives a file a name, in the place of whatever has it.
-    fn put(&mut self, directory: u32, name: &[u8], inode: u32) -> Result<()> {
-        if self.tree.child(directory, name).is_some() {
-            self.take_away(directory, name, How::Replaced)?;
+    fn put(&mut self, path: u32, inode: u32) -> Result<()> {
+        if self.state.inode_at(path).is_some() {
+            self.take_away(path, How::Replaced)?;
         }
-        self.spend(name.len())?;
-        let layer = self.layer;
-        self.children(directory).insert(name.into(), Child { inode, layer });
-        self.tree.inodes[inode as usize].names += 1;
-        self.touch(directory, name)
+        self.state.attach(&self.paths, path, inode, self.layer);
+        self.touch(path)
     }
 
-    pub(super) fn children(&mut self, directory: u32) -> &mut BTreeMap<Box<[u8]>, Child> {
-        let directory = self.tree.inodes[directory as usize].directory.get_or_insert_default();
-        &mut directory.children
+    pub(super) fn child(&self, directory: u32, name: &[u8]) -> Result<Option<u32>> {
+        child(&self.paths, &self.state, directory, name)
+    }
+
+    /// Whether layers that nobody has read may have this name here.
+    pub(super) fn may_have(&self, directory: u32, name: &[u8]) -> Result<bool> {
+        if self.state.unknown.is_none() {
+            return Ok(false);
+        }
+        let path = self.paths.find(directory, name)?;
+        Ok(self.state.may_have(directory, path))
     }
 
     pub(super) fn spend(&mut self, bytes: usize) -> Result<()> {
-        self.bytes += bytes;
+        self.state.bytes += bytes;
         let limit = self.options.limits.tree_bytes;
-        match self.bytes > limit {
+        match self.state.bytes > limit {
             true => Err(reached("tree_bytes", limit, "the tree of the image takes more memory")),
             false => Ok(()),
         }
     }
 }
 
-pub(super) fn size_of_file(inode: &Inode) -> usize {
-    let content = inode.content.as_ref().map_or(0, |digest| size_of_val(&**digest));
-    FILE + content + size_of_text(&inode.node) + size_of_xattrs(&inode.metadata)
-}
-
-pub(super) fn size_of_text(node: &Node) -> usize {
-    match node {
-        Node::Symlink(text) => text.len(),
-        _ => 0,
-    }
-}
-
-fn size_of_xattrs(metadata: &Metadata) -> usize {
-    let xattrs = metadata.xattrs.iter();
-    xattrs.map(|(name, value)| name.len() + value.len() + 80).sum()
-}
-
-/// What a directory is that no entry describes.
-pub(super) fn implied(layer: u32) -> Inode {
-    Inode {
-        node: Node::Directory,
-        metadata: Metadata {
-            mode: 0o755,
-            ..Metadata::default()
-        },
-        content: None,
-        directory: None,
-        names: 0,
-        layer,
-        offset: 0,
-        elsewhere: false,
-    }
-}
-
 /// The directory of a path and the last name: empty for the root, or `..`.
-pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let mut whole = path;
     loop {
         whole = match whole {

@@ -5,16 +5,15 @@ use std::collections::HashSet;
 use teu_store::Result;
 
 use super::{
-    Directory, Hidden, How, NONE, Place,
-    apply::{Builder, Step, implied, size_of_file, size_of_text, split},
-    known,
+    Gone, How, Kind, NONE,
+    apply::{Builder, Step},
+    state::FILE,
 };
 
 impl Builder {
-    /// A whiteout.
-    pub(super) fn remove(&mut self, path: &[u8]) -> Result<()> {
-        let (parent, name) = split(path);
-        let at = match self.directory_at(parent, false)? {
+    /// A whiteout of this name in a directory.
+    pub(super) fn remove(&mut self, directory: &[u8], name: &[u8]) -> Result<()> {
+        let at = match self.directory_at(directory, false)? {
             Step::At(at) => at,
             Step::Missing => return Ok(()),
             Step::Doubt => {
@@ -25,36 +24,33 @@ impl Builder {
         if self.cleared.contains(&at) {
             return Ok(());
         }
-        if self.tree.may_have(at, name) {
-            self.spend(name.len() + 32)?;
-            if let Some(directory) = &mut self.tree.inodes[at as usize].directory {
-                directory.gone.insert(name.into());
+        if self.may_have(at, name)? {
+            let path = self.intern(at, name, None)?;
+            if let Some(unknown) = &mut self.state.unknown {
+                unknown.gone.insert(path);
             }
         }
-        let Some(child) = self.tree.child(at, name) else {
+        let Some(path) = self.child(at, name)? else {
             return Ok(());
         };
-        if self.tree.directory(child.inode).is_none() {
-            return match child.layer == self.layer {
+        let is_own = self.state.layer(path) == self.layer;
+        if !self.state.is_directory(path) {
+            return match is_own {
                 true => Ok(()),
-                false => self.unlink(at, name, How::Removed),
+                false => self.unlink(path, How::Removed),
             };
         }
-        self.remove_lower(child.inode, How::Removed)?;
-        if child.layer == self.layer {
+        self.remove_lower(path, How::Removed)?;
+        if is_own {
             return Ok(());
         }
-        if self.children(child.inode).is_empty() {
-            return self.unlink(at, name, How::Removed);
+        if self.state.is_empty(path) {
+            return self.unlink(path, How::Removed);
         }
         // The layer made something in it but not the directory: it is as if it had been made for that.
-        let layer = self.layer;
-        if let Some(child) = self.children(at).get_mut(name) {
-            child.layer = layer;
-        }
-        let inode = &mut self.tree.inodes[child.inode as usize];
-        (inode.metadata, inode.layer) = (implied(NONE).metadata, NONE);
-        self.touch(at, name)
+        self.state.set_layer(path, self.layer);
+        self.state.describe(path, NONE);
+        self.touch(path)
     }
 
     /// An opaque whiteout.
@@ -63,7 +59,7 @@ impl Builder {
             Step::At(at) => self.remove_lower(at, How::Cleared),
             Step::Missing => Ok(()),
             Step::Doubt => {
-                if let Some(unknown) = &mut self.tree.unknown {
+                if let Some(unknown) = &mut self.state.unknown {
                     unknown.all = true;
                 }
                 Ok(())
@@ -71,17 +67,14 @@ impl Builder {
         }
     }
 
-    /// Removes a name and all that is in it.
-    pub(super) fn take_away(&mut self, directory: u32, name: &[u8], how: How) -> Result<()> {
-        if let Some(child) = self.tree.child(directory, name) {
-            let directories = self.below(child.inode, &HashSet::new());
-            for directory in directories.into_iter().rev() {
-                for name in self.names(directory) {
-                    self.unlink(directory, &name, how)?;
-                }
+    /// Removes what is at a path and all that is in it.
+    pub(super) fn take_away(&mut self, path: u32, how: How) -> Result<()> {
+        for directory in self.below(path, &HashSet::new()).into_iter().rev() {
+            for path in self.state.tidied(directory) {
+                self.unlink(path, how)?;
             }
         }
-        self.unlink(directory, name, how)
+        self.unlink(path, how)
     }
 
     /// Removes of all that is in a directory what the present layer did not make.
@@ -89,21 +82,15 @@ impl Builder {
         if self.cleared.contains(&top) {
             return Ok(());
         }
-        let layer = self.layer;
         for directory in self.below(top, &self.cleared).into_iter().rev() {
-            for name in self.names(directory) {
-                let Some(child) = self.tree.child(directory, &name) else {
-                    continue;
-                };
-                let below = self.tree.directory(child.inode);
-                let stays = child.layer == layer || below.is_some_and(|below| !below.children.is_empty());
+            for path in self.state.tidied(directory) {
+                let is_filled = || self.state.is_directory(path) && !self.state.is_empty(path);
+                let stays = self.state.layer(path) == self.layer || is_filled();
                 if !stays {
-                    self.unlink(directory, &name, how)?;
+                    self.unlink(path, how)?;
                 }
             }
-            if let Some(directory) = &mut self.tree.inodes[directory as usize].directory {
-                directory.whole = true;
-            }
+            self.state.set_whole(directory, true);
             self.cleared.insert(directory);
         }
         Ok(())
@@ -113,57 +100,44 @@ impl Builder {
     fn below(&self, top: u32, but: &HashSet<u32>) -> Vec<u32> {
         let mut all = Vec::new();
         let mut next = vec![top];
-        while let Some(inode) = next.pop() {
-            let Some(directory) = self.tree.directory(inode).filter(|_| !but.contains(&inode)) else {
+        while let Some(path) = next.pop() {
+            if !self.state.is_directory(path) || but.contains(&path) {
                 continue;
-            };
-            all.push(inode);
-            next.extend(directory.children.values().map(|child| child.inode));
+            }
+            all.push(path);
+            let below = self.state.children(path).into_iter();
+            next.extend(below.filter(|path| self.state.is_directory(*path)));
         }
         all
     }
 
-    fn names(&self, directory: u32) -> Vec<Box<[u8]>> {
-        let directory = self.tree.directory(directory);
-        directory.map_or_else(Vec::new, |directory| directory.children.keys().cloned().collect())
-    }
-
     /// Removes a name; what is in it is gone already.
-    fn unlink(&mut self, directory: u32, name: &[u8], how: How) -> Result<()> {
-        let Some(child) = self.children(directory).remove(name) else {
+    fn unlink(&mut self, path: u32, how: How) -> Result<()> {
+        let layer = match self.state.inode_at(path) {
+            Some(_) => self.state.layer(path),
+            None => return Ok(()),
+        };
+        let Some((inode, last)) = self.state.detach(path) else {
             return Ok(());
         };
-        self.bytes -= name.len();
-        self.touch(directory, name)?;
-        let inode = &mut self.tree.inodes[child.inode as usize];
-        inode.names -= 1;
-        let last = inode.names == 0;
+        if matches!(inode.kind(), Kind::Directory | Kind::Symlink) {
+            self.found = None;
+        }
+        self.touch(path)?;
         if self.options.hidden {
-            let node = inode.node.clone();
-            let offset = inode.offset;
-            let entry = known(inode.layer).map(|layer| Place { layer, offset });
-            let mut path = self.tree.path_of(directory);
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(name);
-            self.spend(size_of::<Hidden>() + path.len() + size_of_text(&node))?;
-            self.tree.hidden.push(Hidden {
+            self.spend(size_of::<Gone>())?;
+            self.state.hidden.push(Gone {
                 path,
-                node,
-                layer: known(child.layer),
-                entry,
-                by: self.layer as usize,
+                entry: inode.entry,
+                layer,
+                by: self.layer,
                 how,
+                kind: inode.kind(),
                 last,
             });
         }
         if last {
-            let inode = std::mem::replace(&mut self.tree.inodes[child.inode as usize], implied(NONE));
-            let below = inode.directory.as_ref();
-            let below = below.map_or(0, |below| size_of::<Directory>() + below.name.len());
-            self.bytes -= size_of_file(&inode) + below;
-            self.free.push(child.inode);
+            self.state.bytes -= FILE;
         }
         Ok(())
     }

@@ -16,6 +16,10 @@ use crate::{
 type Entries<'a> = &'a [(Header, &'a [u8])];
 
 async fn tables(layers: &[Vec<u8>]) -> Result<Vec<Contents>> {
+    tables_by(layers, &contents::Options::default()).await
+}
+
+async fn tables_by(layers: &[Vec<u8>], options: &contents::Options) -> Result<Vec<Contents>> {
     let store = Memory::new();
     let layers: Vec<Layer> = layers
         .iter()
@@ -23,8 +27,7 @@ async fn tables(layers: &[Vec<u8>]) -> Result<Vec<Contents>> {
         .map(|(place, tar)| insert(&store, place, tar, Compression::None))
         .collect();
     let source: Arc<dyn Source> = Arc::new(store);
-    let options = contents::Options::default();
-    contents::of_all(&source, &layers, None, &options).await
+    contents::of_all(&source, &layers, None, options).await
 }
 
 async fn tree_of(layers: &[Entries<'_>], options: &Options) -> Result<Tree> {
@@ -55,7 +58,8 @@ fn hard(path: &str, target: &str) -> (Header, &'static [u8]) {
 fn listed(tree: &Tree) -> Vec<String> {
     tree.walk()
         .skip(1)
-        .map(|(path, file)| {
+        .map(|found| {
+            let (path, file) = found.expect("a file");
             let layer = file.layer().map_or("-".to_owned(), |layer| layer.to_string());
             format!("{} {layer}", String::from_utf8_lossy(&path))
         })
@@ -109,12 +113,15 @@ async fn layers_become_one_tree_and_each_file_knows_its_layer() {
     let (c, d) = (found("etc/c"), found("etc/d"));
     assert_eq!((c.number(), c.names()), (d.number(), 2));
     // The name is one layer's, what is in the file another's.
-    assert_eq!((d.layer(), d.entry().map(|entry| entry.layer)), (Some(1), Some(0)));
+    assert_eq!(
+        (d.layer(), d.read().expect("described").entry.map(|entry| entry.layer)),
+        (Some(1), Some(0))
+    );
     assert_eq!(found("etc/a").names(), 1);
     let hidden: Vec<_> = tree
         .hidden()
-        .iter()
         .map(|hidden| {
+            let hidden = hidden.expect("described");
             let path = String::from_utf8_lossy(&hidden.path).into_owned();
             (path, hidden.layer, hidden.by, hidden.how, hidden.last)
         })
@@ -166,11 +173,12 @@ async fn paths_are_resolved_inside_the_image() {
     let error = tree.find(b"round/x", true).expect_err("a circle");
     assert_eq!(error.to_string(), "\"round/x\" leads through more than 40 links");
     let pattern = Pattern::new("usr/**/*sh").expect("a pattern");
-    let paths: Vec<_> = tree.glob(&pattern).map(|(path, _)| path).collect();
+    let paths: Vec<_> = tree.glob(&pattern).map(|found| found.expect("a file").0).collect();
     assert_eq!(paths, [b"usr/bin/dash".to_vec(), b"usr/bin/sh".to_vec()]);
     let mut walk = tree.walk();
     let mut seen = Vec::new();
-    while let Some((path, _)) = walk.next() {
+    while let Some(found) = walk.next() {
+        let (path, _) = found.expect("a file");
         if path == b"usr" {
             walk.pass_over();
         }
@@ -220,10 +228,10 @@ async fn what_would_not_be_unpacked_is_no_tree() {
         (
             &[file("a"), file("b"), file("c")],
             Limits {
-                tree_bytes: 500,
+                tree_bytes: 100,
                 ..Limits::default()
             },
-            "the limit tree_bytes is 500",
+            "the limit tree_bytes is 100",
         ),
     ] {
         let options = Options {
@@ -250,7 +258,7 @@ async fn what_is_gone_takes_no_memory() {
     let layers: Vec<Entries<'_>> = (0..1000).map(|place| [makes, removes][place % 2]).collect();
     let tree = tree_of(&layers, &options).await.expect("a tree");
     assert_eq!(listed(&tree), Vec::<String>::new());
-    assert_eq!(tree.inodes.len(), 3);
+    assert_eq!(tree.state.inodes.len(), 3);
 }
 
 #[tokio::test]

@@ -3,7 +3,16 @@
 
 use teu_store::Result;
 
-use super::{File, ROOT, Tree, apply::Builder};
+use super::{Kind, Paths, apply::Builder, state::State};
+
+/// What is at a path while layers are put on top.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) kind: Kind,
+    /// The entry that describes it.
+    pub(crate) entry: u32,
+    pub(crate) names: u32,
+}
 
 impl Builder {
     /// Notes them from now on.
@@ -12,59 +21,44 @@ impl Builder {
     }
 
     /// Those since it was asked last, some of them several times; they count for the memory of the tree until then.
-    pub(crate) fn take_touched(&mut self) -> Vec<Vec<u8>> {
+    pub(crate) fn take_touched(&mut self) -> Vec<u32> {
         let touched = self.touched.as_mut().map(std::mem::take).unwrap_or_default();
-        self.bytes -= touched.iter().map(|path| size_of_noted(path)).sum::<usize>();
+        self.state.bytes -= touched.len() * size_of::<u32>();
         touched
     }
 
-    /// The tree of all layers so far.
-    pub(crate) fn tree(&self) -> &Tree {
-        &self.tree
+    /// What is at a path now.
+    pub(crate) fn at(&self, path: u32) -> Option<Now> {
+        let inode = self.state.at(path)?;
+        Some(Now {
+            kind: inode.kind(),
+            entry: inode.entry,
+            names: inode.names(),
+        })
     }
 
-    pub(super) fn touch(&mut self, directory: u32, name: &[u8]) -> Result<()> {
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// The paths alone, of all layers so far.
+    pub(crate) fn into_paths(self) -> Paths {
+        self.paths
+    }
+
+    /// What there is so far, to go on from there twice: the paths are those of both.
+    pub(super) fn fork(&self) -> State {
+        self.state.clone()
+    }
+
+    pub(super) fn touch(&mut self, path: u32) -> Result<()> {
         if self.touched.is_none() {
             return Ok(());
         }
-        let mut path = self.tree.path_of(directory);
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
-        self.note(path)
-    }
-
-    pub(super) fn touch_directory(&mut self, directory: u32) -> Result<()> {
-        match self.touched {
-            None => Ok(()),
-            Some(_) => self.note(self.tree.path_of(directory)),
-        }
-    }
-
-    fn note(&mut self, path: Vec<u8>) -> Result<()> {
-        self.spend(size_of_noted(&path))?;
+        self.spend(size_of::<u32>())?;
         if let Some(touched) = &mut self.touched {
             touched.push(path);
         }
         Ok(())
-    }
-}
-
-fn size_of_noted(path: &[u8]) -> usize {
-    size_of::<Vec<u8>>() + path.len()
-}
-
-impl Tree {
-    /// What has this very path, as a walk gives it: no link on the way is followed.
-    pub(crate) fn at(&self, path: &[u8]) -> Option<File<'_>> {
-        let mut file = self.root();
-        let mut at = ROOT;
-        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            let child = self.child(at, name)?;
-            at = child.inode;
-            file = File { tree: self, child };
-        }
-        Some(file)
     }
 }

@@ -4,13 +4,18 @@ use serde_json::{Value, json};
 use teu_image::{
     Layer,
     diff::{Aspect, Change, Field, Pair, Text},
-    tree::File,
+    tree::{Described, File},
 };
 
 use super::{Files, Found};
-use crate::listed;
+use crate::{
+    failure::Failure,
+    listed,
+    output::{self, JsonList},
+};
 
-pub(super) fn report(found: &Found<'_>) -> Value {
+/// Prints it.
+pub(super) fn report(found: &Found<'_>) -> Result<(), Failure> {
     let side = |place: usize| {
         let image = &found.sides[place].image;
         json!({
@@ -27,10 +32,15 @@ pub(super) fn report(found: &Found<'_>) -> Value {
     if let Some(pairs) = &found.layers {
         told["layers"] = pairs.iter().map(|pair| layer(found, pair)).collect();
     }
-    if let Some(files) = &found.files {
-        told["files"] = files.changes().map(|change| file(files, &change)).collect();
+    let Some(files) = &found.files else {
+        return output::json(&told);
+    };
+    told["files"] = json!([]);
+    let mut list = JsonList::begin(&told, "files")?;
+    for change in files.changes() {
+        list.value(&file(files, &change?)?)?;
     }
-    told
+    list.end()
 }
 
 fn field(field: &Field) -> Value {
@@ -59,18 +69,26 @@ fn layer(found: &Found<'_>, pair: &Pair<'_>) -> Value {
     json!({"change": change, "before": of(0, pair.before), "after": of(1, pair.after)})
 }
 
-fn file(files: &Files, change: &Change<'_>) -> Value {
+fn file(files: &Files, change: &Change<'_>) -> Result<Value, Failure> {
+    let [before, after] = [change.before, change.after].map(|file| file.map(File::read).transpose());
+    let (before, after) = (before?, after?);
+    let layer = |file: Option<File<'_>>| file.and_then(File::layer);
     let word = match (change.before, change.after) {
         (None, _) => "added",
         (_, None) => "removed",
         _ => "changed",
     };
     let differs: Vec<&str> = change.differs.iter().map(aspect).collect();
-    let mut told = json!({"change": word, "differs": differs, "before": of(change.before), "after": of(change.after)});
+    let mut told = json!({
+        "change": word,
+        "differs": differs,
+        "before": of(before.as_ref(), layer(change.before)),
+        "after": of(after.as_ref(), layer(change.after)),
+    });
     listed::name(&mut told, "path", &change.path, "/");
     for aspect in &change.differs {
         match aspect {
-            Aspect::Xattrs(names) => told["xattrs"] = names.iter().map(|name| xattr(name, change)).collect(),
+            Aspect::Xattrs(names) => told["xattrs"] = names.iter().map(|name| xattr(name, [&before, &after])).collect(),
             Aspect::Links([old, new]) => {
                 listed::name(&mut told["before"], "linkOf", old, "/");
                 listed::name(&mut told["after"], "linkOf", new, "/");
@@ -84,15 +102,15 @@ fn file(files: &Files, change: &Change<'_>) -> Value {
         Some(Text::Past(limit, _)) => told["diffOmitted"] = (*limit).into(),
         None => {}
     }
-    told
+    Ok(told)
 }
 
-fn of(file: Option<File<'_>>) -> Value {
+fn of(file: Option<&Described>, layer: Option<usize>) -> Value {
     let Some(file) = file else { return Value::Null };
-    let mut told = json!({"type": listed::word(file.kind()), "layer": file.layer()});
-    listed::metadata(&mut told, file.metadata());
-    listed::node(&mut told, file.kind());
-    if let Some(digest) = file.content() {
+    let mut told = json!({"type": listed::word(&file.node), "layer": layer});
+    listed::metadata(&mut told, &file.metadata);
+    listed::node(&mut told, &file.node);
+    if let Some(digest) = &file.content {
         told["digest"] = digest.to_string().into();
     }
     told
@@ -114,12 +132,13 @@ fn aspect(aspect: &Aspect) -> &'static str {
 }
 
 /// An extended attribute, whose value is any bytes.
-fn xattr(name: &[u8], change: &Change<'_>) -> Value {
-    let value = |file: Option<File<'_>>| {
-        file.and_then(|file| file.metadata().xattrs.get(name))
-            .map(|value| listed::hex(value))
+fn xattr(name: &[u8], files: [&Option<Described>; 2]) -> Value {
+    let value = |file: &Option<Described>| {
+        let value = file.as_ref().and_then(|file| file.metadata.xattrs.get(name));
+        value.map(|value| listed::hex(value))
     };
-    let mut told = json!({"beforeHex": value(change.before), "afterHex": value(change.after)});
+    let [before, after] = files.map(value);
+    let mut told = json!({"beforeHex": before, "afterHex": after});
     listed::name(&mut told, "name", name, "");
     told
 }

@@ -3,10 +3,9 @@
 mod json;
 mod text;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io::Write, sync::Arc};
 
 use teu_image::{
-    contents::Cache,
     diff::{self, Field, Pair, Pending, Side, Text, TextLimits, Trees},
     glob::Pattern,
 };
@@ -16,7 +15,7 @@ use teu_store::{Error, ErrorKind};
 use crate::{
     arguments::{Diff, ImageOptions},
     failure::Failure,
-    output, places,
+    inside, output, places,
     progress::Shown,
     settings::Settings,
 };
@@ -63,9 +62,11 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
     if parts.files && is_same {
         found.files = Some(Files::none());
     } else if parts.files {
-        let mut options = diff::Options::default();
-        options.contents.layers.events = shown.events();
-        let cache = settings.contents().map(Cache::new);
+        let options = diff::Options {
+            contents: inside::contents_options(&settings, shown.events()),
+            ..diff::Options::default()
+        };
+        let cache = inside::cache(&settings);
         let trees = Trees::read(found.sides, cache.as_ref(), &options).await?;
         let mut files = Files::count(trees, patterns, arguments)?;
         if let Some(pending) = files.pending.take() {
@@ -75,8 +76,8 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
     }
     shown.finish();
     let told = match settings.json {
-        true => output::json(&json::report(&found)),
-        false => output::bytes(text::report(&found, output::Paint::new(&settings)).as_bytes()),
+        true => json::report(&found),
+        false => printed(&found, output::Paint::new(&settings)),
     };
     match (found.is_same(), told) {
         (true, told) => told,
@@ -84,6 +85,13 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
         (false, Ok(()) | Err(Failure::BrokenPipe)) => Err(Failure::Found { code: THEY_DIFFER }),
         (false, Err(failure)) => Err(failure),
     }
+}
+
+fn printed(found: &Found<'_>, paint: output::Paint) -> Result<(), Failure> {
+    let mut out = output::stream();
+    text::report(found, paint, &mut out)?;
+    out.flush()?;
+    Ok(())
 }
 
 /// The platform of each image.
@@ -189,13 +197,14 @@ impl Files {
         let (mut added, mut removed, mut changed) = (0, 0, 0);
         let mut changes = trees.changes(&files.patterns, files.times);
         for change in &mut changes {
+            let change = change?;
             match (change.before, change.after) {
                 (None, _) => added += 1,
                 (_, None) => removed += 1,
                 _ => changed += 1,
             }
             if let Some(pending) = &mut pending {
-                pending.add(&change);
+                pending.add(&change)?;
             }
         }
         if let Some(pattern) = changes.unmet().next() {
@@ -207,7 +216,7 @@ impl Files {
         Ok(files)
     }
 
-    fn changes(&self) -> impl Iterator<Item = diff::Change<'_>> {
+    fn changes(&self) -> impl Iterator<Item = teu_store::Result<diff::Change<'_>>> {
         let trees = self.trees.iter();
         trees.flat_map(|trees| trees.changes(&self.patterns, self.times))
     }

@@ -1,15 +1,18 @@
 //! How do two images differ, as a person reads it? What was taken away has a `-`, what was put in a `+`, what is other a `~`.
 
+use std::io::Write;
+
 use teu_archive::Escaped;
 use teu_image::{
     Layer,
     diff::{Aspect, Change, Field, Pair, Text},
-    tree::File,
+    tree::{Described, File},
 };
 use teu_rootfs::Node;
 
 use super::{Files, Found};
 use crate::{
+    failure::Failure,
     listed,
     output::{self, Paint, plain},
 };
@@ -17,11 +20,12 @@ use crate::{
 /// The most characters that are shown of a field's value.
 const LONGEST: usize = 300;
 
-pub(super) fn report(found: &Found<'_>, paint: Paint) -> String {
-    let mut text = String::new();
+/// Writes it to `out`.
+pub(super) fn report(found: &Found<'_>, paint: Paint, out: &mut impl Write) -> Result<(), Failure> {
     if found.is_same() {
-        return text;
+        return Ok(());
     }
+    let mut text = String::new();
     for ((sign, name), side) in ["---", "+++"].into_iter().zip(found.names).zip(found.sides) {
         let platform = side.image.config.platform();
         let line = format!("{sign} {} {} {platform}", plain(name), side.image.descriptor.digest);
@@ -42,10 +46,11 @@ pub(super) fn report(found: &Found<'_>, paint: Paint) -> String {
             layers(found, pairs, paint)
         ));
     }
-    if let Some(found) = found.files.as_ref().filter(|files| files.all() > 0) {
-        text.push_str(&files(found, paint));
+    out.write_all(text.as_bytes())?;
+    match found.files.as_ref().filter(|files| files.all() > 0) {
+        Some(found) => files(found, paint, out),
+        None => Ok(()),
     }
-    text
 }
 
 fn fields(field: &Field, paint: Paint) -> String {
@@ -111,47 +116,56 @@ fn layers(found: &Found<'_>, pairs: &[Pair<'_>], paint: Paint) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-fn files(found: &Files, paint: Paint) -> String {
+fn files(found: &Files, paint: Paint, out: &mut impl Write) -> Result<(), Failure> {
     let title = format!(
         "files: {} added, {} removed, {} changed",
         found.added, found.removed, found.changed
     );
-    let mut text = format!("\n{}\n", paint.strong(&title));
-    let mut unified = String::new();
+    writeln!(out, "\n{}", paint.strong(&title))?;
     for change in found.changes() {
+        let change = change?;
         let path = listed::path(&change.path);
-        let line = match (change.before, change.after) {
-            (None, Some(file)) => paint.added(&format!("+ {path}{}", alone(file))),
-            (Some(file), None) => paint.removed(&format!("- {path}{}", alone(file))),
+        let [before, after] = [change.before, change.after].map(|file| file.map(File::read).transpose());
+        let line = match (before?, after?) {
+            (None, Some(file)) => paint.added(&format!("+ {path}{}", alone(&file))),
+            (Some(file), None) => paint.removed(&format!("- {path}{}", alone(&file))),
             (Some(before), Some(after)) => {
                 let aspects = change
                     .differs
                     .iter()
-                    .map(|aspect| differs(aspect, &change.path, before, after));
+                    .map(|aspect| differs(aspect, &change.path, &before, &after));
                 let mut aspects: Vec<String> = aspects.collect();
                 match found.texts.get(&change.path) {
                     Some(Text::Binary) => aspects.push("no text to show".to_owned()),
                     Some(Text::Past(limit, value)) => {
                         aspects.push(format!("not shown, past the limit {limit} of {value}"))
                     }
-                    Some(Text::Unified(lines)) => unified.push_str(&hunks(&change, lines, paint)),
-                    None => {}
+                    Some(Text::Unified(_)) | None => {}
                 }
                 paint.changed(&format!("~ {path}  {}", aspects.join(", ")))
             }
             (None, None) => continue,
         };
-        text.push_str(&format!("  {line}\n"));
+        writeln!(out, "  {line}")?;
     }
-    text + &unified
+    if found.texts.is_empty() {
+        return Ok(());
+    }
+    for change in found.changes() {
+        let change = change?;
+        if let Some(Text::Unified(lines)) = found.texts.get(&change.path) {
+            out.write_all(hunks(&change, lines, paint).as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 /// What is told of a file that only one image has.
-fn alone(file: File<'_>) -> String {
-    let metadata = file.metadata();
-    let (letter, permissions) = (listed::letter(file.kind()), listed::permissions(metadata.mode));
+fn alone(file: &Described) -> String {
+    let metadata = &file.metadata;
+    let (letter, permissions) = (listed::letter(&file.node), listed::permissions(metadata.mode));
     let about = format!("  {letter}{permissions} {}:{}", metadata.uid, metadata.gid);
-    match file.kind() {
+    match &file.node {
         Node::Symlink(target) => format!(" -> {}", Escaped(target)),
         Node::File(size) => format!("{about} {}", output::size(*size)),
         Node::CharDevice(_) | Node::BlockDevice(_) => format!("{about} {}", device(file)),
@@ -159,28 +173,26 @@ fn alone(file: File<'_>) -> String {
     }
 }
 
-fn differs(aspect: &Aspect, path: &[u8], before: File<'_>, after: File<'_>) -> String {
-    let both = |what: &str, told: fn(File<'_>) -> String| format!("{what} {} -> {}", told(before), told(after));
+fn differs(aspect: &Aspect, path: &[u8], before: &Described, after: &Described) -> String {
+    let both = |what: &str, told: fn(&Described) -> String| format!("{what} {} -> {}", told(before), told(after));
     match aspect {
-        Aspect::Kind => both("type", |file| listed::word(file.kind()).to_owned()),
-        Aspect::Content => match (before.kind(), after.kind()) {
+        Aspect::Kind => both("type", |file| listed::word(&file.node).to_owned()),
+        Aspect::Content => match (&before.node, &after.node) {
             (Node::File(old), Node::File(new)) if old != new => {
                 format!("content {} -> {}", output::size(*old), output::size(*new))
             }
             _ => "content".to_owned(),
         },
         Aspect::ContentUnknown => "perhaps content: its holes are too many to read".to_owned(),
-        Aspect::Target => both("leads to", |file| match file.kind() {
+        Aspect::Target => both("leads to", |file| match &file.node {
             Node::Symlink(target) => Escaped(target).to_string(),
             _ => String::new(),
         }),
         Aspect::Device => both("device", device),
-        Aspect::Mode => both("mode", |file| listed::permissions(file.metadata().mode)),
-        Aspect::Owner => both("owner", |file| {
-            format!("{}:{}", file.metadata().uid, file.metadata().gid)
-        }),
+        Aspect::Mode => both("mode", |file| listed::permissions(file.metadata.mode)),
+        Aspect::Owner => both("owner", |file| format!("{}:{}", file.metadata.uid, file.metadata.gid)),
         Aspect::Xattrs(names) => {
-            let (old, new) = (&before.metadata().xattrs, &after.metadata().xattrs);
+            let (old, new) = (&before.metadata.xattrs, &after.metadata.xattrs);
             let told = names.iter().map(|name| {
                 let sign = match (old.contains_key(name), new.contains_key(name)) {
                     (true, false) => '-',
@@ -198,12 +210,12 @@ fn differs(aspect: &Aspect, path: &[u8], before: File<'_>, after: File<'_>) -> S
             };
             format!("{} -> {}", of(&first[0]), of(&first[1]))
         }
-        Aspect::Time => both("time", |file| listed::time(file.metadata().mtime)),
+        Aspect::Time => both("time", |file| listed::time(file.metadata.mtime)),
     }
 }
 
-fn device(file: File<'_>) -> String {
-    match file.kind() {
+fn device(file: &Described) -> String {
+    match &file.node {
         Node::CharDevice(device) | Node::BlockDevice(device) => format!("{},{}", device.major, device.minor),
         _ => String::new(),
     }

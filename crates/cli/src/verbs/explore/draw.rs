@@ -7,10 +7,11 @@ use ratatui::{
     style::{Color, Modifier, Style},
 };
 use teu_archive::Escaped;
-use teu_image::growth::{Did, Version};
+use teu_image::growth::{Did, State as There};
 use teu_rootfs::Node;
 
 use super::{
+    names,
     sheet::Sheet,
     state::{Asked, Focus, State},
     view::Row,
@@ -183,6 +184,7 @@ fn file(state: &State, row: Row, width: u16, paint: Paint) -> (String, Style) {
     let number = row.number;
     let version = state.growth.at(number, state.layer);
     let did = version
+        .as_ref()
         .filter(|version| version.layer == state.layer)
         .map(|version| version.did);
     let is_directory = state.is_directory(number);
@@ -193,14 +195,15 @@ fn file(state: &State, row: Row, width: u16, paint: Paint) -> (String, Style) {
         _ if is_directory && state.view.is_touched(number) => ('·', paint.colour(Color::Yellow)),
         _ => (' ', Style::new()),
     };
-    let about = match version.and_then(|version| version.state.as_deref()) {
+    let there = names::state(&state.growth, version.as_ref());
+    let about = match &there {
         _ if width < LONG => String::new(),
-        Some(state) => {
-            let metadata = &state.metadata;
+        Some(there) => {
+            let metadata = &there.metadata;
             let owner = format!("{}:{}", metadata.uid, metadata.gid);
             format!(
                 "{}{} {owner:>9} ",
-                listed::letter(&state.node),
+                listed::letter(&there.node),
                 listed::permissions(metadata.mode)
             )
         }
@@ -214,18 +217,16 @@ fn file(state: &State, row: Row, width: u16, paint: Paint) -> (String, Style) {
     let indent = usize::from(row.depth) * 2;
     let indent = " ".repeat(indent.min(usize::from(width) / 2));
     let size = output::size(state.view.size(number));
-    let name = Escaped(state.growth.name(number));
+    let name = names::name(&state.growth, number);
+    let name = Escaped(&name);
     (
-        format!("{mark} {about}{size:>9} {indent}{arrow}{name}{}", leads(version)),
+        format!("{mark} {about}{size:>9} {indent}{arrow}{name}{}", leads(there.as_ref())),
         style,
     )
 }
 
-fn leads(version: Option<&Version>) -> String {
-    match version
-        .and_then(|version| version.state.as_deref())
-        .map(|state| &state.node)
-    {
+fn leads(there: Option<&There>) -> String {
+    match there.map(|there| &there.node) {
         Some(Node::Directory) => "/".to_owned(),
         Some(Node::Symlink(target)) => format!(" -> {}", Escaped(target)),
         _ => String::new(),
@@ -237,17 +238,17 @@ fn chosen(state: &State) -> String {
     let Some(number) = state.chosen() else {
         return String::new();
     };
-    let path = listed::path(&state.growth.path(number));
+    let path = listed::path(&names::path(&state.growth, number));
     let Some(version) = state.growth.at(number, state.layer) else {
         return path;
     };
-    let Some(there) = version.state.as_deref() else {
+    let Some(there) = names::state(&state.growth, Some(&version)) else {
         return format!("{path}  removed by layer {}", version.layer);
     };
     let metadata = &there.metadata;
     let mut text = format!(
         "{path}{}  {}{} {}:{}  layer {}  {}",
-        leads(Some(version)),
+        leads(Some(&there)),
         listed::letter(&there.node),
         listed::permissions(metadata.mode),
         metadata.uid,

@@ -2,6 +2,7 @@
 
 mod draw;
 mod image;
+mod names;
 mod query;
 mod sheet;
 mod state;
@@ -17,14 +18,13 @@ use std::{
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use teu_image::{
-    Image,
     analyze::{self, Analysis},
-    contents::{self, Cache},
+    contents::{self, Contents},
     growth::Growth,
     read, tree,
 };
 use teu_rootfs::Node;
-use teu_store::{Source, blocking, silent};
+use teu_store::{blocking, silent};
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use self::{
@@ -35,11 +35,14 @@ use self::{
 use crate::{
     arguments::Explore,
     failure::Failure,
-    places,
+    inside::Inside,
     progress::Shown,
     screen::{self, Screen},
     settings::Settings,
 };
+
+/// From so many entries on what is found out of the whole image is found out before it is looked at: then both are not in memory at once.
+const MANY: u64 = 200_000;
 
 /// What comes while it runs.
 enum Told {
@@ -56,41 +59,46 @@ pub(super) async fn run(arguments: &Explore, settings: Arc<Settings>) -> Result<
         return Err(Failure::Usage(message.to_owned()));
     }
     let shown = Shown::start(&settings, false);
-    let (source, image) = places::image(
-        &arguments.image,
-        arguments.platform.as_deref(),
-        &arguments.one.options(),
-        &settings,
-        shown.events(),
+    let platform = arguments.platform.as_deref();
+    let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    let tables = contents::of_all(
+        &inside.source,
+        &inside.image.layers,
+        inside.cache.as_ref(),
+        &inside.contents,
     )
     .await?;
-    let mut options = contents::Options::default();
-    options.layers.events = shown.events();
-    let cache = settings.contents().map(Cache::new);
-    let tables = contents::of_all(&source, &image.layers, cache.as_ref(), &options).await?;
+    let about = About::new(&arguments.image, &inside.image);
+    let mut image = Opened { inside, analysis: None };
+    if tables.iter().map(Contents::count).sum::<u64>() > MANY {
+        image.analysis = image.inside.analysis().await.ok();
+    }
     let growth = blocking::run(move || Growth::of(&tables, &tree::Options::default())).await?;
     shown.finish();
     // From here on the screen is ours, and nobody else's to write on.
-    options.layers.events = silent();
-    let state = State::new(About::new(&arguments.image, &image), growth);
-    let image = Opened {
-        source,
-        image,
-        options,
-        cache,
-    };
-    image.walk(state, settings.colours).await
+    image.inside.contents.layers.events = silent();
+    image.walk(State::new(about, growth), settings.colours).await
 }
 
 struct Opened {
-    source: Arc<dyn Source>,
-    image: Image,
-    options: contents::Options,
-    cache: Option<Cache>,
+    inside: Inside,
+    /// What was found out of the whole image already.
+    analysis: Option<Analysis>,
+}
+
+impl Inside {
+    async fn analysis(&self) -> teu_store::Result<Analysis> {
+        let options = analyze::Options {
+            contents: self.contents.clone(),
+            most: 0,
+            ..analyze::Options::default()
+        };
+        analyze::analyze(&self.source, &self.image, self.cache.as_ref(), &options).await
+    }
 }
 
 impl Opened {
-    async fn walk(self, mut state: State, colours: bool) -> Result<(), Failure> {
+    async fn walk(mut self, mut state: State, colours: bool) -> Result<(), Failure> {
         let mut screen = Screen::take()?;
         let (tell, mut told) = mpsc::unbounded_channel();
         listen(tell.clone());
@@ -138,15 +146,14 @@ impl Opened {
     }
 
     /// What is found out of the whole image while it is looked at. Where that fails there is nothing to be told of it.
-    fn analyze(&self, tell: mpsc::UnboundedSender<Told>) {
-        let (source, image, cache) = (Arc::clone(&self.source), self.image.clone(), self.cache.clone());
-        let options = analyze::Options {
-            contents: self.options.clone(),
-            most: 0,
-            ..analyze::Options::default()
-        };
+    fn analyze(&mut self, tell: mpsc::UnboundedSender<Told>) {
+        let (known, inside) = (self.analysis.take(), self.inside.clone());
         tokio::spawn(async move {
-            if let Ok(analysis) = analyze::analyze(&source, &image, cache.as_ref(), &options).await {
+            let analysis = match known {
+                Some(known) => Ok(known),
+                None => inside.analysis().await,
+            };
+            if let Ok(analysis) = analysis {
                 // Who has ended wants it no more.
                 let _ = tell.send(Told::Analyzed(Box::new(analysis)));
             }
@@ -156,21 +163,23 @@ impl Opened {
     /// Begins to read the beginning of a file. It is shown once its layer was read and is what its digest says.
     fn read(&self, state: &mut State, number: u32, tell: mpsc::UnboundedSender<Told>) -> Option<AbortHandle> {
         let version = state.growth.at(number, state.layer)?;
-        let there = version.state.as_deref()?;
-        let (Node::File(size), Some(place)) = (&there.node, there.entry) else {
+        let there = names::state(&state.growth, Some(&version))?;
+        let (Node::File(size), Some(place)) = (there.node, there.entry) else {
             return None;
         };
         let found = read::Found {
-            path: state.growth.path(number),
-            size: *size,
+            path: names::path(&state.growth, number),
+            size,
             place,
         };
         state.note = format!("reading layer {} (Esc ends it)", place.layer);
-        let (source, layers, options) = (
-            Arc::clone(&self.source),
-            self.image.layers.clone(),
-            self.options.clone(),
-        );
+        let Inside {
+            source,
+            image,
+            contents: options,
+            ..
+        } = self.inside.clone();
+        let layers = image.layers;
         let task = tokio::spawn(async move {
             let kept = Arc::new(Mutex::new(Vec::new()));
             let sink = Beginning(Arc::clone(&kept));

@@ -2,6 +2,8 @@
 
 use teu_image::{glob::Pattern, growth::Growth};
 
+use super::names::{name, path};
+
 /// What is looked for.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
@@ -42,10 +44,10 @@ impl Query {
 
     pub(super) fn matches(&self, growth: &Growth, number: u32) -> bool {
         match &self.wanted {
-            Wanted::Part(part) => self.has(growth.name(number), part),
-            Wanted::Pattern(pattern) => pattern.matches(growth.name(number)),
-            Wanted::PathPart(part) => self.has(&growth.path(number), part),
-            Wanted::PathPattern(pattern) => pattern.matches(&growth.path(number)),
+            Wanted::Part(part) => self.has(&name(growth, number), part),
+            Wanted::Pattern(pattern) => pattern.matches(&name(growth, number)),
+            Wanted::PathPart(part) => self.has(&path(growth, number), part),
+            Wanted::PathPattern(pattern) => pattern.matches(&path(growth, number)),
         }
     }
 

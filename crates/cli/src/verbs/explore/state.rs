@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use teu_image::growth::{Growth, ROOT};
+use teu_image::growth::{Growth, ROOT, Version};
 use teu_rootfs::Node;
 
 use super::{
     image::About,
+    names,
     query::Query,
     sheet::Sheet,
     view::{Row, View},
@@ -116,14 +117,10 @@ impl State {
     }
 
     pub(super) fn is_directory(&self, number: u32) -> bool {
-        let state = self
-            .growth
-            .at(number, self.layer)
-            .and_then(|version| version.state.as_deref());
-        match state {
-            Some(state) => state.node == Node::Directory,
+        match self.growth.at(number, self.layer).filter(Version::is_there) {
+            Some(version) => version.is_directory(),
             // What was removed is shown with what was in it.
-            None => self.growth.children(number).next().is_some(),
+            None => !self.growth.children(number).is_empty(),
         }
     }
 
@@ -276,11 +273,8 @@ impl State {
     }
 
     fn open_file(&mut self, number: u32) -> Action {
-        let state = self
-            .growth
-            .at(number, self.layer)
-            .and_then(|version| version.state.as_deref());
-        match state.map(|state| (&state.node, state.entry)) {
+        let state = names::state(&self.growth, self.growth.at(number, self.layer).as_ref());
+        match state.map(|state| (state.node, state.entry)) {
             Some((Node::File(_), Some(_))) => {
                 self.reading = true;
                 Action::Read(number)

@@ -310,7 +310,7 @@ fn search_goes_round_and_unfolds_what_it_finds() {
     let chosen = |state: &State| {
         state
             .chosen()
-            .map(|number| state.growth.path(number))
+            .map(|number| state.growth.path(number).expect("a path"))
             .unwrap_or_default()
     };
     assert_eq!(
@@ -371,7 +371,10 @@ fn files_are_read_and_looked_through() {
     let Action::Read(number) = action else {
         panic!("{action:?}")
     };
-    assert_eq!((state.growth.path(number), state.reading), (b"bin/su".to_vec(), true));
+    assert_eq!(
+        (state.growth.path(number).expect("a path"), state.reading),
+        (b"bin/su".to_vec(), true)
+    );
     assert_eq!(press(&mut state, "Esc"), Action::Cancel);
     assert!(!state.reading);
     press(&mut state, "Enter");

@@ -50,7 +50,7 @@ impl View {
                     view.counts[count] += 1;
                     view.touched[at] = true;
                 }
-                let is_seen = version.state.is_some() || is_here;
+                let is_seen = version.is_there() || is_here;
                 if is_seen && (is_here || !alone) {
                     view.sizes[at] += version.size;
                     view.shown[at] |= filter.is_none_or(|filter| filter.matches(growth, number));
