@@ -124,7 +124,7 @@ fn a_limit_keeps_content_from_being_printed_by_its_name() {
     assert_eq!(cat("content_bytes=8", "etc/kept").succeeds().stdout, "changed\n");
     for (code, limit, said) in [
         (1, "content_bytes=7", "more bytes than the limit content_bytes of 7"),
-        (1, "entries=2", "limit entries of 2"),
+        (1, "entries=2", "the limit entries is 2"),
         (2, "nothing=1", "there is no limit \"nothing\""),
     ] {
         // Where the table is known, no limit of the archive is met.
