@@ -13,7 +13,10 @@ fuzz_target!(|bytes: &[u8]| {
     let sum = Digest::of(&form);
     form.extend_from_slice(sum.bytes());
     if let Ok(contents) = Contents::from_bytes(&form.into()) {
-        assert_eq!(contents.entries().filter(Result::is_ok).count() as u64, contents.count());
+        assert_eq!(
+            contents.entries().filter(Result::is_ok).count() as u64,
+            contents.count()
+        );
         let bytes = contents.to_bytes().expect("from memory");
         let again = Contents::from_bytes(&bytes.clone().into()).expect("as it was written");
         assert_eq!(again.to_bytes().expect("from memory"), bytes);

@@ -131,6 +131,53 @@ fn what_is_lost_is_asked_for_again() {
     });
 }
 
+/// What is hidden until somebody pushes what is lost of it leads to what it led to before: nothing below it, nor about it, goes as untagged.
+#[test]
+fn what_is_hidden_leads_on() {
+    run(async {
+        let here = Here::of(settings());
+        let one = here.depot.open("one", Intent::Write).await.expect("a repository");
+        let images = ["first", "second", "third"].map(|seed| Image::small(Takes::EVERYTHING, seed));
+        for image in &images {
+            image.put(one.as_target(), &[]).await.expect("put");
+        }
+        let listed: Vec<_> = images[..2].iter().map(|image| image.document.descriptor()).collect();
+        let index = Index::build(Format::Oci, &listed).expect("an index");
+        let names = ["all".to_owned()];
+        one.put_manifest(&index, &Digest::of(index.raw()), &names, Expect::Any)
+            .await
+            .expect("put");
+        let about = images[1]
+            .document
+            .with_subject(Some(&index.descriptor()))
+            .expect("a referrer");
+        one.put_manifest(&about, &Digest::of(about.raw()), &[], Expect::Any)
+            .await
+            .expect("put");
+        let untagged = async || -> Vec<Digest> {
+            let found = here.depot.untagged().await.expect("looked");
+            found.into_iter().map(|untagged| untagged.digest).collect()
+        };
+        let third = images[2].document.descriptor().digest;
+        assert_eq!(untagged().await, [third]);
+        let others = images[1..].iter().flat_map(|image| image.document.children());
+        let others: Vec<Digest> = others.map(|child| child.digest).collect();
+        let mut own = images[0].document.children().into_iter().map(|child| child.digest);
+        let lost = own.find(|digest| !others.contains(digest)).expect("a blob of its own");
+        for file in here.blobs(&lost) {
+            fs::remove_file(file).expect("removed");
+        }
+        check(&here.depot, true).await;
+        assert!(one.resolve(&Pick::Name("all".to_owned())).await.is_err());
+        assert_eq!(untagged().await, [third]);
+        let went = here.depot.remove_untagged().await.expect("removed");
+        assert_eq!(went.len(), 1);
+        for digest in [images[1].document.descriptor().digest, Digest::of(about.raw())] {
+            one.resolve(&Pick::Digest(digest)).await.expect("it is there");
+        }
+    });
+}
+
 /// A database that is older than the files, as from a backup: what manifests name is found among the files.
 #[test]
 fn rows_are_made_of_files() {

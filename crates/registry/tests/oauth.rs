@@ -117,6 +117,13 @@ fn a_refresh_token_is_good_as_long_as_the_password() {
     for said in [&by_post, &by_get] {
         let more = refresh(&said["refresh_token"]).expect(200).json();
         works(&server, &more["access_token"], 200);
+        assert!(more.get("refresh_token").is_none());
+        let again = format!(
+            "grant_type=refresh_token&access_type=offline&refresh_token={}&{SCOPE}",
+            said["refresh_token"].as_str().expect("a token")
+        );
+        // It does not renew itself: it would last for ever.
+        assert!(post(&server, &again).expect(200).json().get("refresh_token").is_none());
         // It opens nothing itself, and a token gets no other.
         works(&server, &said["refresh_token"], 401);
         refresh(&said["access_token"]).refused(401, "UNAUTHORIZED");

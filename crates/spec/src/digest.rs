@@ -113,6 +113,12 @@ impl Hasher {
         }
     }
 
+    /// Whether [`update_both`](Self::update_both) takes less time for this and another one like it than for one after the other, on this machine.
+    #[must_use]
+    pub fn gains_by_two(&self) -> bool {
+        matches!(self.0, State::Sha256(_)) && Sha256::gains_by_two()
+    }
+
     /// Takes in the next bytes of two contents. Of SHA-256 that takes much less time than one after the other, where the processor has
     /// instructions for it.
     pub fn update_both(one: (&mut Self, &[u8]), other: (&mut Self, &[u8])) {

@@ -6,8 +6,10 @@ mod two;
 use sha2::block_api::compress256;
 
 const BLOCK: usize = 64;
-/// What [`Sha256::save`] gives: the state, the length, the last block.
-const SAVED: usize = 32 + 8 + BLOCK;
+/// What [`Sha256::save`] gives: the form, the state, the length, the last block.
+const SAVED: usize = 1 + 32 + 8 + BLOCK;
+/// The form of that. Whoever changes it gives it another number, so that no state is read as what it is not.
+const FORM: u8 = 1;
 
 /// The first 32 bits of the fractional parts of the square roots of the first eight primes (5.3.3).
 const BEGIN: [u32; 8] = [
@@ -45,6 +47,11 @@ impl Sha256 {
         self.keep(tail);
     }
 
+    /// Whether [`update_both`](Self::update_both) gains anything on this machine.
+    pub(crate) fn gains_by_two() -> bool {
+        two::gains()
+    }
+
     /// The same of two contents, in less time than one after the other.
     pub(crate) fn update_both((one, of_one): (&mut Self, &[u8]), (other, of_other): (&mut Self, &[u8])) {
         let (blocks, tail) = one.complete(of_one);
@@ -77,6 +84,7 @@ impl Sha256 {
 
     pub(crate) fn save(&self) -> Vec<u8> {
         let mut saved = Vec::with_capacity(SAVED);
+        saved.push(FORM);
         saved.extend(self.state.iter().flat_map(|word| word.to_le_bytes()));
         saved.extend(self.length.to_le_bytes());
         saved.extend(self.tail);
@@ -84,7 +92,9 @@ impl Sha256 {
     }
 
     pub(crate) fn restore(saved: &[u8]) -> Option<Self> {
-        let saved: &[u8; SAVED] = saved.try_into().ok()?;
+        let [FORM, saved @ ..] = <&[u8; SAVED]>::try_from(saved).ok()? else {
+            return None;
+        };
         let mut restored = Self::new();
         for (word, bytes) in restored.state.iter_mut().zip(saved.as_chunks().0) {
             *word = u32::from_le_bytes(*bytes);
@@ -177,5 +187,6 @@ mod tests {
         assert!(Sha256::restore(&saved).is_some());
         assert!(Sha256::restore(&saved[1..]).is_none());
         assert!(Sha256::restore(&[&saved[..], &[0]].concat()).is_none());
+        assert!(Sha256::restore(&[&[FORM + 1], &saved[1..]].concat()).is_none());
     }
 }

@@ -197,9 +197,14 @@ impl Repository {
                 let Ok(digest) = format!("{algorithm}:{hex}").parse::<Digest>() else {
                     continue;
                 };
-                let has_link = match directory.directory(&hex)? {
-                    Some(below) => below.file(LINK, false)?.is_some(),
-                    None => false,
+                let link = directory.directory(&hex).and_then(|below| match below {
+                    Some(below) => below.file(LINK, false).map(|file| file.is_some()),
+                    None => Ok(false),
+                });
+                let has_link = match link {
+                    // What is no link but should be one is for whoever follows it to tell of.
+                    Err(error) if *error.kind() == ErrorKind::Invalid => true,
+                    link => link?,
                 };
                 if has_link {
                     digests.push(digest);

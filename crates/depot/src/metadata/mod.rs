@@ -295,6 +295,10 @@ pub trait Metadata: Send + Sync {
     /// All manifests that are shown, behind the one of this [`Held::id`].
     fn manifests(&self, after: i64, limit: usize) -> BoxFuture<'_, Result<Vec<Held>>>;
 
+    /// All manifests that are shown and that no tag leads to, by their repositories, those above before those below: neither tagged, nor part of
+    /// an index that a tag leads to, nor about what one leads to. What is not shown, as something below it is lost, leads on as it did.
+    fn untagged(&self) -> BoxFuture<'_, Result<Vec<(String, Digest)>>>;
+
     /// Forgets a blob whose bytes are lost, if it still lies there, and says which repositories showed it: none does any more, nor what
     /// is above it, so that who pushes is asked for it. With what is pushed again all is shown as it was, tags too.
     fn lose(&self, place: Place) -> BoxFuture<'_, Result<Vec<String>>>;

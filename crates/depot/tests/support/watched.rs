@@ -267,6 +267,10 @@ impl<T: Metadata> Metadata for Watched<T> {
         self.inner.leads_to(place)
     }
 
+    fn untagged(&self) -> BoxFuture<'_, Result<Vec<(String, Digest)>>> {
+        self.inner.untagged()
+    }
+
     fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>> {
         self.inner.misses(digest)
     }

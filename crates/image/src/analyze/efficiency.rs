@@ -13,7 +13,7 @@ use teu_store::Result;
 use crate::{
     contents::{Contents, Does, Raw},
     glob::clean,
-    tree::{Paths, ROOT, split},
+    tree::{Paths, ROOT, reached, split},
     whiteout::Meaning,
 };
 
@@ -81,7 +81,13 @@ pub(super) struct Counter {
     layers: u32,
     bytes: u64,
     user_bytes: u64,
+    /// How much memory all of it takes, and may take.
+    held: usize,
+    limit: usize,
 }
+
+/// What is said of a path takes so many bytes, beside its name.
+const OF_A_PATH: usize = std::mem::size_of::<(u64, Count, u32, u32)>();
 
 /// What is said of a path in all layers, of which one bit more says whether they are several.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,7 +98,8 @@ struct Count {
 }
 
 impl Counter {
-    pub(super) fn new() -> Self {
+    /// Of no layer yet, in so many bytes of memory at most.
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             paths: Paths::new(),
             seen: Vec::new(),
@@ -102,6 +109,20 @@ impl Counter {
             layers: 0,
             bytes: 0,
             user_bytes: 0,
+            held: 0,
+            limit,
+        }
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<()> {
+        self.held += bytes;
+        match self.held > self.limit {
+            true => Err(reached(
+                "tree_bytes",
+                self.limit,
+                "what is counted of the image's paths takes more memory",
+            )),
+            false => Ok(()),
         }
     }
 
@@ -132,7 +153,11 @@ impl Counter {
         let mut at = ROOT;
         while let Some(name) = names.next() {
             let number = number.filter(|_| names.peek().is_none());
-            at = self.paths.intern(at, name, number)?.0;
+            let taken;
+            (at, taken) = self.paths.intern(at, name, number)?;
+            if taken > 0 {
+                self.spend(taken + OF_A_PATH)?;
+            }
         }
         self.bytes += counted.size();
         if self.layers > 0 {
@@ -269,7 +294,7 @@ mod tests {
     use super::{Counted::*, *};
 
     fn counted(layers: &[&[(&str, Counted)]]) -> Efficiency {
-        let mut counter = Counter::new();
+        let mut counter = Counter::new(usize::MAX);
         for entries in layers {
             let mut layer = Layer::default();
             for (path, counted) in *entries {

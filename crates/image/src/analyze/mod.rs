@@ -135,7 +135,7 @@ pub async fn analyze(
 }
 
 fn of(image: &Image, tables: &[Contents], options: &Options) -> Result<Analysis> {
-    let efficiency = efficiency(tables)?;
+    let efficiency = efficiency(tables, options.tree.limits.tree_bytes)?;
     let with_hidden = tree::Options {
         hidden: true,
         ..options.tree.clone()
@@ -213,8 +213,8 @@ fn of(image: &Image, tables: &[Contents], options: &Options) -> Result<Analysis>
     })
 }
 
-fn efficiency(tables: &[Contents]) -> Result<Efficiency> {
-    let mut counter = Counter::new();
+fn efficiency(tables: &[Contents], limit: usize) -> Result<Efficiency> {
+    let mut counter = Counter::new(limit);
     for table in tables {
         counter.table(table)?;
     }

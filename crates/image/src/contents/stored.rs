@@ -279,11 +279,14 @@ impl List {
     fn write(&mut self) -> Result<()> {
         let file = match (&self.file, &self.room) {
             (Some(file), _) => file,
-            (None, Some((_, directory))) => {
-                let file = tempfile::tempfile_in(directory)
-                    .map_err(|error| Error::from(error).within(format!("a file in {}", directory.display())))?;
-                self.file.insert(file)
-            }
+            (None, Some((_, directory))) => match tempfile::tempfile_in(directory) {
+                Ok(file) => self.file.insert(file),
+                Err(_) => {
+                    // It may be missing, or not be written to: then all is in memory, which has a limit of its own.
+                    self.room = None;
+                    return Ok(());
+                }
+            },
             (None, None) => return Ok(()),
         };
         file.write_all_at(&self.bytes, self.written).map_err(of_file)?;

@@ -394,7 +394,7 @@ fn invalid(why: &str) -> Error {
     Error::new(ErrorKind::Invalid, why)
 }
 
-fn reached(limit: &str, value: usize, what: &str) -> Error {
+pub(crate) fn reached(limit: &str, value: usize, what: &str) -> Error {
     let message = format!("{what} (the limit {limit} is {value}; raise it only for an image that you trust)");
     Error::new(ErrorKind::TooLarge, message)
 }

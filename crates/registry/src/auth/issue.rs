@@ -71,15 +71,19 @@ impl Caller {
         })?;
         let text = str::from_utf8(&raw).map_err(|_| Problem::bad(Code::Unsupported, "the form is no UTF-8"))?;
         let form = Query::form(text)?;
+        let mut offline = form.get("access_type").is_some_and(|value| value == "offline");
         let user = match form.get("grant_type") {
             Some("password") => self.with_password(issuing.guard, &form).await?,
-            Some("refresh_token") => self.with_refresh(&issuing, &form)?,
+            Some("refresh_token") => {
+                // Or one would last for ever that is meant to last for so long.
+                offline = false;
+                self.with_refresh(&issuing, &form)?
+            }
             _ => {
                 let message = "grant_type is password or refresh_token";
                 return Err(Problem::bad(Code::Unsupported, message));
             }
         };
-        let offline = form.get("access_type").is_some_and(|value| value == "offline");
         issuing.answer(&form, Some(&user), offline)
     }
 

@@ -9,6 +9,14 @@ use sha2::block_api::compress256;
 
 use super::BLOCK;
 
+/// Whether this processor hashes two in less time than one after the other.
+pub(super) fn gains() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return x86::is_here();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Takes as many blocks of each into its state.
 pub(super) fn compress(states: [&mut [u32; 8]; 2], blocks: [&[[u8; BLOCK]]; 2]) {
     #[cfg(target_arch = "x86_64")]

@@ -1,9 +1,11 @@
 //! What is the digest of content that goes by? It is computed beside the work on the content, on threads that all streams of the process share.
 //!
 //! They are shared because two contents at once are hashed in much less time than one after the other ([`Hasher::update_both`]). So a chunk waits a
-//! little for one of another stream, but never while anybody waits for it, nor where it is the only stream.
+//! little for one of another stream, but never while anybody waits for it, nor where it is the only stream. Where the machine or the algorithm
+//! gains nothing by it, there are as many threads as processors and nothing waits.
 
 use std::{
+    cmp::Reverse,
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
@@ -47,11 +49,15 @@ impl Hashing {
     /// Takes the next chunk in, waiting while the threads are far behind. The bytes are held until they are hashed.
     pub fn update(&mut self, bytes: Bytes) {
         if let Way::Here(hasher) = &mut self.0 {
-            if bytes.len() < BATCH || !is_at_work() {
+            let handle = match bytes.len() < BATCH {
+                true => None,
+                false => Handle::begin(hasher),
+            };
+            let Some(handle) = handle else {
                 hasher.update(&bytes);
                 return;
-            }
-            self.0 = Way::There(Handle::new((**hasher).clone()));
+            };
+            self.0 = Way::There(handle);
         }
         if let Way::There(handle) = &self.0 {
             handle.update(bytes);
@@ -75,6 +81,8 @@ struct Table {
     next: u64,
     threads: usize,
     idle: usize,
+    /// How often something was taken.
+    clock: u64,
 }
 
 struct Stream {
@@ -82,6 +90,10 @@ struct Stream {
     /// None while a thread has it.
     hasher: Option<Hasher>,
     waiting: VecDeque<Bytes>,
+    /// It is hashed with another one like it, in less time.
+    pairs: bool,
+    /// When something of it was taken last.
+    taken: u64,
     /// Somebody waits for what waits here to be taken, or to be hashed.
     urgent: bool,
     moved: Arc<Condvar>,
@@ -92,6 +104,7 @@ static TABLE: Mutex<Table> = Mutex::new(Table {
     next: 0,
     threads: 0,
     idle: 0,
+    clock: 0,
 });
 /// There is work, or none will come any more.
 static WORK: Condvar = Condvar::new();
@@ -100,16 +113,9 @@ fn table() -> MutexGuard<'static, Table> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One for two processors: it has the work of two.
-fn most_threads() -> usize {
-    static MOST: OnceLock<usize> = OnceLock::new();
-    *MOST.get_or_init(|| thread::available_parallelism().map_or(1, |count| count.get().div_ceil(2)))
-}
-
-/// Whether there is a thread that hashes, or could be started.
-fn is_at_work() -> bool {
-    let mut table = table();
-    table.threads > 0 || table.start()
+fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// One's own stream in the table.
@@ -120,18 +126,25 @@ struct Handle {
 }
 
 impl Handle {
-    fn new(hasher: Hasher) -> Self {
+    /// A stream that goes on from there; none where no thread hashes, nor could be started. Threads end only where no stream is, so whoever is in
+    /// the table is served.
+    fn begin(hasher: &Hasher) -> Option<Self> {
         let mut table = table();
+        if table.threads == 0 && !table.start() {
+            return None;
+        }
         let (number, moved) = (table.next, Arc::new(Condvar::new()));
         table.next += 1;
         table.streams.push(Stream {
             number,
-            hasher: Some(hasher),
+            pairs: hasher.gains_by_two(),
+            hasher: Some(hasher.clone()),
             waiting: VecDeque::with_capacity(WAITING),
+            taken: 0,
             urgent: false,
             moved: Arc::clone(&moved),
         });
-        Self { number, moved }
+        Some(Self { number, moved })
     }
 
     fn update(&self, bytes: Bytes) {
@@ -191,9 +204,17 @@ impl Table {
         }
         if self.idle > 0 {
             WORK.notify_one();
-        } else if self.threads < most_threads() {
+        } else if self.threads < self.most_threads() {
             // Without another, those that are there come to it.
             self.start();
+        }
+    }
+
+    /// One for two processors where it has the work of two.
+    fn most_threads(&self) -> usize {
+        match self.streams.iter().all(|stream| stream.pairs) {
+            true => processors().div_ceil(2),
+            false => processors(),
         }
     }
 
@@ -203,26 +224,38 @@ impl Table {
         started
     }
 
-    /// What is hashed next: two streams, those with the most that waits; or one that does not wait for another.
+    /// What is hashed next: two streams, or one that does not wait for another. Those that somebody waits for come first, the longest waiting before
+    /// the others; then those with the most that waits.
     fn choice(&self) -> Option<(usize, Option<usize>)> {
-        let rank = |place: usize| (self.streams[place].urgent, self.streams[place].waiting.len());
+        let rank = |place: usize| {
+            let stream = &self.streams[place];
+            let since = stream.urgent.then_some(Reverse(stream.taken));
+            (since, stream.waiting.len())
+        };
         let ready = |place: &usize| {
             let stream = &self.streams[*place];
             stream.hasher.is_some() && !stream.waiting.is_empty()
         };
         let places = 0..self.streams.len();
         let first = places.clone().filter(ready).max_by_key(|place| rank(*place))?;
-        let second = places.filter(ready).filter(|place| *place != first);
+        if !self.streams[first].pairs {
+            return Some((first, None));
+        }
+        let second = places
+            .filter(ready)
+            .filter(|place| *place != first && self.streams[*place].pairs);
         if let Some(second) = second.max_by_key(|place| rank(*place)) {
             return Some((first, Some(second)));
         }
         let stream = &self.streams[first];
-        let alone = self.streams.len() == 1;
+        let alone = self.streams.iter().filter(|stream| stream.pairs).count() == 1;
         (stream.urgent || alone || stream.waiting.len() >= RIPE).then_some((first, None))
     }
 
     fn take(&mut self, place: usize, most: usize) -> Job {
+        self.clock += 1;
         let stream = &mut self.streams[place];
+        stream.taken = self.clock;
         let count = most.min(stream.waiting.len());
         let job = Job {
             number: stream.number,

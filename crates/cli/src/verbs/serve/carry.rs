@@ -367,11 +367,18 @@ impl<'a> Trip<'a> {
         }
         let mut loads = Vec::new();
         for repository in found.repositories {
-            loads.push(Load {
-                source: all.open(&repository, Intent::Read).await?,
-                repository,
-                only: None,
-            });
+            match all.open(&repository, Intent::Read).await {
+                Ok(source) => loads.push(Load {
+                    source,
+                    repository,
+                    only: None,
+                }),
+                Err(error) if *error.kind() == ErrorKind::Invalid => {
+                    self.warn(format!("{repository} is passed over: {error}"));
+                    self.odd.push(repository);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(loads)
     }

@@ -46,12 +46,18 @@ impl Remote {
     /// # Errors
     /// Where anybody on the way could put keys of their own there.
     pub(super) fn new(url: &str, every: Duration) -> std::result::Result<Self, Failure> {
-        let host = url
-            .strip_prefix("http://")
-            .map(|rest| rest.split('/').next().unwrap_or(rest));
+        let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        if authority.contains('@') {
+            let message = "the URL of --token-keys has a user, which would stand in warnings; keys are public";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        let host = url.starts_with("http://").then_some(authority);
         let is_here = |host: &str| {
             let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare);
-            matches!(bare, "localhost" | "127.0.0.1" | "[::1]")
+            [host, bare]
+                .iter()
+                .any(|host| matches!(*host, "localhost" | "127.0.0.1" | "[::1]"))
         };
         if host.is_some_and(|host| !is_here(host)) {
             let message = format!(

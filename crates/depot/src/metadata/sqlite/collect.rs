@@ -195,3 +195,19 @@ pub(super) fn unreferenced(
         },
     )
 }
+
+pub(super) fn untagged(connection: &Connection) -> Result<Vec<(String, Digest)>> {
+    let query = "WITH RECURSIVE live (id, repository, digest) AS (
+            SELECT m.id, m.repository, m.digest FROM tags t JOIN manifests m ON m.id = t.manifest
+            UNION SELECT m.id, m.repository, m.digest FROM live l
+            JOIN children c ON c.manifest = l.id AND c.role = ?1
+            JOIN manifests m ON m.repository = l.repository AND m.digest = c.digest
+            UNION SELECT m.id, m.repository, m.digest FROM live l
+            JOIN manifests m ON m.repository = l.repository AND m.subject = l.digest)
+        SELECT r.name, m.digest FROM manifests m JOIN repositories r ON r.id = m.repository
+        WHERE m.is_lost = 0 AND m.id NOT IN (SELECT id FROM live) ORDER BY r.name, m.id DESC";
+    // What names others was put behind them.
+    all(connection, query, [role(Role::Manifest)], |row| {
+        Ok((row.get(0)?, row.get(1).map(|Key(digest)| digest)?))
+    })
+}

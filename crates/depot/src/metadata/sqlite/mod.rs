@@ -398,6 +398,10 @@ impl Metadata for Sqlite {
         self.list(move |connection| collect::unreferenced(connection, after, limit))
     }
 
+    fn untagged(&self) -> BoxFuture<'_, Result<Vec<(String, Digest)>>> {
+        self.list(collect::untagged)
+    }
+
     fn leads_to(&self, place: Place) -> BoxFuture<'_, Result<bool>> {
         self.look(|connection| check::leads_to(connection, &place))
     }

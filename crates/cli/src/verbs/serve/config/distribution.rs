@@ -131,6 +131,13 @@ impl Translation<'_> {
                 ));
             }
         }
+        for key in ["storage", "auth"] {
+            if let Some(node) = self.root.get(key)
+                && matches!(node.value, Value::List(_))
+            {
+                return Err(format!("{}: {key} is a list, and has to be a map", self.place(node)));
+            }
+        }
         let methods = ["none", "htpasswd", "token"];
         if let Some(auth) = self.root.get("auth") {
             let names = match &auth.value {

@@ -118,6 +118,13 @@ impl<'a> Reader<'a> {
         loop {
             let key = match self.within()? {
                 (Event::MappingEnd, _) => return Ok(Value::Map(pairs)),
+                // Who writes one means all that it brings, users and passwords too.
+                (Event::Scalar(text, ..), span) if text == "<<" => {
+                    return Err(at(
+                        &span,
+                        "merging by << is not understood; write out what it stands for",
+                    ));
+                }
                 (Event::Scalar(text, ..), span) => match pairs.iter().any(|(key, _)| *key == text) {
                     true => return Err(at(&span, &format!("{text} stands there twice"))),
                     false => text.into_owned(),
@@ -276,6 +283,7 @@ mod tests {
         for (text, says) in [
             ("a: 1\na: 2", "line 2: a stands there twice"),
             ("[a]: 1", "line 1: a key is a text"),
+            ("a: &x {b: c}\n<<: *x", "line 2: merging by << is not understood"),
             ("a\n---\nb", "line 3: there is a second document"),
             ("a: [", "line 2"),
             ("a: *b", "line 1"),

@@ -224,6 +224,10 @@ fn what_cannot_be_passed_over_is_refused() {
             "c.yml: line 2: storage.inmemory is not built",
         ),
         (
+            "version: 0.1\nauth:\n  - htpasswd: {path: /p}",
+            "c.yml: line 3: auth is a list, and has to be a map",
+        ),
+        (
             "version: 0.1\nauth: {silly: {realm: a}}",
             "c.yml: line 2: auth.silly is not built",
         ),
