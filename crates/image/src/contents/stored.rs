@@ -20,7 +20,7 @@ use super::{
 
 /// How much of a file is read at once.
 const PAGE: u32 = 64 << 10;
-/// How much of what was read of a file stays in memory.
+/// How much of what was read of a file stays in memory, at most: more gains nothing.
 const PAGES: usize = 4 << 20;
 
 /// The entries of a table.
@@ -41,10 +41,12 @@ enum Place {
     File(File, u64, Mutex<Pages>),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pages {
     kept: HashMap<u32, (Bytes, u64)>,
     bytes: usize,
+    /// How many there may be, though one is always kept.
+    most: usize,
     clock: u64,
 }
 
@@ -53,9 +55,15 @@ impl Stored {
         Self::new(entries.len() as u64, Place::Memory(entries), begins)
     }
 
-    /// So many bytes from this one of a file on, which nobody changes.
-    pub(super) fn in_file(file: File, from: u64, length: u64, begins: Vec<u32>) -> Self {
-        Self::new(length, Place::File(file, from, Mutex::default()), begins)
+    /// So many bytes from this one of a file on, which nobody changes; of what is read of it so much stays in memory.
+    pub(super) fn in_file(file: File, from: u64, length: u64, begins: Vec<u32>, memory_bytes: usize) -> Self {
+        let pages = Pages {
+            kept: HashMap::new(),
+            bytes: 0,
+            most: memory_bytes.min(PAGES),
+            clock: 0,
+        };
+        Self::new(length, Place::File(file, from, Mutex::new(pages)), begins)
     }
 
     fn new(length: u64, place: Place, begins: Vec<u32>) -> Self {
@@ -146,7 +154,7 @@ impl Pages {
     fn keep(&mut self, number: u32, page: Bytes) {
         self.bytes += page.len();
         self.kept.insert(number, (page, self.clock));
-        while self.bytes > PAGES && self.kept.len() > 1 {
+        while self.bytes > self.most && self.kept.len() > 1 {
             let oldest = self.kept.iter().min_by_key(|(_, (_, used))| *used);
             let oldest = oldest.map(|(number, _)| *number);
             let Some((page, _)) = oldest.and_then(|oldest| self.kept.remove(&oldest)) else {
@@ -301,7 +309,10 @@ impl List {
         }
         let length = self.written;
         let stored = match self.file {
-            Some(file) => Stored::in_file(file, 0, length, self.begins),
+            Some(file) => {
+                let memory_bytes = self.room.map_or(0, |(bytes, _)| bytes);
+                Stored::in_file(file, 0, length, self.begins, memory_bytes)
+            }
             None => {
                 self.bytes.shrink_to_fit();
                 Stored::in_memory(self.bytes.into(), self.begins)
