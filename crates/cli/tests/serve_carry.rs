@@ -124,6 +124,33 @@ fn what_cannot_be_carried_is_said() {
     assert!(refused.contains("no such repository"), "{refused}");
 }
 
+/// Of an index of which a part was not there once, that part comes when it is.
+#[test]
+fn what_was_not_there_comes_later() {
+    let room = Room::new();
+    index(&room);
+    let two = room.teu(["digest", "oci:many:two"]).succeeds().stdout;
+    let hex = two.trim().strip_prefix("sha256:").expect("a digest");
+    let (manifest, aside) = (room.path("many/blobs/sha256").join(hex), room.path("aside"));
+    fs::rename(&manifest, &aside).expect("it is there");
+    let import = |more: &[&str]| {
+        let arguments = ["serve", "import", "--data", "kept"].iter().chain(more);
+        room.teu(arguments.chain(&["app=oci:many"])).ran()
+    };
+    let part = import(&["--sparse"]);
+    assert_eq!(part.code, 10, "{}", part.stderr);
+    fs::rename(&aside, &manifest).expect("back");
+    // The name that only leads there goes: so that the index alone does.
+    room.teu(["untag", "oci:many:two"]).succeeds();
+    let whole = import(&[]);
+    assert_eq!(whole.code, 0, "{}", whole.stderr);
+    room.teu(["serve", "export", "--data", "kept", "app=oci:out"])
+        .succeeds();
+    room.teu(["verify", "oci:out:all"]).succeeds();
+    room.teu(["manifest", "get", &format!("oci:out@{}", two.trim())])
+        .succeeds();
+}
+
 /// An index of two images, made by our own tool.
 fn index(room: &Room) {
     let mut other = image();
@@ -225,10 +252,15 @@ fn what_docker_registry_keeps_goes_on_here_and_back() {
     let back = Peer::directory();
     let to = format!("registry:{}", back.path().join("data").display());
     room.teu(["serve", "export", "--data", "kept", &to]).succeeds();
+    // What an export that was killed leaves goes with the next one.
+    let left =
+        ["b-left", "i-left", "m-left"].map(|name| back.path().join("data/docker/registry/v2/uploads").join(name));
+    left.iter().for_each(|left| write(left, "a part"));
     let again = room
         .teu(["serve", "export", "--data", "kept", "-o", "json", &to])
         .succeeds();
     assert_eq!(json(&again)["blobs"], 0);
+    assert!(left.iter().all(|left| !left.exists()));
     let peer = Peer::start_in(test, Asks::default(), back).expect("it is there");
     for (name, before) in names.iter().zip(&before) {
         assert_eq!(&raw(&peer.host, name), before, "{name}");

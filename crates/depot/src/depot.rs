@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU16, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) registry: String,
     /// The part of the content that is looked through next for what nobody knows.
     pub(crate) next_part: AtomicU16,
+    /// It was found out that every manifest has all that it names, and none is taken since that has not.
+    pub(crate) is_whole: AtomicBool,
     /// Dropped last.
     _lock: Option<Lock>,
 }
@@ -117,6 +119,18 @@ impl Depot {
         sessions::recover(&self.0).await
     }
 
+    /// Whether every manifest that is shown has all that it names. It may not: manifests were taken [without](Settings::is_sparse), or a part of an
+    /// index was deleted. From then on its repositories [say](teu_store::Source::is_closed) that a manifest here means that all below it is, so that a
+    /// copy asks no further. It looks at all manifests.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn is_whole(&self) -> Result<bool> {
+        let is_whole = !self.0.settings.is_sparse && self.0.metadata.is_whole().await?;
+        self.0.is_whole.store(is_whole, Ordering::Relaxed);
+        Ok(is_whole)
+    }
+
     /// A depot of these two. Nobody else may write to them.
     #[must_use]
     pub fn of(metadata: Arc<dyn Metadata>, content: Arc<dyn Content>, settings: Settings) -> Self {
@@ -139,6 +153,7 @@ impl Depot {
             held: Mutex::default(),
             registry,
             next_part: AtomicU16::new(0),
+            is_whole: AtomicBool::new(false),
             _lock: lock,
         }))
     }

@@ -1,6 +1,9 @@
 //! What is one repository of a depot? A store whose names are tags, and that shows what was put or mounted there.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    sync::{Arc, atomic::Ordering},
+};
 
 use futures_util::{FutureExt, StreamExt, stream};
 use teu_spec::{Descriptor, Digest, Document, Pick};
@@ -160,7 +163,7 @@ impl Source for Repository {
     }
 
     fn is_closed(&self) -> bool {
-        !self.depot.settings.is_sparse
+        self.depot.is_whole.load(Ordering::Relaxed)
     }
 
     fn origin(&self) -> Option<Origin> {
@@ -347,6 +350,8 @@ impl Delete for Repository {
             let (metadata, now) = (&self.depot.metadata, self.depot.now());
             let (was_there, what) = match role {
                 Role::Manifest => {
+                    // It may be a part of an index that stays.
+                    self.depot.is_whole.store(false, Ordering::Relaxed);
                     let immutable = self.depot.immutable(&self.name);
                     let removed = metadata.remove_manifest(&self.name, digest, immutable, now).await?;
                     (removed, "manifest")

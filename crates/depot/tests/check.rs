@@ -6,7 +6,7 @@ use std::{fs, sync::Arc};
 
 use rusqlite::Connection;
 use support::{Here, settings};
-use teu_depot::{Checked, Depot, Finding};
+use teu_depot::{Checked, Depot, Finding, Settings};
 use teu_spec::{Digest, Document, Format, Index, Pick};
 use teu_store::{ErrorKind, Expect, Intent, Keyset, Repositories, Role, Store, Takes, suite::Image, suite::run};
 
@@ -128,6 +128,36 @@ fn what_is_lost_is_asked_for_again() {
                 one.resolve(pick).await.expect("as it was");
             }
         }
+    });
+}
+
+/// A place that is not whole does not say that all is below what it has: a copy would ask no further, and bring nothing.
+#[test]
+fn what_was_taken_without_its_parts_is_not_trusted() {
+    run(async {
+        let here = Here::of(Settings {
+            is_sparse: true,
+            ..settings()
+        });
+        let (_, image) = put(&here.depot, "one", "image").await;
+        assert!(!here.depot.is_whole().await.expect("looked"), "anything may come");
+        let path = here.path();
+        let Here { depot, directory } = here;
+        drop(depot);
+        let depot = Depot::open(&path, settings()).await.expect("a depot");
+        let store = depot.open("one", Intent::Write).await.expect("a repository");
+        assert!(!store.is_closed(), "nobody has looked");
+        assert!(depot.is_whole().await.expect("looked"));
+        assert!(store.is_closed());
+        index(&store, &image).await;
+        assert!(depot.is_whole().await.expect("looked"));
+        // A part of an index goes, which stays.
+        let part = image.document.descriptor().digest;
+        let delete = store.delete().expect("deletes");
+        delete.delete(Role::Manifest, &part).await.expect("deleted");
+        assert!(!store.is_closed());
+        assert!(!depot.is_whole().await.expect("looked"));
+        drop(directory);
     });
 }
 

@@ -18,7 +18,11 @@ impl Place for Here {
     }
 
     fn source(&self) -> BoxFuture<'_, Result<Arc<dyn Source>>> {
-        Box::pin(async { Ok(self.depot.open("suite/place", Intent::Write).await? as Arc<dyn Source>) })
+        Box::pin(async {
+            // So that it is tried, too, that no manifest is taken without what it names.
+            self.depot.is_whole().await?;
+            Ok(self.depot.open("suite/place", Intent::Write).await? as Arc<dyn Source>)
+        })
     }
 
     fn can(&self) -> Can {

@@ -21,7 +21,7 @@ use teu_spec::{Algorithm, Digest, Repository as RepositoryName};
 use teu_store::{BoxFuture, Error, ErrorKind, Intent, Keyset, Page, Repositories, Result, Sessions, Store, blocking};
 
 use crate::content::{
-    Files,
+    Content, Files,
     directory::{Directory, failed},
     files::Naming,
 };
@@ -96,7 +96,7 @@ impl Distribution {
     /// As of [`open`](Self::open); `Conflict` where other things are in the directory.
     pub async fn create(root: &Path) -> Result<Self> {
         let path = root.to_owned();
-        blocking::run(move || {
+        let this = blocking::run(move || {
             std::fs::create_dir_all(&path).map_err(|error| failed(error, "making", &path))?;
             let root = Directory::open(&path)?.shared();
             let names = root.all_names()?;
@@ -114,7 +114,18 @@ impl Distribution {
                 path,
             })))
         })
-        .await
+        .await?;
+        // What one that was killed left, blobs and manifests, as nobody else is at work.
+        if let Some(files) = &this.0.files {
+            let left = files.begun().await?;
+            for name in left
+                .into_iter()
+                .filter(|name| ["b-", "i-", "m-"].iter().any(|kind| name.starts_with(kind)))
+            {
+                files.forget(&name).await?;
+            }
+        }
+        Ok(this)
     }
 
     /// The repositories, and what lies among them and is none.

@@ -299,6 +299,9 @@ pub trait Metadata: Send + Sync {
     /// an index that a tag leads to, nor about what one leads to. What is not shown, as something below it is lost, leads on as it did.
     fn untagged(&self) -> BoxFuture<'_, Result<Vec<(String, Digest)>>>;
 
+    /// Whether every manifest that is shown has all that it names beside it.
+    fn is_whole(&self) -> BoxFuture<'_, Result<bool>>;
+
     /// Forgets a blob whose bytes are lost, if it still lies there, and says which repositories showed it: none does any more, nor what
     /// is above it, so that who pushes is asked for it. With what is pushed again all is shown as it was, tags too.
     fn lose(&self, place: Place) -> BoxFuture<'_, Result<Vec<String>>>;

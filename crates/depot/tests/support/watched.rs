@@ -271,6 +271,10 @@ impl<T: Metadata> Metadata for Watched<T> {
         self.inner.untagged()
     }
 
+    fn is_whole(&self) -> BoxFuture<'_, Result<bool>> {
+        self.inner.is_whole()
+    }
+
     fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>> {
         self.inner.misses(digest)
     }

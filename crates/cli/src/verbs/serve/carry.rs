@@ -1,7 +1,7 @@
 //! `teu serve import` and `teu serve export`: what is carried from which place to which, and what is said of it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -70,7 +70,10 @@ async fn into(to: &Path, arguments: &ServeImport) -> Result<Option<Depot>, Failu
     };
     if arguments.carried.dry_run {
         return match Depot::beside(to, keeping).await {
-            Ok(depot) => Ok(Some(depot)),
+            Ok(depot) => {
+                depot.is_whole().await?;
+                Ok(Some(depot))
+            }
             Err(error) if *error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         };
@@ -82,6 +85,8 @@ async fn into(to: &Path, arguments: &ServeImport) -> Result<Option<Depot>, Failu
         ),
         _ => error,
     })?;
+    // Where it is, what came before costs a question for each image.
+    depot.is_whole().await?;
     Ok(Some(depot))
 }
 
@@ -282,9 +287,15 @@ fn is_layout(path: &Path) -> bool {
 
 /// The layouts below a directory that is none, by the paths to them, in their order. No link is gone through.
 fn layouts_below(path: &Path, name: &str, found: &mut Vec<(String, PathBuf)>) -> Result<(), Failure> {
-    let Ok(entries) = fs::read_dir(path) else {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
         // That it is not there is told by who opens it.
-        return Ok(());
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        Err(error) => {
+            return Err(Error::from(error)
+                .within(format!("looking for layouts in {}", path.display()))
+                .into());
+        }
     };
     let mut below = Vec::new();
     for entry in entries {

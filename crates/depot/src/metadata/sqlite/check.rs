@@ -48,6 +48,14 @@ pub(super) fn manifests(connection: &Connection, after: i64, limit: usize) -> Re
     Ok(found)
 }
 
+pub(super) fn is_whole(connection: &Connection) -> Result<bool> {
+    let query = "SELECT 1 FROM children c JOIN manifests m ON m.id = c.manifest AND m.is_lost = 0 WHERE CASE c.role
+        WHEN ?1 THEN NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest)
+        ELSE NOT EXISTS (SELECT 1 FROM manifests o
+            WHERE o.repository = c.repository AND o.digest = c.digest AND o.is_lost = 0) END LIMIT 1";
+    Ok(one(connection, query, [role(Role::Blob)], |_| Ok(()))?.is_none())
+}
+
 pub(super) fn leads_to(connection: &Connection, place: &Place) -> Result<bool> {
     let query = "SELECT 1 FROM blobs WHERE digest = ?1 AND ulid = ?2";
     let values = params![Key(place.digest), place.ulid.bytes()];

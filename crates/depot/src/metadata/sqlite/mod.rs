@@ -402,6 +402,10 @@ impl Metadata for Sqlite {
         self.list(collect::untagged)
     }
 
+    fn is_whole(&self) -> BoxFuture<'_, Result<bool>> {
+        self.look(check::is_whole)
+    }
+
     fn leads_to(&self, place: Place) -> BoxFuture<'_, Result<bool>> {
         self.look(|connection| check::leads_to(connection, &place))
     }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-/// The most values of a file, aliases counted as what they stand for.
+/// The most values of a file, aliases counted as what they stand for, and a long text as one more for each of so many bytes.
 const MAX_NODES: usize = 10_000;
+const LONG: usize = 256;
 /// How deep they may lie.
 const MAX_DEPTH: usize = 32;
 
@@ -84,6 +85,7 @@ impl<'a> Reader<'a> {
                 return Ok(node);
             }
             Event::Scalar(text, style, anchor, _) => {
+                self.count(text.len() / LONG, span)?;
                 let is_null = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
                 let value = match is_null {
                     true => Value::Null,
@@ -280,6 +282,7 @@ mod tests {
         }
         let deep = format!("{}x{}", "[".repeat(40), "]".repeat(40));
         let many = format!("[{}]", "x,".repeat(MAX_NODES));
+        let copies = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), "*a,".repeat(100));
         for (text, says) in [
             ("a: 1\na: 2", "line 2: a stands there twice"),
             ("[a]: 1", "line 1: a key is a text"),
@@ -291,6 +294,7 @@ mod tests {
             (&bomb, "there are more than 10000 values"),
             (&deep, "line 1: values lie deeper than 32"),
             (&many, "there are more than 10000 values"),
+            (&copies, "there are more than 10000 values"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.contains(says), "{text}: {error}");
