@@ -8,6 +8,7 @@ set -euo pipefail
 build=(cc:gcc /usr/include/stdio.h:libc6-dev make:make pkg-config:pkg-config git:git curl:curl update-ca-certificates:ca-certificates)
 lab=(mmdebstrap:mmdebstrap jq:jq skopeo:skopeo runc:runc python3:python3)
 peers=(skopeo:skopeo umoci:umoci docker-registry:docker-registry buildah:buildah podman:podman conmon:conmon runc:runc crun:crun
+  ctr:containerd dockerd:docker.io
   mmdebstrap:mmdebstrap zstd:zstd jq:jq python3:python3 openssl:openssl htpasswd:apache2-utils mkfs.xfs:xfsprogs filefrag:e2fsprogs strace:strace
   man:man-db groff:groff zsh:zsh fish:fish ip:iproute2 unshare:util-linux)
 bench=(skopeo:skopeo umoci:umoci zstd:zstd docker-registry:docker-registry mmdebstrap:mmdebstrap python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs

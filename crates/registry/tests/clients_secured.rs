@@ -1,59 +1,21 @@
-//! Do real clients find their way by TLS, with a password and with a token?
+//! Do real clients find their way by TLS, with a password, a token and a certificate?
 
 mod support;
 
-use std::{fs, sync::Arc, time::Duration};
+use std::fs;
 
+use serde_json::json;
 use support::{
-    certificates::authority,
     lab::{CRANE, Lab, ORAS, REGCTL, has, module},
+    login::{CREDENTIALS, Login, labs},
 };
-use teu_registry::auth::{Gate, Guard, Issuer, Passwords, Policy, SigningKey, Tokens, Trusted};
 
-const CREDENTIALS: &str = "user:secret";
-const POLICY: &str = r#"
-[[rule]]
-who = ["anonymous"]
-repositories = ["seed"]
-allow = ["pull"]
-
-[[rule]]
-who = ["user"]
-repositories = ["**"]
-allow = ["pull", "push", "overwrite", "delete", "list"]
-"#;
-
-/// Places that ask for a password, and that ask for a token. Says loudly why there are none.
-fn labs(test: &str) -> Vec<Lab> {
-    let Some(shown) = authority(test) else {
-        return Vec::new();
-    };
-    let of = |tokens: Option<Tokens>| {
-        let hash = bcrypt::hash("secret", 4).expect("a hash");
-        let guard = Guard {
-            passwords: Some(Passwords::parse(&format!("user:{hash}")).expect("a file")),
-            policy: Some(Policy::parse(POLICY).expect("a policy")),
-            tokens,
-            ..Guard::default()
-        };
-        Lab::secured(&shown, Gate::new(guard))
-    };
-    let key = SigningKey::generate().expect("a key");
-    let tokens = Tokens {
-        trusted: Trusted {
-            issuer: "teu".to_owned(),
-            service: "teu".to_owned(),
-            keys: key.keys(),
-        },
-        realm: None,
-        issuer: Some(Issuer {
-            key: Arc::new(key),
-            lifetime: Duration::from_secs(300),
-            refresh: None,
-        }),
-    };
-    vec![of(None), of(Some(tokens))]
-}
+const CERTIFICATE: [&str; 4] = [
+    "--cert-file",
+    "certificates/client.cert",
+    "--key-file",
+    "certificates/client.key",
+];
 
 #[test]
 fn skopeo() {
@@ -61,32 +23,18 @@ fn skopeo() {
     if !has(test, &["skopeo"]) {
         return;
     }
-    for lab in labs(test) {
+    for (login, lab) in labs(test) {
         let at = |name: &str| format!("docker://{}", lab.image(name));
         let copy = ["--insecure-policy", "copy"];
         // What everybody may read needs no password.
         let anybody = ["--src-cert-dir=certificates", &at("seed:1"), "oci:layout:1"];
         lab.run("skopeo", [&copy[..], &anybody].concat());
         let to = at("skopeo:1");
-        let known = [
-            "--dest-cert-dir=certificates",
-            "--dest-creds",
-            CREDENTIALS,
-            "oci:layout:1",
-            &to,
-        ];
-        lab.run("skopeo", [&copy[..], &known].concat());
+        let known = login.choose(&["--dest-creds", CREDENTIALS], &[]);
+        let images = ["--dest-cert-dir=certificates", "oci:layout:1", &to];
+        lab.run("skopeo", [&copy[..], &known, &images].concat());
         lab.is_the_same("skopeo", "1");
-        let login = [
-            "login",
-            "--cert-dir=certificates",
-            "-u",
-            "user",
-            "-p",
-            "secret",
-            &lab.host(),
-        ];
-        lab.run("skopeo", login);
+        log_in(&lab, login);
         // From repository to repository, with rights in both.
         let both = [
             "--src-cert-dir=certificates",
@@ -103,12 +51,43 @@ fn skopeo() {
     }
 }
 
+/// Has skopeo keep the password, where there is one.
+fn log_in(lab: &Lab, login: Login) {
+    if login.is_by_password() {
+        let host = lab.host();
+        let shown = ["-u", "user", "-p", "secret", &host];
+        lab.run("skopeo", [&["login", "--cert-dir=certificates"], &shown[..]].concat());
+    }
+}
+
+#[test]
+fn umoci_beside_skopeo() {
+    let test = "clients_secured::umoci_beside_skopeo";
+    if !has(test, &["umoci", "skopeo"]) {
+        return;
+    }
+    for (login, lab) in labs(test) {
+        log_in(&lab, login);
+        let at = |name: &str| format!("docker://{}", lab.image(name));
+        let copy = |arguments: &[&str]| lab.run("skopeo", [&["--insecure-policy", "copy"], arguments].concat());
+        copy(&["--src-cert-dir=certificates", &at("seed:1"), "oci:layout:1"]);
+        let change = ["--tag", "2", "--config.label", "by=umoci"];
+        lab.run("umoci", [&["config", "--image", "layout:1"], &change[..]].concat());
+        copy(&["--dest-cert-dir=certificates", "oci:layout:2", &at("umoci:2")]);
+        lab.is_whole("umoci", "2");
+        let config = lab.found("umoci", "2").children()[0].digest;
+        let config = lab.server.get(&format!("/v2/umoci/blobs/{config}")).expect(200).json();
+        assert_eq!(config["config"]["Labels"], json!({"by": "umoci"}));
+        copy(&["--src-cert-dir=certificates", &at("umoci:2"), "oci:again:2"]);
+    }
+}
+
 fn engine(name: &str) {
     let test = format!("clients_secured::{name}");
     if !has(&test, &[name]) {
         return;
     }
-    for lab in labs(&test) {
+    for (login, lab) in labs(&test) {
         let policy = lab.path("policy.json");
         fs::write(&policy, r#"{"default": [{"type": "insecureAcceptAnything"}]}"#).expect("written");
         let (root, run) = (lab.path("storage"), lab.path("run"));
@@ -125,13 +104,9 @@ fn engine(name: &str) {
             ];
             lab.run(name, [&storage[..], arguments].concat())
         };
-        let checked = [
-            "--cert-dir=certificates",
-            "--signature-policy",
-            paths[2],
-            "--creds",
-            CREDENTIALS,
-        ];
+        let checked = ["--cert-dir=certificates", "--signature-policy", paths[2]];
+        let known = login.choose(&["--creds", CREDENTIALS], &[]);
+        let checked = [&checked[..], &known].concat();
         run("pull", &[&checked[..], &[&lab.image("seed:1")]].concat());
         let to = format!("docker://{}", lab.image(&format!("{name}:1")));
         run("push", &[&checked[..], &[&lab.image("seed:1"), &to]].concat());
@@ -154,7 +129,11 @@ fn crane() {
     let Some(crane) = module("clients_secured::crane", &CRANE) else {
         return;
     };
-    for lab in labs("clients_secured::crane") {
+    for (login, lab) in labs("clients_secured::crane") {
+        if login == Login::Certificate {
+            // It has no way to be told of one.
+            continue;
+        }
         lab.run(&crane, ["auth", "login", &lab.host(), "-u", "user", "-p", "secret"]);
         lab.run(&crane, ["copy", &lab.image("seed:1"), &lab.image("crane:1")]);
         lab.is_the_same("crane", "1");
@@ -170,38 +149,20 @@ fn oras() {
     let Some(oras) = module("clients_secured::oras", &ORAS) else {
         return;
     };
-    for lab in labs("clients_secured::oras") {
-        let login = [
-            "login",
-            "--ca-file",
-            "certificates/ca.crt",
-            "-u",
-            "user",
-            "-p",
-            "secret",
-            &lab.host(),
-        ];
-        lab.run(&oras, login);
+    for (login, lab) in labs("clients_secured::oras") {
+        let authority = ["--ca-file", "certificates/ca.crt"];
+        let checked = [&authority[..], &login.choose(&[], &CERTIFICATE)].concat();
+        let run = |verb: &str, arguments: &[&str]| lab.run(&oras, [&[verb], &checked[..], arguments].concat());
+        if login.is_by_password() {
+            run("login", &["-u", "user", "-p", "secret", &lab.host()]);
+        }
         fs::write(lab.path("notes.txt"), "notes\n").expect("written");
-        let checked = ["--ca-file", "certificates/ca.crt"];
-        lab.run(
-            &oras,
-            [&["push"], &checked[..], &[&lab.image("oras:1"), "notes.txt:text/plain"]].concat(),
-        );
+        run("push", &[&lab.image("oras:1"), "notes.txt:text/plain"]);
         fs::create_dir(lab.path("pulled")).expect("a directory");
-        lab.run(
-            &oras,
-            [&["pull"], &checked[..], &["-o", "pulled", &lab.image("oras:1")]].concat(),
-        );
+        run("pull", &["-o", "pulled", &lab.image("oras:1")]);
         assert_eq!(fs::read(lab.path("pulled/notes.txt")).expect("a file"), b"notes\n");
-        let attach = [
-            "attach",
-            "--artifact-type",
-            "text/notes",
-            &lab.image("seed:1"),
-            "notes.txt",
-        ];
-        lab.run(&oras, [&attach[..], &checked].concat());
+        let about = ["--artifact-type", "text/notes", &lab.image("seed:1"), "notes.txt"];
+        run("attach", &about);
     }
 }
 
@@ -210,14 +171,28 @@ fn regctl() {
     let Some(regctl) = module("clients_secured::regctl", &REGCTL) else {
         return;
     };
-    for lab in labs("clients_secured::regctl") {
+    for (login, lab) in labs("clients_secured::regctl") {
         let host = lab.host();
-        let authority = fs::read_to_string(lab.path("certificates/ca.crt")).expect("a certificate");
-        lab.run(
-            &regctl,
-            ["registry", "set", "--cacert", &authority, "--skip-check", &host],
-        );
-        lab.run(&regctl, ["registry", "login", "-u", "user", "-p", "secret", &host]);
+        let file = |name: &str| fs::read_to_string(lab.path("certificates").join(name)).expect("a file");
+        let authority = file("ca.crt");
+        let set = ["registry", "set", "--cacert", &authority, "--skip-check", &host];
+        lab.run(&regctl, set);
+        match login.is_by_password() {
+            true => lab.run(&regctl, ["registry", "login", "-u", "user", "-p", "secret", &host]),
+            false => {
+                let (certificate, key) = (file("client.cert"), file("client.key"));
+                let set = [
+                    "registry",
+                    "set",
+                    "--client-cert",
+                    &certificate,
+                    "--client-key",
+                    &key,
+                    &host,
+                ];
+                lab.run(&regctl, set)
+            }
+        };
         lab.run(&regctl, ["image", "copy", &lab.image("seed:1"), &lab.image("regctl:1")]);
         lab.is_the_same("regctl", "1");
         lab.run(&regctl, ["tag", "rm", &lab.image("regctl:1")]);

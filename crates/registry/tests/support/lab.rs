@@ -6,8 +6,8 @@ use std::{ffi::OsStr, fs, path::PathBuf, process::Command, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::json;
-use teu_registry::{Tls, auth::Gate};
-use teu_spec::{Descriptor, Digest, Document, Format, Manifest, MediaType};
+use teu_registry::{Clients, Tls, auth::Gate};
+use teu_spec::{Descriptor, Digest, Document, Format, Index, Manifest, MediaType, Platform};
 use teu_store::ManyInMemory;
 
 use super::{Server, Setup, certificates::Pair, go::Module, writable};
@@ -47,8 +47,8 @@ impl Lab {
     }
 
     /// One whose clients come by TLS and through a gate. They find the certificate in the directory `certificates`.
-    pub(crate) fn secured(shown: &Pair, gate: Gate) -> Self {
-        let tls = Tls::new(shown.identity(), None).expect("a certificate");
+    pub(crate) fn secured(shown: &Pair, clients: Option<Clients>, gate: Gate) -> Self {
+        let tls = Tls::new(shown.identity(), clients).expect("a certificate");
         let lab = Self::of(Some(Setup {
             tls: Some(Arc::new(tls)),
             gate: Some(Arc::new(gate)),
@@ -80,7 +80,12 @@ impl Lab {
 
     /// Where clients find it.
     pub(crate) fn host(&self) -> String {
-        self.secured.as_ref().unwrap_or(&self.server).address.to_string()
+        self.met().address.to_string()
+    }
+
+    /// The server that clients come to.
+    pub(crate) fn met(&self) -> &Server {
+        self.secured.as_ref().unwrap_or(&self.server)
     }
 
     /// What an image is called, without a transport.
@@ -117,12 +122,27 @@ impl Lab {
         said
     }
 
+    /// Pushes an index of images for several platforms as `multi:1`.
+    pub(crate) fn push_index(&self) -> Document {
+        let of = |architecture: &str| {
+            let image = built(&self.server, "multi", architecture);
+            let digest = Digest::of(image.raw()).to_string();
+            self.server.push("multi", &digest, &image).expect(201);
+            let mut member = image.descriptor();
+            member.platform = Some(Platform::new("linux", architecture));
+            member
+        };
+        let index = Index::build(Format::Oci, &["amd64", "arm64", "s390x"].map(of)).expect("an index");
+        self.server.push("multi", "1", &index).expect(201);
+        index
+    }
+
     /// The image that stands under a name now.
     #[track_caller]
-    pub(crate) fn found(&self, repository: &str, tag: &str) -> Document {
+    pub(crate) fn found(&self, repository: &str, reference: &str) -> Document {
         let answer = self
             .server
-            .get(&format!("/v2/{repository}/manifests/{tag}"))
+            .get(&format!("/v2/{repository}/manifests/{reference}"))
             .expect(200);
         Document::parse(Bytes::from(answer.content), None).expect("a manifest")
     }
@@ -132,7 +152,13 @@ impl Lab {
     pub(crate) fn is_the_same(&self, repository: &str, tag: &str) {
         let found = self.found(repository, tag);
         assert_eq!(found.children()[0].digest, self.image.children()[0].digest);
-        for child in found.children() {
+        self.is_whole(repository, tag);
+    }
+
+    /// All that an image names is there.
+    #[track_caller]
+    pub(crate) fn is_whole(&self, repository: &str, reference: &str) {
+        for child in self.found(repository, reference).children() {
             let blob = self
                 .server
                 .get(&format!("/v2/{repository}/blobs/{}", child.digest))
@@ -169,22 +195,27 @@ fn layer() -> Vec<u8> {
 
 /// Pushes an image that any engine takes.
 fn seed(server: &Server) -> Document {
+    let image = built(server, "seed", "amd64");
+    server.push("seed", "1", &image).expect(201);
+    image
+}
+
+/// Pushes what an image for a platform names.
+fn built(server: &Server, repository: &str, architecture: &str) -> Document {
     let layer = layer();
     let config = json!({
-        "architecture": "amd64",
+        "architecture": architecture,
         "os": "linux",
         "config": {"Cmd": ["/hello.txt"]},
         "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer).to_string()]},
         "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "by hand"}],
     });
     let config = config.to_string().into_bytes();
-    server.push_blob("seed", &layer);
-    server.push_blob("seed", &config);
+    server.push_blob(repository, &layer);
+    server.push_blob(repository, &config);
     let layer = Descriptor::of(MediaType::OciLayer, &layer);
     let config = Descriptor::of(MediaType::OciConfig, &config);
-    let image = Manifest::build(Format::Oci, &config, &[layer]).expect("a manifest");
-    server.push("seed", "1", &image).expect(201);
-    image
+    Manifest::build(Format::Oci, &config, &[layer]).expect("a manifest")
 }
 
 /// Whether a program of Debian's is there; else says loudly that `test` is passed over.

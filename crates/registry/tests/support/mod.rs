@@ -4,9 +4,11 @@
 
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod daemon;
 pub(crate) mod go;
 pub(crate) mod guarded;
 pub(crate) mod lab;
+pub(crate) mod login;
 
 use std::{
     io::{Read, Write},
