@@ -13,11 +13,12 @@ use bytes::Bytes;
 use support::{
     Server, Setup,
     certificates::{Pair, named, pair},
+    guarded::{basic, passwords, policy, tokens},
     writable,
 };
 use teu_registry::{
     Clients, Limits, Settings, Tls,
-    auth::{Gate, Guard, Policy},
+    auth::{Gate, Guard, Policy, SigningKey},
 };
 use teu_spec::Digest;
 use teu_store::ManyInMemory;
@@ -70,10 +71,14 @@ async fn connect(
 }
 
 /// Asks by HTTP/1.1 whether the API is there, and reads to the end.
-async fn ask(mut stream: TlsStream<TcpStream>) -> std::io::Result<String> {
-    stream
-        .write_all(b"GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        .await?;
+async fn ask(stream: TlsStream<TcpStream>) -> std::io::Result<String> {
+    say(stream, "GET /v2/ HTTP/1.1\r\n").await
+}
+
+/// Asks what begins so, and reads to the end.
+async fn say(mut stream: TlsStream<TcpStream>, head: &str) -> std::io::Result<String> {
+    let request = format!("{head}Host: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
     let mut said = Vec::new();
     stream.read_to_end(&mut said).await?;
     Ok(String::from_utf8_lossy(&said).into_owned())
@@ -235,6 +240,60 @@ fn a_server_that_stops_ends_what_is_under_way() {
 }
 
 #[test]
+fn a_certificate_gets_tokens_and_nothing_that_outlives_it() {
+    let test = "tls::a_certificate_gets_tokens_and_nothing_that_outlives_it";
+    let (Some(shown), Some(reader)) = (pair(test), named(test, "reader")) else {
+        return;
+    };
+    let clients = Clients {
+        authorities: vec![reader.certificate.clone()],
+        required: false,
+    };
+    let mut tokens = tokens(SigningKey::generate().expect("a key"));
+    if let Some(issuer) = &mut tokens.issuer {
+        issuer.refresh = Some(Duration::from_secs(3600));
+    }
+    // There is a password of a user who is called so, too.
+    let gate = Gate::new(Guard {
+        certificates: true,
+        passwords: Some(passwords()),
+        tokens: Some(tokens),
+        policy: policy(),
+        ..Guard::default()
+    });
+    let tls = Tls::new(shown.identity(), Some(clients)).expect("a certificate");
+    let setup = Setup {
+        tls: Some(Arc::new(tls)),
+        gate: Some(Arc::new(gate)),
+    };
+    let server = Server::with(Arc::new(ManyInMemory::new()), writable(), setup);
+    let password = format!("Authorization: {}\r\n", basic("reader", "reader's secret"));
+    run(async {
+        for (own, login, lasts) in [
+            (Some(&reader), "", false),
+            (Some(&reader), &*password, true),
+            (None, &*password, true),
+            (None, "", false),
+        ] {
+            let stream = connect(&server, &shown, own, &[]).await.expect("TLS");
+            let target = "/token?service=registry.example&offline_token=true&scope=repository:team/app:pull";
+            let said = say(stream, &format!("GET {target} HTTP/1.1\r\n{login}"))
+                .await
+                .expect("an answer");
+            let (_, content) = said.split_once("\r\n\r\n").expect("an answer");
+            let told: serde_json::Value = serde_json::from_str(content).expect("JSON");
+            let granted = if own.is_some() || lasts {
+                "repository:team/app:pull"
+            } else {
+                ""
+            };
+            assert_eq!(told["scope"], granted, "{said}");
+            assert_eq!(told.get("refresh_token").is_some(), lasts, "{said}");
+        }
+    });
+}
+
+#[test]
 fn a_certificate_says_who_asks() {
     let test = "tls::a_certificate_says_who_asks";
     let (Some(shown), Some(ci), Some(other)) = (pair(test), named(test, "ci"), named(test, "other")) else {
@@ -261,12 +320,9 @@ fn a_certificate_says_who_asks() {
     let server = Server::with(Arc::new(all), writable(), setup);
     run(async {
         for (own, status) in [(Some(&ci), "200"), (Some(&other), "403"), (None, "403")] {
-            let mut stream = connect(&server, &shown, own, &[]).await.expect("TLS");
-            let request = b"GET /v2/app/tags/list HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-            stream.write_all(request).await.expect("sent");
-            let mut said = Vec::new();
-            stream.read_to_end(&mut said).await.expect("an answer");
-            let said = String::from_utf8_lossy(&said);
+            let stream = connect(&server, &shown, own, &[]).await.expect("TLS");
+            let said = say(stream, "GET /v2/app/tags/list HTTP/1.1\r\n").await;
+            let said = said.expect("an answer");
             assert_eq!(&said[9..12], status, "{said}");
         }
     });

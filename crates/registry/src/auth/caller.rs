@@ -19,6 +19,8 @@ struct Known {
     /// Where they get tokens, unless that was set.
     realm: Option<String>,
     user: Option<String>,
+    /// They are known by their password.
+    has_password: bool,
     claims: Option<Claims>,
 }
 
@@ -33,8 +35,17 @@ impl Caller {
             guard,
             realm,
             user,
+            has_password: false,
             claims,
         }))
+    }
+
+    /// The same, known by their password.
+    pub(super) fn by_password(mut self) -> Self {
+        if let Some(known) = &mut self.0 {
+            known.has_password = true;
+        }
+        self
     }
 
     /// What they are called, where that is known.
@@ -96,6 +107,11 @@ impl Caller {
 
     pub(super) fn guard(&self) -> Option<&Guard> {
         self.0.as_ref().map(|known| &*known.guard)
+    }
+
+    /// Whether they came with their password.
+    pub(super) fn has_password(&self) -> bool {
+        self.0.as_ref().is_some_and(|known| known.has_password)
     }
 
     /// Whether they came with a token.

@@ -70,8 +70,8 @@ pub struct Issuer {
     /// How long they are good.
     pub lifetime: Duration,
     /// How long a client may ask for more with what it gets beside a token when it asks for that, a refresh token, and need not keep the password.
-    /// It is good as long as the user has the password that they had then. None where there is no such thing: it would not outlive a key that is
-    /// made for one run.
+    /// It is good as long as the user has the password that they showed then, and given to nobody who showed a certificate instead: it would be good
+    /// after that has expired. None where there is no such thing: it would not outlive a key that is made for one run.
     pub refresh: Option<Duration>,
 }
 
@@ -134,7 +134,7 @@ impl Gate {
             }
             let is_right = passwords.are(&user, &password).await;
             return match is_right.map_err(Problem::internal)? {
-                true => Ok(Caller::new(Arc::clone(&guard), way, Some(user), None)),
+                true => Ok(Caller::new(Arc::clone(&guard), way, Some(user), None).by_password()),
                 false => refused("the user or the password is wrong"),
             };
         }
