@@ -22,6 +22,7 @@ mod verbs;
 use std::{ffi::OsString, io, process::ExitCode, sync::Arc};
 
 use arguments::Teu;
+use clap::Command;
 use failure::Failure;
 use settings::Settings;
 use verbs::config::Unread;
@@ -39,15 +40,12 @@ fn main() -> ExitCode {
         }
     }
     let as_skopeo = called::as_skopeo(arguments.first().map(OsString::as_os_str));
-    let mut command = arguments::command();
-    if asks_for_help(&arguments) {
-        command = arguments::shown(command);
-    }
-    if as_skopeo {
-        command = called::renamed(command);
-    }
-    arguments = called::plain(&command, arguments);
-    let teu = match verbs::config::parse(&mut command, arguments.clone()) {
+    let called = |command| if as_skopeo { called::renamed(command) } else { command };
+    let asked = match arguments::at_once(&arguments, called) {
+        Some(asked) => asked.map_err(Unread::Line),
+        None => read(&mut arguments, called),
+    };
+    let teu = match asked {
         Ok(teu) => teu,
         Err(Unread::Line(error)) => return called::answer(&error, as_skopeo),
         Err(Unread::File(failure)) => {
@@ -73,6 +71,17 @@ fn main() -> ExitCode {
             code
         }
     }
+}
+
+/// What a command line says of which there is more to know than what it says itself: help, a mistake, files.
+fn read(arguments: &mut Vec<OsString>, called: impl FnOnce(Command) -> Command) -> Result<Teu, Unread> {
+    let mut command = arguments::command();
+    if asks_for_help(arguments) {
+        command = arguments::shown(command);
+    }
+    command = called(command);
+    *arguments = called::plain(&command, std::mem::take(arguments));
+    verbs::config::parse(&mut command, arguments.clone())
 }
 
 /// Whether help may be what is wanted; without a doubt it is not where a verb has something to do.

@@ -2,6 +2,7 @@
 
 mod access;
 mod analyze;
+mod at_once;
 mod bundle;
 mod carry;
 mod cat;
@@ -37,6 +38,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use access::{Access, Policy, PolicyVerb};
 pub(crate) use analyze::{Analyze, Bytes, Thresholds};
+pub(crate) use at_once::at_once;
 pub(crate) use bundle::*;
 pub(crate) use carry::{Carried, Export as ServeExport, Import as ServeImport};
 pub(crate) use cat::Cat;
@@ -182,53 +184,64 @@ pub(crate) enum Output {
     Json,
 }
 
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Verb {
-    Copy(Box<Copy>),
-    Inspect(Inspect),
-    ListTags(ListTags),
-    ManifestDigest(ManifestDigest),
-    Delete(Delete),
-    Login(Login),
-    Logout(Logout),
-    Ls(Ls),
-    Catalog(Catalog),
-    Tag(Tag),
-    Untag(Untag),
-    Digest(Digest),
-    #[command(subcommand)]
-    Manifest(Manifest),
-    Config(Config),
-    History(History),
-    Stat(Stat),
-    Tree(Tree),
-    Referrers(Referrers),
-    Analyze(Box<Analyze>),
-    Diff(Box<Diff>),
-    Explore(Box<Explore>),
-    Files(Box<Files>),
-    Cat(Box<Cat>),
-    Extract(Box<Extract>),
-    Verify(Verify),
-    Unpack(Box<Unpack>),
-    Export(Box<Export>),
-    Repack(Box<Repack>),
-    New(Box<New>),
-    Append(Box<Append>),
-    Insert(Box<Insert>),
-    Edit(Box<Edit>),
-    Squash(Box<Squash>),
-    Rebase(Box<Rebase>),
-    #[command(subcommand)]
-    Index(Box<Index>),
-    #[command(subcommand)]
-    Blob(Blob),
-    #[command(subcommand)]
-    Raw(Raw),
-    Serve(Box<Serve>),
-    Init(Init),
-    Gc(Gc),
-    Completion(Completion),
-    Man(Man),
+/// The verbs, once for what is done and once for [`at_once`], which wants their names without what each takes.
+macro_rules! all_verbs {
+    ($(#[$attribute:meta])* $name:ident) => {
+        #[derive(Debug, Subcommand)]
+        $(#[$attribute])*
+        pub(crate) enum $name {
+            Copy(Box<Copy>),
+            Inspect(Inspect),
+            ListTags(ListTags),
+            ManifestDigest(ManifestDigest),
+            Delete(Delete),
+            Login(Login),
+            Logout(Logout),
+            Ls(Ls),
+            Catalog(Catalog),
+            Tag(Tag),
+            Untag(Untag),
+            Digest(Digest),
+            #[command(subcommand)]
+            Manifest(Manifest),
+            Config(Config),
+            History(History),
+            Stat(Stat),
+            Tree(Tree),
+            Referrers(Referrers),
+            Analyze(Box<Analyze>),
+            Diff(Box<Diff>),
+            Explore(Box<Explore>),
+            Files(Box<Files>),
+            Cat(Box<Cat>),
+            Extract(Box<Extract>),
+            Verify(Verify),
+            Unpack(Box<Unpack>),
+            Export(Box<Export>),
+            Repack(Box<Repack>),
+            New(Box<New>),
+            Append(Box<Append>),
+            Insert(Box<Insert>),
+            Edit(Box<Edit>),
+            Squash(Box<Squash>),
+            Rebase(Box<Rebase>),
+            #[command(subcommand)]
+            Index(Box<Index>),
+            #[command(subcommand)]
+            Blob(Blob),
+            #[command(subcommand)]
+            Raw(Raw),
+            Serve(Box<Serve>),
+            Init(Init),
+            Gc(Gc),
+            Completion(Completion),
+            Man(Man),
+        }
+    };
 }
+use all_verbs;
+
+all_verbs!(
+    /// What to do.
+    Verb
+);
