@@ -18,11 +18,7 @@ use crate::{arguments::Verb, failure::Failure, say};
 const VERSION: &str = concat!("version 1.22.0 (teu ", env!("CARGO_PKG_VERSION"), ")");
 
 /// What skopeo has and we do not, and what to do.
-const NOT_YET: [(&str, &str); 19] = [
-    (
-        "sync",
-        "is not built yet; copy each image, or each tag that list-tags names, with copy --all",
-    ),
+const NOT_YET: [(&str, &str); 18] = [
     ("standalone-sign", SIGNATURES),
     ("standalone-verify", SIGNATURES),
     ("generate-sigstore-key", SIGNATURES),

@@ -18,6 +18,7 @@ mod settings;
 mod template;
 mod terminal;
 mod verbs;
+mod yaml;
 
 use std::{ffi::OsString, io, process::ExitCode, sync::Arc};
 

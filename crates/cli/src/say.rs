@@ -20,16 +20,22 @@ pub(crate) fn complain_in(as_skopeo: bool, lines: &[&str]) {
     let line = match as_skopeo {
         false => format!("teu: {}\n", shown()),
         true if io::stderr().is_terminal() => format!("FATA[0000] {}\n", shown()),
-        true => return log("fatal", &now(), &lines.join("\n")),
+        true => return log("fatal", &now(), &lines.join("\n"), ""),
     };
     // Where even that cannot be said, the exit code is all there is.
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
+/// Says what is done, with what it is done to, as skopeo's log does.
+pub(crate) fn inform(message: &str, fields: &[(&str, &str)]) {
+    let fields = fields.iter().map(|(name, value)| format!(" {name}={}", quoted(value)));
+    log("info", &now(), message, &fields.collect::<String>());
+}
+
 /// Says something that stops nothing.
 pub(crate) fn warn(as_skopeo: bool, message: &str) {
     match as_skopeo {
-        true => log("warning", &now(), message),
+        true => log("warning", &now(), message, ""),
         // Where it cannot be said, that stops nothing either.
         false => {
             let _ = io::stderr().write_all(format!("teu: warning: {}\n", one_line(message)).as_bytes());
@@ -40,7 +46,7 @@ pub(crate) fn warn(as_skopeo: bool, message: &str) {
 /// Says what only who looks for a fault wants to know.
 pub(crate) fn detail(as_skopeo: bool, message: &str) {
     match as_skopeo {
-        true => log("debug", &now(), message),
+        true => log("debug", &now(), message, ""),
         false => {
             let _ = io::stderr().write_all(format!("teu: {}\n", one_line(message)).as_bytes());
         }
@@ -71,8 +77,8 @@ fn one_line(message: &str) -> String {
 }
 
 /// Says a line as logrus does, as skopeo's other programs read it.
-fn log(level: &str, now: &str, message: &str) {
-    let line = format!("time=\"{now}\" level={level} msg={}\n", quoted(message));
+fn log(level: &str, now: &str, message: &str, fields: &str) {
+    let line = format!("time=\"{now}\" level={level} msg={}{fields}\n", quoted(message));
     // Where even that cannot be said, the exit code is all there is.
     let _ = io::stderr().write_all(line.as_bytes());
 }

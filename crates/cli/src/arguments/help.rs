@@ -10,6 +10,7 @@ const GROUPS: [(&str, &[&str]); 11] = [
         "Copy and inspect, as skopeo does",
         &[
             "copy",
+            "sync",
             "inspect",
             "list-tags",
             "delete",

@@ -25,6 +25,7 @@ mod runtime;
 mod serve;
 mod serving;
 mod squash;
+mod sync;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -63,6 +64,7 @@ pub(crate) use serving::{
     Given, Limits as ServeLimits, Log, LogFormat, LogRequests, Reached as ServeReached, switches,
 };
 pub(crate) use squash::Squash;
+pub(crate) use sync::{Sync, SyncDestination, SyncSource};
 pub(crate) use time::Time;
 pub(crate) use unused::shown;
 pub(crate) use verbs::*;
@@ -191,6 +193,7 @@ macro_rules! all_verbs {
         $(#[$attribute])*
         pub(crate) enum $name {
             Copy(Box<Copy>),
+            Sync(Box<Sync>),
             Inspect(Inspect),
             ListTags(ListTags),
             ManifestDigest(ManifestDigest),

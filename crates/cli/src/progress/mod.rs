@@ -58,6 +58,11 @@ impl Shown {
         }
     }
 
+    /// Whether what is said on standard output meanwhile would tear it.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.bars.is_some()
+    }
+
     /// Where events go.
     pub(crate) fn events(&self) -> Events {
         Arc::clone(&self.events)

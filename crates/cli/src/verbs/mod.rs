@@ -29,6 +29,7 @@ mod repack;
 mod serve;
 mod squash;
 mod stat;
+mod sync;
 mod unpack;
 mod verify;
 
@@ -46,6 +47,7 @@ pub(crate) use serve::config;
 pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Copy(arguments) => copy::run(*arguments, settings).await,
+        Verb::Sync(arguments) => sync::run(&arguments, settings).await,
         Verb::Inspect(arguments) => inspect::run(&arguments, settings).await,
         Verb::ListTags(arguments) => list::tags(&arguments, settings).await,
         Verb::Ls(arguments) => list::images(&arguments, settings).await,

@@ -21,6 +21,10 @@ impl Ends {
                 (false, None) => How::Copied,
             });
         }
+        let _turn = match &self.turns {
+            Some(turns) => Some(turns.take(&blob.digest).await),
+            None => None,
+        };
         // The registry answers a mount of what is there already as it answers any other, so that one question is enough.
         if let (Some(from), Some(mount)) = (&self.mount_from, self.target.mount()) {
             let mounted = mount.mount(from, &blob.digest).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use teu_spec::{Descriptor, Digest};
 
-use super::threads::Threads;
+use super::{threads::Threads, turns::Turns};
 use crate::{Events, Intent, Origin, Partials, Result, Role, Side, Source, Target, task::Tasks};
 
 /// The two ends of a copy, and what holds for every blob of it.
@@ -24,6 +24,8 @@ pub(super) struct Ends {
     pub(super) threads: Threads,
     /// The blobs that are copied in tasks of their own.
     pub(super) tasks: Tasks,
+    /// What other copies into the target wait for, or bring.
+    pub(super) turns: Option<Turns>,
 }
 
 impl Ends {
@@ -49,6 +51,7 @@ impl Ends {
             events,
             threads,
             tasks: Tasks::default(),
+            turns: None,
         }
     }
 

@@ -31,6 +31,7 @@ mod repository;
 mod resume;
 mod tally;
 mod threads;
+mod turns;
 mod visit;
 
 use std::{
@@ -46,6 +47,7 @@ pub(crate) use choose::{descend, selected};
 pub use recompress::{Layers, Recompress, Recompressed, follow, forget_bytes};
 pub use rehearse::Imagined;
 pub use repository::{CopiedRepository, LeftOut, Whole, copy_repository};
+pub use turns::Turns;
 
 use crate::{
     Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Role, Side, Source, Takes, Target,
@@ -84,6 +86,9 @@ pub struct Options {
     pub rehearse: bool,
     /// How many blobs and manifests are copied side by side.
     pub jobs: usize,
+    /// What this copy shares with others into the same target that go on meanwhile; nothing by default, and then two of them may both bring
+    /// what they have in common. A layer that is recompressed is no blob of theirs yet, and is brought by each.
+    pub turns: Option<Turns>,
     /// How large an image may be.
     pub limits: Limits,
 }
@@ -114,6 +119,7 @@ impl Default for Options {
             digest: None,
             rehearse: false,
             jobs: 6,
+            turns: None,
             limits: Limits::default(),
         }
     }
@@ -176,7 +182,7 @@ pub async fn copy_descriptor(
         _ => (top.clone(), Vec::new()),
     };
     let recompress = wanted(options, target.takes(), events)?;
-    let ends = Ends::new(
+    let mut ends = Ends::new(
         Arc::clone(&source),
         Arc::clone(&target),
         options.trust_source,
@@ -185,6 +191,7 @@ pub async fn copy_descriptor(
         Threads::new(recompress.as_ref().map_or(NonZeroUsize::MIN, |how| how.threads)),
         Arc::clone(events),
     );
+    ends.turns = options.turns.clone();
     let tally = Tally::default();
     let mut copier = Copier {
         ends,

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use teu_spec::{Document, Format, Index, Manifest, MediaType};
 
 use super::{
-    rigged::{Asked, Rigged},
+    super::turns::Turns,
+    rigged::{Asked, Lie, Rigged},
     *,
 };
 use crate::{ErrorKind, Origin, Role, Side};
@@ -89,6 +90,57 @@ async fn only_so_many_blobs_are_under_way() {
     let options = Options { jobs: 3, ..all() };
     let (_, target, _, _) = goes(Rigged::of(&store), Rigged::default(), &options).await;
     assert_eq!(target.ingests.most.load(Ordering::SeqCst), 3);
+}
+
+/// Copies into one target that take turns bring what they share once, and the one that waited goes on where the first one failed.
+#[tokio::test]
+async fn copies_that_take_turns_bring_each_blob_once() {
+    let store = Memory::new();
+    let layers: Vec<Bytes> = (0..3_u8).map(|n| vec![n; 100_000].into()).collect();
+    Image::of(Takes::EVERYTHING, "layers", &layers)
+        .put(&store, &["one", "other"])
+        .await
+        .expect("put");
+    for (turns, brought) in [(Some(Turns::default()), 4), (None, 8)] {
+        let target = Arc::new(Rigged::default());
+        let options = Options { turns, ..all() };
+        let copy = |name: &str| {
+            let (source, target, options) = (Arc::new(Rigged::of(&store)), Arc::clone(&target), options.clone());
+            let (pick, names) = (Pick::Name(name.to_owned()), [name.to_owned()]);
+            async move {
+                copy(source, &pick, target, &names, &options, &recorded().0)
+                    .await
+                    .expect("copied")
+            }
+        };
+        let (one, other) = tokio::join!(copy("one"), copy("other"));
+        assert_eq!(target.count(|asked| matches!(asked, Asked::Ingest(_))), brought);
+        assert_eq!(one.blobs + other.blobs, brought);
+    }
+    let failing = Options {
+        turns: Some(Turns::default()),
+        ..all()
+    };
+    let target: Arc<Memory> = Arc::default();
+    let copy = |source: Rigged| {
+        let (target, options) = (Arc::clone(&target), failing.clone());
+        let pick = Pick::Name("one".to_owned());
+        async move {
+            copy(
+                Arc::new(source),
+                &pick,
+                target,
+                &["x".to_owned()],
+                &options,
+                &recorded().0,
+            )
+            .await
+        }
+    };
+    let lying = Rigged::lying(&store, Digest::of(&layers[0]), Lie::Flipped);
+    let (failed, copied) = tokio::join!(copy(lying), copy(Rigged::of(&store)));
+    assert_eq!(failed.expect_err("a lie").kind(), &ErrorKind::Mismatch);
+    copied.expect("copied all the same");
 }
 
 fn origin(registry: &str, repository: &str) -> Option<Origin> {

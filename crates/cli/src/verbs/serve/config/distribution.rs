@@ -6,8 +6,8 @@ use std::path::Path;
 use super::{
     Said,
     meaningless::{MEANINGLESS, REFUSED},
-    yaml::{self, Node, Value},
 };
+use crate::yaml::{self, Node, Value};
 
 /// Where registry:2 keeps what is pushed, if it is told nothing.
 const ROOT: &str = "/var/lib/registry";

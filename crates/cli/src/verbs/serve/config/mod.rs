@@ -8,7 +8,6 @@ mod file;
 mod meaningless;
 mod show;
 mod table;
-mod yaml;
 
 use std::{
     ffi::OsString,

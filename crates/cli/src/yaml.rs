@@ -12,15 +12,15 @@ const MAX_DEPTH: usize = 32;
 
 /// A value, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// From 1; 0 where it stands in no file.
-    pub(super) line: usize,
-    pub(super) value: Value,
+    pub(crate) line: usize,
+    pub(crate) value: Value,
 }
 
 /// What it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     /// What it means is for whoever wants it to say: `yes`, `0.1` and `5000` are texts too.
     Text(String),
@@ -32,7 +32,7 @@ pub(super) enum Value {
 ///
 /// # Errors
 /// Where it is no YAML, has several documents, a key twice or one that is no text, or more than the limits.
-pub(super) fn read(text: &str) -> Result<Node, String> {
+pub(crate) fn read(text: &str) -> Result<Node, String> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         anchors: HashMap::new(),
@@ -153,7 +153,7 @@ fn at(span: &Span, what: &str) -> String {
 
 impl Node {
     /// What is below this key.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
             Value::Map(pairs) => pairs.iter().find(|(known, _)| known == key).map(|(_, node)| node),
             _ => None,
@@ -161,7 +161,7 @@ impl Node {
     }
 
     /// Takes away what is below these keys, one below the other; maps that have nothing more stay.
-    pub(super) fn take(&mut self, path: &[&str]) -> Option<Self> {
+    pub(crate) fn take(&mut self, path: &[&str]) -> Option<Self> {
         let (key, below) = path.split_first()?;
         let Value::Map(pairs) = &mut self.value else {
             return None;
@@ -175,7 +175,7 @@ impl Node {
 
     /// Puts a value below these keys, in place of what is there. What is a text on the way is the name of a map then, as `storage: filesystem`
     /// is; a number is a place in a list.
-    pub(super) fn put(&mut self, path: &[String], node: Self) {
+    pub(crate) fn put(&mut self, path: &[String], node: Self) {
         let Some((key, below)) = path.split_first() else {
             *self = node;
             return;
@@ -211,7 +211,7 @@ impl Node {
     }
 
     /// All that is left: each text, list and empty map with its path.
-    pub(super) fn leaves(&self) -> Vec<(String, &Self)> {
+    pub(crate) fn leaves(&self) -> Vec<(String, &Self)> {
         let mut found = Vec::new();
         self.collect("", &mut found);
         found

@@ -1,0 +1,385 @@
+//! `teu sync`: many images, each copied as `teu copy` would.
+
+mod constraint;
+mod list_file;
+mod listed;
+mod places;
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::Write as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+use teu_spec::Reference;
+use teu_store::{
+    Error, ErrorKind, Side, Target,
+    copy::{self, Copied, Turns},
+};
+
+use self::{
+    listed::{Found, From},
+    places::To,
+};
+use super::copy::{manifest_format, wanted_digest};
+use crate::{
+    arguments::{ImageOptions, Sync},
+    failure::Failure,
+    output,
+    places::Places,
+    progress::Shown,
+    say,
+    settings::Settings,
+};
+
+/// What came of it, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+    images: Vec<Done>,
+    failed: Vec<Failed>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    source: String,
+    destination: String,
+    #[serde(flatten)]
+    copied: Option<Counts>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    digest: String,
+    manifests: usize,
+    blobs: usize,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<String>,
+    error: String,
+}
+
+/// One image on its way.
+struct Job {
+    found: Found,
+    to: Reference,
+    /// The name that it gets in a layout.
+    name: String,
+}
+
+/// What all copies share.
+struct Shared<'a> {
+    places: Places,
+    to: ImageOptions,
+    /// The layout, where all go there: it is opened once, and finished once.
+    layout: Option<Arc<dyn Target>>,
+    options: copy::Options,
+    /// Of each repository, or of the layout: images of one place often share most of their blobs.
+    turns: Mutex<HashMap<String, Turns>>,
+    settings: &'a Arc<Settings>,
+    shown: Shown,
+    count: usize,
+}
+
+pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(), Failure> {
+    let (from, to) = places::read(arguments)?;
+    let shown = Shown::start(&settings, settings.as_skopeo);
+    let source_options = arguments.from.options(&arguments.common);
+    let places = Places::new(Arc::clone(&settings), &source_options, shown.events());
+    let listed = listed::list(&from, &places, source_options, arguments.keep_going).await?;
+    for message in listed.warnings {
+        say::warn(settings.as_skopeo, &message);
+    }
+    if listed.images.is_empty() && listed.failures.is_empty() && !matches!(from, From::List(_)) {
+        let message = format!("no images to copy are found in {}", arguments.source);
+        return Err(Failure::from(Error::new(ErrorKind::NotFound, message)).on(Side::Source));
+    }
+    let jobs = jobs(listed.images, &to, arguments)?;
+    let count = jobs.len();
+    let mut report = Report {
+        dry_run: arguments.dry_run,
+        images: Vec::with_capacity(count),
+        failed: Vec::new(),
+    };
+    for (source, failure) in listed.failures {
+        report.failed(&settings, source, None, &failure);
+    }
+    if arguments.dry_run {
+        for (place, job) in jobs.iter().enumerate() {
+            let done = Done::new(job, None);
+            done.tell(&settings, "Would have copied", place, count);
+            if !settings.json && !settings.as_skopeo {
+                output::line(&format!("{} {}", done.source, done.destination))?;
+            }
+            report.images.push(done);
+        }
+        return report.end(&settings, count, listed.sources);
+    }
+    let destination_options = arguments.to.options(&arguments.common);
+    let layout = match &to {
+        To::Layout(path) => {
+            let place = Reference::Layout {
+                path: path.clone(),
+                pick: teu_spec::Pick::Only,
+            };
+            let opened = places.target(&place, &destination_options, Vec::new());
+            Some(opened.map_err(|failure| failure.on(Side::Destination))?.0)
+        }
+        _ => None,
+    };
+    let shared = Shared {
+        places,
+        to: destination_options,
+        layout,
+        options: options(arguments, &to, &settings)?,
+        turns: Mutex::default(),
+        settings: &settings,
+        shown,
+        count,
+    };
+    let mut digests = arguments.digestfile.as_deref().map(DigestFile::create).transpose()?;
+    let ended = shared.copy_all(jobs, arguments, &mut digests, &mut report).await;
+    if let Some(layout) = &shared.layout {
+        // What was copied before another failed is to last too.
+        layout.finish().await.map_err(|error| error.on(Side::Destination))?;
+    }
+    ended?;
+    let later = shared.shown.is_drawn();
+    drop(shared);
+    if later {
+        report.images.iter().try_for_each(|done| done.print(&settings))?;
+    }
+    report.end(&settings, count, listed.sources)
+}
+
+/// Where each image goes. No two may go to one place.
+fn jobs(images: Vec<Found>, to: &To, arguments: &Sync) -> Result<Vec<Job>, Failure> {
+    let mut known: HashMap<Reference, Reference> = HashMap::new();
+    let mut jobs = Vec::with_capacity(images.len());
+    for found in images {
+        let (to, name) = to.of(&found.name, arguments.scoped, &arguments.append_suffix)?;
+        match known.insert(to.clone(), found.reference.clone()) {
+            // A list may name an image in two ways.
+            Some(other) if other == found.reference => continue,
+            Some(other) => {
+                let advice = match arguments.scoped {
+                    true => "sync them one after the other",
+                    false => "keep their whole names with --scoped",
+                };
+                let message = format!("{other} and {} would both become {to}; {advice}", found.reference);
+                return Err(Failure::Usage(message));
+            }
+            None => jobs.push(Job { found, to, name }),
+        }
+    }
+    Ok(jobs)
+}
+
+fn options(arguments: &Sync, to: &To, settings: &Settings) -> Result<copy::Options, Failure> {
+    let mut format = manifest_format(arguments.format.as_deref())?;
+    if format.is_none() && !arguments.preserve_digests && settings.as_skopeo && matches!(to, To::Layout(_)) {
+        format = Some(teu_spec::Format::Oci);
+    }
+    Ok(copy::Options {
+        which: match arguments.all {
+            true => copy::Which::All,
+            false => copy::Which::One(settings.platform()),
+        },
+        format,
+        preserve_digests: arguments.preserve_digests,
+        partials: settings.partials(),
+        ..copy::Options::default()
+    })
+}
+
+impl Shared<'_> {
+    /// Copies them, several side by side, and says of each in its order what came of it. Ends with the first failure unless it is to go on.
+    async fn copy_all(
+        &self,
+        jobs: Vec<Job>,
+        arguments: &Sync,
+        digests: &mut Option<DigestFile<'_>>,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        // Scripts read skopeo's words in their order.
+        let side_by_side = match self.settings.as_skopeo {
+            true => 1,
+            false => usize::from(arguments.images),
+        };
+        let copies = jobs.into_iter().enumerate().map(|(place, job)| async move {
+            let copied = self.copy(place, &job).await;
+            (job, copied)
+        });
+        let mut copies = stream::iter(copies).buffered(side_by_side);
+        while let Some((job, copied)) = copies.next().await {
+            match copied {
+                Ok(copied) => {
+                    let done = Done::new(&job, Some(copied));
+                    if let Some(digests) = digests {
+                        digests.add(&done)?;
+                    }
+                    if !self.shown.is_drawn() {
+                        done.print(self.settings)?;
+                    }
+                    report.images.push(done);
+                }
+                Err(failure @ (Failure::BrokenPipe | Failure::Stopped { .. } | Failure::TimedOut)) => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    let failure = match failure {
+                        Failure::Store(error) => {
+                            Failure::Store(error.within(format!("copying {}", job.found.reference)))
+                        }
+                        other => other,
+                    };
+                    if !arguments.keep_going {
+                        return Err(failure);
+                    }
+                    let (source, to) = (job.found.reference.to_string(), job.to.to_string());
+                    report.failed(self.settings, source, Some(to), &failure);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn turns(&self, to: &Reference) -> Turns {
+        let place = match to {
+            Reference::Registry(image) => image.repository.to_string(),
+            Reference::Directory { path } => path.display().to_string(),
+            // The one layout that all go to.
+            _ => String::new(),
+        };
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(place).or_default().clone()
+    }
+
+    async fn copy(&self, place: usize, job: &Job) -> Result<Copied, Failure> {
+        Done::new(job, None).tell(self.settings, "Copying", place, self.count);
+        let source = self.places.source(&job.found.reference, &job.found.options);
+        let (source, pick) = source.map_err(|failure| failure.on(Side::Source))?;
+        self.settings.check_policy(&job.found.reference)?;
+        let (target, names) = match &self.layout {
+            Some(layout) => (Arc::clone(layout), vec![job.name.clone()]),
+            None => {
+                places::make_room(&job.to)?;
+                let target = self.places.target(&job.to, &self.to, Vec::new());
+                target.map_err(|failure| failure.on(Side::Destination))?
+            }
+        };
+        let mut options = self.options.clone();
+        options.digest = wanted_digest(&job.to);
+        options.turns = Some(self.turns(&job.to));
+        // skopeo says of each image what it does with it.
+        let spoken = self.settings.as_skopeo.then(|| Shown::start(self.settings, false));
+        let events = spoken.as_ref().map_or_else(|| self.shown.events(), Shown::events);
+        let copied = copy::copy(source, &pick, Arc::clone(&target), &names, &options, &events).await?;
+        if self.layout.is_none() {
+            target.finish().await.map_err(|error| error.on(Side::Destination))?;
+        }
+        if let Some(spoken) = spoken {
+            spoken.finish();
+        }
+        Ok(copied)
+    }
+}
+
+impl Done {
+    fn new(job: &Job, copied: Option<Copied>) -> Self {
+        Self {
+            source: job.found.reference.to_string(),
+            destination: job.to.to_string(),
+            copied: copied.map(|copied| Counts {
+                digest: copied.descriptor.digest.to_string(),
+                manifests: copied.manifests,
+                blobs: copied.blobs,
+                bytes: copied.bytes,
+            }),
+        }
+    }
+
+    /// In skopeo's log, where we are called that.
+    fn tell(&self, settings: &Settings, what: &str, place: usize, count: usize) {
+        if settings.as_skopeo {
+            let message = format!("{what} image ref {}/{count}", place + 1);
+            say::inform(&message, &[("from", &self.source), ("to", &self.destination)]);
+        }
+    }
+
+    /// A line of the digest and the place, for people and scripts.
+    fn print(&self, settings: &Settings) -> Result<(), Failure> {
+        match settings.json || settings.as_skopeo {
+            true => Ok(()),
+            false => output::line(&self.line()),
+        }
+    }
+
+    fn line(&self) -> String {
+        let digest = self.copied.as_ref().map_or("", |copied| &copied.digest);
+        format!("{digest} {}", self.destination)
+    }
+}
+
+impl Report {
+    fn failed(&mut self, settings: &Settings, source: String, destination: Option<String>, failure: &Failure) {
+        say::complain(settings.as_skopeo, &failure.to_string());
+        self.failed.push(Failed {
+            source,
+            destination,
+            error: failure.to_string(),
+        });
+    }
+
+    fn end(self, settings: &Settings, count: usize, sources: usize) -> Result<(), Failure> {
+        let failed = self.failed.len();
+        if settings.as_skopeo {
+            let done = match self.dry_run {
+                true => "Would have synced",
+                false => "Synced",
+            };
+            say::inform(&format!("{done} {count} images from {sources} sources"), &[]);
+        } else if settings.json {
+            output::json(&self)?;
+        }
+        if failed == 0 {
+            return Ok(());
+        }
+        say::complain(
+            settings.as_skopeo,
+            &format!("{failed} images or repositories were not copied, for the reasons above"),
+        );
+        Err(Failure::Found { code: 1 })
+    }
+}
+
+/// Where the digests of what was copied are written, line by line as it is done.
+struct DigestFile<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> DigestFile<'a> {
+    fn create(path: &'a Path) -> Result<Self, Failure> {
+        let file = File::create(path);
+        let file = file.map_err(|error| Error::from(error).within(format!("writing {}", path.display())))?;
+        Ok(Self { path, file })
+    }
+
+    fn add(&mut self, done: &Done) -> Result<(), Failure> {
+        let written = self.file.write_all(format!("{}\n", done.line()).as_bytes());
+        Ok(written.map_err(|error| Error::from(error).within(format!("writing {}", self.path.display())))?)
+    }
+}
