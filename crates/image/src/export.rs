@@ -19,6 +19,7 @@ use teu_store::{Error, ErrorKind, Result, Source, blocking};
 use crate::{
     Layer, contents, layer,
     layers::Layers,
+    room,
     tree::{self, Described, Tree},
 };
 
@@ -59,7 +60,7 @@ pub async fn export<W: Write + Send + 'static>(
 
 fn write<W: Write>(tree: &Tree, layers: Layers, options: &Options, sink: W) -> Result<W> {
     let mut writer = tar::Writer::new(sink);
-    let (mut files, mut directories) = (Vec::new(), Vec::new());
+    let (mut files, mut directories) = (room::of(tree.paths().len()), Vec::new());
     for found in tree.walk() {
         let (_, file) = found?;
         match (file.is_directory(), file.entry_number()) {

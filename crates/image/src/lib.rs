@@ -44,6 +44,7 @@ pub mod rebase;
 pub mod repack;
 #[cfg(test)]
 mod rigged;
+mod room;
 pub mod runtime;
 pub mod squash;
 pub mod tree;

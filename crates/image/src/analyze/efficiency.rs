@@ -13,7 +13,8 @@ use teu_store::Result;
 use crate::{
     contents::{Contents, Does, Raw},
     glob::clean,
-    tree::{Paths, ROOT, reached, split},
+    room,
+    tree::{Limits, Paths, ROOT, reached, split},
     whiteout::Meaning,
 };
 
@@ -32,9 +33,23 @@ pub struct Efficiency {
     pub user_wasted: f64,
 }
 
+impl Efficiency {
+    /// That of these layers, the lowest first.
+    ///
+    /// # Errors
+    /// `TooLarge` where that takes more memory than a tree may; that of the file in which a table of contents lies.
+    pub fn of(layers: &[Contents], limits: &Limits) -> Result<Self> {
+        let mut counter = Counter::new(limits.tree_bytes);
+        for contents in layers {
+            counter.table(contents)?;
+        }
+        Ok(counter.finish())
+    }
+}
+
 /// What an entry of a layer counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Counted {
+enum Counted {
     /// A regular file of this size.
     File(u64),
     /// A directory.
@@ -70,7 +85,7 @@ fn size_of(packed: u64) -> u64 {
 
 /// Counts layer upon layer. All that is known of a path is at its number.
 #[derive(Debug)]
-pub(super) struct Counter {
+struct Counter {
     paths: Paths,
     /// What of all layers so far is to be seen.
     seen: Vec<u64>,
@@ -99,7 +114,7 @@ struct Count {
 
 impl Counter {
     /// Of no layer yet, in so many bytes of memory at most.
-    pub(super) fn new(limit: usize) -> Self {
+    fn new(limit: usize) -> Self {
         Self {
             paths: Paths::new(),
             seen: Vec::new(),
@@ -127,9 +142,12 @@ impl Counter {
     }
 
     /// Counts the next layer.
-    pub(super) fn table(&mut self, contents: &Contents) -> Result<()> {
+    fn table(&mut self, contents: &Contents) -> Result<()> {
         let first = self.paths.add(self.layers, contents)?;
         let mut layer = Layer::default();
+        let room = usize::try_from(contents.count()).unwrap_or(0);
+        self.paths.reserve(room);
+        room::reserve(&mut layer.made, room);
         let mut reader = contents.reader();
         while let Some(entry) = reader.next()? {
             if let Some((path, counted)) = counted(&entry) {
@@ -175,10 +193,10 @@ impl Counter {
         let Layer { mut made, mut hidden } = layer;
         self.layers += 1;
         let count = self.paths.len();
-        self.seen.resize(count, 0);
-        self.counts.resize(count, Count::default());
-        self.filled.resize(count, 0);
-        self.made.resize(count, 0);
+        room::fill(&mut self.seen, 0, count);
+        room::fill(&mut self.counts, Count::default(), count);
+        room::fill(&mut self.filled, 0, count);
+        room::fill(&mut self.made, 0, count);
         made.reverse();
         made.retain(|(path, _)| std::mem::replace(&mut self.made[*path as usize], self.layers) != self.layers);
         hidden.sort_unstable();
@@ -211,7 +229,7 @@ impl Counter {
 
     /// Counts what is hidden, and takes it away with all that is in it. A directory has a lower number than what is in it.
     fn hide(&mut self, hidden: &[u32]) {
-        let mut below = vec![0_u64; self.seen.len()];
+        let mut below = room::filled(0_u64, self.seen.len());
         for path in (1..self.seen.len()).rev() {
             let parent = self.paths.parent(path as u32) as usize;
             below[parent] += below[path] + size_of(self.seen[path]);
@@ -245,7 +263,7 @@ impl Counter {
         count.sum += size;
     }
 
-    pub(super) fn finish(self) -> Efficiency {
+    fn finish(self) -> Efficiency {
         let (mut smallest, mut sum, mut wasted) = (0, 0, 0);
         for count in self.counts.iter().filter(|count| count.smallest > 0) {
             smallest += (count.smallest >> 1) - 1;

@@ -17,10 +17,9 @@ use teu_store::{Result, Source, blocking};
 use crate::{
     Image, Layer,
     contents::{self, Cache, Contents, Does},
+    growth::Growth,
     tree::{self, Tree},
 };
-
-use efficiency::Counter;
 
 pub use efficiency::Efficiency;
 
@@ -135,7 +134,7 @@ pub async fn analyze(
 }
 
 fn of(image: &Image, tables: &[Contents], options: &Options) -> Result<Analysis> {
-    let efficiency = efficiency(tables, options.tree.limits.tree_bytes)?;
+    let efficiency = Efficiency::of(tables, &options.tree.limits)?;
     let with_hidden = tree::Options {
         hidden: true,
         ..options.tree.clone()
@@ -213,12 +212,26 @@ fn of(image: &Image, tables: &[Contents], options: &Options) -> Result<Analysis>
     })
 }
 
-fn efficiency(tables: &[Contents], limit: usize) -> Result<Efficiency> {
-    let mut counter = Counter::new(limit);
-    for table in tables {
-        counter.table(table)?;
+/// The files that are seen with all layers in place, and those that a later layer writes again or removes: as [`analyze`] has them, for who has an
+/// image's growth already.
+///
+/// # Errors
+/// That of the file in which a table of contents lies.
+pub fn seen_and_hidden(growth: &Growth) -> Result<[Sum; 2]> {
+    let mut met = Met::new(growth.paths().entries());
+    for entry in growth.described_files() {
+        met.is_new(entry);
     }
-    Ok(counter.finish())
+    let (mut seen, mut hidden) = (Sum::default(), Sum::default());
+    growth.paths().each_entry(|number, entry| {
+        if entry.does() == Does::File {
+            match met.has(number) {
+                true => seen.add(entry.size()),
+                false => hidden.add(entry.size()),
+            }
+        }
+    })?;
+    Ok([seen, hidden])
 }
 
 /// The paths at which most bytes are hidden, of these entries and where they were.

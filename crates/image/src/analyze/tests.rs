@@ -81,6 +81,13 @@ async fn each_layer_is_told_of_with_what_nobody_sees_of_it() {
 
     assert_eq!(found.seen, Sum { files: 3, bytes: 10 });
     assert_eq!(found.hidden, Sum { files: 4, bytes: 18 });
+    let tables = contents::of_all(&source, &image.layers, None, &contents::Options::default()).await;
+    let tables = tables.expect("tables");
+    let growth = Growth::of(&tables, &tree::Options::default()).expect("a growth");
+    let told = seen_and_hidden(&growth).expect("told");
+    assert_eq!(told, [found.seen, found.hidden]);
+    let measured = Efficiency::of(&tables, &tree::Limits::default()).expect("measured");
+    assert_eq!(measured, found.efficiency);
     let shares: Vec<_> = found
         .layers
         .iter()

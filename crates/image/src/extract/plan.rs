@@ -20,6 +20,7 @@ use crate::{
     failure::of_files,
     layers::Layers,
     read::{Kept, absent},
+    room,
     tree::{Described, NONE, Tree},
     unpack::Owners,
 };
@@ -80,7 +81,7 @@ impl Plan {
     pub(super) fn sources(&self, layers: &[Layer], kept: Option<&Kept>) -> Result<(Vec<Layer>, Waits)> {
         let mut waits = Waits {
             layers: Vec::new(),
-            read: Vec::new(),
+            read: room::of(self.made.len()),
             kept: Vec::new(),
             from: kept.cloned(),
         };
@@ -162,7 +163,8 @@ impl Plan {
         let mut writer = Writer::new(root, writing).map_err(of_files)?;
         let stripped = self.without_content(&mut writer, options)?;
         if let Some(kept) = &waits.from {
-            for (entry, place) in &waits.kept {
+            for (count, (entry, place)) in waits.kept.iter().enumerate() {
+                forget(&mut writer, count);
                 let layer = &all[self.tree.paths().layer(*entry) as usize].descriptor.digest;
                 let offset = self.tree.paths().with(*entry, |entry| Ok(entry.offset))?;
                 let to_make = self.to_make(&self.made[*place as usize], options)?;
@@ -175,6 +177,7 @@ impl Plan {
             }
         }
         let names = Names::new(&self.tree, waits.read);
+        let mut count = 0;
         for ((layer, opened), position) in layers.zip(waits.layers) {
             let mut wanted = names.of_layer(position);
             let mut reader = tar::Reader::with_limits(opened, options.contents.tar.clone());
@@ -185,6 +188,8 @@ impl Plan {
                 };
                 // Each content is made once: other names are links to it.
                 let Some((_, place)) = places.first() else { continue };
+                forget(&mut writer, count);
+                count += 1;
                 let to_make = self.to_make(&self.made[*place as usize], options)?;
                 if entry.header().size != to_make.size() {
                     return Err(export::not_as_told(&layer));
@@ -201,7 +206,9 @@ impl Plan {
             wanted.finish(&layer)?;
         }
         drop(names);
-        for made in self.made.iter().filter(|made| made.same_as != NONE) {
+        let others = self.made.iter().filter(|made| made.same_as != NONE);
+        for (count, made) in others.enumerate() {
+            forget(&mut writer, count);
             let first = &self.made[made.same_as as usize];
             let paths = [made, first].map(|made| Ok(self.path(made, &self.from(made)?)));
             let [path, first]: [Result<Vec<u8>>; 2] = paths;
@@ -219,8 +226,9 @@ impl Plan {
     /// Makes what has no content to be read; of which files set-id bits were taken away.
     fn without_content(&self, writer: &mut Writer, options: &Options) -> Result<rootfs::PassedOver> {
         let mut stripped = rootfs::PassedOver::default();
-        for made in &self.made {
+        for (place, made) in self.made.iter().enumerate() {
             options.stop.check()?;
+            forget(writer, place);
             if made.same_as != NONE {
                 continue;
             }
@@ -295,7 +303,7 @@ impl ToMake {
 /// # Errors
 /// `Conflict` where two files would have one name; `TooLarge` where there are more than the budget allows.
 fn listed(tree: &Tree, items: &[Item<'_>], options: &Options) -> Result<(Vec<Top>, Vec<Made>)> {
-    let mut made: Vec<Made> = Vec::new();
+    let mut made: Vec<Made> = room::of(tree.paths().len());
     // Of one item no two files have one name, and files that have one name here are met once.
     let is_one = items.len() == 1;
     let mut places: HashMap<Vec<u8>, u32> = HashMap::new();
@@ -353,6 +361,13 @@ fn listed(tree: &Tree, items: &[Item<'_>], options: &Options) -> Result<(Vec<Top
         from: item.from.clone(),
     });
     Ok((tops.collect(), made))
+}
+
+/// Has the writer forget, from time to time, what it made: it remembers that for a layer's whiteouts, and here there are none.
+fn forget(writer: &mut Writer, count: usize) {
+    if count.is_multiple_of(1 << 16) {
+        writer.next_layer();
+    }
 }
 
 fn same_name(one: &[u8], other: &[u8], path: &[u8]) -> Error {

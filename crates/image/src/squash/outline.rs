@@ -9,6 +9,7 @@ use crate::{
     export::Names,
     layer::{self, Time},
     layers::Layers,
+    room,
     tree::{File, ROOT, Tree},
 };
 
@@ -46,7 +47,10 @@ impl Outline {
     /// That of the file in which a table of contents lies.
     pub(super) fn of(below: &Tree, above: &Tree, from: usize) -> Result<Self> {
         let new = News::of(above, from);
-        let mut outline = Self::default();
+        let mut outline = Self {
+            first: room::of(above.paths().len()),
+            files: room::of(above.paths().len()),
+        };
         let mut levels: Vec<Level> = Vec::new();
         let mut first: HashMap<u32, u32> = HashMap::new();
         for found in above.walk() {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     contents::{Contents, Does, Raw},
+    room,
     whiteout::Meaning,
 };
 
@@ -73,9 +74,12 @@ impl Builder {
         self.cleared.clear();
         let first = self.paths.add(self.layer, contents)?;
         // As much as there may be, so that nothing grows step by step: what is not used is not taken from the machine.
-        let room = usize::try_from(contents.count()).unwrap_or(0);
-        self.paths.reserve(room);
-        self.state.reserve(room);
+        let more = usize::try_from(contents.count()).unwrap_or(0);
+        self.paths.reserve(more);
+        self.state.reserve(more);
+        if let Some(touched) = &mut self.touched {
+            room::reserve(touched, more);
+        }
         let mut reader = contents.reader();
         while let Some(entry) = reader.next()? {
             let applied = self.entry(&entry, first + entry.number);

@@ -8,7 +8,10 @@ use std::hash::{BuildHasher, RandomState};
 use teu_store::{Error, ErrorKind, Result};
 
 use super::{NONE, ROOT, apply::split};
-use crate::contents::{BLOCK, Contents, Raw};
+use crate::{
+    contents::{BLOCK, Contents, Raw},
+    room,
+};
 
 /// Says of a number for a name that the name is in memory, and not in an entry.
 const HELD: u32 = 1 << 31;
@@ -87,8 +90,19 @@ impl Paths {
     }
 
     /// Makes room for so many more.
-    pub(super) fn reserve(&mut self, more: usize) {
-        self.items.reserve(more);
+    pub(crate) fn reserve(&mut self, more: usize) {
+        room::reserve(&mut self.items, more);
+    }
+
+    /// Shows `look` all entries with their numbers, layer by layer.
+    pub(crate) fn each_entry(&self, mut look: impl FnMut(u32, &Raw<'_>)) -> Result<()> {
+        for table in &self.tables {
+            let mut reader = table.contents.reader();
+            while let Some(entry) = reader.next()? {
+                look(table.first + entry.number, &entry);
+            }
+        }
+        Ok(())
     }
 
     /// What the numbers of all entries are below.
@@ -248,7 +262,7 @@ impl Paths {
     fn grow(&mut self) {
         let length = self.slots.len() * 2;
         self.slots = Vec::new();
-        let mut slots = vec![NONE; length];
+        let mut slots = room::filled(NONE, length);
         for (path, item) in self.items.iter().enumerate().skip(1) {
             let mut slot = item.hash as usize & (length - 1);
             while slots[slot] != NONE {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use teu_store::Result;
 
 use super::{Gone, Kind, NONE, ROOT, paths::Paths};
+use crate::room;
 
 /// It is in no list.
 const UNLISTED: u32 = NONE - 1;
@@ -109,16 +110,28 @@ impl State {
         }
     }
 
+    /// The same once more, to go on from there in another way.
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            slots: room::copied(&self.slots),
+            inodes: room::copied(&self.inodes),
+            free: self.free.clone(),
+            hidden: self.hidden.clone(),
+            unknown: self.unknown.clone(),
+            bytes: self.bytes,
+        }
+    }
+
     /// Makes room for so many more.
     pub(super) fn reserve(&mut self, more: usize) {
-        self.slots.reserve(more);
-        self.inodes.reserve(more);
+        room::reserve(&mut self.slots, more);
+        room::reserve(&mut self.inodes, more);
     }
 
     /// Makes place for paths.
     pub(super) fn grow(&mut self, paths: usize) {
         if self.slots.len() < paths {
-            self.slots.resize(paths, ABSENT);
+            room::fill(&mut self.slots, ABSENT, paths);
         }
     }
 

@@ -48,7 +48,7 @@ impl Builder {
 
     /// What there is so far, to go on from there twice: the paths are those of both.
     pub(super) fn fork(&self) -> State {
-        self.state.clone()
+        self.state.fork()
     }
 
     pub(super) fn touch(&mut self, path: u32) -> Result<()> {

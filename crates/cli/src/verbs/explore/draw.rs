@@ -113,6 +113,7 @@ fn layers(state: &State, area: Rect, paint: Paint, buffer: &mut Buffer) {
         put(buffer, line(y), &text, style);
     }
     let mut told = vec![(String::new(), Style::new())];
+    let whole = state.about.whole();
     if let Some(layer) = state.about.layers.get(state.layer) {
         told.push((format!(" Layer {}", state.layer), paint.heading(false)));
         let [added, changed, removed] = state.view.counts;
@@ -123,7 +124,7 @@ fn layers(state: &State, area: Rect, paint: Paint, buffer: &mut Buffer) {
         let width = usize::from(area.width.saturating_sub(2)).max(1);
         let made_by: Vec<char> = layer.made_by.chars().collect();
         // Its lines and the whole image's have their room.
-        let room = usize::from(area.height).saturating_sub(1 + shown + told.len() + 2 + state.about.whole.len());
+        let room = usize::from(area.height).saturating_sub(1 + shown + told.len() + 2 + whole.len());
         told.extend(
             made_by
                 .chunks(width)
@@ -131,10 +132,10 @@ fn layers(state: &State, area: Rect, paint: Paint, buffer: &mut Buffer) {
                 .map(|part| (format!(" {}", part.iter().collect::<String>()), paint.strong())),
         );
     }
-    if !state.about.whole.is_empty() {
+    if !whole.is_empty() {
         told.push((String::new(), Style::new()));
         told.push((" Image".to_owned(), paint.heading(false)));
-        told.extend(state.about.whole.iter().map(|line| (format!(" {line}"), Style::new())));
+        told.extend(whole.iter().map(|line| (format!(" {line}"), Style::new())));
     }
     for (y, (text, style)) in (1 + shown as u16..area.height).zip(told) {
         put(buffer, line(y), &text, style);

@@ -1,6 +1,9 @@
 //! What is told of the image beside its files?
 
-use teu_image::{Image, analyze::Analysis};
+use teu_image::{
+    Image,
+    analyze::{Efficiency, Sum},
+};
 
 use crate::output::{self, plain};
 
@@ -9,8 +12,10 @@ use crate::output::{self, plain};
 pub(super) struct About {
     pub(super) title: String,
     pub(super) layers: Vec<LayerAbout>,
-    /// What is known of all layers together, once it is.
-    pub(super) whole: Vec<String>,
+    /// The files that are seen with all layers in place, and those that are hidden.
+    pub(super) files: Option<[Sum; 2]>,
+    /// The measure of the whole, once it is known.
+    pub(super) efficiency: Option<Efficiency>,
 }
 
 /// A layer, as it is told of.
@@ -45,24 +50,20 @@ impl About {
         Self {
             title: plain(&title),
             layers: layers.collect(),
-            whole: Vec::new(),
+            files: None,
+            efficiency: None,
         }
     }
 
-    /// Adds what was found out of the whole.
-    pub(super) fn know(&mut self, analysis: &Analysis) {
-        let found = &analysis.efficiency;
-        self.whole = vec![
-            format!(
-                "{} seen, {} hidden",
-                output::size(analysis.seen.bytes),
-                output::size(analysis.hidden.bytes)
-            ),
-            format!(
-                "efficiency {:.4}, {} wasted",
-                found.score,
-                output::size(found.wasted_bytes)
-            ),
-        ];
+    /// What is known of all layers together.
+    pub(super) fn whole(&self) -> Vec<String> {
+        let size = output::size;
+        let files = self
+            .files
+            .map(|[seen, hidden]| format!("{} seen, {} hidden", size(seen.bytes), size(hidden.bytes)));
+        let measure = self
+            .efficiency
+            .map(|found| format!("efficiency {:.4}, {} wasted", found.score, size(found.wasted_bytes)));
+        files.into_iter().chain(measure).collect()
     }
 }

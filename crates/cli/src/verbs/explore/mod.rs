@@ -18,7 +18,7 @@ use std::{
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use teu_image::{
-    analyze::{self, Analysis},
+    analyze::{self, Efficiency},
     contents::{self, Contents},
     growth::Growth,
     read, tree,
@@ -41,7 +41,7 @@ use crate::{
     settings::Settings,
 };
 
-/// From so many entries on what is found out of the whole image is found out before it is looked at: then both are not in memory at once.
+/// From so many entries on the image is measured before it is looked at: then what both take is not in memory at once.
 const MANY: u64 = 200_000;
 
 /// What comes while it runs.
@@ -50,7 +50,7 @@ enum Told {
     /// No more will be typed: the terminal is gone.
     Gone,
     Read(Result<Sheet, String>),
-    Analyzed(Box<Analysis>),
+    Measured(Efficiency),
 }
 
 pub(super) async fn run(arguments: &Explore, settings: Arc<Settings>) -> Result<(), Failure> {
@@ -68,12 +68,24 @@ pub(super) async fn run(arguments: &Explore, settings: Arc<Settings>) -> Result<
         &inside.contents,
     )
     .await?;
-    let about = About::new(&arguments.image, &inside.image);
-    let mut image = Opened { inside, analysis: None };
-    if tables.iter().map(Contents::count).sum::<u64>() > MANY {
-        image.analysis = image.inside.analysis().await.ok();
+    let mut about = About::new(&arguments.image, &inside.image);
+    let mut image = Opened {
+        inside,
+        unmeasured: Some(tables.clone()),
+    };
+    if tables.iter().map(Contents::count).sum::<u64>() > MANY
+        && let Some(tables) = image.unmeasured.take()
+    {
+        // Where that fails there is nothing to be told of it.
+        about.efficiency = measured(tables).await.ok();
     }
-    let growth = blocking::run(move || Growth::of(&tables, &tree::Options::default())).await?;
+    let (growth, files) = blocking::run(move || {
+        let growth = Growth::of(&tables, &tree::Options::default())?;
+        let files = analyze::seen_and_hidden(&growth)?;
+        Ok((growth, files))
+    })
+    .await?;
+    about.files = Some(files);
     shown.finish();
     // From here on the screen is ours, and nobody else's to write on.
     image.inside.contents.layers.events = silent();
@@ -82,19 +94,12 @@ pub(super) async fn run(arguments: &Explore, settings: Arc<Settings>) -> Result<
 
 struct Opened {
     inside: Inside,
-    /// What was found out of the whole image already.
-    analysis: Option<Analysis>,
+    /// The layers' tables, until the image is measured.
+    unmeasured: Option<Vec<Contents>>,
 }
 
-impl Inside {
-    async fn analysis(&self) -> teu_store::Result<Analysis> {
-        let options = analyze::Options {
-            contents: self.contents.clone(),
-            most: 0,
-            ..analyze::Options::default()
-        };
-        analyze::analyze(&self.source, &self.image, self.cache.as_ref(), &options).await
-    }
+async fn measured(tables: Vec<Contents>) -> teu_store::Result<Efficiency> {
+    blocking::run(move || Efficiency::of(&tables, &tree::Limits::default())).await
 }
 
 impl Opened {
@@ -102,7 +107,7 @@ impl Opened {
         let mut screen = Screen::take()?;
         let (tell, mut told) = mpsc::unbounded_channel();
         listen(tell.clone());
-        self.analyze(tell.clone());
+        self.measure(tell.clone());
         let mut reading: Option<AbortHandle> = None;
         loop {
             screen.draw(|frame| {
@@ -124,8 +129,8 @@ impl Opened {
                         state.read(read);
                         Action::Nothing
                     }
-                    Told::Analyzed(analysis) => {
-                        state.about.know(&analysis);
+                    Told::Measured(efficiency) => {
+                        state.about.efficiency = Some(efficiency);
                         Action::Nothing
                     }
                 };
@@ -145,17 +150,13 @@ impl Opened {
         }
     }
 
-    /// What is found out of the whole image while it is looked at. Where that fails there is nothing to be told of it.
-    fn analyze(&mut self, tell: mpsc::UnboundedSender<Told>) {
-        let (known, inside) = (self.analysis.take(), self.inside.clone());
+    /// Measures the image while it is looked at. Where that fails there is nothing to be told of it.
+    fn measure(&mut self, tell: mpsc::UnboundedSender<Told>) {
+        let Some(tables) = self.unmeasured.take() else { return };
         tokio::spawn(async move {
-            let analysis = match known {
-                Some(known) => Ok(known),
-                None => inside.analysis().await,
-            };
-            if let Ok(analysis) = analysis {
+            if let Ok(efficiency) = measured(tables).await {
                 // Who has ended wants it no more.
-                let _ = tell.send(Told::Analyzed(Box::new(analysis)));
+                let _ = tell.send(Told::Measured(efficiency));
             }
         });
     }

@@ -9,7 +9,7 @@ use ratatui::{
     style::{Color, Modifier},
 };
 use teu_archive::tar::{Header, Writer};
-use teu_image::{Layer, contents, growth::Growth, tree};
+use teu_image::{Layer, analyze::Efficiency, contents, growth::Growth, tree};
 use teu_spec::{Descriptor, Digest, MediaType};
 use teu_store::{Memory, Source};
 
@@ -87,7 +87,11 @@ fn state() -> State {
     let about = About {
         title: "oci:images:app".to_owned(),
         layers: vec![layer("ADD base"), layer("COPY all")],
-        whole: vec!["efficiency 0.9".to_owned()],
+        files: None,
+        efficiency: Some(Efficiency {
+            score: 0.9,
+            ..Efficiency::default()
+        }),
     };
     State::new(about, grown(&[lower, upper]))
 }
@@ -173,7 +177,7 @@ oci:images:app
  COPY all                            │
                                      │
  Image                               │
- efficiency 0.9                      │
+ efficiency 0.9000, 0 B wasted       │
 /bin/  drwxr-xr-x 0:0  layer 0  1970-01-01T00:00:00Z
 Tab side  [ ] layer  m alone  / search  f filter  Enter open  ? keys  q end";
     let expected: Vec<&str> = expected.lines().collect();
