@@ -1,7 +1,8 @@
 //! Which paths are there, in a few bytes each? A path is a number: that of its directory and its last name have it, and it keeps it whatever
 //! becomes of what is there. A directory has a lower number than what is in it.
 //!
-//! Names are not held, but for those of directories: they stand in the tables of contents, and so does all that is said of files.
+//! Names are not held, but for those of directories: they stand in the tables of contents, and so does all that is said of files. Those of directories
+//! are looked at whenever a path leads through them, and a table may have to be read for a name.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -155,13 +156,17 @@ impl Paths {
     /// Adds a name to `into`.
     pub(crate) fn name_at(&self, name: u32, into: &mut Vec<u8>) -> Result<()> {
         if name & HELD == 0 {
-            return self.with(name, |entry| {
-                into.extend_from_slice(split(entry.path).1);
-                Ok(())
-            });
+            return self.with_name(name, |name| into.extend_from_slice(name));
         }
         into.extend_from_slice(self.held(name));
         Ok(())
+    }
+
+    /// Shows `look` the last name of an entry, for which its table may have to be read.
+    fn with_name<R>(&self, entry: u32, look: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        #[cfg(test)]
+        NAMES_READ.with(|count| count.set(count.get() + 1));
+        self.with(entry, |entry| Ok(look(split(entry.path).1)))
     }
 
     fn held(&self, name: u32) -> &[u8] {
@@ -173,7 +178,7 @@ impl Paths {
     fn is_name(&self, path: u32, name: &[u8]) -> Result<bool> {
         match self.name(path) {
             held if held & HELD != 0 => Ok(self.held(held) == name),
-            entry => self.with(entry, |entry| Ok(split(entry.path).1 == name)),
+            entry => self.with_name(entry, |found| found == name),
         }
     }
 
@@ -228,26 +233,25 @@ impl Paths {
     }
 
     /// The path of this name in a directory, made where there is none, and how much memory that took. The name is the last one of `entry`, or has to
-    /// be held.
+    /// be held: also where the path was a file's before.
     pub(crate) fn intern(&mut self, parent: u32, name: &[u8], entry: Option<u32>) -> Result<(u32, usize)> {
         let hash = self.hash(parent, name);
         let slot = match self.look_up(parent, name, hash)? {
+            Ok(path) if entry.is_none() && self.name(path) & HELD == 0 => {
+                let (held, bytes) = self.hold(name)?;
+                self.items[path as usize].name = held;
+                return Ok((path, bytes));
+            }
             Ok(path) => return Ok((path, 0)),
             Err(slot) => slot,
         };
-        let full = || Error::new(ErrorKind::TooLarge, "there are more paths than a tree can have");
         let path = u32::try_from(self.items.len()).ok().filter(|path| *path < NONE - 1);
         let path = path.ok_or_else(full)?;
-        let mut bytes = PATH;
-        let name = match entry {
-            Some(entry) => entry,
+        let (name, bytes) = match entry {
+            Some(entry) => (entry, PATH),
             None => {
-                let at = u32::try_from(self.names.len()).ok().filter(|at| at & HELD == 0);
-                let length = u16::try_from(name.len()).map_err(|_| full())?;
-                self.names.extend_from_slice(&length.to_le_bytes());
-                self.names.extend_from_slice(name);
-                bytes += 2 + name.len();
-                at.ok_or_else(full)? | HELD
+                let (held, bytes) = self.hold(name)?;
+                (held, PATH + bytes)
             }
         };
         self.items.push(Item { parent, name, hash });
@@ -257,6 +261,16 @@ impl Paths {
             self.grow();
         }
         Ok((path, bytes))
+    }
+
+    /// Holds a name; how much memory that took.
+    fn hold(&mut self, name: &[u8]) -> Result<(u32, usize)> {
+        let at = u32::try_from(self.names.len()).ok().filter(|at| at & HELD == 0);
+        let at = at.ok_or_else(full)?;
+        let length = u16::try_from(name.len()).map_err(|_| full())?;
+        self.names.extend_from_slice(&length.to_le_bytes());
+        self.names.extend_from_slice(name);
+        Ok((at | HELD, 2 + name.len()))
     }
 
     fn grow(&mut self) {
@@ -312,6 +326,16 @@ impl Paths {
         let numbers = u32::try_from(table.contents.numbers()).ok()?;
         Some((table.first, table.first + numbers))
     }
+}
+
+fn full() -> Error {
+    Error::new(ErrorKind::TooLarge, "there are more paths than a tree can have")
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many names were read from tables.
+    pub(super) static NAMES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 const _: () = assert!(BLOCK.is_power_of_two());

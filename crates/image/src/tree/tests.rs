@@ -315,3 +315,28 @@ async fn a_file_is_found_with_the_fewest_layers() {
         assert_eq!(known(from, path), expected, "{from:?} {path}");
     }
 }
+
+#[tokio::test]
+async fn a_way_of_directories_that_were_files_once_is_gone_without_reading_tables() {
+    const DEPTH: usize = 200;
+    let (mut entries, mut way) = (Vec::new(), String::new());
+    for _ in 0..DEPTH {
+        way.push('d');
+        // The name stands in the table of contents, until the path is a directory's.
+        entries.extend([empty(&way), directory(&way)]);
+        way.push('/');
+    }
+    entries.push(directory(&format!("{way}e")));
+    // In turns, so that the directory that was found last is never the one that is wanted.
+    for number in 0..DEPTH {
+        entries.extend([empty(&format!("{way}{number}")), empty(&format!("{way}e/{number}"))]);
+    }
+    let tables = tables(&[tar(&entries)]).await.expect("tables");
+    let before = paths::NAMES_READ.get();
+    let tree = Tree::of(&tables, &Options::default()).expect("a tree");
+    // Each that was a file's is read three times while the directory takes its place, and never again.
+    assert_eq!(paths::NAMES_READ.get() - before, 3 * DEPTH);
+    let deepest = format!("{way}e/7");
+    let (found, file) = tree.find(deepest.as_bytes(), true).expect("an answer").expect("a file");
+    assert_eq!((found, file.is_regular()), (deepest.into_bytes(), true));
+}
