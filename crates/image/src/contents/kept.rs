@@ -96,6 +96,12 @@ pub(super) fn read(file: File, options: &Options) -> Result<Contents> {
     let mut blocks = vec![0; usize::try_from(end - foot).map_err(|_| malformed())?];
     file.read_exact_at(&mut blocks, foot)?;
     let blocks = read_blocks(&blocks, head.bytes)?;
-    let entries = Stored::in_file(file, from as u64, head.bytes as u64, blocks, options.memory_bytes);
+    let entries = Stored::in_file(
+        file.into(),
+        from as u64,
+        head.bytes as u64,
+        blocks,
+        options.memory_bytes,
+    );
     Contents::checked(head, entries)
 }

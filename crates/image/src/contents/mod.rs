@@ -7,6 +7,7 @@
 mod cache;
 mod content;
 mod form;
+mod gathered;
 mod kept;
 mod stored;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use teu_store::{Error, ErrorKind, Result, Source, blocking};
 pub use cache::Cache;
 pub use content::Content;
 pub(crate) use form::{BLOCK, Does, Raw};
+pub(crate) use gathered::Gathered;
 
 use crate::{
     Layer,
@@ -272,7 +274,8 @@ pub async fn of_with(
     Ok(contents)
 }
 
-/// The tables of contents of these layers, in their order; several are read side by side, as [`layers::Options`] says, and none twice.
+/// The tables of contents of these layers, in their order; several are read side by side, as [`layers::Options`] says, and none twice. However many
+/// there are, they take no more than some 100 file handles.
 ///
 /// # Errors
 /// As [`read`].
@@ -310,12 +313,16 @@ pub async fn of_all_with(
                 })
         })
         .collect();
+    let gathered = Gathered::new(cache, &options);
     let tables: Vec<Contents> = stream::iter(once)
         // Each has all that it needs: what borrows here could not be sent to another thread.
         .map(|layer| {
             let (source, cache, options) = (Arc::clone(source), cache.cloned(), options.clone());
-            let visitor = visitor.cloned();
-            async move { of_with(&source, &layer, cache.as_ref(), &options, visitor.as_ref()).await }
+            let (visitor, gathered) = (visitor.cloned(), gathered.clone());
+            async move {
+                let table = of_with(&source, &layer, cache.as_ref(), &options, visitor.as_ref()).await?;
+                gathered.add(table).await
+            }
         })
         .buffered(options.layers.side_by_side.max(1))
         .try_collect()

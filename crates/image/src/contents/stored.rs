@@ -7,7 +7,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -38,7 +38,7 @@ pub(super) struct Stored {
 enum Place {
     Memory(Bytes),
     /// From this byte of it on.
-    File(File, u64, Mutex<Pages>),
+    File(Arc<File>, u64, Mutex<Pages>),
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Stored {
     }
 
     /// So many bytes from this one of a file on, which nobody changes; of what is read of it so much stays in memory.
-    pub(super) fn in_file(file: File, from: u64, length: u64, begins: Vec<u32>, memory_bytes: usize) -> Self {
+    pub(super) fn in_file(file: Arc<File>, from: u64, length: u64, begins: Vec<u32>, memory_bytes: usize) -> Self {
         let pages = Pages {
             kept: HashMap::new(),
             bytes: 0,
@@ -73,6 +73,21 @@ impl Stored {
             begins,
             standing: Mutex::default(),
         }
+    }
+
+    /// The file that it lies in, if it does.
+    pub(super) fn file(&self) -> Option<&Arc<File>> {
+        match &self.place {
+            Place::Memory(_) => None,
+            Place::File(file, ..) => Some(file),
+        }
+    }
+
+    /// The same, copied into another file from this byte of it on.
+    pub(super) fn moved(&self, into: &Arc<File>, at: u64, memory_bytes: usize) -> Result<Self> {
+        self.copy(Behind { file: into, at })?;
+        let begins = self.begins.clone();
+        Ok(Self::in_file(Arc::clone(into), at, self.length, begins, memory_bytes))
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -140,6 +155,24 @@ impl Stored {
     pub(super) fn with<R>(&self, number: u32, look: impl FnOnce(&Raw<'_>) -> Result<R>) -> Result<R> {
         let mut standing: MutexGuard<'_, Standing> = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         look(&standing.at(self, number)?)
+    }
+}
+
+/// Writes from a place of a file on.
+struct Behind<'f> {
+    file: &'f File,
+    at: u64,
+}
+
+impl Write for Behind<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -311,7 +344,7 @@ impl List {
         let stored = match self.file {
             Some(file) => {
                 let memory_bytes = self.room.map_or(0, |(bytes, _)| bytes);
-                Stored::in_file(file, 0, length, self.begins, memory_bytes)
+                Stored::in_file(file.into(), 0, length, self.begins, memory_bytes)
             }
             None => {
                 self.bytes.shrink_to_fit();

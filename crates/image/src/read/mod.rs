@@ -15,7 +15,7 @@ use teu_store::{Error, ErrorKind, Result, Source};
 
 use crate::{
     Layer,
-    contents::{self, Cache, Contents, Visitor, What},
+    contents::{self, Cache, Contents, Gathered, Visitor, What},
     failure::of_reading,
     glob::clean,
     tree::{self, Answer, Builder, File, Place, Tree},
@@ -163,19 +163,25 @@ pub(crate) async fn upper(
     need: impl Fn(&Tree) -> Result<Need>,
 ) -> Result<Tree> {
     let contents = &contents.for_each_of(layers.len());
+    let gathered = Gathered::new(cache, contents);
     // The highest first.
     let mut tables: Vec<Contents> = Vec::new();
     for layer in layers.iter().rev() {
-        tables.push(contents::of_with(source, layer, cache, contents, visitor).await?);
+        let table = contents::of_with(source, layer, cache, contents, visitor).await?;
+        tables.push(gathered.add(table).await?);
         let lowest = layers.len() - tables.len();
         let tree = merged(&tables, lowest, options)?;
         let need = match lowest {
             0 => Need::Nothing,
             _ => need(&tree)?,
         };
+        if matches!(need, Need::Nothing) {
+            return Ok(tree);
+        }
+        // It is made anew with more layers: both need not be in memory.
+        drop(tree);
         match need {
-            Need::Nothing => return Ok(tree),
-            Need::Next => {}
+            Need::Nothing | Need::Next => {}
             Need::All => {
                 // Several at a time.
                 let rest = contents::of_all_with(source, &layers[..lowest], cache, contents, visitor).await?;
