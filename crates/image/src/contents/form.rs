@@ -1,27 +1,19 @@
-//! How is a table of contents kept? Compact, with its version and a digest over all of it, so that what is not as it was written is no table.
-//!
-//! The form is `teu contents 2\n`; the digests of blob and archive, as text; a byte that says whether there are digests of content; the size of the
-//! archive, the number of entries and how many bytes they have; the entries; the number of their blocks and how many bytes each has; and the SHA-256
-//! of all that. An entry is a byte for its kind, what its path shares with the one before and the rest, how far its header is behind the one before,
-//! and what it says; numbers and bytes are as in [`compact`](crate::compact).
+//! How is an entry of a table of contents written down? Compact: a byte for its kind, what its path shares with the one before and the rest, how far its
+//! header is behind the one before, and what it says; numbers and bytes are as in [`compact`](crate::compact).
 //!
 //! A block has up to [`BLOCK`] entries and ends early once it is long. Its first entry shares nothing with another one, so that any entry is found
 //! without those before its block: by its number, which has the number of its block above the lowest bits, and its place in the block in these.
 
-use bytes::Bytes;
 use teu_rootfs::{Device, Metadata, Node, Time};
 use teu_spec::{Algorithm, Digest};
 use teu_store::{Error, ErrorKind, Result};
 
-use super::{Contents, Entry, What, stored::Stored};
+use super::{Entry, What};
 use crate::{
     compact::{Cursor, bytes, number, time},
     whiteout::{self, Meaning},
 };
 
-pub(super) const MAGIC: &[u8] = b"teu contents 2\n";
-/// The bytes of a SHA-256.
-pub(super) const SUM: usize = 32;
 /// The most bytes of a path or of a link's text: what is held to it cannot make small files costly to read.
 const LONGEST: usize = 1 << 16;
 /// How many entries a block has at most.
@@ -273,132 +265,6 @@ pub(super) fn read<'a>(block: &'a [u8], at: &mut At, path: &'a mut Vec<u8>, numb
     Ok(raw)
 }
 
-impl Contents {
-    /// The table in the form in which it is kept.
-    ///
-    /// # Errors
-    /// What the file says that it lies in, where it does.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut form = Vec::new();
-        self.write_to(&mut form)?;
-        Ok(form)
-    }
-
-    /// Reads the form in which a table is kept.
-    ///
-    /// # Errors
-    /// `Mismatch` for what is no table, of another version, or not as it was written.
-    pub fn from_bytes(form: &Bytes) -> Result<Self> {
-        let end = form.len().checked_sub(SUM).ok_or_else(malformed)?;
-        if !form.starts_with(MAGIC) || Digest::of(&form[..end]).bytes() != &form[end..] {
-            return Err(malformed());
-        }
-        let (head, at) = Head::read(&form[..end])?;
-        let (entries, blocks) = form[at..end].split_at_checked(head.bytes).ok_or_else(malformed)?;
-        let blocks = read_blocks(blocks, head.bytes)?;
-        Self::checked(head, Stored::in_memory(form.slice_ref(entries), blocks))
-    }
-
-    /// A table whose entries can all be read: whoever reads them later relies on it.
-    pub(super) fn checked(head: Head, entries: Stored) -> Result<Self> {
-        let contents = Self {
-            layer: head.layer,
-            diff_id: head.diff_id,
-            digests: head.digests,
-            size: head.size,
-            count: head.count,
-            entries: entries.into(),
-        };
-        let (mut reader, mut all) = (contents.reader(), 0);
-        while reader.next()?.is_some() {
-            all += 1;
-        }
-        match all == head.count {
-            true => Ok(contents),
-            false => Err(malformed()),
-        }
-    }
-
-    /// What stands before the entries.
-    pub(super) fn head(&self) -> Vec<u8> {
-        let mut form = MAGIC.to_vec();
-        bytes(&mut form, self.layer.to_string().as_bytes());
-        bytes(&mut form, self.diff_id.to_string().as_bytes());
-        form.push(u8::from(self.digests));
-        for value in [self.size, self.count, self.entries.length()] {
-            number(&mut form, value);
-        }
-        form
-    }
-
-    /// What stands behind them, but for the sum.
-    pub(super) fn foot(&self) -> Vec<u8> {
-        let mut form = Vec::new();
-        number(&mut form, self.entries.blocks() as u64);
-        for block in 0..self.entries.blocks() {
-            let (from, to) = self.entries.bounds(block);
-            number(&mut form, to - from);
-        }
-        form
-    }
-}
-
-/// What stands before the entries.
-pub(super) struct Head {
-    pub(super) layer: Digest,
-    pub(super) diff_id: Digest,
-    pub(super) digests: bool,
-    pub(super) size: u64,
-    pub(super) count: u64,
-    pub(super) bytes: usize,
-}
-
-impl Head {
-    /// Reads it, and where it ends.
-    pub(super) fn read(form: &[u8]) -> Result<(Self, usize)> {
-        if !form.starts_with(MAGIC) {
-            return Err(malformed());
-        }
-        let mut cursor = Cursor::new(form, MAGIC.len(), malformed);
-        let (layer, diff_id) = (digest(&mut cursor)?, digest(&mut cursor)?);
-        let digests = match cursor.byte()? {
-            0 => false,
-            1 => true,
-            _ => return Err(malformed()),
-        };
-        let (size, count) = (cursor.number()?, cursor.number()?);
-        let bytes = usize::try_from(cursor.number()?).map_err(|_| malformed())?;
-        let head = Self {
-            layer,
-            diff_id,
-            digests,
-            size,
-            count,
-            bytes,
-        };
-        Ok((head, cursor.at()))
-    }
-}
-
-/// Where each block begins, of those that have so many bytes together.
-pub(super) fn read_blocks(form: &[u8], all: usize) -> Result<Vec<u32>> {
-    let mut cursor = Cursor::new(form, 0, malformed);
-    let (count, mut begin) = (cursor.number()?, 0_usize);
-    let mut begins = Vec::new();
-    for _ in 0..count {
-        begins.push(u32::try_from(begin).map_err(|_| malformed())?);
-        let length = usize::try_from(cursor.number()?).map_err(|_| malformed())?;
-        begin = begin
-            .checked_add(length)
-            .filter(|end| length > 0 && *end <= all)
-            .ok_or_else(malformed)?;
-    }
-    match begin == all && cursor.at() == form.len() {
-        true => Ok(begins),
-        false => Err(malformed()),
-    }
-}
-
 fn kind(what: &What) -> u8 {
     match what {
         What::Remove(_) | What::Clear(_) => b'w',
@@ -423,11 +289,6 @@ fn hidden(meaning: Meaning<'_>) -> Result<What> {
         Meaning::Clear(directory) => Ok(What::Clear(directory.to_vec())),
         Meaning::Make | Meaning::Foreign | Meaning::Malformed => Err(malformed()),
     }
-}
-
-fn digest(cursor: &mut Cursor<'_>) -> Result<Digest> {
-    let text = std::str::from_utf8(cursor.bytes()?).map_err(|_| malformed())?;
-    text.parse().map_err(|_| malformed())
 }
 
 pub(super) fn malformed() -> Error {

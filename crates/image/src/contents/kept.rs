@@ -12,7 +12,8 @@ use teu_store::Result;
 
 use super::{
     Contents, Options,
-    form::{Head, SUM, malformed, read_blocks},
+    form::malformed,
+    frame::{Head, SUM, read_blocks},
     stored::Stored,
 };
 

@@ -7,6 +7,7 @@
 mod cache;
 mod content;
 mod form;
+mod frame;
 mod gathered;
 mod kept;
 mod stored;
