@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import limits
+import many
 from rig import ROOT, Failed, disk_kind, layout_digest, measure
 
 
@@ -192,10 +193,11 @@ ROWS = {
     "up-to-date": up_to_date,
     "up-to-date-100": up_to_date_100,
     "up-to-date-push": up_to_date_push,
+    **many.ROWS,
     "start-version": start_version,
     "start-inspect": start_inspect,
     "memory": memory,
     "memory-pull": memory_pull,
     "memory-push": memory_push,
 }
-NEEDS_REGISTRY = {"pull", "push", "up-to-date", "up-to-date-100", "up-to-date-push", "memory-pull", "memory-push"}
+NEEDS_REGISTRY = {"pull", "push", "up-to-date", "up-to-date-100", "up-to-date-push", "memory-pull", "memory-push"} | many.NEEDS_REGISTRY

@@ -118,6 +118,7 @@ AIMS = {
     "local-reflink": [(COPYING, "CPU", 2.5)],
     "up-to-date": [(COPYING, "CPU", 10)],
     "up-to-date-push": [(COPYING, "CPU", 10)],
+    "sync": [(("crane", "current", "debian"), "CPU", 10)],
     **{"unpack" + what: [(["umoci"], "CPU", 3.3), (["umoci"], "wall", 5)] for what in ("", "-zstd", "-many", "-ext4", "-many-ext4")},
     **{"unpack-files" + what: [(["tar"], "CPU", 1.8)] for what in ("", "-zstd", "-many", "-ext4")},
     "append": [(["umoci"], "CPU", 1), (["umoci"], "wall", 1)],
@@ -146,7 +147,8 @@ def aims(results):
                 continue
             field = {"CPU": "cpu", "wall": "wall"}[unit]
             best = min(getattr(sample, field) for _, sample in against)
-            of = "" if keys is COPYING else ", %s against %s" % (unit, against[0][0].title)
+            nearest = next(tool for tool, sample in against if getattr(sample, field) == best)
+            of = "" if keys is COPYING else ", %s against %s" % (unit, nearest.title)
             yield [result.title + of, "%.2f" % factor, ratio(best, getattr(teu, field))]
         if result.key == "push" and {"crane", "library"} <= by_key.keys():
             checked = [sample.cpu for key, (_, sample) in by_key.items() if key in ("current", "library")]
