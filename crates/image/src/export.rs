@@ -72,7 +72,7 @@ fn write<W: Write>(tree: &Tree, layers: Layers, options: &Options, sink: W) -> R
     let names = Names::new(tree, files);
     for (position, (layer, opened)) in layers.enumerate() {
         let mut of_layer = names.of_layer(position);
-        let mut reader = tar::Reader::with_limits(opened, options.contents.tar.clone());
+        let mut reader = tar::Reader::buffered(opened, options.contents.tar.clone());
         while let Some(found) = reader.next_entry()? {
             let Some((described, paths)) = of_layer.at(found.header_offset())? else {
                 continue;

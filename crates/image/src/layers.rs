@@ -1,11 +1,11 @@
 //! How is a layer read? [`open`] fetches it, checks it, inflates it and hashes it, each on a thread of its own, and gives the tar in it to
-//! blocking code as a [`Read`] that ends in an error where size, digest or DiffID are not what they should be: never in a short success.
+//! blocking code as a [`BufRead`] that ends in an error where size, digest or DiffID are not what they should be: never in a short success.
 //! [`Layers`] opens those of an image in order, later ones ahead of their turn.
 
 use std::{
     collections::VecDeque,
     fmt,
-    io::{self, Read},
+    io::{self, BufRead, Read},
     sync::Arc,
 };
 
@@ -154,13 +154,25 @@ impl Read for Opened {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let Some(mut bytes) = self.next_chunk()? else {
-            return Ok(0);
-        };
+        let bytes = self.fill_buf()?;
         let count = bytes.len().min(buffer.len());
-        bytes.copy_to_slice(&mut buffer[..count]);
-        self.current = bytes;
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
         Ok(count)
+    }
+}
+
+/// What is looked at in the memory that it was inflated into.
+impl BufRead for Opened {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.current.is_empty() {
+            self.current = self.next_chunk()?.unwrap_or_default();
+        }
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.current.advance(count);
     }
 }
 

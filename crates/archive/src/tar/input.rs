@@ -1,6 +1,6 @@
-//! The bytes under the reader: buffered, counted, and skipped by seeking where the source can.
+//! The bytes under the reader: buffered, unless the source does that itself, counted, and skipped by seeking where the source can.
 
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
 
 use super::BLOCK;
 use crate::{Error, Result};
@@ -10,15 +10,30 @@ const BUFFER: usize = 128 << 10;
 
 pub(super) struct Input<R> {
     inner: R,
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
-    /// Of `buffer[start]` in the stream.
+    at_hand: AtHand<R>,
+    /// Of the next byte in the stream.
     offset: u64,
     seek: Option<Seeking<R>>,
 }
 
-/// How to skip in a source that can seek. A function, so that [`Input`] needs no bound that streams cannot meet.
+/// Where bytes are that were read and not used.
+enum AtHand<R> {
+    Here {
+        buffer: Box<[u8]>,
+        start: usize,
+        end: usize,
+    },
+    /// In a source that buffers, which was not told yet of the last ones that were used.
+    There { used: usize, buffered: Buffered<R> },
+}
+
+/// How a source that buffers is asked. Functions, so that [`Input`] needs no bound that others cannot meet.
+struct Buffered<R> {
+    fill: for<'a> fn(&'a mut R) -> std::io::Result<&'a [u8]>,
+    consume: fn(&mut R, usize),
+}
+
+/// How to skip in a source that can seek.
 struct Seeking<R> {
     length: u64,
     to: fn(&mut R, u64) -> std::io::Result<u64>,
@@ -26,11 +41,30 @@ struct Seeking<R> {
 
 impl<R: Read> Input<R> {
     pub(super) fn streaming(inner: R) -> Self {
-        Input {
-            inner,
+        let at_hand = AtHand::Here {
             buffer: vec![0; BUFFER].into_boxed_slice(),
             start: 0,
             end: 0,
+        };
+        Input {
+            inner,
+            at_hand,
+            offset: 0,
+            seek: None,
+        }
+    }
+
+    pub(super) fn buffered(inner: R) -> Self
+    where
+        R: BufRead,
+    {
+        let buffered = Buffered {
+            fill: R::fill_buf,
+            consume: R::consume,
+        };
+        Input {
+            inner,
+            at_hand: AtHand::There { used: 0, buffered },
             offset: 0,
             seek: None,
         }
@@ -56,54 +90,76 @@ impl<R: Read> Input<R> {
         self.offset
     }
 
-    pub(super) fn into_inner(self) -> R {
+    pub(super) fn into_inner(mut self) -> R {
+        if let AtHand::There { used, buffered } = &self.at_hand {
+            (buffered.consume)(&mut self.inner, *used);
+        }
         self.inner
     }
 
     /// The next block, or `None` where the stream ends before its first byte.
     pub(super) fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
-        while self.end - self.start < BLOCK {
-            if self.start != 0 {
-                self.buffer.copy_within(self.start..self.end, 0);
-                self.end -= self.start;
-                self.start = 0;
-            }
-            let count = retry(|| self.inner.read(&mut self.buffer[self.end..]))?;
-            if count == 0 {
-                return match self.end {
+        let begin = self.offset;
+        let mut block = [0; BLOCK];
+        let mut got = 0;
+        while got < BLOCK {
+            let part = self.take((BLOCK - got) as u64)?;
+            if part.is_empty() {
+                let what = format_args!("a block of which {got} of {BLOCK} bytes are there");
+                return match got {
                     0 => Ok(None),
-                    got => Err(self.ended(format!("a block of which {got} of {BLOCK} bytes are there"))),
+                    _ => Err(ended(what, begin)),
                 };
             }
-            self.end += count;
+            block[got..got + part.len()].copy_from_slice(part);
+            got += part.len();
         }
-        let mut block = [0; BLOCK];
-        block.copy_from_slice(&self.buffer[self.start..self.start + BLOCK]);
-        self.consume(BLOCK);
         Ok(Some(block))
     }
 
-    /// Reads if nothing is buffered; the number of bytes that are then at hand, 0 at the end of the stream.
+    /// Reads if nothing is at hand; the number of bytes that then are, 0 at the end of the stream.
     pub(super) fn fill(&mut self) -> Result<usize> {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-            self.end = retry(|| self.inner.read(&mut self.buffer))?;
+        let inner = &mut self.inner;
+        match &mut self.at_hand {
+            AtHand::Here { buffer, start, end } => {
+                if start == end {
+                    (*start, *end) = (0, 0);
+                    *end = retry(|| inner.read(buffer))?;
+                }
+                Ok(*end - *start)
+            }
+            AtHand::There { used, buffered } => {
+                (buffered.consume)(inner, std::mem::take(used));
+                retry(|| Ok((buffered.fill)(inner)?.len()))
+            }
         }
-        Ok(self.end - self.start)
     }
 
     /// At most `most` bytes that are at hand, or empty at the end of the stream.
     pub(super) fn take(&mut self, most: u64) -> Result<&[u8]> {
-        let at_hand = self.fill()?;
-        let start = self.start;
-        let count = at_hand.min(usize::try_from(most).unwrap_or(usize::MAX));
-        self.consume(count);
-        Ok(&self.buffer[start..start + count])
+        let count = self.fill()?.min(usize::try_from(most).unwrap_or(usize::MAX));
+        self.offset += count as u64;
+        match &mut self.at_hand {
+            AtHand::Here { buffer, start, .. } => {
+                *start += count;
+                Ok(&buffer[*start - count..*start])
+            }
+            AtHand::There { used, buffered } => {
+                *used = count;
+                let at_hand = (buffered.fill)(&mut self.inner)?;
+                at_hand
+                    .get(..count)
+                    .ok_or_else(|| ended("what it had at hand", self.offset))
+            }
+        }
     }
 
     /// Reads into the caller's buffer; large reads go there directly. 0 is the end of the stream.
     pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        if self.start == self.end && into.len() >= BUFFER / 2 {
+        if let AtHand::Here { start, end, .. } = &self.at_hand
+            && start == end
+            && into.len() >= BUFFER / 2
+        {
             let count = retry(|| self.inner.read(into))?;
             self.offset += count as u64;
             return Ok(count);
@@ -131,19 +187,17 @@ impl<R: Read> Input<R> {
 
     /// Passes over `count` bytes, which belong to `what`.
     pub(super) fn skip(&mut self, count: u64, what: &'static str) -> Result<()> {
-        let buffered = (self.end - self.start) as u64;
-        if count <= buffered {
-            self.consume(count as usize);
-            return Ok(());
-        }
         let target = self.offset.saturating_add(count);
-        if let Some(Seeking { length, to }) = &self.seek {
+        if let Some(Seeking { length, to }) = &self.seek
+            && let AtHand::Here { start, end, .. } = &mut self.at_hand
+            && count > (*end - *start) as u64
+        {
             if target > *length {
                 let missing = target - length;
                 return Err(self.ended(format!("{what}, of which {missing} bytes are missing")));
             }
             to(&mut self.inner, target)?;
-            (self.start, self.end, self.offset) = (0, 0, target);
+            (*start, *end, self.offset) = (0, 0, target);
             return Ok(());
         }
         let mut left = count;
@@ -159,13 +213,12 @@ impl<R: Read> Input<R> {
 
     /// The error for a stream that ends inside `what`.
     pub(super) fn ended(&self, what: impl std::fmt::Display) -> Error {
-        Error::truncated("tar", format!("the stream ends inside {what}")).at(self.offset)
+        ended(what, self.offset)
     }
+}
 
-    fn consume(&mut self, count: usize) {
-        self.start += count;
-        self.offset += count as u64;
-    }
+fn ended(what: impl std::fmt::Display, offset: u64) -> Error {
+    Error::truncated("tar", format!("the stream ends inside {what}")).at(offset)
 }
 
 fn retry(mut read: impl FnMut() -> std::io::Result<usize>) -> Result<usize> {

@@ -3,7 +3,7 @@
 //! What readers are known to disagree about is an error rather than a choice (two names that differ, data after a
 //! link, a global size), since a scanner and an extractor that see different files are an attack (threats 8, 27, 43, 44).
 
-use std::io::{Read, Seek};
+use std::io::{BufRead, Read, Seek};
 
 use super::block::{self, Block, Dialect};
 use super::content::Content;
@@ -98,6 +98,14 @@ impl<R: Read> Reader<R> {
     /// Reads from a stream.
     pub fn with_limits(source: R, limits: Limits) -> Self {
         Reader::over(Input::streaming(source), limits)
+    }
+
+    /// Reads from a source that has its bytes in memory: they are looked at where they are, and chunks of content are slices of that memory.
+    pub fn buffered(source: R, limits: Limits) -> Self
+    where
+        R: BufRead,
+    {
+        Reader::over(Input::buffered(source), limits)
     }
 
     /// Reads from the start of a source that can seek, and seeks over content that nobody reads.

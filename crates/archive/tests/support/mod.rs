@@ -1,7 +1,7 @@
 //! Archives made by hand, byte by byte, because no honest writer makes them.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use std::io::Read;
+use std::io::{BufReader, Read};
 
 use teu_archive::tar::{End, Header, Limits, Reader};
 use teu_archive::{Error, Result};
@@ -91,14 +91,41 @@ impl Raw {
     }
 }
 
-/// Entries with what they hold.
+/// Entries with what they hold, the same whichever way the archive is read.
 pub(crate) fn read_under(archive: &[u8], limits: Limits) -> Result<Vec<(Header, Vec<u8>)>> {
-    let mut reader = Reader::with_limits(archive, limits);
+    let read = all(Reader::with_limits(archive, limits.clone()), false);
+    for capacity in [7, 512, 1000] {
+        for chunks in [false, true] {
+            let source = BufReader::with_capacity(capacity, archive);
+            let same = all(Reader::buffered(source, limits.clone()), chunks);
+            match (&read, same) {
+                (Ok(read), Ok(same)) => assert_eq!(*read, same, "{capacity} bytes at a time"),
+                (Err(error), Err(same)) => {
+                    assert_eq!(error.to_string(), same.to_string(), "{capacity} bytes at a time")
+                }
+                (read, same) => panic!("{capacity} bytes at a time: {same:?} and not {read:?}"),
+            }
+        }
+    }
+    read
+}
+
+fn all<R: Read>(mut reader: Reader<R>, chunks: bool) -> Result<Vec<(Header, Vec<u8>)>> {
     let mut entries = Vec::new();
     while let Some(mut entry) = reader.next_entry()? {
+        let header = entry.header().clone();
         let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        entries.push((entry.header().clone(), content));
+        // Holes may have more bytes than there is memory.
+        if chunks && header.size < 1 << 20 {
+            while let Some(chunk) = entry.next_chunk()? {
+                content.resize(chunk.offset as usize, 0);
+                content.extend_from_slice(chunk.data);
+            }
+            content.resize(header.size as usize, 0);
+        } else {
+            entry.read_to_end(&mut content)?;
+        }
+        entries.push((header, content));
     }
     Ok(entries)
 }

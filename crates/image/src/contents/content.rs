@@ -1,7 +1,7 @@
 //! How is what is in an entry looked at while the table of its layer is made? As a [`Content`], whole or without its holes; all of it is hashed,
 //! where that is wanted, whoever looks.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use teu_archive::tar::{self, Chunk};
 use teu_spec::{Digest, Hasher};
@@ -99,5 +99,16 @@ impl Read for Counted {
         let read = self.opened.read(buffer)?;
         self.count += read as u64;
         Ok(read)
+    }
+}
+
+impl BufRead for Counted {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.opened.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.count += count as u64;
+        self.opened.consume(count);
     }
 }

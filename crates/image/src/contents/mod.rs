@@ -336,7 +336,7 @@ fn table<V>(opened: Opened, layer: &Layer, options: &Options, mut visit: V) -> R
 where
     V: FnMut(&Entry, &mut dyn Content) -> Result<()>,
 {
-    let mut reader = tar::Reader::with_limits(Counted { opened, count: 0 }, options.tar.clone());
+    let mut reader = tar::Reader::buffered(Counted { opened, count: 0 }, options.tar.clone());
     let room = options
         .temporary
         .as_deref()

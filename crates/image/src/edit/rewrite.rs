@@ -56,7 +56,7 @@ enum Gone {
 pub(super) fn look(layer: Opened, patterns: &[Pattern], limits: tar::Limits) -> Result<Found> {
     let mut found = Found::default();
     let mut gone: HashMap<Vec<u8>, Gone> = HashMap::new();
-    let mut reader = Reader::with_limits(layer, limits);
+    let mut reader = Reader::buffered(layer, limits);
     let mut number = 0;
     while let Some(mut entry) = reader.next_entry()? {
         let header = entry.take_header();
@@ -123,7 +123,7 @@ pub(super) fn write(
     let mut changed = found.removes;
     // Links that stand at the places of their files already, by the numbers of their own.
     let mut early: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-    let mut reader = Reader::with_limits(layer, limits);
+    let mut reader = Reader::buffered(layer, limits);
     let mut number = 0;
     while let Some(mut entry) = reader.next_entry()? {
         let mut header = entry.take_header();

@@ -144,7 +144,7 @@ impl Outline {
         let names = Names::new(above, files);
         for ((layer, opened), position) in layers.zip(positions) {
             let mut files = names.of_layer(position);
-            let mut reader = tar::Reader::with_limits(opened, limits.clone());
+            let mut reader = tar::Reader::buffered(opened, limits.clone());
             while let Some(entry) = reader.next_entry()? {
                 let Some((described, paths)) = files.at(entry.header_offset())? else {
                     continue;

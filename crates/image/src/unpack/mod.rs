@@ -8,7 +8,7 @@
 pub(crate) mod stop;
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, Write},
     path::Path,
     sync::Arc,
     thread,
@@ -168,8 +168,8 @@ fn files(layers: Layers, root: &Root, options: &Options) -> Result<Report> {
 /// # Errors
 /// `Invalid` for what no honest image asks for, and `TooLarge` for what reaches a limit, with the entry; what reading the layer says. What was
 /// made until then is there, and is to be thrown away.
-pub fn apply(writer: &mut rootfs::Writer, layer: impl Read, options: &Options) -> Result<()> {
-    let mut reader = tar::Reader::with_limits(layer, options.tar.clone());
+pub fn apply(writer: &mut rootfs::Writer, layer: impl BufRead, options: &Options) -> Result<()> {
+    let mut reader = tar::Reader::buffered(layer, options.tar.clone());
     while let Some(mut entry) = reader.next_entry()? {
         options.stop.check()?;
         let action = entry::action(entry.header()).map_err(|why| refused(entry.header(), why))?;

@@ -4,13 +4,13 @@
 use std::{
     collections::{HashMap, HashSet, hash_map::RandomState},
     hash::BuildHasher,
-    io::Read,
+    io::BufRead,
     num::NonZeroU32,
 };
 
 use teu_archive::{
     Escaped,
-    tar::{End, EntryKind, Header, Reader},
+    tar::{End, EntryKind, Header, Limits, Reader},
 };
 use teu_rootfs::Budget;
 use teu_spec::Digest;
@@ -33,9 +33,9 @@ pub(super) struct Seen {
 }
 
 /// Reads a layer's archive to its end.
-pub(super) fn judge(layer: Digest, content: &mut dyn Read) -> (Seen, Vec<Found>) {
+pub(super) fn judge(layer: Digest, content: &mut dyn BufRead) -> (Seen, Vec<Found>) {
     let mut judge = Judge::default();
-    let mut reader = Reader::new(content);
+    let mut reader = Reader::buffered(content, Limits::default());
     let broken = loop {
         match reader.next_entry() {
             Ok(Some(entry)) => judge.entry(entry.header()),

@@ -10,7 +10,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    io::Read,
+    io::BufRead,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -64,7 +64,7 @@ struct Inspector {
 }
 
 impl Inspect for Inspector {
-    fn layer(&self, layer: &Descriptor, content: &mut dyn Read) -> Vec<Found> {
+    fn layer(&self, layer: &Descriptor, content: &mut dyn BufRead) -> Vec<Found> {
         let (seen, found) = judge(layer.digest, content);
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(layer.digest, seen);

@@ -8,7 +8,7 @@ mod tests;
 use std::{
     collections::HashMap,
     fmt,
-    io::Read,
+    io::BufRead,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -51,7 +51,7 @@ impl Default for Options {
 pub trait Inspect: Send + Sync {
     /// Reads a layer's content without compression, as far as it wants, on a thread for blocking work, and says what it found. That the
     /// content breaks off is found by itself, and what of [`Kind::Layer`] was found then is not reported.
-    fn layer(&self, layer: &Descriptor, content: &mut dyn Read) -> Vec<Found>;
+    fn layer(&self, layer: &Descriptor, content: &mut dyn BufRead) -> Vec<Found>;
 
     /// All layers of an image were seen that are there: what can be said of them together.
     fn image<'a>(&'a self, source: &'a dyn Source, layers: &'a [Descriptor]) -> BoxFuture<'a, Result<Vec<Found>>>;

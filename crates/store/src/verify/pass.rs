@@ -1,7 +1,7 @@
 //! What does a layer hold, as it goes by once? It is inflated, its DiffID is computed beside that on a thread of its own, and whoever knows
 //! more of layers looks at the content in between.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use bytes::{Buf, Bytes};
 use teu_archive::codec::{Decoder, Limits};
@@ -110,15 +110,27 @@ impl<R: Read> Read for Tee<R> {
         if into.is_empty() {
             return Ok(0);
         }
-        if self.ahead.is_empty() && !self.refill() {
-            return match &self.ended {
-                Some(Some(error)) => Err(io::Error::other(error.clone())),
-                _ => Ok(0),
-            };
-        }
-        let count = into.len().min(self.ahead.len());
-        self.ahead.copy_to_slice(&mut into[..count]);
+        let ahead = self.fill_buf()?;
+        let count = into.len().min(ahead.len());
+        into[..count].copy_from_slice(&ahead[..count]);
+        self.consume(count);
         Ok(count)
+    }
+}
+
+impl<R: Read> BufRead for Tee<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.ahead.is_empty()
+            && !self.refill()
+            && let Some(Some(error)) = &self.ended
+        {
+            return Err(io::Error::other(error.clone()));
+        }
+        Ok(&self.ahead)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.ahead.advance(count);
     }
 }
 

@@ -175,7 +175,7 @@ async fn what_is_odd_between_documents_is_said_and_leaves_the_image_good() {
 struct Counts(usize);
 
 impl Inspect for Counts {
-    fn layer(&self, layer: &Descriptor, content: &mut dyn Read) -> Vec<Found> {
+    fn layer(&self, layer: &Descriptor, content: &mut dyn BufRead) -> Vec<Found> {
         let mut seen = vec![0; self.0];
         let kind = match content.read_exact(&mut seen) {
             Ok(()) => Kind::Entry,
