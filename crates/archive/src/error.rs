@@ -207,7 +207,12 @@ pub struct Escaped<'a>(pub &'a [u8]);
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
-            write!(f, "{}", chunk.valid().escape_debug())?;
+            let valid = chunk.valid();
+            // As nearly all names are: character by character takes ten times as long.
+            match valid.bytes().all(is_plain) {
+                true => f.write_str(valid)?,
+                false => write!(f, "{}", valid.escape_debug())?,
+            }
             for byte in chunk.invalid() {
                 write!(f, "\\x{byte:02x}")?;
             }
@@ -216,9 +221,23 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Whether it is a character that stands for itself wherever it stands.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\'' | b'\\')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_byte_is_shown_as_rust_escapes_it() {
+        for byte in 0..=127 {
+            let text = [b'a', byte, b'b'];
+            let escaped = str::from_utf8(&text).unwrap().escape_debug().to_string();
+            assert_eq!(Escaped(&text).to_string(), escaped);
+        }
+    }
 
     #[test]
     fn text_names_format_entry_offset_and_limit() {

@@ -1,5 +1,7 @@
 //! How is a file of an image told of? Its path, kind, mode, owner and time, as people and as programs read them.
 
+use std::fmt::{Display, Write};
+
 use serde_json::Value;
 use teu_archive::Escaped;
 use teu_rootfs::{Metadata, Node, Time};
@@ -10,6 +12,17 @@ use crate::say;
 /// A path of the image, safe on a terminal and one line.
 pub(crate) fn path(path: &[u8]) -> String {
     format!("/{}", Escaped(path))
+}
+
+/// Adds it to a text.
+pub(crate) fn put_path(text: &mut String, path: &[u8]) {
+    text.push('/');
+    put(text, Escaped(path));
+}
+
+/// Adds something to a text.
+pub(crate) fn put(text: &mut String, what: impl Display) {
+    write!(text, "{what}").expect("a text takes all that is written to it");
 }
 
 /// A name as JSON has it; where it is no UTF-8, and so cannot be had in JSON, its bytes in hexadecimal too.
@@ -69,6 +82,12 @@ pub(crate) fn letter(node: &Node) -> char {
 /// Permission, set-id and sticky bits as `ls` shows them: `rwsr-xr-x`.
 pub(crate) fn permissions(mode: u32) -> String {
     let mut text = String::new();
+    put_permissions(&mut text, mode);
+    text
+}
+
+/// Adds them to a text.
+pub(crate) fn put_permissions(text: &mut String, mode: u32) {
     for (shift, special, set) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
         let bits = mode >> shift;
         text.push(if bits & 4 != 0 { 'r' } else { '-' });
@@ -80,14 +99,20 @@ pub(crate) fn permissions(mode: u32) -> String {
             (false, false) => '-',
         });
     }
-    text
 }
 
 /// RFC 3339, or what is beyond its years in seconds: `@253402300800`.
 pub(crate) fn time(time: Time) -> String {
+    let mut text = String::new();
+    put_time(&mut text, time);
+    text
+}
+
+/// Adds it to a text.
+pub(crate) fn put_time(text: &mut String, time: Time) {
     match Timestamp::from_unix(time.seconds, time.nanoseconds) {
-        Some(timestamp) => timestamp.to_string(),
-        None => format!("@{}", time.seconds),
+        Some(timestamp) => put(text, timestamp),
+        None => put(text, format_args!("@{}", time.seconds)),
     }
 }
 

@@ -119,11 +119,12 @@ const WIDEST: usize = 200;
 fn aligned(rows: &[Vec<String>], limit: Option<usize>) -> String {
     let mut columns = Columns::default();
     for row in rows {
-        columns.take(row);
+        columns.take(row.iter().map(String::as_str));
     }
-    let mut text = String::new();
+    let (mut text, mut line) = (String::new(), String::new());
     for row in rows {
-        let line = columns.line(row);
+        line.clear();
+        columns.line(row.iter().map(String::as_str), &mut line);
         match limit {
             Some(limit) if line.chars().count() > limit => {
                 text.extend(line.chars().take(limit.saturating_sub(1)));
@@ -142,9 +143,9 @@ pub(crate) struct Columns(Vec<usize>);
 
 impl Columns {
     /// Makes place for a row.
-    pub(crate) fn take(&mut self, row: &[String]) {
-        for (column, cell) in row.iter().enumerate() {
-            let width = cell.chars().take(WIDEST).count();
+    pub(crate) fn take<'c>(&mut self, row: impl IntoIterator<Item = &'c str>) {
+        for (column, cell) in row.into_iter().enumerate() {
+            let width = width(cell);
             match self.0.get_mut(column) {
                 Some(widest) => *widest = (*widest).max(width),
                 None => self.0.push(width),
@@ -152,16 +153,27 @@ impl Columns {
         }
     }
 
-    /// A row that was taken in, without an end of line.
-    pub(crate) fn line(&self, row: &[String]) -> String {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&self.0) {
-            line.push_str(cell);
-            let shown = cell.chars().take(WIDEST).count();
-            line.extend(std::iter::repeat_n(' ', width - shown + 2));
+    /// Adds a row that was taken in to `line`, which is empty, without an end of line.
+    pub(crate) fn line<'c>(&self, row: impl IntoIterator<Item = &'c str>, line: &mut String) {
+        // Only before what follows, which the last column has none of.
+        let mut gap = 0;
+        for (cell, widest) in row.into_iter().zip(&self.0) {
+            if !cell.is_empty() {
+                line.extend(std::iter::repeat_n(' ', gap));
+                line.push_str(cell);
+                gap = 0;
+            }
+            gap += widest - width(cell) + 2;
         }
         line.truncate(line.trim_end().len());
-        line
+    }
+}
+
+/// How wide a cell makes its column.
+fn width(cell: &str) -> usize {
+    match cell.is_ascii() {
+        true => cell.len().min(WIDEST),
+        false => cell.chars().take(WIDEST).count(),
     }
 }
 

@@ -91,15 +91,24 @@ impl Timestamp {
             self.offset.abs() % 60
         );
         let zone = if self.offset == 0 { "UTC" } else { &offset };
-        format!("{} {}{} {offset} {zone}", self.date(), self.clock(), self.fraction())
+        let moment = self.moment(b' ');
+        format!("{}{} {offset} {zone}", shown(&moment), self.fraction())
     }
 
-    fn date(&self) -> String {
-        format!("{:04}-{:02}-{:02}", self.year, self.month, self.day)
-    }
-
-    fn clock(&self) -> String {
-        format!("{:02}:{:02}:{:02}", self.hour, self.minute, self.second)
+    /// Date and time to the second, with this between them.
+    fn moment(&self, between: u8) -> [u8; 19] {
+        let mut text = *b"0000-00-00 00:00:00";
+        text[10] = between;
+        let parts = [self.month, self.day, self.hour, self.minute, self.second];
+        let two_digits = parts.into_iter().zip([5, 8, 11, 14, 17]);
+        let century = [(self.year / 100) as u8, (self.year % 100) as u8]
+            .into_iter()
+            .zip([0, 2]);
+        for (part, place) in two_digits.chain(century) {
+            text[place] += part / 10;
+            text[place + 1] += part % 10;
+        }
+        text
     }
 
     /// The fraction of the second with its point, without trailing zeros, and empty where there is none.
@@ -118,7 +127,8 @@ impl Timestamp {
 /// Go's RFC3339Nano: no trailing zeros, `Z` for an offset of zero, and any other offset as it was.
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}T{}{}", self.date(), self.clock(), self.fraction())?;
+        formatter.write_str(shown(&self.moment(b'T')))?;
+        formatter.write_str(&self.fraction())?;
         if self.offset == 0 {
             return formatter.write_str("Z");
         }
@@ -130,6 +140,10 @@ impl fmt::Display for Timestamp {
             self.offset.abs() % 60
         )
     }
+}
+
+fn shown(moment: &[u8; 19]) -> &str {
+    str::from_utf8(moment).expect("digits, and what stands between them")
 }
 
 impl FromStr for Timestamp {

@@ -1,6 +1,6 @@
 //! `teu files`: which files has an image, or a layer?
 
-use std::{io::Write, sync::Arc};
+use std::{borrow::Cow, io::Write, sync::Arc};
 
 use serde_json::{Value, json};
 use teu_archive::Escaped;
@@ -17,7 +17,7 @@ use crate::{
     arguments::Files,
     failure::Failure,
     inside::Inside,
-    listed::{self, path as shown_path},
+    listed::{self, path as shown_path, put, put_path},
     output::{self, Columns},
     progress::Shown,
     settings::Settings,
@@ -48,13 +48,14 @@ pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<()
         }
     };
     shown.finish();
-    let mut columns = Columns::default();
+    let (mut columns, mut cells) = (Columns::default(), Cells::default());
     // Before anything is printed, every pattern has to mean something, and columns have their widths.
     if !patterns.is_empty() || (arguments.long && !settings.json) {
         let mut met = vec![false; patterns.len()];
         listed.each(&patterns, &mut met, |found| {
             if arguments.long && !settings.json {
-                columns.take(&found.row()?.as_cells());
+                found.row()?.cells(&mut cells);
+                columns.take(cells.iter());
             }
             Ok(())
         })?;
@@ -71,12 +72,18 @@ pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<()
         return files.end();
     }
     let mut out = output::stream();
+    let mut line = String::new();
     listed.each(&patterns, &mut met, |found| {
+        line.clear();
         match arguments.long {
-            true => writeln!(out, "{}", columns.line(&found.row()?.as_cells()))?,
-            false => writeln!(out, "{}", shown_path(&found.path()))?,
+            true => {
+                found.row()?.cells(&mut cells);
+                columns.line(cells.iter(), &mut line);
+            }
+            false => put_path(&mut line, &found.path()),
         }
-        Ok(())
+        line.push('\n');
+        Ok(out.write_all(line.as_bytes())?)
     })?;
     out.flush()?;
     Ok(())
@@ -91,7 +98,7 @@ enum Listed {
 
 /// One of what is listed.
 enum Found<'f> {
-    File(Vec<u8>, File<'f>),
+    File(&'f [u8], File<'f>),
     Entry(&'f Entry, usize),
 }
 
@@ -115,9 +122,10 @@ impl Listed {
         match self {
             Self::Tree(tree) => {
                 // The root has no name.
-                for found in tree.walk().skip(1) {
-                    let (path, file) = found?;
-                    if is_wanted(&path) {
+                let mut walk = tree.walk();
+                walk.next_file()?;
+                while let Some((path, file)) = walk.next_file()? {
+                    if is_wanted(path) {
                         take(Found::File(path, file))?;
                     }
                 }
@@ -142,14 +150,14 @@ impl Listed {
 }
 
 impl Found<'_> {
-    fn path(&self) -> Vec<u8> {
+    fn path(&self) -> Cow<'_, [u8]> {
         match self {
-            Self::File(path, _) => path.clone(),
-            Self::Entry(entry, _) => glob::clean(&entry.path),
+            Self::File(path, _) => Cow::Borrowed(path),
+            Self::Entry(entry, _) => Cow::Owned(glob::clean(&entry.path)),
         }
     }
 
-    fn row(&self) -> Result<Row, Failure> {
+    fn row(&self) -> Result<Row<'_>, Failure> {
         let path = self.path();
         Ok(match self {
             Self::File(_, file) => {
@@ -178,8 +186,8 @@ impl Found<'_> {
 }
 
 /// What is told of a file.
-struct Row {
-    path: Vec<u8>,
+struct Row<'f> {
+    path: Cow<'f, [u8]>,
     kind: Kind,
     metadata: Option<Metadata>,
     names: Option<u32>,
@@ -222,36 +230,54 @@ impl Kind {
     }
 }
 
-impl Row {
-    fn as_cells(&self) -> Vec<String> {
-        let none = || "-".to_owned();
-        let (mode, owner, time) = match &self.metadata {
-            Some(metadata) => (
-                format!("{}{}", self.kind.letter(), listed::permissions(metadata.mode)),
-                format!("{}:{}", metadata.uid, metadata.gid),
-                listed::time(Time {
+impl Row<'_> {
+    fn cells(&self, cells: &mut Cells) {
+        cells.clear();
+        let letter = self.kind.letter();
+        match &self.metadata {
+            Some(metadata) => {
+                cells.add(|text| {
+                    text.push(letter);
+                    listed::put_permissions(text, metadata.mode);
+                });
+                cells.add(|text| put(text, format_args!("{}:{}", metadata.uid, metadata.gid)));
+            }
+            None => {
+                cells.add(|text| put(text, format_args!("{letter}---------")));
+                cells.none();
+            }
+        }
+        match &self.kind {
+            Kind::Node(Node::File(size)) => cells.add(|text| put(text, size)),
+            Kind::Node(Node::CharDevice(device) | Node::BlockDevice(device)) => {
+                cells.add(|text| put(text, format_args!("{},{}", device.major, device.minor)));
+            }
+            _ => cells.none(),
+        }
+        match &self.metadata {
+            Some(metadata) => cells.add(|text| {
+                let time = Time {
                     nanoseconds: 0,
                     ..metadata.mtime
-                }),
-            ),
-            None => (format!("{}---------", self.kind.letter()), none(), none()),
-        };
-        let size = match &self.kind {
-            Kind::Node(Node::File(size)) => size.to_string(),
-            Kind::Node(Node::CharDevice(device) | Node::BlockDevice(device)) => {
-                format!("{},{}", device.major, device.minor)
+                };
+                listed::put_time(text, time);
+            }),
+            None => cells.none(),
+        }
+        match self.layer {
+            Some(layer) => cells.add(|text| put(text, layer)),
+            None => cells.none(),
+        }
+        cells.add(|text| {
+            put_path(text, &self.path);
+            match &self.kind {
+                Kind::Node(Node::Symlink(target)) => put(text, format_args!(" -> {}", Escaped(target))),
+                Kind::HardLink(target) => put(text, format_args!(" link to {}", shown_path(target))),
+                Kind::Remove(hidden) => put(text, format_args!(" hides {}", shown_path(hidden))),
+                Kind::Clear(hidden) => put(text, format_args!(" hides all in {}", shown_path(hidden))),
+                Kind::Node(_) => {}
             }
-            _ => none(),
-        };
-        let leads = match &self.kind {
-            Kind::Node(Node::Symlink(target)) => format!(" -> {}", Escaped(target)),
-            Kind::HardLink(target) => format!(" link to {}", shown_path(target)),
-            Kind::Remove(hidden) => format!(" hides {}", shown_path(hidden)),
-            Kind::Clear(hidden) => format!(" hides all in {}", shown_path(hidden)),
-            Kind::Node(_) => String::new(),
-        };
-        let layer = self.layer.map_or_else(none, |layer| layer.to_string());
-        vec![mode, owner, size, time, layer, shown_path(&self.path) + &leads]
+        });
     }
 
     fn as_json(&self) -> Value {
@@ -269,5 +295,36 @@ impl Row {
             Kind::Remove(hidden) | Kind::Clear(hidden) => listed::name(&mut told, "hides", hidden, "/"),
         }
         told
+    }
+}
+
+/// The cells of one row after the other, in memory that they share.
+#[derive(Default)]
+struct Cells {
+    text: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl Cells {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    fn add(&mut self, write: impl FnOnce(&mut String)) {
+        write(&mut self.text);
+        self.ends.push(self.text.len());
+    }
+
+    fn none(&mut self) {
+        self.add(|text| text.push('-'));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut begin = 0;
+        self.ends
+            .iter()
+            .map(move |end| &self.text[std::mem::replace(&mut begin, *end)..*end])
     }
 }

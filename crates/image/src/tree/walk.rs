@@ -79,16 +79,29 @@ impl<'t> Walk<'t> {
     }
 }
 
+impl<'t> Walk<'t> {
+    /// As [`next`](Iterator::next), without a copy of the path.
+    ///
+    /// # Errors
+    /// That of the file in which a table of contents lies.
+    pub fn next_file(&mut self) -> Result<Option<(&[u8], File<'t>)>> {
+        match self.step() {
+            Ok(file) => Ok(file.map(|file| (&self.path[..], file))),
+            Err(error) => {
+                self.levels.clear();
+                Err(error)
+            }
+        }
+    }
+}
+
 impl<'t> Iterator for Walk<'t> {
     type Item = Result<(Vec<u8>, File<'t>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.step() {
-            Ok(file) => file.map(|file| Ok((self.path.clone(), file))),
-            Err(error) => {
-                self.levels.clear();
-                Some(Err(error))
-            }
-        }
+        let found = self.next_file();
+        found
+            .map(|found| found.map(|(path, file)| (path.to_vec(), file)))
+            .transpose()
     }
 }
