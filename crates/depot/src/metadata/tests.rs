@@ -66,5 +66,9 @@ fn no_room_is_said_and_nothing_is_lost() {
         assert!(metadata.record_session(come.clone()).await.expect("recorded"));
         assert_eq!(metadata.session("small").await.expect("asked"), Some(come));
         metadata.end_session("small").await.expect("ended");
+        // None of those that there was no room for counts.
+        metadata.begin_session(session("next", 10), 1).await.expect("begun");
+        let error = metadata.begin_session(session("another", 10), 1).await;
+        assert_eq!(error.expect_err("one is there").kind(), &ErrorKind::Throttled);
     });
 }

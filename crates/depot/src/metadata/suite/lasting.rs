@@ -36,8 +36,12 @@ pub(crate) async fn sessions_are_kept(open: &Open) {
     assert_eq!(metadata.session("c").await.expect("asked"), None);
     assert_eq!(metadata.idle_sessions(Millis(10), 10).await.expect("asked"), ["b", "a"]);
     assert_eq!(metadata.idle_sessions(Millis(9), 10).await.expect("asked"), ["b"]);
+    let is_full = async |id| kind(metadata.begin_session(session(id, 3), 2).await) == ErrorKind::Throttled;
+    assert!(is_full("c").await, "those of before count");
     metadata.end_session("b").await.expect("ended");
     metadata.end_session("b").await.expect("ended again");
+    metadata.begin_session(session("c", 3), 2).await.expect("there is room");
+    assert!(is_full("d").await);
     let blob = NewBlob {
         repository: "one".to_owned(),
         place: place(b"content"),
@@ -52,6 +56,8 @@ pub(crate) async fn sessions_are_kept(open: &Open) {
         None,
         "it ends with its blob"
     );
+    metadata.begin_session(session("d", 3), 2).await.expect("there is room");
+    assert!(is_full("e").await);
 }
 
 /// Each of many that write at once is done or refused by itself.
