@@ -23,11 +23,7 @@ fn users(room: &Room, test: &str, users: &[(&str, &str)]) -> bool {
     if !peers(test, &["htpasswd"]) {
         return false;
     }
-    let lines = users.iter().map(|(user, password)| {
-        let made = room.run("htpasswd", ["-nbB", "-C", "4", user, password]).succeeds();
-        made.stdout.trim().to_owned() + "\n"
-    });
-    replace(&room.path("users"), &lines.collect::<String>());
+    room.users(users);
     true
 }
 

@@ -234,11 +234,7 @@ fn who_may_log_in_is_said_as_there() {
     }
     let room = Room::new();
     room.layout("images").image("app", &image());
-    let users = room
-        .run("htpasswd", ["-nbB", "-C", "4", "alice", "secret"])
-        .succeeds()
-        .stdout;
-    room.file("users", users.trim());
+    room.users(&[("alice", "secret")]);
     room.file("c.yml", FILE);
     let (there, here) = (
         room.path("real").display().to_string(),
@@ -330,11 +326,7 @@ fn certificates_of_clients_are_no_users() {
     ]
     .concat();
     room.run("openssl", signed).succeeds();
-    let users = room
-        .run("htpasswd", ["-nbB", "-C", "4", "alice", "secret"])
-        .succeeds()
-        .stdout;
-    room.file("users", users.trim());
+    room.users(&[("alice", "secret")]);
     let tls = "  tls:\n    certificate: authority/cert.pem\n    key: authority/key.pem\n    clientcas: [authority/cert.pem]\n";
     room.file(
         "c.yml",

@@ -30,6 +30,7 @@ mod served;
 
 use std::{
     ffi::OsStr,
+    fs,
     io::Write,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -40,7 +41,7 @@ pub(crate) use layers::{archive, bare, directory, file, of};
 pub(crate) use layout::{Image, Layout, image, layer};
 pub(crate) use peer::{Asks, Peer, has};
 pub(crate) use seen::seen;
-pub(crate) use served::Served;
+pub(crate) use served::{Served, ask};
 
 /// A directory in which programs run, with a home of its own and nothing of ours in their environment.
 pub(crate) struct Room {
@@ -99,6 +100,16 @@ impl Room {
     /// An OCI layout, made by hand.
     pub(crate) fn layout(&self, name: &str) -> Layout {
         Layout::create(&self.path(name))
+    }
+
+    /// A file `users` of these names and passwords, in the place of the one that is there, as editors do it. It wants `htpasswd`.
+    pub(crate) fn users(&self, users: &[(&str, &str)]) {
+        let lines = users.iter().map(|(user, password)| {
+            let made = self.run("htpasswd", ["-nbB", "-C", "4", user, password]).succeeds();
+            made.stdout.trim().to_owned() + "\n"
+        });
+        let new = self.file("users.new", lines.collect::<String>());
+        fs::rename(new, self.path("users")).expect("renamed");
     }
 
     /// Sets a variable for all that runs here from now on.

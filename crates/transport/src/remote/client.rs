@@ -60,9 +60,9 @@ impl Client {
     /// followed, but to no plain HTTP; nothing is said of who asks.
     ///
     /// # Errors
-    /// `Invalid` where it is no URL of `http` or `https`; what kept us from reaching it, `TooLarge`, and `NotFound` where the answer is not 200.
+    /// None says what the URL is, whose query may be a secret. `Invalid` where it is no URL of `http` or `https`; what kept us from reaching it, `TooLarge`, and `NotFound` where the answer is not 200.
     pub async fn document(&self, url: &str, access: Access, limit: u64) -> Result<Bytes> {
-        let invalid = |why: String| Error::new(ErrorKind::Invalid, format!("{url:?} is no URL: {why}"));
+        let invalid = |why: String| Error::new(ErrorKind::Invalid, format!("that is no URL: {why}"));
         let parsed = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(invalid("it is of neither http nor https".to_owned()));
@@ -79,7 +79,7 @@ impl Client {
         let answer = http.send_repeatedly(&call, &Origin::of(&parsed), None).await?;
         match answer.status() {
             StatusCode::OK => answer.body(limit, "answer").await,
-            status => Err(Error::new(ErrorKind::NotFound, format!("{url} answers {status}"))),
+            status => Err(Error::new(ErrorKind::NotFound, format!("the answer is {status}"))),
         }
     }
 

@@ -23,6 +23,8 @@ const LEAST: Duration = Duration::from_secs(1);
 /// The keys at a URL.
 pub(super) struct Remote {
     url: String,
+    /// The same without what may be a secret.
+    shown: String,
     every: Duration,
     keys: Mutex<Keys>,
 }
@@ -46,6 +48,7 @@ impl Remote {
     /// # Errors
     /// Where anybody on the way could put keys of their own there.
     pub(super) fn new(url: &str, every: Duration) -> std::result::Result<Self, Failure> {
+        let shown = shown(url);
         let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
         let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
@@ -61,12 +64,13 @@ impl Remote {
         };
         if host.is_some_and(|host| !is_here(host)) {
             let message = format!(
-                "{url} is asked in plain HTTP, so that anybody on the way may answer; --token-keys wants https://"
+                "{shown} is asked in plain HTTP, so that anybody on the way may answer; --token-keys wants https://"
             );
             return Err(Failure::Usage(message));
         }
         Ok(Self {
             url: url.to_owned(),
+            shown,
             every: every.max(LEAST),
             keys: Mutex::default(),
         })
@@ -78,10 +82,20 @@ impl Remote {
     }
 
     async fn fetch(&self, client: &Client) -> Result<Keys> {
-        let raw = client.document(&self.url, Access::default(), Keys::MAX as u64).await?;
-        let text = std::str::from_utf8(&raw);
-        let text = text.map_err(|_| Error::new(ErrorKind::Invalid, format!("{} is no UTF-8", self.url)))?;
-        Keys::parse(text).map_err(|error| error.within(self.url.clone()))
+        let raw = client.document(&self.url, Access::default(), Keys::MAX as u64).await;
+        let keys = raw.and_then(|raw| {
+            let text = std::str::from_utf8(&raw);
+            Keys::parse(text.map_err(|_| Error::new(ErrorKind::Invalid, "it is no UTF-8"))?)
+        });
+        keys.map_err(|error| error.within(self.shown.clone()))
+    }
+}
+
+/// A URL without its query, which may be what lets whoever has it in.
+fn shown(url: &str) -> String {
+    match url.split_once(['?', '#']) {
+        Some((bare, _)) => format!("{bare}?…"),
+        None => url.to_owned(),
     }
 }
 
