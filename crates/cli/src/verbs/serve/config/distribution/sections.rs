@@ -1,0 +1,230 @@
+//! What does each section of registry:2's configuration come to? What is understood is taken out of the tree, so that what is left is not.
+
+use std::path::Path;
+
+use super::{Translated, Translation};
+use crate::verbs::serve::config::yaml::{Node, Value};
+
+/// Where registry:2 keeps what is pushed, if it is told nothing.
+const ROOT: &str = "/var/lib/registry";
+/// Where ours lies in that directory, beside what registry:2 has there.
+const BESIDE: &str = "teu";
+/// What registry:2 has there.
+const ITS_OWN: &str = "docker/registry/v2";
+/// For as long as nobody will wait: uploads that are never purged.
+const NEVER: &str = "876000h";
+
+impl Translation<'_> {
+    pub(super) fn http(&mut self) -> Result<(), String> {
+        if let Some(net) = self.text("http.net")?.filter(|net| !matches!(net.as_str(), "" | "tcp")) {
+            return Err(format!("{}: http.net is {net}, and only tcp is listened at", self.file));
+        }
+        self.pass("http.addr", "listen")?;
+        self.pass("http.prefix", "prefix")?;
+        let relative = self.switch("http.relativeurls")?.unwrap_or(false);
+        match self.text("http.host")?.filter(|host| !host.is_empty()) {
+            Some(host) => self.say("location", host, "http.host"),
+            None if relative => self.say("location", "relative", "http.relativeurls"),
+            None => self.say("location", "absolute", "http.relativeurls"),
+        }
+        if let Some(headers) = self.root.take(&["http", "headers"]) {
+            let Value::Map(headers) = headers.value else {
+                return Err(format!("{}: http.headers has names and values", self.place(&headers)));
+            };
+            for (name, values) in headers {
+                let values = self.list_of(values, &format!("http.headers.{name}"))?;
+                let values = values.into_iter().map(|value| format!("{name}: {value}"));
+                self.say_all("header", values.collect(), &format!("http.headers.{name}"));
+            }
+        }
+        if self.switch("http.http2.disabled")?.unwrap_or(false) {
+            self.say("http2", "false", "http.http2.disabled");
+        }
+        // Its default is to wait for nobody, which is worth no connection broken off.
+        if let Some(time) = self.text("http.draintimeout")?.filter(|time| time != "0") {
+            self.say("time-stop", time, "http.draintimeout");
+        }
+        self.tls()?;
+        if let Some(address) = self.text("http.debug.addr")?.filter(|address| !address.is_empty()) {
+            let path = self.text("http.debug.prometheus.path")?;
+            match self.switch("http.debug.prometheus.enabled")?.unwrap_or(false) {
+                true => {
+                    self.say("metrics", address, "http.debug.addr");
+                    if let Some(path) = path.filter(|path| !path.is_empty()) {
+                        self.say("metrics-path", path, "http.debug.prometheus.path");
+                    }
+                }
+                false => self.translated.warnings.push(format!(
+                    "{}: http.debug.addr has no meaning here without prometheus.enabled; /livez and /readyz are at http.addr",
+                    self.file
+                )),
+            }
+        }
+        Ok(())
+    }
+
+    fn tls(&mut self) -> Result<(), String> {
+        self.pass("http.tls.certificate", "tls-certificate")?;
+        self.pass("http.tls.key", "tls-key")?;
+        let how = self.text("http.tls.clientauth")?;
+        if let Some(authorities) = self.root.take(&["http", "tls", "clientcas"]) {
+            let authorities = self.list_of(authorities, "http.tls.clientcas")?;
+            if !authorities.is_empty() {
+                self.say_all("tls-clients", authorities, "http.tls.clientcas");
+                // There a certificate opens the connection alone: passwords are asked for besides.
+                self.say("tls-clients-unnamed", "true", "http.tls.clientcas");
+                match how.as_deref() {
+                    None | Some("" | "require-and-verify-client-cert") => {
+                        self.say("tls-clients-required", "true", "http.tls.clientcas");
+                    }
+                    Some("verify-client-cert-if-given") => {}
+                    Some(other) => {
+                        return Err(format!(
+                            "{}: http.tls.clientauth is {other}, which verifies nothing",
+                            self.file
+                        ));
+                    }
+                }
+            }
+        }
+        match self.text("http.tls.minimumtls")?.as_deref() {
+            None | Some("" | "tls1.0" | "tls1.1" | "tls1.2") => Ok(()),
+            Some(other) => {
+                let message = format!(
+                    "{}: http.tls.minimumtls has no meaning here: TLS 1.2 is spoken too, not {other} alone",
+                    self.file
+                );
+                self.translated.warnings.push(message);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn storage(&mut self, has_data: bool) -> Result<(), String> {
+        let deletes = self.switch("storage.delete.enabled")?.unwrap_or(false);
+        let read_only = self.switch("storage.maintenance.readonly.enabled")?.unwrap_or(false);
+        if read_only {
+            self.say("read-only", "true", "storage.maintenance.readonly.enabled");
+        } else if deletes {
+            self.say("deletes", "true", "storage.delete.enabled");
+        }
+        let purging = ["storage", "maintenance", "uploadpurging"];
+        let purges = self
+            .switch("storage.maintenance.uploadpurging.enabled")?
+            .unwrap_or(true);
+        let dry = self
+            .switch("storage.maintenance.uploadpurging.dryrun")?
+            .unwrap_or(false);
+        let age = self.text("storage.maintenance.uploadpurging.age")?;
+        // Whatever is idle for too long is found when it is looked for, each minute.
+        let _ = self.root.take(&[purging[0], purging[1], purging[2], "interval"]);
+        match (purges && !dry, age) {
+            (true, None) => self.say("idle-upload-kept", "168h", "storage.maintenance.uploadpurging"),
+            (true, Some(age)) => self.say("idle-upload-kept", age, "storage.maintenance.uploadpurging.age"),
+            (false, _) => self.say("idle-upload-kept", NEVER, "storage.maintenance.uploadpurging.enabled"),
+        }
+        // Nothing is ever redirected.
+        let _ = self.root.take(&["storage", "redirect", "disable"]);
+        let root = self
+            .text("storage.filesystem.rootdirectory")?
+            .unwrap_or_else(|| ROOT.to_owned());
+        let root = Path::new(&root);
+        let data = root.join(BESIDE);
+        let shown = data.display().to_string();
+        if !has_data {
+            self.say("data", shown.clone(), "storage.filesystem.rootdirectory");
+        }
+        if root.join(ITS_OWN).is_dir() && !data.exists() {
+            self.translated.warnings.push(format!(
+                "{} has what registry:2 kept: that stays as it is and is not served; bring it in, before this server runs, by \
+                 `teu serve import --data {shown} registry:{}`",
+                root.join(ITS_OWN).display(),
+                root.display()
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn auth(&mut self) -> Result<(), String> {
+        self.pass("auth.htpasswd.path", "htpasswd")?;
+        self.pass("auth.htpasswd.realm", "realm")?;
+        let named = |value: &Option<&Node>, name: &str| match value.map(|node| &node.value) {
+            Some(Value::Text(text)) => text == name,
+            Some(Value::Map(pairs)) => pairs.iter().any(|(key, _)| key == name),
+            _ => false,
+        };
+        let auth = self.root.get("auth");
+        let (htpasswd, token) = (named(&auth, "htpasswd"), named(&auth, "token"));
+        let says = |translated: &Translated, name: &str| translated.said.iter().any(|said| said.name == name);
+        if htpasswd && !says(&self.translated, "htpasswd") {
+            return Err(format!("{}: auth.htpasswd has no path", self.file));
+        }
+        if !token {
+            return Ok(());
+        }
+        for (key, name) in [
+            ("auth.token.realm", "token-url"),
+            ("auth.token.service", "token-service"),
+            ("auth.token.issuer", "token-issuer"),
+        ] {
+            self.pass(key, name)?;
+            if !says(&self.translated, name) {
+                return Err(format!(
+                    "{}: {key} is not there, which says whose tokens are believed",
+                    self.file
+                ));
+            }
+        }
+        let keys = self.text("auth.token.jwks")?.filter(|path| !path.is_empty());
+        let bundle = self.text("auth.token.rootcertbundle")?.filter(|path| !path.is_empty());
+        match (keys, bundle) {
+            (Some(keys), None) => self.say("token-keys", keys, "auth.token.jwks"),
+            (None, Some(bundle)) => self.say("token-keys", bundle, "auth.token.rootcertbundle"),
+            (Some(keys), Some(_)) => {
+                self.say("token-keys", keys, "auth.token.jwks");
+                let message = format!(
+                    "{}: auth.token.rootcertbundle has no meaning here beside jwks, whose keys are believed alone",
+                    self.file
+                );
+                self.translated.warnings.push(message);
+            }
+            (None, None) => {
+                return Err(format!(
+                    "{}: auth.token has neither rootcertbundle nor jwks, so that no token can be checked",
+                    self.file
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn rest(&mut self) -> Result<(), String> {
+        match self.text("log.formatter")?.as_deref() {
+            None | Some("") => {}
+            Some("text") => self.say("log-format", "text", "log.formatter"),
+            Some("json" | "logstash") => self.say("log-format", "json", "log.formatter"),
+            Some(other) => {
+                return Err(format!(
+                    "{}: log.formatter is {other}, and none of text, json and logstash",
+                    self.file
+                ));
+            }
+        }
+        if self.switch("log.accesslog.disabled")?.unwrap_or(false) {
+            self.say("log-requests", "failures", "log.accesslog.disabled");
+        }
+        // There are no other lines than those of requests and of what goes wrong.
+        let _ = self.root.take(&["log", "level"]);
+        // Whether what is kept can be reached is what /readyz says.
+        let _ = self.root.take(&["health", "storagedriver"]);
+        let unchecked = self.switch("validation.disabled")?.unwrap_or(false);
+        let enabled = self.switch("validation.enabled")?.unwrap_or(true);
+        let platforms = self.text("validation.manifests.indexes.platforms")?;
+        let some = matches!(platforms.as_deref(), Some("none" | "list"));
+        let _ = self.root.take(&["validation", "manifests", "indexes", "platformlist"]);
+        if unchecked || !enabled || some {
+            self.say("sparse", "true", "validation");
+        }
+        self.pass("catalog.maxentries", "max-page")
+    }
+}
