@@ -4,7 +4,7 @@ use std::{fs::File, sync::Arc};
 
 use bytes::Bytes;
 use teu_spec::{Descriptor, Digest};
-use teu_store::{BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Keyset, Result, Session, blocking};
+use teu_store::{BoxFuture, Committed, Error, ErrorKind, Expected, How, Ingest, Keyset, Result, Session, blocking};
 
 use crate::{
     depot::Inner,
@@ -131,22 +131,30 @@ pub(crate) async fn adopt(
     mut file: File,
     descriptor: &Descriptor,
     trust: bool,
-) -> Result<Committed> {
+) -> Result<How> {
     let Descriptor { digest, size, .. } = *descriptor;
     if is_shown(depot, repository, &digest, size).await? {
-        return Ok(Committed { digest, size });
+        return Ok(How::Mounted);
     }
-    let place = Place {
-        digest,
-        ulid: Ulid::new(depot.now())?,
+    let inner = Arc::clone(depot);
+    let adopt = move || {
+        let Some(files) = inner.content.files() else {
+            let message = "content is not kept in files here";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        };
+        let name = format!("b-{}", Ulid::new(inner.now())?);
+        files.copy(&name, &mut file, &digest, size, !trust)?;
+        // How long it lies there without a row counts from now, however long the copy took.
+        let place = Place {
+            digest,
+            ulid: Ulid::new(inner.now())?,
+        };
+        files.place(&name, &place)?;
+        Ok(place)
     };
-    let content = Arc::clone(&depot.content);
-    let adopt = move || match content.files() {
-        Some(files) => files.adopt(&mut file, &place, size, !trust),
-        None => Err(Error::new(ErrorKind::Unsupported, "content is not kept in files here")),
-    };
-    blocking::run(adopt).await?;
-    show(depot, repository, place, size, None).await
+    let place = blocking::run(adopt).await?;
+    show(depot, repository, place, size, None).await?;
+    Ok(How::Linked)
 }
 
 /// Has a repository show what another one shows, if its bytes are there.

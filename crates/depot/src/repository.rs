@@ -8,9 +8,9 @@ use std::{
 use futures_util::{FutureExt, StreamExt, stream};
 use teu_spec::{Descriptor, Digest, Document, Pick};
 use teu_store::{
-    Adopt, BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest,
-    Intent, Keyset, Local, Mount, Named, Origin, Page, Result, Resume, Role, Source, Sweep, Takes, Target,
-    octet_stream, referrer,
+    Adopt, BoxFuture, Browse, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, How, Ingest, Intent,
+    Keyset, Local, Mount, Named, Origin, Page, Result, Resume, Role, Source, Sweep, Takes, Target, octet_stream,
+    referrer,
 };
 
 use crate::{
@@ -339,7 +339,7 @@ impl Mount for Repository {
 }
 
 impl Adopt for Repository {
-    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<Committed>> {
+    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<How>> {
         Box::pin(incoming::adopt(&self.depot, &self.name, file, descriptor, trust))
     }
 }

@@ -2,11 +2,17 @@
 
 mod support;
 
-use std::{fs::File, io::Write, sync::Arc};
+use std::{
+    fs::{self, DirEntry, File},
+    io::Write,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use support::{Here, settings};
-use teu_spec::{Descriptor, Digest, MediaType};
-use teu_store::{Committed, ErrorKind, Intent, Repositories, Result, Role, SourceExt, Store};
+use teu_depot::{Clock, Millis, Place, Settings};
+use teu_spec::{Descriptor, MediaType};
+use teu_store::{ErrorKind, How, Intent, Repositories, Result, Role, SourceExt, Store};
 
 const CONTENT: &[u8] = b"what is taken over";
 
@@ -20,7 +26,7 @@ fn file(content: &[u8]) -> File {
     file
 }
 
-async fn adopt(store: &Arc<dyn Store>, content: &[u8], wanted: &Descriptor) -> Result<Committed> {
+async fn adopt(store: &Arc<dyn Store>, content: &[u8], wanted: &Descriptor) -> Result<How> {
     let adopt = store.adopt().expect("the power to adopt");
     adopt.adopt(file(content), wanted, false).await
 }
@@ -38,11 +44,35 @@ async fn a_file_is_taken_over_where_it_is_what_it_should_be() {
     }
     let stat = store.stat(Role::Blob, &wanted.digest, Intent::Read).await;
     assert_eq!(stat.expect("a stat"), None);
-    let done = adopt(&store, CONTENT, &wanted).await.expect("taken over");
-    assert_eq!((done.digest, done.size), (Digest::of(CONTENT), CONTENT.len() as u64));
+    assert_eq!(adopt(&store, CONTENT, &wanted).await.expect("taken over"), How::Linked);
     let read = store.small_blob(&wanted).await.expect("a blob");
     assert_eq!(&read[..], CONTENT);
     assert_eq!(here.uploads(), Vec::<String>::new());
+}
+
+/// What lies at a place and has no row goes after an hour, and a copy may take longer than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_as_old_as_what_lies_there() {
+    let uploads: Arc<OnceLock<PathBuf>> = Arc::default();
+    let seen = Arc::clone(&uploads);
+    let is_whole = move |file: DirEntry| file.metadata().is_ok_and(|found| found.len() == CONTENT.len() as u64);
+    let clock = Clock::of(move || {
+        let files = seen.get().map(|path| fs::read_dir(path).expect("a directory"));
+        let is_copied = files.is_some_and(|mut files| files.any(|file| is_whole(file.expect("a file"))));
+        Millis(if is_copied { 2_000_000 } else { 1_000_000 })
+    });
+    let here = Here::of(Settings { clock, ..settings() });
+    uploads.set(here.path().join("uploads")).expect("set once");
+    let wanted = Descriptor::of(MediaType::OciLayer, CONTENT);
+    adopt(&repository(&here, "one").await, CONTENT, &wanted)
+        .await
+        .expect("taken over");
+    let [file] = &here.blobs(&wanted.digest)[..] else {
+        panic!("no file");
+    };
+    let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+    let place: Place = name.parse().expect("a place");
+    assert_eq!(place.ulid.made(), Millis(2_000_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,14 +84,14 @@ async fn what_another_repository_shows_is_not_copied_again_unless_it_is_damaged(
         repository(&here, "three").await,
     );
     let wanted = Descriptor::of(MediaType::OciLayer, CONTENT);
-    adopt(&one, CONTENT, &wanted).await.expect("taken over");
+    assert_eq!(adopt(&one, CONTENT, &wanted).await.expect("taken over"), How::Linked);
     let first = here.blobs(&wanted.digest);
     // Its own bytes are not even looked at: what is there was checked.
-    adopt(&two, b"", &wanted).await.expect("shown");
+    assert_eq!(adopt(&two, b"", &wanted).await.expect("shown"), How::Mounted);
     assert_eq!(here.blobs(&wanted.digest), first);
     assert_eq!(&two.small_blob(&wanted).await.expect("a blob")[..], CONTENT);
     std::fs::write(&first[0], "torn").expect("damaged");
-    adopt(&three, CONTENT, &wanted).await.expect("taken over");
+    assert_eq!(adopt(&three, CONTENT, &wanted).await.expect("taken over"), How::Linked);
     for store in [one, two, three] {
         assert_eq!(&store.small_blob(&wanted).await.expect("a blob")[..], CONTENT);
     }

@@ -190,13 +190,25 @@ pub async fn fold(
     Fold::new(source, visitor, limits, jobs).visit(root).await
 }
 
+/// What several walks share, so that all of them together do no more at a time.
+#[derive(Clone, Debug)]
+pub struct Permits(Arc<Semaphore>);
+
+impl Permits {
+    /// For walks that do at most `jobs` things at a time together.
+    #[must_use]
+    pub fn new(jobs: usize) -> Self {
+        Self(Arc::new(Semaphore::new(jobs.clamp(1, Semaphore::MAX_PERMITS))))
+    }
+}
+
 /// A walk over several roots, which visits what they share once.
 pub struct Fold<'a> {
     source: &'a dyn Source,
     visitor: &'a dyn Visit,
     limits: Limits,
     jobs: usize,
-    permits: Semaphore,
+    permits: Permits,
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
     edges: AtomicUsize,
     manifest_bytes: AtomicU64,
@@ -225,17 +237,22 @@ impl<'a> Fold<'a> {
     /// A walk that does at most `jobs` things at a time: reads of manifests, visits of blobs.
     #[must_use]
     pub fn new(source: &'a dyn Source, visitor: &'a dyn Visit, limits: Limits, jobs: usize) -> Self {
-        let jobs = jobs.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             source,
             visitor,
             limits,
-            jobs,
-            permits: Semaphore::new(jobs),
+            jobs: jobs.clamp(1, Semaphore::MAX_PERMITS),
+            permits: Permits::new(jobs),
             flights: Mutex::default(),
             edges: AtomicUsize::new(0),
             manifest_bytes: AtomicU64::new(0),
         }
+    }
+
+    /// The same, which does at a time only what others with these permits leave it.
+    #[must_use]
+    pub fn with(self, permits: Permits) -> Self {
+        Self { permits, ..self }
     }
 
     /// Walks what is below one more root, as [`fold`].
@@ -382,7 +399,7 @@ impl<'a> Fold<'a> {
 
     async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed, so there is always one in the end.
-        self.permits.acquire().await.ok()
+        self.permits.0.acquire().await.ok()
     }
 }
 

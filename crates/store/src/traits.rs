@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use teu_spec::{Algorithm, Descriptor, Digest, Document, MediaType, Pick};
 
-use crate::{Error, ErrorKind, Keyset, Result};
+use crate::{Error, ErrorKind, How, Keyset, Result};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -353,8 +353,9 @@ pub trait Local: Send + Sync {
 /// The power to take over an open file as a blob.
 pub trait Adopt: Send + Sync {
     /// Copies the file's content by the cheapest means there is and, unless `trust`, checks the digest of *the copy*, so that the file
-    /// may change meanwhile. Nothing is left behind on failure.
-    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<Committed>>;
+    /// may change meanwhile. Says whether it did that, [`How::Linked`], or only shows what was there for another, [`How::Mounted`]. Nothing is left
+    /// behind on failure.
+    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<How>>;
 
     /// Whether this is worth it: the copy is cheaper than streaming.
     fn is_preferred(&self) -> bool {

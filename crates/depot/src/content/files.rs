@@ -1,18 +1,20 @@
 //! How is content kept in files? What comes is written to `uploads/<name>`, and renamed to `blobs/<2 hex>/<digest>-<ulid>` when it is whole.
 
+mod copied;
+mod upload;
+
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{Read, Seek, SeekFrom, Write},
     ops::Range,
     os::unix::fs::FileExt,
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use teu_spec::{Algorithm, Digest};
+use teu_spec::Digest;
 use teu_store::{BoxFuture, Error, ErrorKind, Reader, Result, blocking};
 
 use super::{
@@ -21,14 +23,8 @@ use super::{
 };
 use crate::place::Place;
 
-/// A write that takes longer than this is not one into the kernel's cache: what follows is written by a thread for that.
-const SLOW: Duration = Duration::from_millis(20);
-/// How much is collected for each visit to that thread.
-const BATCH: usize = blocking::BATCH;
 /// What is no larger is read where it is asked for: a thread takes longer to wake.
 const SMALL: u64 = 64 << 10;
-/// How much is hashed at once of what was copied.
-const PIECE: usize = 256 << 10;
 
 /// Content in files of a directory.
 #[derive(Clone)]
@@ -250,229 +246,5 @@ impl Content for Files {
 
     fn files(&self) -> Option<&dyn OpenFiles> {
         Some(self)
-    }
-}
-
-impl OpenFiles for Files {
-    fn open(&self, place: &Place, size: u64) -> Result<Option<File>> {
-        self.open_place(place, size)
-    }
-
-    fn adopt(&self, file: &mut File, place: &Place, size: u64, verify: bool) -> Result<()> {
-        check_size(place, size, file.metadata()?.len())?;
-        let name = format!("b-{}", place.ulid);
-        // What an earlier copy left that was broken off.
-        self.0.uploads.remove(&name)?;
-        let mut copy = self.0.uploads.create(&name)?;
-        if let Err(error) = fill(&mut copy, file, place, size, verify) {
-            // A disk that is full is not to stay full; where that fails too the next one does it.
-            let _ = self.0.uploads.remove(&name);
-            return Err(error.within(format!("copying to {}", self.0.uploads.path(&name).display())));
-        }
-        let (directory, last) = self.make_home(place)?;
-        self.0.uploads.rename(&name, &directory, &last)?;
-        directory.sync()
-    }
-}
-
-/// Copies a whole file, checks the copy, and makes it last.
-fn fill(copy: &mut File, file: &mut File, place: &Place, size: u64, verify: bool) -> Result<()> {
-    file.seek(SeekFrom::Start(0))?;
-    // The standard library asks the kernel to copy, which shares what it can.
-    check_size(place, size, io::copy(&mut file.take(size), copy)?)?;
-    if verify {
-        let found = digest_of(copy, place.digest.algorithm())?;
-        if found != place.digest {
-            let message = format!("content of {} has the digest {found}", place.digest);
-            return Err(Error::new(ErrorKind::Mismatch, message));
-        }
-    }
-    Ok(copy.sync_data()?)
-}
-
-fn check_size(place: &Place, size: u64, found: u64) -> Result<()> {
-    if found == size {
-        return Ok(());
-    }
-    let message = format!("content of {} has {found} bytes instead of {size}", place.digest);
-    Err(Error::new(ErrorKind::Mismatch, message))
-}
-
-fn digest_of(file: &mut File, algorithm: Algorithm) -> io::Result<Digest> {
-    let mut hasher = algorithm.hasher();
-    let mut piece = vec![0; PIECE];
-    file.seek(SeekFrom::Start(0))?;
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(read) => hasher.update(&piece[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-impl Files {
-    fn writing(&self, name: &str, file: File, written: u64, stays: bool) -> Box<dyn Writing> {
-        Box::new(Upload {
-            files: self.clone(),
-            name: name.to_owned(),
-            file: Some(file),
-            written,
-            // What a reopened file has was synced when its length was recorded.
-            synced: written,
-            is_named: written > 0,
-            is_slow: false,
-            waiting: Vec::new(),
-            stays,
-        })
-    }
-}
-
-/// A file that is being written.
-struct Upload {
-    files: Files,
-    name: String,
-    /// None where it failed, or where a thread had it when its future was dropped.
-    file: Option<File>,
-    written: u64,
-    synced: u64,
-    /// Its name lasts.
-    is_named: bool,
-    is_slow: bool,
-    /// What waits for its visit to a thread; only where the disk is slow.
-    waiting: Vec<u8>,
-    /// It is not removed where it is dropped.
-    stays: bool,
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if !self.stays {
-            // What cannot be removed is found when the depot is opened the next time.
-            let _ = self.files.0.uploads.remove(&self.name);
-        }
-    }
-}
-
-impl Upload {
-    /// Does something with the file on a thread, what waits being written first.
-    async fn visit<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&Files, &File) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let mut file = self.file.take().ok_or_else(|| self.lost())?;
-        let waiting = std::mem::take(&mut self.waiting);
-        let (files, path) = (self.files.clone(), self.files.0.uploads.path(&self.name));
-        let (file, done) = blocking::run(move || {
-            file.write_all(&waiting)
-                .map_err(|error| failed(error, "writing", &path))?;
-            let done = work(&files, &file).map_err(|error| error.within(format!("writing {}", path.display())))?;
-            Ok((file, done))
-        })
-        .await?;
-        self.file = Some(file);
-        Ok(done)
-    }
-
-    fn lost(&self) -> Error {
-        let path = self.files.0.uploads.path(&self.name);
-        Error::new(
-            ErrorKind::Cancelled,
-            format!("writing {} had failed before", path.display()),
-        )
-    }
-
-    fn write_here(&mut self, bytes: &[u8]) -> Result<()> {
-        let begin = Instant::now();
-        let mut file = self.file.take().ok_or_else(|| self.lost())?;
-        let path = || self.files.0.uploads.path(&self.name);
-        file.write_all(bytes)
-            .map_err(|error| failed(error, "writing", &path()))?;
-        self.is_slow = begin.elapsed() >= SLOW;
-        self.file = Some(file);
-        Ok(())
-    }
-
-    async fn take(&mut self, bytes: Bytes) -> Result<()> {
-        self.written += bytes.len() as u64;
-        if !self.is_slow {
-            return self.write_here(&bytes);
-        }
-        self.waiting.extend_from_slice(&bytes);
-        match self.waiting.len() >= BATCH {
-            true => self.visit(|_, _| Ok(())).await,
-            false => Ok(()),
-        }
-    }
-
-    async fn put(&mut self, place: &Place) -> Result<()> {
-        let must_sync = self.synced < self.written;
-        let (name, place) = (self.name.clone(), *place);
-        let put = move |files: &Files, file: &File| {
-            if must_sync {
-                file.sync_data()?;
-            }
-            let (directory, last) = files.make_home(&place)?;
-            files.0.uploads.rename(&name, &directory, &last)?;
-            directory.sync()
-        };
-        self.visit(put).await
-    }
-}
-
-impl Writing for Upload {
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.take(bytes))
-    }
-
-    fn sync(&mut self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            let (is_synced, is_named) = (self.synced == self.written, self.is_named);
-            if is_synced && is_named {
-                return Ok(());
-            }
-            let sync = move |files: &Files, file: &File| {
-                file.sync_data()?;
-                if !is_named {
-                    files.0.uploads.sync()?;
-                }
-                Ok(())
-            };
-            self.visit(sync).await?;
-            (self.synced, self.is_named) = (self.written, true);
-            Ok(())
-        })
-    }
-
-    fn read(&mut self) -> BoxFuture<'_, Result<Reader>> {
-        Box::pin(async move {
-            let length = self.written;
-            let mut file = self.visit(|_, file| Ok(file.try_clone()?)).await?;
-            // Its position is that of the file that is written, which nobody writes to before all is read.
-            let reader = move || {
-                file.seek(SeekFrom::Start(0))?;
-                Ok(file.take(length))
-            };
-            Ok(blocking::reader(reader))
-        })
-    }
-
-    fn place<'a>(mut self: Box<Self>, place: &'a Place) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            let outcome = self.put(place).await;
-            // It is removed below, or has another name.
-            self.stays = true;
-            if outcome.is_err() {
-                // What cannot be removed either is found by who looks for what nobody knows.
-                let _ = self.files.forget(&self.name).await;
-                let _ = self.files.remove(place).await;
-            }
-            outcome
-        })
-    }
-
-    fn forget(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { self.files.forget(&self.name).await })
     }
 }

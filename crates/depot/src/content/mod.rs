@@ -11,6 +11,7 @@ mod tests;
 use std::{fs::File, ops::Range};
 
 use bytes::Bytes;
+use teu_spec::Digest;
 use teu_store::{BoxFuture, Error, ErrorKind, Reader, Result};
 
 pub use files::Files;
@@ -68,12 +69,16 @@ pub trait OpenFiles: Send + Sync {
     /// What lies at a place, as an open regular file of this size; none where nothing does.
     fn open(&self, place: &Place, size: u64) -> Result<Option<File>>;
 
-    /// Copies a file, from its beginning, to a place for good, by the cheapest means that the system has. It must have this size and, where
-    /// it is to be verified, what is checked is the copy, so that the file may change meanwhile. Nothing is left where that fails.
+    /// Copies a file, from its beginning, by the cheapest means that the system has, under a name as [`Content::begin`] has it; what an earlier copy
+    /// left under that is gone. It must have this size and, where it is to be verified, what is checked is the copy, so that the file may change
+    /// meanwhile. Nothing is left where that fails.
     ///
     /// # Errors
     /// `Mismatch` where it is not what it should be.
-    fn adopt(&self, file: &mut File, place: &Place, size: u64, verify: bool) -> Result<()>;
+    fn copy(&self, name: &str, file: &mut File, digest: &Digest, size: u64, verify: bool) -> Result<()>;
+
+    /// Puts what was copied under this name at its place, for good. Nothing is left where that fails.
+    fn place(&self, name: &str, place: &Place) -> Result<()>;
 }
 
 /// Bytes on their way.

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use teu_spec::{Descriptor, Digest, Document, Tag};
 use teu_store::{
-    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Source,
-    Sweep, Takes, Target, blocking,
+    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, How, Ingest, Mount, Result, Resume,
+    Source, Sweep, Takes, Target, blocking,
 };
 
 use super::{
@@ -125,15 +125,22 @@ impl Repository {
     }
 
     /// Takes over a file, or what is there of its digest and its size.
-    fn adopt(&self, file: &mut File, descriptor: &Descriptor, trust: bool) -> Result<Committed> {
+    fn adopt(&self, file: &mut File, descriptor: &Descriptor, trust: bool) -> Result<How> {
         let Descriptor { digest, size, .. } = *descriptor;
         let files = self.inner.files()?;
         let there = self.inner.content(&digest)?.map(|file| file.metadata()).transpose()?;
-        if there.is_none_or(|there| there.len() != size) {
-            files.adopt(file, &place(digest)?, size, !trust)?;
-        }
+        let how = match there.is_some_and(|there| there.len() == size) {
+            true => How::Mounted,
+            false => {
+                let place = place(digest)?;
+                let name = format!("b-{}", place.ulid);
+                files.copy(&name, file, &digest, size, !trust)?;
+                files.place(&name, &place)?;
+                How::Linked
+            }
+        };
         self.link_blob(&digest)?;
-        Ok(Committed { digest, size })
+        Ok(how)
     }
 }
 
@@ -198,12 +205,7 @@ impl Target for Repository {
 }
 
 impl Adopt for Repository {
-    fn adopt<'a>(
-        &'a self,
-        mut file: File,
-        descriptor: &'a Descriptor,
-        trust: bool,
-    ) -> BoxFuture<'a, Result<Committed>> {
+    fn adopt<'a>(&'a self, mut file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<How>> {
         let (this, descriptor) = (self.clone(), descriptor.clone());
         Box::pin(blocking::run(move || this.adopt(&mut file, &descriptor, trust)))
     }

@@ -35,8 +35,8 @@ impl Ends {
         if self.has(blob).await? {
             return Ok(How::Existed);
         }
-        if self.adopted(blob).await? {
-            return Ok(How::Linked);
+        if let Some(how) = self.adopted(blob).await? {
+            return Ok(how);
         }
         if blob.size <= SMALL {
             self.stream(blob).await?;
@@ -47,19 +47,19 @@ impl Ends {
         Ok(How::Copied)
     }
 
-    /// Whether the target took over the source's file.
-    async fn adopted(&self, blob: &Descriptor) -> Result<bool> {
+    /// How the target took over the source's file, if it did.
+    async fn adopted(&self, blob: &Descriptor) -> Result<Option<How>> {
         let (Some(local), Some(adopt)) = (self.source.local(), self.target.adopt()) else {
-            return Ok(false);
+            return Ok(None);
         };
         if !adopt.is_preferred() {
-            return Ok(false);
+            return Ok(None);
         }
         let Some(file) = local.open_file(&blob.digest).map_err(|error| error.on(Side::Source))? else {
-            return Ok(false);
+            return Ok(None);
         };
         match adopt.adopt(file, blob, self.trust).await {
-            Ok(_) => Ok(true),
+            Ok(how) => Ok(Some(how)),
             // What was wrong is what was in the file.
             Err(error) if *error.kind() == ErrorKind::Mismatch => Err(error.on(Side::Source)),
             Err(error) => Err(error.on(Side::Destination)),

@@ -51,7 +51,7 @@ pub use turns::Turns;
 
 use crate::{
     Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Role, Side, Source, Takes, Target,
-    graph::{Fold, Limits},
+    graph::{Fold, Limits, Permits, Visit},
 };
 use ends::Ends;
 use tally::Tally;
@@ -86,6 +86,8 @@ pub struct Options {
     pub rehearse: bool,
     /// How many blobs and manifests are copied side by side.
     pub jobs: usize,
+    /// The walks beside this copy that share them; nothing by default.
+    pub permits: Option<Permits>,
     /// What this copy shares with others into the same target that go on meanwhile; nothing by default, and then two of them may both bring
     /// what they have in common. A layer that is recompressed is no blob of theirs yet, and is brought by each.
     pub turns: Option<Turns>,
@@ -119,8 +121,19 @@ impl Default for Options {
             digest: None,
             rehearse: false,
             jobs: 6,
+            permits: None,
             turns: None,
             limits: Limits::default(),
+        }
+    }
+}
+
+impl Options {
+    fn fold<'a>(&self, source: &'a dyn Source, visitor: &'a dyn Visit) -> Fold<'a> {
+        let fold = Fold::new(source, visitor, self.limits, self.jobs);
+        match &self.permits {
+            Some(permits) => fold.with(permits.clone()),
+            None => fold,
         }
     }
 }
@@ -264,7 +277,7 @@ async fn walk(source: &dyn Source, root: Descriptor, copier: &Copier<'_>) -> Res
         });
         root
     } else {
-        let fold = Fold::new(source, copier, options.limits, options.jobs);
+        let fold = options.fold(source, copier);
         fold.visit(&root).await?.unwrap_or(root)
     };
     let referrers = if options.referrers {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use teu_spec::{Descriptor, Digest};
 
 use super::{Which, tally::Fate, visit::Copier};
-use crate::{Browse, Error, ErrorKind, Event, Result, Side, Source, graph::Fold};
+use crate::{Browse, Error, ErrorKind, Event, Result, Side, Source};
 
 /// Copies what refers to the manifests that `images` copied, subjects before their referrers, and gives what the target has of it.
 pub(super) async fn copy(source: &dyn Source, images: &Copier<'_>) -> Result<Vec<Descriptor>> {
@@ -19,7 +19,7 @@ pub(super) async fn copy(source: &dyn Source, images: &Copier<'_>) -> Result<Vec
         return Ok(Vec::new());
     };
     let copier = images.another(&Which::All);
-    let fold = Fold::new(source, &copier, options.limits, options.jobs);
+    let fold = options.fold(source, &copier);
     let mut seen = HashSet::new();
     let mut copied = Vec::new();
     loop {

@@ -12,8 +12,8 @@ use std::{
 use futures_util::FutureExt;
 use teu_spec::{Algorithm, Descriptor, Digest, Document, json};
 use teu_store::{
-    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Source,
-    Sweep, Takes, Target, blocking,
+    Adopt, BoxFuture, Delete, Error, ErrorKind, Expect, Expected, How, Ingest, Mount, Result, Resume, Source, Sweep,
+    Takes, Target, blocking,
 };
 
 use super::{Directory, INSTANCE, Inner, MANIFEST, MARK, VERSION, describe};
@@ -305,11 +305,12 @@ impl Target for Directory {
 }
 
 impl Adopt for Directory {
-    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<Committed>> {
+    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<How>> {
         let (inner, descriptor) = (Arc::clone(&self.0), descriptor.clone());
         let adopt = move || {
             let _lock = inner.lock()?;
-            files::adopt(&inner.root, file, &descriptor, trust, |digest| Ok(inner.place(digest)))
+            files::adopt(&inner.root, file, &descriptor, trust, |digest| Ok(inner.place(digest)))?;
+            Ok(How::Linked)
         };
         blocking::run(adopt).boxed()
     }

@@ -10,6 +10,7 @@
 //!
 //! What is neither a blob nor one of the two files is left alone.
 
+mod below;
 pub(crate) mod index;
 pub(crate) mod resolve;
 mod sweep;

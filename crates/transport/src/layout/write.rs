@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Descriptor, Digest, Document, layout};
 use teu_store::{
-    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Resumed,
-    Source, Sweep, Takes, Target, blocking,
+    Adopt, BoxFuture, Delete, Error, ErrorKind, Expect, Expected, How, Ingest, Mount, Result, Resume, Resumed, Source,
+    Sweep, Takes, Target, blocking,
 };
 
 use super::{Inner, Layout, index::Change, resolve::describe};
@@ -278,11 +278,12 @@ impl Resume for Layout {
 }
 
 impl Adopt for Layout {
-    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<Committed>> {
+    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<How>> {
         let (inner, descriptor) = (Arc::clone(&self.0), descriptor.clone());
         let adopt = move || {
             let _putting = Putting::begin(&inner)?;
-            files::adopt(&inner.blobs, file, &descriptor, trust, |digest| inner.place(digest))
+            files::adopt(&inner.blobs, file, &descriptor, trust, |digest| inner.place(digest))?;
+            Ok(How::Linked)
         };
         blocking::run(adopt).boxed()
     }

@@ -7,11 +7,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 use teu_spec::{Descriptor, Digest, Document, Format, Index, layout};
 use teu_store::{
-    Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Source,
-    Sweep, Takes, Target,
+    Adopt, BoxFuture, Delete, Error, ErrorKind, Expect, Expected, How, Ingest, Mount, Result, Resume, Source, Sweep,
+    Takes, Target,
 };
 
 use crate::{
@@ -168,7 +168,10 @@ impl Target for OciArchiveWriter {
 
 impl Adopt for OciArchiveWriter {
     /// A file can wait for its turn where it lies.
-    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<Committed>> {
-        self.stream.adopt(file, descriptor, trust).boxed()
+    fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<How>> {
+        self.stream
+            .adopt(file, descriptor, trust)
+            .map_ok(|_| How::Linked)
+            .boxed()
     }
 }

@@ -16,8 +16,8 @@ use teu_spec::{Descriptor, Digest, Document, Pick};
 use tokio::sync::Notify;
 
 use crate::{
-    Adopt, BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest,
-    Intent, Local, Memory, Mount, Origin, Result, Resume, Role, Source, Sweep, Takes, Target,
+    Adopt, BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, How,
+    Ingest, Intent, Local, Memory, Mount, Origin, Result, Resume, Role, Source, Sweep, Takes, Target,
 };
 
 /// What is wrong with content when it is fetched.
@@ -279,12 +279,7 @@ impl Mount for Rigged {
 }
 
 impl Adopt for Rigged {
-    fn adopt<'a>(
-        &'a self,
-        mut file: File,
-        descriptor: &'a Descriptor,
-        trust: bool,
-    ) -> BoxFuture<'a, Result<Committed>> {
+    fn adopt<'a>(&'a self, mut file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<How>> {
         self.ask(Asked::Adopt(descriptor.digest, trust));
         async move {
             let mut content = Vec::new();
@@ -293,10 +288,7 @@ impl Adopt for Rigged {
                 return Err(Error::new(ErrorKind::Mismatch, "the copy is not what it should be"));
             }
             self.inner.insert_unchecked(descriptor.digest, content);
-            Ok(Committed {
-                digest: descriptor.digest,
-                size: descriptor.size,
-            })
+            Ok(How::Linked)
         }
         .boxed()
     }

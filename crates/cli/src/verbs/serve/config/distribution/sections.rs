@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Translated, Translation};
-use crate::verbs::serve::config::yaml::{Node, Value};
+use crate::yaml::{Node, Value};
 
 /// Where registry:2 keeps what is pushed, if it is told nothing.
 const ROOT: &str = "/var/lib/registry";

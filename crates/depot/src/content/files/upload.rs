@@ -1,0 +1,186 @@
+//! How is a file written that is on its way to its place?
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use teu_store::{BoxFuture, Error, ErrorKind, Reader, Result, blocking};
+
+use super::{super::directory::failed, Files};
+use crate::{
+    content::{Content, Writing},
+    place::Place,
+};
+
+/// A write that takes longer than this is not one into the kernel's cache: what follows is written by a thread for that.
+const SLOW: Duration = Duration::from_millis(20);
+/// How much is collected for each visit to that thread.
+const BATCH: usize = blocking::BATCH;
+
+impl Files {
+    pub(super) fn writing(&self, name: &str, file: File, written: u64, stays: bool) -> Box<dyn Writing> {
+        Box::new(Upload {
+            files: self.clone(),
+            name: name.to_owned(),
+            file: Some(file),
+            written,
+            // What a reopened file has was synced when its length was recorded.
+            synced: written,
+            is_named: written > 0,
+            is_slow: false,
+            waiting: Vec::new(),
+            stays,
+        })
+    }
+}
+
+/// A file that is being written.
+struct Upload {
+    files: Files,
+    name: String,
+    /// None where it failed, or where a thread had it when its future was dropped.
+    file: Option<File>,
+    written: u64,
+    synced: u64,
+    /// Its name lasts.
+    is_named: bool,
+    is_slow: bool,
+    /// What waits for its visit to a thread; only where the disk is slow.
+    waiting: Vec<u8>,
+    /// It is not removed where it is dropped.
+    stays: bool,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.stays {
+            // What cannot be removed is found when the depot is opened the next time.
+            let _ = self.files.0.uploads.remove(&self.name);
+        }
+    }
+}
+
+impl Upload {
+    /// Does something with the file on a thread, what waits being written first.
+    async fn visit<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&Files, &File) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut file = self.file.take().ok_or_else(|| self.lost())?;
+        let waiting = std::mem::take(&mut self.waiting);
+        let (files, path) = (self.files.clone(), self.files.0.uploads.path(&self.name));
+        let (file, done) = blocking::run(move || {
+            file.write_all(&waiting)
+                .map_err(|error| failed(error, "writing", &path))?;
+            let done = work(&files, &file).map_err(|error| error.within(format!("writing {}", path.display())))?;
+            Ok((file, done))
+        })
+        .await?;
+        self.file = Some(file);
+        Ok(done)
+    }
+
+    fn lost(&self) -> Error {
+        let path = self.files.0.uploads.path(&self.name);
+        Error::new(
+            ErrorKind::Cancelled,
+            format!("writing {} had failed before", path.display()),
+        )
+    }
+
+    fn write_here(&mut self, bytes: &[u8]) -> Result<()> {
+        let begin = Instant::now();
+        let mut file = self.file.take().ok_or_else(|| self.lost())?;
+        let path = || self.files.0.uploads.path(&self.name);
+        file.write_all(bytes)
+            .map_err(|error| failed(error, "writing", &path()))?;
+        self.is_slow = begin.elapsed() >= SLOW;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    async fn take(&mut self, bytes: Bytes) -> Result<()> {
+        self.written += bytes.len() as u64;
+        if !self.is_slow {
+            return self.write_here(&bytes);
+        }
+        self.waiting.extend_from_slice(&bytes);
+        match self.waiting.len() >= BATCH {
+            true => self.visit(|_, _| Ok(())).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn put(&mut self, place: &Place) -> Result<()> {
+        let must_sync = self.synced < self.written;
+        let (name, place) = (self.name.clone(), *place);
+        let put = move |files: &Files, file: &File| {
+            if must_sync {
+                file.sync_data()?;
+            }
+            let (directory, last) = files.make_home(&place)?;
+            files.0.uploads.rename(&name, &directory, &last)?;
+            directory.sync()
+        };
+        self.visit(put).await
+    }
+}
+
+impl Writing for Upload {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.take(bytes))
+    }
+
+    fn sync(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let (is_synced, is_named) = (self.synced == self.written, self.is_named);
+            if is_synced && is_named {
+                return Ok(());
+            }
+            let sync = move |files: &Files, file: &File| {
+                file.sync_data()?;
+                if !is_named {
+                    files.0.uploads.sync()?;
+                }
+                Ok(())
+            };
+            self.visit(sync).await?;
+            (self.synced, self.is_named) = (self.written, true);
+            Ok(())
+        })
+    }
+
+    fn read(&mut self) -> BoxFuture<'_, Result<Reader>> {
+        Box::pin(async move {
+            let length = self.written;
+            let mut file = self.visit(|_, file| Ok(file.try_clone()?)).await?;
+            // Its position is that of the file that is written, which nobody writes to before all is read.
+            let reader = move || {
+                file.seek(SeekFrom::Start(0))?;
+                Ok(file.take(length))
+            };
+            Ok(blocking::reader(reader))
+        })
+    }
+
+    fn place<'a>(mut self: Box<Self>, place: &'a Place) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let outcome = self.put(place).await;
+            // It is removed below, or has another name.
+            self.stays = true;
+            if outcome.is_err() {
+                // What cannot be removed either is found by who looks for what nobody knows.
+                let _ = self.files.forget(&self.name).await;
+                let _ = self.files.remove(place).await;
+            }
+            outcome
+        })
+    }
+
+    fn forget(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.files.forget(&self.name).await })
+    }
+}
