@@ -68,7 +68,15 @@ pub(crate) fn is_link(path: &Path) -> bool {
 /// # Errors
 /// `TooLarge` beyond `limit` bytes.
 pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Bytes>> {
-    let Some(file) = open(path)? else { return Ok(None) };
+    let Some(mut file) = open(path)? else { return Ok(None) };
+    read_limited(&mut file, limit, path).map(Some)
+}
+
+/// All of an open file, whose name is `path`.
+///
+/// # Errors
+/// `TooLarge` beyond `limit` bytes.
+pub(crate) fn read_limited(file: &mut File, limit: u64, path: &Path) -> Result<Bytes> {
     let mut content = Vec::new();
     let read = file.take(limit + 1).read_to_end(&mut content);
     read.map_err(|error| failed(error, "reading", path))?;
@@ -78,7 +86,7 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Bytes>> {
             format!("{} has more bytes than the limit of {limit}", path.display()),
         ));
     }
-    Ok(Some(content.into()))
+    Ok(content.into())
 }
 
 /// A file's content on its way, or a range of it.

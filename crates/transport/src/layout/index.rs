@@ -1,6 +1,6 @@
 //! What is called what in a layout? Its `index.json`: read strictly, changed in place, and replaced whole.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, MediaType, annotation, json, layout};
 use teu_store::{Error, ErrorKind, Expect, Result};
@@ -119,19 +119,18 @@ pub(crate) fn parse(raw: bytes::Bytes, path: &str) -> Result<Index> {
 
 impl Inner {
     /// The index as it stands.
-    pub(super) fn index(&self) -> Result<Index> {
-        let path = self.root.join(layout::INDEX_FILE);
-        let Some(raw) = files::read_small(&path, json::MAX_DOCUMENT)? else {
-            return Err(Error::new(
+    pub(super) fn index(&self) -> Result<Arc<Index>> {
+        let read = self.kept.read(&self.root.join(layout::INDEX_FILE))?;
+        read.ok_or_else(|| {
+            Error::new(
                 ErrorKind::NotFound,
                 format!(
                     "{} is no image layout: it has no {}",
                     self.root.display(),
                     layout::INDEX_FILE
                 ),
-            ));
-        };
-        parse(raw, &path.display().to_string())
+            )
+        })
     }
 
     /// Writes an index without images, unless there is one.
@@ -149,7 +148,7 @@ impl Inner {
         let _lock = self.lock_index()?;
         let index = self.index()?;
         let change = change(&index)?;
-        let old = Document::Index(index);
+        let old = Document::Index(Arc::unwrap_or_clone(index));
         let document = change.apply(&old, &self.root.display().to_string())?;
         if document.raw() == old.raw() {
             return Ok(());

@@ -12,6 +12,7 @@
 
 mod below;
 pub(crate) mod index;
+mod kept;
 pub(crate) mod resolve;
 mod sweep;
 mod write;
@@ -32,6 +33,7 @@ use teu_store::{
 };
 
 use crate::{files, lock::Locked};
+use kept::Kept;
 use resolve::Content;
 
 /// An image layout, to read and to write.
@@ -48,6 +50,7 @@ struct Inner {
     /// Who is told of what is waited for.
     events: Mutex<Events>,
     writing: Mutex<Writing>,
+    kept: Kept,
 }
 
 /// What a writer has to remember until it has finished.
@@ -143,6 +146,7 @@ impl Layout {
             made: AtomicBool::new(made),
             events: Mutex::new(silent()),
             writing: Mutex::default(),
+            kept: Kept::default(),
         }))
     }
 
@@ -289,7 +293,7 @@ impl Browse for Layout {
         let inner = Arc::clone(&self.0);
         let names = move || {
             Ok(Page {
-                items: resolve::names(inner.index()?.manifests),
+                items: resolve::names(inner.index()?.manifests.clone()),
                 next: None,
             })
         };
@@ -310,7 +314,8 @@ impl Browse for Layout {
         artifact_type: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Descriptor>>> {
         let (inner, subject, artifact_type) = (Arc::clone(&self.0), *subject, artifact_type.map(str::to_owned));
-        blocking::run(move || inner.referrers(inner.index()?.manifests, &subject, artifact_type.as_deref())).boxed()
+        blocking::run(move || inner.referrers(inner.index()?.manifests.clone(), &subject, artifact_type.as_deref()))
+            .boxed()
     }
 
     fn referrers_in_order<'a>(

@@ -111,7 +111,7 @@ impl Delete for Layout {
         let delete = move || {
             let _lock = inner.lock()?;
             if role == Role::Manifest && inner.unlist(|entry| entry.digest == digest)? {
-                let left = inner.all_manifests(inner.index()?.manifests)?;
+                let left = inner.all_manifests(inner.index()?.manifests.clone())?;
                 if left.iter().any(|entry| entry.digest == digest) {
                     return Ok(());
                 }
@@ -158,7 +158,7 @@ struct Session {
 impl SweepSession for Session {
     fn roots(&self) -> BoxFuture<'_, Result<Vec<Descriptor>>> {
         let inner = Arc::clone(&self.inner);
-        blocking::run(move || Ok(inner.index()?.manifests)).boxed()
+        blocking::run(move || Ok(inner.index()?.manifests.clone())).boxed()
     }
 
     fn content(&self) -> BoxFuture<'_, Result<Vec<Kept>>> {
