@@ -76,7 +76,7 @@ impl Incoming {
             let _ = self.end().await;
             return Err(error);
         }
-        let hasher = self.written.hasher.as_ref().ok_or_else(failed_before)?;
+        let hasher = self.written.hasher.as_mut().ok_or_else(failed_before)?.state();
         let session = metadata::Session {
             id,
             repository: self.repository.clone(),

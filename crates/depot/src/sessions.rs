@@ -126,7 +126,7 @@ fn written(writing: Box<dyn Writing>, hasher: Hasher, size: u64) -> Written {
             ..Expected::default()
         },
         writing: Some(writing),
-        hasher: Some(hasher),
+        hasher: Some(hasher.into()),
         size,
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use teu_spec::{Algorithm, Digest, Hasher};
-use teu_store::{Error, ErrorKind, Expected, Result};
+use teu_store::{Error, ErrorKind, Expected, Result, blocking::Together};
 
 use crate::content::Writing;
 
@@ -13,7 +13,7 @@ pub(crate) struct Written {
     /// None where it failed.
     pub(crate) writing: Option<Box<dyn Writing>>,
     /// None where the caller verifies.
-    pub(crate) hasher: Option<Hasher>,
+    pub(crate) hasher: Option<Together>,
     pub(crate) size: u64,
 }
 
@@ -23,7 +23,7 @@ impl Written {
         let algorithm = expected.digest.map_or(expected.algorithm, |digest| digest.algorithm());
         Self {
             writing: Some(writing),
-            hasher: (!expected.verified).then(|| algorithm.hasher()),
+            hasher: (!expected.verified).then(|| Together::new(algorithm)),
             expected,
             size: 0,
         }
@@ -62,7 +62,7 @@ impl Written {
         };
         if let Some(algorithm) = other {
             // Nobody said before under which algorithm it will be known.
-            self.hasher = Some(hashed(writing, algorithm).await?);
+            self.hasher = Some(hashed(writing, algorithm).await?.into());
         }
         let hasher = &mut self.hasher;
         self.expected.check(digest, self.size, |algorithm| match hasher.take() {

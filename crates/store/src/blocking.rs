@@ -20,9 +20,11 @@ use crate::{Error, ErrorKind, Reader, Result};
 
 mod buffers;
 mod hashing;
+mod together;
 
 pub use buffers::Buffers;
 pub use hashing::Hashing;
+pub use together::Together;
 
 /// How many bytes go from one side to the other at once, at least, but for the last: 256 KiB.
 pub const BATCH: usize = 256 << 10;

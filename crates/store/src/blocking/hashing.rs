@@ -292,7 +292,11 @@ fn work() {
         let mut other = second.map(|second| table.take(second, most));
         drop(table);
         match &mut other {
-            Some(other) => both(&mut job, other),
+            Some(other) => {
+                pair(&mut job, other);
+                job.rest();
+                other.rest();
+            }
             None => job.rest(),
         }
         table = self::table();
@@ -305,10 +309,10 @@ fn work() {
 }
 
 /// Chunks on their way into a hasher.
-struct Job {
-    number: u64,
-    hasher: Option<Hasher>,
-    chunks: VecDeque<Bytes>,
+pub(super) struct Job {
+    pub(super) number: u64,
+    pub(super) hasher: Option<Hasher>,
+    pub(super) chunks: VecDeque<Bytes>,
 }
 
 impl Job {
@@ -320,14 +324,16 @@ impl Job {
         self.chunks.front().map_or(0, Bytes::len)
     }
 
-    fn rest(&mut self) {
+    /// Hashes all that is left.
+    pub(super) fn rest(&mut self) {
         if let Some(hasher) = &mut self.hasher {
             self.chunks.drain(..).for_each(|chunk| hasher.update(&chunk));
         }
     }
 }
 
-fn both(one: &mut Job, other: &mut Job) {
+/// Hashes as much of both as the shorter has.
+pub(super) fn pair(one: &mut Job, other: &mut Job) {
     loop {
         let length = one.length().min(other.length());
         let (Some(chunk), Some(other_chunk)) = (one.chunks.front_mut(), other.chunks.front_mut()) else {
@@ -339,8 +345,6 @@ fn both(one: &mut Job, other: &mut Job) {
         chunk.advance(length);
         other_chunk.advance(length);
     }
-    one.rest();
-    other.rest();
 }
 
 #[cfg(test)]

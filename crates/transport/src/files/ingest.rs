@@ -9,10 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use teu_spec::{Algorithm, Descriptor, Digest, Hasher};
+use teu_spec::{Algorithm, Descriptor, Digest};
 use teu_store::{
     BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Park, Result,
-    blocking::{self, Buffers, Chunks, Hashing, Sink},
+    blocking::{self, Buffers, Chunks, Hashing, Sink, Together},
 };
 
 use super::{Temporary, part::Keeper};
@@ -45,7 +45,7 @@ enum Writer {
 struct Written {
     temporary: Temporary,
     size: u64,
-    hasher: Option<(Algorithm, Hasher)>,
+    hasher: Option<(Algorithm, Together)>,
 }
 
 impl<P, G> FileIngest<P, G>
@@ -79,7 +79,7 @@ where
         let written = Written {
             temporary: part,
             size: 0,
-            hasher: Some((algorithm, algorithm.hasher())),
+            hasher: Some((algorithm, Together::new(algorithm))),
         };
         let writer = if done == 0 {
             Writer::Here(Box::new(written))
@@ -109,7 +109,7 @@ where
         }
     }
 
-    fn write_here(&mut self, mut written: Box<Written>, bytes: &[u8]) -> Result<()> {
+    fn write_here(&mut self, mut written: Box<Written>, bytes: &Bytes) -> Result<()> {
         let begin = Instant::now();
         written.write(bytes)?;
         self.writer = if begin.elapsed() < SLOW {
@@ -196,11 +196,11 @@ impl Written {
         Ok(Self {
             temporary: Temporary::new(directory)?,
             size: 0,
-            hasher: hashed.map(|algorithm| (algorithm, algorithm.hasher())),
+            hasher: hashed.map(|algorithm| (algorithm, Together::new(algorithm))),
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    fn write(&mut self, bytes: &Bytes) -> Result<()> {
         if let Some((_, hasher)) = &mut self.hasher {
             hasher.update(bytes);
         }
