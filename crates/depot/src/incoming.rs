@@ -44,15 +44,20 @@ impl Incoming {
                 return Err(error);
             }
         };
-        let place = Place {
-            digest,
-            ulid: Ulid::new(self.depot.now())?,
+        let depot = Arc::clone(&self.depot);
+        // How long it lies there without a row counts from when it lasts, however long the disk took for that.
+        let placing = move || {
+            let ulid = Ulid::new(depot.now())?;
+            Ok(Place { digest, ulid })
         };
-        if let Err(error) = writing.place(&place).await {
-            // What failed to be made last is gone; that it cannot be forgotten either tells nothing new.
-            let _ = self.end().await;
-            return Err(error);
-        }
+        let place = match writing.place(Box::new(placing)).await {
+            Ok(place) => place,
+            Err(error) => {
+                // What failed to be made last is gone; that it cannot be forgotten either tells nothing new.
+                let _ = self.end().await;
+                return Err(error);
+            }
+        };
         let session = self.held.as_ref().map(|held| held.id.clone());
         show(&self.depot, &self.repository, place, self.written.size, session).await
     }

@@ -45,7 +45,7 @@ mod written;
 pub use backup::{BackedUp, backup, restore};
 pub use check::{Checked, Finding};
 pub use collect::{Candidate, Collected};
-pub use content::{Content, Files, OpenFiles, PARTS, Writing};
+pub use content::{Content, Files, OpenFiles, PARTS, Placing, Writing};
 pub use depot::Depot;
 pub use distribution::{Distribution, Found};
 pub use metadata::{

@@ -6,17 +6,18 @@ mod support;
 mod watched;
 
 use std::{
+    io::Write as _,
     ops::Range,
     path::Path,
     sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
-use support::{below, settings};
-use teu_depot::{Content, Depot, Files, OpenFiles, Place, Sqlite, Writing};
-use teu_spec::{Algorithm, Digest, Pick};
+use support::{NOW, below, clock, settings};
+use teu_depot::{Content, Depot, Files, Millis, OpenFiles, Place, Placing, Settings, Sqlite, Writing};
+use teu_spec::{Algorithm, Descriptor, Digest, MediaType, Pick};
 use teu_store::{
-    BoxFuture, Error, ErrorKind, Expected, Intent, Reader, Reopened, Repositories, Result, Role, Sessions, Takes,
+    BoxFuture, Error, ErrorKind, Expected, How, Intent, Reader, Reopened, Repositories, Result, Role, Sessions, Takes,
     suite::Image, suite::run,
 };
 use watched::{Watch, Watched};
@@ -120,12 +121,12 @@ impl Writing for VolatileWriting {
         Box::pin(async move { self.flush().await?.read().await })
     }
 
-    fn place<'a>(mut self: Box<Self>, place: &'a Place) -> BoxFuture<'a, Result<()>> {
+    fn place(mut self: Box<Self>, place: Placing) -> BoxFuture<'static, Result<Place>> {
         Box::pin(async move {
             self.flush().await?;
             match self.disk.take() {
                 Some(disk) => disk.place(place).await,
-                None => Ok(()),
+                None => place(),
             }
         })
     }
@@ -242,6 +243,66 @@ fn a_full_disk_is_said_and_leaves_nothing() {
                 (image.digest, before.digest)
             );
         }
+    });
+}
+
+/// So does each step of taking over a file.
+#[test]
+fn a_full_disk_takes_over_no_file() {
+    run(async {
+        let content = b"what is taken over";
+        let wanted = Descriptor::of(MediaType::OciLayer, content);
+        for step in ["copy", "place", "put_blob"] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let (depot, fails) = failing(directory.path());
+            let store = depot.open("app", Intent::Write).await.expect("a repository");
+            let adopt = async || {
+                let mut file = tempfile::tempfile().expect("a file");
+                file.write_all(content).expect("written");
+                let adopt = store.adopt().expect("the power to adopt");
+                adopt.adopt(file, &wanted, false).await
+            };
+            let files = below(directory.path()).len();
+            *fails.lock().expect("a switch") = Some((step, ErrorKind::Quota));
+            let error = adopt().await.expect_err(step);
+            assert_eq!(error.kind(), &ErrorKind::Quota, "{step}: {error}");
+            assert_eq!(below(directory.path()).len(), files, "{step}: no room is taken");
+            *fails.lock().expect("a switch") = None;
+            assert_eq!(adopt().await.expect("there is room"), How::Linked, "{step}");
+        }
+    });
+}
+
+/// What lies at a place and has no row goes after an hour, and a disk may take longer than that for what was written to last: only then is the place
+/// asked for.
+#[test]
+fn a_place_is_as_old_as_what_lasts() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (clock, pass) = clock();
+        let watch: Watch = Arc::new(move |step, taken| {
+            if step == "place" && !taken {
+                pass(7200);
+            }
+            Ok(())
+        });
+        let metadata = Sqlite::open(&directory.path().join("metadata.sqlite")).expect("metadata");
+        let content = Watched {
+            inner: Files::open(directory.path()).expect("files"),
+            watch,
+        };
+        let settings = Settings { clock, ..settings() };
+        let depot = Depot::of(Arc::new(metadata), Arc::new(content), settings);
+        let mut session = depot.begin("app", "one", Algorithm::Sha256).await.expect("begun");
+        session.write(Bytes::from_static(b"content")).await.expect("written");
+        session.commit(None).await.expect("committed");
+        let files = below(&directory.path().join("blobs"));
+        let [file] = &files[..] else {
+            panic!("{files:?}");
+        };
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        let place: Place = name.parse().expect("a place");
+        assert_eq!(place.ulid.made(), Millis(NOW + 7_200_000));
     });
 }
 

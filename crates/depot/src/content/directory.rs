@@ -22,6 +22,12 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const SHARED_DIRECTORY_MODE: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
 const SHARED_FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 
+#[cfg(test)]
+thread_local! {
+    /// On this thread the disk breaks whenever names are to last.
+    pub(crate) static FAILS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// An open directory, and what it is called in errors.
 pub(crate) struct Directory {
     handle: File,
@@ -180,6 +186,10 @@ impl Directory {
     pub(crate) fn sync(&self) -> Result<()> {
         if self.is_shared {
             return Ok(());
+        }
+        #[cfg(test)]
+        if FAILS.with(std::cell::Cell::get) {
+            return Err(failed(Errno::IO.into(), "syncing", &self.path));
         }
         self.handle
             .sync_all()

@@ -94,9 +94,17 @@ impl Files {
             let _ = self.0.uploads.remove(&name);
             failed(error, "writing", &self.0.uploads.path(&name))
         })?;
+        self.settle(&name, place)
+    }
+
+    /// Moves a file that lasts from `uploads` to its place, for good. Where that fails nothing is at the place.
+    fn settle(&self, name: &str, place: &Place) -> Result<()> {
         let (directory, last) = self.make_home(place)?;
-        self.0.uploads.rename(&name, &directory, &last)?;
-        directory.sync()
+        self.0.uploads.rename(name, &directory, &last)?;
+        directory.sync().inspect_err(|_| {
+            // Who finds it would take it for what lasts. What cannot be removed either is found by who looks for what nobody knows.
+            let _ = directory.remove(&last);
+        })
     }
 
     /// The directory that content lies in, which is there, and what it is called in it.

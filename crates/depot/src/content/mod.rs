@@ -81,6 +81,9 @@ pub trait OpenFiles: Send + Sync {
     fn place(&self, name: &str, place: &Place) -> Result<()>;
 }
 
+/// Says the place that something is put at.
+pub type Placing = Box<dyn FnOnce() -> Result<Place> + Send>;
+
 /// Bytes on their way.
 pub trait Writing: Send {
     /// Takes the next bytes. Where that fails all that can be done is to [forget](Self::forget) it, or to open it anew.
@@ -93,7 +96,9 @@ pub trait Writing: Send {
     fn read(&mut self) -> BoxFuture<'_, Result<Reader>>;
 
     /// Puts it at its place, for good: when this is done it survives a power cut. Where it fails nothing is left.
-    fn place<'a>(self: Box<Self>, place: &'a Place) -> BoxFuture<'a, Result<()>>;
+    ///
+    /// The place is asked for when all that was written lasts, however long that took: it is as old as what lies there.
+    fn place(self: Box<Self>, place: Placing) -> BoxFuture<'static, Result<Place>>;
 
     /// Removes it.
     fn forget(self: Box<Self>) -> BoxFuture<'static, Result<()>>;

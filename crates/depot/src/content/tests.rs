@@ -1,12 +1,21 @@
 //! Are files a content as every other, and one that nobody leads elsewhere?
 
-use std::{fs, os::unix::fs::symlink, sync::Arc};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    os::unix::fs::symlink,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use teu_spec::Digest;
 use teu_store::{ErrorKind, suite::run};
 
-use super::{Content, Files, directory::Directory, suite::content_suite};
+use super::{
+    Content, Files, OpenFiles,
+    directory::{Directory, FAILS},
+    suite::content_suite,
+};
 use crate::place::{Millis, Place, Ulid};
 
 fn files() -> impl Fn() -> Arc<dyn Content> {
@@ -46,7 +55,7 @@ fn links_are_not_followed() {
                 }
                 let mut writing = files.begin("one", false).await?;
                 writing.write(Bytes::from_static(content)).await?;
-                writing.place(&place).await
+                writing.place(Box::new(move || Ok(place))).await.map(drop)
             };
             let error = outcome.await.expect_err("a link");
             assert_eq!(error.kind(), &ErrorKind::Invalid, "{planted}: {error}");
@@ -57,6 +66,46 @@ fn links_are_not_followed() {
             }
         }
     });
+}
+
+/// Where the disk breaks when a file is at its place already, it is not left there: who finds it would take it for what lasts.
+#[test]
+fn what_does_not_last_is_at_no_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let files = Files::open(directory.path()).expect("files");
+    let content = b"content";
+    let place = Place {
+        digest: Digest::of(content),
+        ulid: Ulid::new(Millis(1)).expect("random numbers"),
+    };
+    // So that nothing is made but the file.
+    let shard = directory.path().join(format!("blobs/{:02x}", place.digest.bytes()[0]));
+    fs::create_dir(&shard).expect("made");
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(content).expect("written");
+    for is_copied in [true, false] {
+        let attempt = |file: &mut File| match is_copied {
+            true => {
+                files.copy("one", file, &place.digest, 7, true)?;
+                files.place("one", &place)
+            }
+            false => files.put(&place, content),
+        };
+        FAILS.with(|fails| fails.set(true));
+        let error = attempt(&mut file).expect_err("the disk is broken");
+        FAILS.with(|fails| fails.set(false));
+        assert!(error.to_string().contains("syncing"), "{error}");
+        for directory in [&shard, &directory.path().join("uploads")] {
+            assert_eq!(
+                fs::read_dir(directory).expect("a directory").count(),
+                0,
+                "{directory:?}"
+            );
+        }
+        attempt(&mut file).expect("the disk is whole");
+        assert_eq!(fs::read(shard.join(place.to_string())).expect("it is there"), content);
+        fs::remove_file(shard.join(place.to_string())).expect("it is there");
+    }
 }
 
 /// What lies at a place and is no file is no content.

@@ -220,7 +220,7 @@ struct Coming {
 impl Coming {
     async fn put(mut self, digest: Option<Digest>) -> Result<Committed> {
         let (writing, digest) = self.written.checked(digest).await?;
-        writing.place(&place(digest)?).await?;
+        writing.place(Box::new(move || place(digest))).await?;
         let (repository, size) = (self.repository, self.written.size);
         blocking::run(move || repository.link_blob(&digest)).await?;
         Ok(Committed { digest, size })

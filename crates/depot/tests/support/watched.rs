@@ -2,15 +2,16 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::{ops::Range, sync::Arc};
+use std::{fs::File, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use teu_depot::{
-    Blob, Content, Held, Immutable, Manifest, Metadata, Millis, NewBlob, NewManifest, OpenFiles, Place, Reviewed,
-    Session, Unreferenced, Writing,
+    Blob, Content, Held, Immutable, Manifest, Metadata, Millis, NewBlob, NewManifest, OpenFiles, Place, Placing,
+    Reviewed, Session, Unreferenced, Writing,
 };
 use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Keyset, Page, Reader, Result};
+use tokio::runtime::Handle;
 
 /// Hears of a step: its name, and whether it is taken. What it fails with the step fails with.
 pub(crate) type Watch = Arc<dyn Fn(&'static str, bool) -> Result<()> + Send + Sync>;
@@ -90,7 +91,36 @@ impl<T: Content> Content for Watched<T> {
     }
 
     fn files(&self) -> Option<&dyn OpenFiles> {
-        self.inner.files()
+        self.inner.files().map(|_| self as &dyn OpenFiles)
+    }
+}
+
+impl<T: Content> Watched<T> {
+    fn inner_files(&self) -> &dyn OpenFiles {
+        self.inner.files().expect("they are handed out where it has the power")
+    }
+}
+
+/// Within a runtime, on a thread that may block.
+impl<T: Content> OpenFiles for Watched<T> {
+    fn open(&self, place: &Place, size: u64) -> Result<Option<File>> {
+        self.inner_files().open(place, size)
+    }
+
+    fn copy(&self, name: &str, file: &mut File, digest: &Digest, size: u64, verify: bool) -> Result<()> {
+        (self.watch)("copy", false)?;
+        self.inner_files().copy(name, file, digest, size, verify)?;
+        (self.watch)("copy", true)
+    }
+
+    fn place(&self, name: &str, place: &Place) -> Result<()> {
+        if let Err(error) = (self.watch)("place", false) {
+            // As the real one does where it fails.
+            Handle::current().block_on(self.inner.forget(name))?;
+            return Err(error);
+        }
+        self.inner_files().place(name, place)?;
+        (self.watch)("place", true)
     }
 }
 
@@ -107,15 +137,16 @@ impl Writing for Watched<Box<dyn Writing>> {
         self.inner.read()
     }
 
-    fn place<'a>(self: Box<Self>, place: &'a Place) -> BoxFuture<'a, Result<()>> {
+    fn place(self: Box<Self>, place: Placing) -> BoxFuture<'static, Result<Place>> {
         Box::pin(async move {
             if let Err(error) = (self.watch)("place", false) {
                 // As the real one does where it fails.
                 self.inner.forget().await?;
                 return Err(error);
             }
-            self.inner.place(place).await?;
-            (self.watch)("place", true)
+            let place = self.inner.place(place).await?;
+            (self.watch)("place", true)?;
+            Ok(place)
         })
     }
 

@@ -35,12 +35,7 @@ impl OpenFiles for Files {
     }
 
     fn place(&self, name: &str, place: &Place) -> Result<()> {
-        let put = || {
-            let (directory, last) = self.make_home(place)?;
-            self.0.uploads.rename(checked(name)?, &directory, &last)?;
-            directory.sync()
-        };
-        put().inspect_err(|_| {
+        self.settle(checked(name)?, place).inspect_err(|_| {
             // As above.
             let _ = self.0.uploads.remove(name);
         })

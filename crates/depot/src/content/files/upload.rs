@@ -11,7 +11,7 @@ use teu_store::{BoxFuture, Error, ErrorKind, Reader, Result, blocking};
 
 use super::{super::directory::failed, Files};
 use crate::{
-    content::{Content, Writing},
+    content::{Content, Placing, Writing},
     place::Place,
 };
 
@@ -114,16 +114,16 @@ impl Upload {
         }
     }
 
-    async fn put(&mut self, place: &Place) -> Result<()> {
+    async fn put(&mut self, place: Placing) -> Result<Place> {
         let must_sync = self.synced < self.written;
-        let (name, place) = (self.name.clone(), *place);
+        let name = self.name.clone();
         let put = move |files: &Files, file: &File| {
             if must_sync {
                 file.sync_data()?;
             }
-            let (directory, last) = files.make_home(&place)?;
-            files.0.uploads.rename(&name, &directory, &last)?;
-            directory.sync()
+            let place = place()?;
+            files.settle(&name, &place)?;
+            Ok(place)
         };
         self.visit(put).await
     }
@@ -166,7 +166,7 @@ impl Writing for Upload {
         })
     }
 
-    fn place<'a>(mut self: Box<Self>, place: &'a Place) -> BoxFuture<'a, Result<()>> {
+    fn place(mut self: Box<Self>, place: Placing) -> BoxFuture<'static, Result<Place>> {
         Box::pin(async move {
             let outcome = self.put(place).await;
             // It is removed below, or has another name.
@@ -174,7 +174,6 @@ impl Writing for Upload {
             if outcome.is_err() {
                 // What cannot be removed either is found by who looks for what nobody knows.
                 let _ = self.files.forget(&self.name).await;
-                let _ = self.files.remove(place).await;
             }
             outcome
         })
