@@ -61,7 +61,7 @@ impl Together {
         self.algorithm
     }
 
-    /// Takes the next chunk in. The bytes may be held for a while, at most 2 MiB of them, 4 while another hashes them, and a chunk.
+    /// Takes the next chunk in. The bytes may be held until the next one comes: at most 2 MiB of them, 4 where another hashed some meanwhile, and a chunk.
     pub fn update(&mut self, bytes: &Bytes) {
         match &mut self.way {
             Way::Here(hasher, done) => {
@@ -252,14 +252,19 @@ fn counted(chunk: &Bytes) -> usize {
     chunk.len().max(CHUNK)
 }
 
-/// Hashes what waits of a stream: with another as much of both as the shorter has, else all.
+/// Hashes what waits of a stream: with another as much of both as the shorter has; all where there is no other, or where it had [`MOST`].
 fn hash(mut table: MutexGuard<'static, Table>, number: u64, other: Option<u64>) {
+    let is_full = table.stream(number).length >= MOST;
     let mut job = table.take(number);
     let mut second = other.map(|other| table.take(other));
     drop(table);
     match &mut second {
         Some(second) => pair(&mut job, second),
         None => job.rest(),
+    }
+    if is_full {
+        // The other may have had little.
+        job.rest();
     }
     let mut table = self::table();
     table.give_back(job);
@@ -364,6 +369,26 @@ mod tests {
         ];
         for (lengths, expected) in cases {
             assert_eq!(waiting(lengths).choice(0), expected, "{lengths:?}");
+        }
+    }
+
+    /// What another with little leaves of a stream waits on only while that is not too much.
+    #[test]
+    fn a_stream_with_most_is_hashed_to_its_end() {
+        for (length, left) in [(ENOUGH + 5000, 5000), (MOST, 0), (MOST + ENOUGH, 0)] {
+            let begin = || Handle::begin(Algorithm::Sha256.hasher());
+            let (one, other) = (begin(), begin());
+            let bytes = content(length, 0);
+            let mut table = table();
+            for (handle, length) in [(&one, length), (&other, ENOUGH)] {
+                let stream = table.stream(handle.number);
+                stream.waiting.push_back(bytes[..length].to_vec().into());
+                stream.length = length;
+            }
+            hash(table, one.number, Some(other.number));
+            assert_eq!(super::table().stream(one.number).length, left, "{length}");
+            assert_eq!(one.state().finish(), Digest::of(&bytes), "{length}");
+            assert_eq!(other.state().finish(), Digest::of(&bytes[..ENOUGH]), "{length}");
         }
     }
 
