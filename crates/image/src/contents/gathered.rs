@@ -3,13 +3,13 @@
 
 use std::{
     fs::File,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use teu_store::{Result, blocking};
 
-use super::{Cache, Contents, Options};
+use super::{Cache, Contents, Options, stored::Stored};
 
 /// How many tables of an image have a file each.
 const MOST_FILES: usize = 64;
@@ -46,41 +46,52 @@ impl Gathered {
         }))
     }
 
-    /// Takes in the next table: the same, wherever it lies then.
+    /// Takes in the next table: the same, wherever it lies then. Where no file can be made for it, or there is no room in that, it stays where it is.
     ///
     /// # Errors
-    /// What the file says that it lay in, or that in which it is to lie.
+    /// Where the work was broken off.
     pub(crate) async fn add(&self, contents: Contents) -> Result<Contents> {
         if contents.entries.file().is_none() {
             return Ok(contents);
         }
         let gathered = self.clone();
-        blocking::run(move || gathered.placed(contents)).await
+        blocking::run(move || Ok(gathered.placed(contents))).await
     }
 
-    fn placed(&self, contents: Contents) -> Result<Contents> {
+    fn placed(&self, contents: Contents) -> Contents {
         let Inner {
             directory: Some(directory),
             memory_bytes,
             state,
         } = &*self.0
         else {
-            return Ok(contents);
+            return contents;
         };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.own < MOST_FILES {
             state.own += 1;
-            return Ok(contents);
+            return contents;
         }
-        let file = match &state.file {
+        match state.moved(&contents.entries, directory, *memory_bytes) {
+            Ok(moved) => Contents {
+                entries: moved.into(),
+                ..contents
+            },
+            // Whoever reads it where it is is told what is wrong there.
+            Err(_) => contents,
+        }
+    }
+}
+
+impl State {
+    /// The same entries behind those of the others.
+    fn moved(&mut self, entries: &Stored, directory: &Path, memory_bytes: usize) -> Result<Stored> {
+        let file = match &self.file {
             Some(file) => Arc::clone(file),
-            None => Arc::clone(state.file.insert(tempfile::tempfile_in(directory)?.into())),
+            None => Arc::clone(self.file.insert(tempfile::tempfile_in(directory)?.into())),
         };
-        let moved = contents.entries.moved(&file, state.end, *memory_bytes)?;
-        state.end += moved.length();
-        Ok(Contents {
-            entries: moved.into(),
-            ..contents
-        })
+        let moved = entries.moved(&file, self.end, memory_bytes)?;
+        self.end += moved.length();
+        Ok(moved)
     }
 }

@@ -276,7 +276,7 @@ pub async fn of_with(
 }
 
 /// The tables of contents of these layers, in their order; several are read side by side, as [`layers::Options`] says, and none twice. However many
-/// there are, they take no more than some 100 file handles.
+/// there are, they take no more than some 100 file handles, unless there is no directory in which a file can be made.
 ///
 /// # Errors
 /// As [`read`].
@@ -301,6 +301,19 @@ pub async fn of_all_with(
     visitor: Option<&Visitor>,
 ) -> Result<Vec<Contents>> {
     let options = options.for_each_of(layers.len());
+    let gathered = Gathered::new(cache, &options);
+    gather(source, layers, cache, &options, visitor, &gathered).await
+}
+
+/// As [`of_all_with`], of some of an image's layers: the options are what is left for each of its tables, and `gathered` has their files.
+pub(crate) async fn gather(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    cache: Option<&Cache>,
+    options: &Options,
+    visitor: Option<&Visitor>,
+    gathered: &Gathered,
+) -> Result<Vec<Contents>> {
     let mut places: HashMap<(Digest, Digest), usize> = HashMap::new();
     let mut once = Vec::new();
     let wanted: Vec<usize> = layers
@@ -314,7 +327,6 @@ pub async fn of_all_with(
                 })
         })
         .collect();
-    let gathered = Gathered::new(cache, &options);
     let tables: Vec<Contents> = stream::iter(once)
         // Each has all that it needs: what borrows here could not be sent to another thread.
         .map(|layer| {

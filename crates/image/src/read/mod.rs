@@ -184,7 +184,7 @@ pub(crate) async fn upper(
             Need::Nothing | Need::Next => {}
             Need::All => {
                 // Several at a time.
-                let rest = contents::of_all_with(source, &layers[..lowest], cache, contents, visitor).await?;
+                let rest = contents::gather(source, &layers[..lowest], cache, contents, visitor, &gathered).await?;
                 tables.extend(rest.into_iter().rev());
                 break;
             }
