@@ -103,8 +103,10 @@ fn answer(mut stream: TcpStream, heard: &mpsc::Sender<Vec<String>>) -> Option<()
         .map_while(Result::ok)
         .take_while(|line| !line.is_empty())
         .collect();
+    // Whoever has the answer may look at once what was heard.
+    heard.send(head).ok()?;
     let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    heard.send(head).ok()
+    Some(())
 }
 
 #[test]

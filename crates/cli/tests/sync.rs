@@ -163,8 +163,15 @@ fn a_layout_mirrors_a_repository_and_gives_it_back() {
             )
         })
         .concat();
-    assert_eq!(copied.stdout, expected);
-    assert_eq!(fs::read_to_string(room.path("digests")).expect("a file"), expected);
+    // In the order in which they were done.
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort_by_key(|line| line.split_once(' ').map(|(_, name)| name.to_owned()));
+        lines.join("\n") + "\n"
+    };
+    assert_eq!(sorted(&copied.stdout), expected);
+    let digests = fs::read_to_string(room.path("digests")).expect("a file");
+    assert_eq!(digests, copied.stdout);
     // What several images have in common came once, though four went on side by side.
     let came = copied.stderr.lines().filter(|line| line.ends_with(" copied"));
     let mut came: Vec<&str> = came.collect();
@@ -239,6 +246,34 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
     );
     refused(&["-s", "yaml", "-d", "docker", "list.yaml", "UPPER/x"], 2, "list.yaml");
 
+    refused(
+        &["-s", "dir", &server.image("app"), "oci:new"],
+        2,
+        "and --src says something else",
+    );
+    refused(
+        &[&server.image("app"), "oci:new:app"],
+        2,
+        "a colon can stand in no path",
+    );
+    refused(
+        &["--all", &server.image("team/app"), &server.image("team")],
+        2,
+        "would be copied onto itself",
+    );
+    let other = here.replace("127.0.0.1", "localhost");
+    list(&format!("  images: {{app: []}}\n{other}:\n  images: {{app: []}}\n"));
+    refused(
+        &["--src-creds=me:secret", "yaml:list.yaml", "oci:new"],
+        2,
+        "names 2 registries without credentials of their own",
+    );
+    // Two names that would get one tag.
+    let layout = room.layout("two");
+    layout.image("a/app", &image());
+    layout.image("b/app:latest", &image());
+    refused(&["oci:two", &server.image("x")], 2, "would both become");
+
     // What is there is not written over; what an enemy called an image of a layout leads nowhere else.
     room.file("usb/app:1.0/kept", "kept");
     let said = room
@@ -249,6 +284,14 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
         "{said}"
     );
     assert_eq!(content(&room.path("usb")).len(), 1);
+    let planned = [
+        "sync",
+        "--dry-run",
+        "--src-tls-verify=false",
+        &server.image("app"),
+        "dir:usb",
+    ];
+    room.teu(planned).fails(1);
     let layout = room.layout("hostile");
     layout.image("../../escaped:1", &image());
     for scoped in [&["--scoped"][..], &[]] {
@@ -293,4 +336,25 @@ fn one_failure_ends_it_or_is_told_at_the_end() {
     );
     let names = room.teu(["ls", "oci:mirror"]).succeeds().stdout;
     assert_eq!(names.lines().count(), 3, "{names}");
+}
+
+/// What was put of an image whose layer is missing is not listed beside those that came whole.
+#[test]
+fn what_failed_half_way_is_listed_nowhere() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let mut broken = image();
+    broken.layers[0].1 = layer("missing\n");
+    let digest = teu_spec::Digest::of(&broken.layers[0].1);
+    broken.config["rootfs"]["diff_ids"][0] = digest.to_string().into();
+    layout.index("all:1", &[("linux/amd64", &image()), ("linux/arm64", &broken)]);
+    layout.image("whole:1", &image());
+    fs::remove_file(room.path(format!("images/blobs/sha256/{}", digest.hex()))).expect("removed");
+    let ran = room
+        .teu(["sync", "--all", "--keep-going", "oci:images", "oci:mirror"])
+        .ran();
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let names = room.teu(["ls", "oci:mirror"]).succeeds().stdout;
+    assert_eq!(names.lines().count(), 1, "{names}");
+    assert!(names.starts_with("whole:1 "), "{names}");
 }

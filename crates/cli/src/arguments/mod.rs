@@ -186,7 +186,7 @@ pub(crate) enum Output {
     Json,
 }
 
-/// The verbs, once for what is done and once for [`at_once`], which wants their names without what each takes.
+/// The verbs, once for what is done and once for [`at_once()`], which wants their names without what each takes.
 macro_rules! all_verbs {
     ($(#[$attribute:meta])* $name:ident) => {
         #[derive(Debug, Subcommand)]

@@ -170,21 +170,30 @@ pub(super) fn wanted_digest(target: &Reference) -> Option<Digest> {
     }
 }
 
-/// What becomes of layers. skopeo compresses what is not, for registries and layouts; we do so unasked only where we are called that.
+/// What becomes of layers.
 fn recompress(arguments: &Copy, target: &Reference, settings: &Settings) -> Result<Option<Recompress>, Failure> {
     let asked = arguments.compression.recompress()?;
-    let unasked = match target {
+    let is_kept = arguments.preserve_digests
+        || matches!(target, Reference::Layout { .. } | Reference::OciArchive { .. })
+            && arguments.compression.accepts_plain_layers();
+    match asked.is_some() || is_kept {
+        true => Ok(asked),
+        false => Ok(unasked(target, settings)),
+    }
+}
+
+/// What becomes of layers of which nothing was said. skopeo compresses those that are not, for registries and layouts; we do so only where we are called
+/// that.
+pub(super) fn unasked(target: &Reference, settings: &Settings) -> Option<Recompress> {
+    let compresses = match target {
         Reference::Registry(image) => image.digest.is_none(),
-        Reference::Layout { .. } | Reference::OciArchive { .. } => !arguments.compression.accepts_plain_layers(),
+        Reference::Layout { .. } | Reference::OciArchive { .. } => true,
         _ => false,
     };
-    if asked.is_some() || !settings.as_skopeo || arguments.preserve_digests || !unasked {
-        return Ok(asked);
-    }
-    Ok(Some(Recompress {
+    (settings.as_skopeo && compresses).then(|| Recompress {
         layers: Layers::Plain,
         ..Recompress::to(LayerCompression::Gzip)
-    }))
+    })
 }
 
 /// The form that `--format` names.

@@ -146,6 +146,7 @@ impl Inner {
     /// Changes the index, which nobody else changes meanwhile; what was written before lasts before the new one is seen.
     pub(super) fn change_index(&self, change: impl FnOnce(&Index) -> Result<Change>) -> Result<()> {
         let _lock = self.lock_index()?;
+        self.kept.forget();
         let index = self.index()?;
         let change = change(&index)?;
         let old = Document::Index(Arc::unwrap_or_clone(index));

@@ -19,6 +19,8 @@ use crate::files;
 
 /// How long after a change a file's times are trusted to show the next one, in nanoseconds. A kernel's clock for them stands still for up to 10 ms.
 const SETTLED: i128 = 100_000_000;
+/// The same where times are whole seconds, as file systems have them that know no smaller ones; FAT's are of two seconds.
+const COARSELY_SETTLED: i128 = 3_000_000_000;
 
 /// What was read last.
 #[derive(Default)]
@@ -56,11 +58,21 @@ impl Stamp {
     fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i128::try_from(now.as_nanos()).unwrap_or_default();
-        self.changed.max(self.modified) + SETTLED < now
+        let changed = self.changed.max(self.modified);
+        let settled = match changed % 1_000_000_000 {
+            0 => COARSELY_SETTLED,
+            _ => SETTLED,
+        };
+        changed + settled < now
     }
 }
 
 impl Kept {
+    /// Forgets it, for who changes the file and is not to go by a clock.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The index in this file; none where there is no such file.
     pub(super) fn read(&self, path: &Path) -> Result<Option<Arc<Index>>> {
         let Some(mut file) = files::open(path)? else {

@@ -70,7 +70,8 @@ impl Constraint {
 
     /// Whether a tag is a version that it means.
     pub(super) fn matches(&self, tag: &str) -> bool {
-        let Some((version, _)) = Version::parse(tag) else {
+        // A tag has no part that could be any.
+        let Some((version, _, false)) = Version::parse(tag) else {
             return false;
         };
         self.0
@@ -112,7 +113,7 @@ impl Comparison {
             .iter()
             .find_map(|(name, operator)| Some((*operator, text.strip_prefix(name)?)));
         let (operator, rest) = found.unwrap_or((Operator::Equal, text));
-        let (version, written) = Version::parse(rest).ok_or_else(|| format!("{rest:?} is no version"))?;
+        let (version, written, _) = Version::parse(rest).ok_or_else(|| format!("{rest:?} is no version"))?;
         Ok(Self {
             operator,
             version,
@@ -148,8 +149,8 @@ impl Comparison {
 }
 
 impl Version {
-    /// A version, and how many of its numbers were written: all, or the first ones with `x` or nothing for the others.
-    fn parse(text: &str) -> Option<(Self, usize)> {
+    /// A version, how many of its numbers were written, the first ones if not all, and whether others stand there as `x`.
+    fn parse(text: &str) -> Option<(Self, usize, bool)> {
         let text = text.strip_prefix('v').unwrap_or(text);
         let (text, build) = text
             .split_once('+')
@@ -184,7 +185,7 @@ impl Version {
             numbers: read,
             pre_release,
         };
-        Some((version, written))
+        Some((version, written, is_open))
     }
 
     fn shares(&self, other: &Self, count: usize) -> bool {
@@ -227,7 +228,7 @@ mod tests {
             ("1.2.3", "1.2.3 v1.2.3 1.2.3+build", "1.2.4 1.2.3-rc1 1.2 latest"),
             ("= 1.2", "1.2.0 1.2.9 1.2", "1.3 2.2.0"),
             ("1.2.x", "1.2.0 1.2.9", "1.3.0"),
-            ("*", "0.0.0 9.1.0", "9.1.0-rc1 latest 1.2.3.4 1..2 v"),
+            ("*", "0.0.0 9.1.0", "9.1.0-rc1 latest 1.2.3.4 1..2 v x 1.x"),
             ("!=1.2", "1.3.0 2.2.0", "1.2.0 1.2.7"),
             ("!=1.2.3", "1.2.4", "1.2.3"),
             (">1", "2.0.0", "1.0.1 1.9.9 0.9.0"),

@@ -100,12 +100,25 @@ fn one(registry: &str, node: &Node, warnings: &mut Vec<String>) -> Result<Wanted
                 }
             }
             "credentials" => {
-                let part = |key: &str| match node.get(key) {
-                    Some(part) => text(part, key).map(str::to_owned),
-                    None => Ok(String::new()),
+                let (mut username, mut password) = (None, None);
+                for (part, node) in pairs(node, key)? {
+                    match part.as_str() {
+                        "username" => username = Some(text(node, part)?.to_owned()),
+                        "password" => password = Some(text(node, part)?.to_owned()),
+                        // Who is told nothing of it would be somebody else there.
+                        other => {
+                            return Err(at(
+                                node,
+                                &format!("credentials are username and password, and not {other}"),
+                            ));
+                        }
+                    }
+                }
+                wanted.credentials = match (username, password) {
+                    (Some(username), Some(password)) => Some((username, password)),
+                    (None, None) => None,
+                    _ => return Err(at(node, "credentials are both username and password")),
                 };
-                let (username, password) = (part("username")?, part("password")?);
-                wanted.credentials = (!username.is_empty() || !password.is_empty()).then_some((username, password));
             }
             "tls-verify" => {
                 wanted.tls_verify = match text(node, key)? {
@@ -273,6 +286,18 @@ docker.io:
                 "line 2: tls-verify is true or false, and not \"maybe\"",
             ),
             ("a.b:\n  credentials: {username: [x]}", "line 2: username is a text"),
+            (
+                "a.b:\n  credentials: ci:secret",
+                "line 2: credentials is a map of names",
+            ),
+            (
+                "a.b:\n  credentials: {username: ci}",
+                "line 2: credentials are both username and password",
+            ),
+            (
+                "a.b:\n  credentials: {user: ci, pass: x}",
+                "line 2: credentials are username and password, and not user",
+            ),
         ] {
             let error = read(list).expect_err(list);
             assert!(error.contains(says), "{list}: {error}");

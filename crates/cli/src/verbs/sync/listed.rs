@@ -47,12 +47,14 @@ pub(super) struct Listed {
     pub(super) warnings: Vec<String>,
 }
 
-/// Finds them. Where `keep_going` a repository that cannot be listed does not end it.
+/// Finds them. Where `keep_going` a repository that cannot be listed does not end it. A password of the command line is for one registry, unless
+/// `anywhere`, as skopeo has it.
 pub(super) async fn list(
     from: &From,
     places: &Places,
     options: ImageOptions,
     keep_going: bool,
+    anywhere: bool,
 ) -> Result<Listed, Failure> {
     let options = Arc::new(options);
     let mut listed = Listed::default();
@@ -64,7 +66,7 @@ pub(super) async fn list(
         From::Registry(image) => listed.add(places, &image.repository, &Which::All, &options).await?,
         From::Directory(path) => {
             listed.sources = 1;
-            below(path, path, 0, &options, &mut listed.images)?;
+            below(path, path, 0, &options, &mut listed)?;
         }
         From::Layout(path) => listed.layout(places, path, &options).await?,
         From::List(path) => {
@@ -74,6 +76,16 @@ pub(super) async fn list(
             let (wanted, warnings) =
                 read.map_err(|why| Failure::Usage(format!("the list {}: {why}", path.display())))?;
             listed.warnings = warnings;
+            let is_given = options.creds.is_some() || options.username.is_some() || options.registry_token.is_some();
+            let without = wanted.iter().filter(|wanted| wanted.credentials.is_none()).count();
+            if is_given && without > 1 && !anywhere {
+                let message = format!(
+                    "the list {} names {without} registries without credentials of their own, and those of the command line are for one; \
+                     write them in the list, or log in to each (teu login)",
+                    path.display()
+                );
+                return Err(Failure::Usage(message));
+            }
             for wanted in wanted {
                 let options = Arc::new(of_registry(&options, &wanted));
                 for (repository, which) in &wanted.repositories {
@@ -168,7 +180,26 @@ impl Listed {
             .browse()
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, format!("{place} lists no names")))?;
         self.sources += 1;
-        for name in all_names(browse).await? {
+        let (mut names, mut unnamed, mut next) = (Vec::new(), 0_usize, None::<String>);
+        loop {
+            let page = browse.names(next.as_deref()).await?;
+            for named in page.items {
+                match named.name {
+                    Some(name) => names.push(name),
+                    None => unnamed += 1,
+                }
+            }
+            check_count(names.len())?;
+            next = match page.next {
+                Some(next) => Some(next),
+                None => break,
+            };
+        }
+        if unnamed > 0 {
+            let message = format!("{unnamed} images of {} have no name, and are left out", path.display());
+            self.warnings.push(message);
+        }
+        for name in names {
             let is_whole = name.contains([':', '/', '@']);
             self.images.push(Found {
                 reference: Reference::Layout {
@@ -200,7 +231,7 @@ fn below(
     path: &Path,
     depth: usize,
     options: &Arc<ImageOptions>,
-    found: &mut Vec<Found>,
+    listed: &mut Listed,
 ) -> Result<(), Failure> {
     let within = |error: std::io::Error| {
         Failure::from(Error::from(error).within(format!("looking for images in {}", path.display()))).on(Side::Source)
@@ -211,12 +242,16 @@ fn below(
             _ => Some(last_of(path)?),
         };
         let name = name.ok_or_else(|| Failure::Usage(format!("the name of {} is no text", path.display())))?;
-        found.push(Found {
+        listed.images.push(Found {
             reference: Reference::Directory { path: path.to_owned() },
             name,
             options: Arc::clone(options),
         });
-        return check_count(found.len());
+        return check_count(listed.images.len());
+    }
+    if path.join("version").is_file() {
+        let message = format!("the image in {} was never finished, and is left out", path.display());
+        listed.warnings.push(message);
     }
     if depth == MAX_DEPTH {
         let message = format!("{} lies deeper than {MAX_DEPTH} directories", path.display());
@@ -233,5 +268,5 @@ fn below(
     directories.sort();
     directories
         .iter()
-        .try_for_each(|directory| below(root, directory, depth + 1, options, found))
+        .try_for_each(|directory| below(root, directory, depth + 1, options, listed))
 }

@@ -25,7 +25,7 @@ use self::{
     listed::{Found, From},
     places::To,
 };
-use super::copy::{manifest_format, wanted_digest};
+use super::copy::{manifest_format, unasked, wanted_digest};
 use crate::{
     arguments::{ImageOptions, Sync},
     failure::Failure,
@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// What came of it, for programs.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -98,7 +98,9 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
     let shown = Shown::start(&settings, settings.as_skopeo);
     let source_options = arguments.from.options(&arguments.common);
     let places = Places::new(Arc::clone(&settings), &source_options, shown.events());
-    let listed = listed::list(&from, &places, source_options, arguments.keep_going).await?;
+    // skopeo leaves out what it cannot list, whatever it was told.
+    let keep_going = arguments.keep_going || settings.as_skopeo;
+    let listed = listed::list(&from, &places, source_options, keep_going, settings.as_skopeo).await?;
     for message in listed.warnings {
         say::warn(settings.as_skopeo, &message);
     }
@@ -110,14 +112,14 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
     let count = jobs.len();
     let mut report = Report {
         dry_run: arguments.dry_run,
-        images: Vec::with_capacity(count),
-        failed: Vec::new(),
+        ..Report::default()
     };
     for (source, failure) in listed.failures {
         report.failed(&settings, source, None, &failure);
     }
     if arguments.dry_run {
         for (place, job) in jobs.iter().enumerate() {
+            places::check_room(&job.to)?;
             let done = Done::new(job, None);
             done.tell(&settings, "Would have copied", place, count);
             if !settings.json && !settings.as_skopeo {
@@ -125,7 +127,7 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
             }
             report.images.push(done);
         }
-        return report.end(&settings, count, listed.sources);
+        return report.end(&settings, listed.sources);
     }
     let destination_options = arguments.to.options(&arguments.common);
     let layout = match &to {
@@ -151,17 +153,20 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
     };
     let mut digests = arguments.digestfile.as_deref().map(DigestFile::create).transpose()?;
     let ended = shared.copy_all(jobs, arguments, &mut digests, &mut report).await;
-    if let Some(layout) = &shared.layout {
-        // What was copied before another failed is to last too.
-        layout.finish().await.map_err(|error| error.on(Side::Destination))?;
-    }
-    ended?;
+    let finished = match &shared.layout {
+        Some(layout) if report.failed.is_empty() && ended.is_ok() => layout.finish().await,
+        // Each name lasts since it was set. To finish would also list what was put of an image that failed.
+        _ => Ok(()),
+    };
     let later = shared.shown.is_drawn();
     drop(shared);
     if later {
         report.images.iter().try_for_each(|done| done.print(&settings))?;
     }
-    report.end(&settings, count, listed.sources)
+    let told = report.end(&settings, listed.sources);
+    ended?;
+    finished.map_err(|error| error.on(Side::Destination))?;
+    told
 }
 
 /// Where each image goes. No two may go to one place.
@@ -170,6 +175,10 @@ fn jobs(images: Vec<Found>, to: &To, arguments: &Sync) -> Result<Vec<Job>, Failu
     let mut jobs = Vec::with_capacity(images.len());
     for found in images {
         let (to, name) = to.of(&found.name, arguments.scoped, &arguments.append_suffix)?;
+        if to == found.reference {
+            let message = format!("{to} would be copied onto itself");
+            return Err(Failure::Usage(message));
+        }
         match known.insert(to.clone(), found.reference.clone()) {
             // A list may name an image in two ways.
             Some(other) if other == found.reference => continue,
@@ -205,7 +214,7 @@ fn options(arguments: &Sync, to: &To, settings: &Settings) -> Result<copy::Optio
 }
 
 impl Shared<'_> {
-    /// Copies them, several side by side, and says of each in its order what came of it. Ends with the first failure unless it is to go on.
+    /// Copies them, several side by side, and says of each what came of it. Ends with the first failure unless it is to go on.
     async fn copy_all(
         &self,
         jobs: Vec<Job>,
@@ -220,40 +229,43 @@ impl Shared<'_> {
         };
         let copies = jobs.into_iter().enumerate().map(|(place, job)| async move {
             let copied = self.copy(place, &job).await;
-            (job, copied)
+            (place, job, copied)
         });
-        let mut copies = stream::iter(copies).buffered(side_by_side);
-        while let Some((job, copied)) = copies.next().await {
+        let mut copies = stream::iter(copies).buffer_unordered(side_by_side);
+        let (mut places, mut is_read) = (Vec::new(), !self.shown.is_drawn());
+        let mut ended = Ok(());
+        while let Some((place, job, copied)) = copies.next().await {
             match copied {
                 Ok(copied) => {
                     let done = Done::new(&job, Some(copied));
                     if let Some(digests) = digests {
                         digests.add(&done)?;
                     }
-                    if !self.shown.is_drawn() {
-                        done.print(self.settings)?;
-                    }
+                    // That nobody reads on is no reason to leave images behind.
+                    is_read = is_read && done.print(self.settings).is_ok();
+                    places.push(place);
                     report.images.push(done);
                 }
-                Err(failure @ (Failure::BrokenPipe | Failure::Stopped { .. } | Failure::TimedOut)) => {
-                    return Err(failure);
-                }
-                Err(failure) => {
-                    let failure = match failure {
-                        Failure::Store(error) => {
-                            Failure::Store(error.within(format!("copying {}", job.found.reference)))
-                        }
-                        other => other,
-                    };
+                Err(Failure::Store(error)) => {
+                    let failure = Failure::Store(error.within(format!("copying {}", job.found.reference)));
                     if !arguments.keep_going {
-                        return Err(failure);
+                        ended = Err(failure);
+                        break;
                     }
                     let (source, to) = (job.found.reference.to_string(), job.to.to_string());
                     report.failed(self.settings, source, Some(to), &failure);
                 }
+                Err(other) => {
+                    ended = Err(other);
+                    break;
+                }
             }
         }
-        Ok(())
+        // In the order of their names, whoever came first.
+        let mut images: Vec<_> = places.into_iter().zip(std::mem::take(&mut report.images)).collect();
+        images.sort_by_key(|(place, _)| *place);
+        report.images = images.into_iter().map(|(_, done)| done).collect();
+        ended
     }
 
     fn turns(&self, to: &Reference) -> Turns {
@@ -282,6 +294,9 @@ impl Shared<'_> {
         };
         let mut options = self.options.clone();
         options.digest = wanted_digest(&job.to);
+        if !options.preserve_digests {
+            options.recompress = unasked(&job.to, self.settings);
+        }
         options.turns = Some(self.turns(&job.to));
         // skopeo says of each image what it does with it.
         let spoken = self.settings.as_skopeo.then(|| Shown::start(self.settings, false));
@@ -343,13 +358,14 @@ impl Report {
         });
     }
 
-    fn end(self, settings: &Settings, count: usize, sources: usize) -> Result<(), Failure> {
+    fn end(self, settings: &Settings, sources: usize) -> Result<(), Failure> {
         let failed = self.failed.len();
         if settings.as_skopeo {
             let done = match self.dry_run {
                 true => "Would have synced",
                 false => "Synced",
             };
+            let count = self.images.len();
             say::inform(&format!("{done} {count} images from {sources} sources"), &[]);
         } else if settings.json {
             output::json(&self)?;

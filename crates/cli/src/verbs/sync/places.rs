@@ -24,70 +24,90 @@ pub(super) enum To {
 
 /// Reads both ends.
 pub(super) fn read(arguments: &Sync) -> Result<(From, To), Failure> {
-    let (said, rest) = transport(&arguments.source);
-    let source = match (arguments.src, said) {
-        (Some(source), _) => (source, arguments.source.as_str()),
-        (None, Some("docker")) => (SyncSource::Docker, rest),
-        (None, Some("dir")) => (SyncSource::Dir, rest),
-        (None, Some("yaml")) => (SyncSource::Yaml, rest),
-        (None, Some("oci")) => (SyncSource::Oci, rest),
-        (None, _) => {
-            return Err(unsaid(
-                "SOURCE",
-                &arguments.source,
-                "docker://, dir:, oci: or yaml:",
-                "--src",
-            ));
-        }
-    };
-    let (said, rest) = transport(&arguments.destination);
-    let destination = match (arguments.dest, said) {
-        (Some(destination), _) => (destination, arguments.destination.as_str()),
-        (None, Some("docker")) => (SyncDestination::Docker, rest),
-        (None, Some("dir")) => (SyncDestination::Dir, rest),
-        (None, Some("oci")) => (SyncDestination::Oci, rest),
-        (None, _) => {
-            return Err(unsaid(
-                "DESTINATION",
-                &arguments.destination,
-                "docker://, dir: or oci:",
-                "--dest",
-            ));
-        }
-    };
-    if (source.0, destination.0) == (SyncSource::Dir, SyncDestination::Dir) {
+    let sources = [
+        ("docker", SyncSource::Docker),
+        ("dir", SyncSource::Dir),
+        ("oci", SyncSource::Oci),
+        ("yaml", SyncSource::Yaml),
+    ];
+    let destinations = [
+        ("docker", SyncDestination::Docker),
+        ("dir", SyncDestination::Dir),
+        ("oci", SyncDestination::Oci),
+    ];
+    let (source, from) = end(&arguments.source, arguments.src, &sources, ("SOURCE", "--src"))?;
+    let (destination, to) = end(
+        &arguments.destination,
+        arguments.dest,
+        &destinations,
+        ("DESTINATION", "--dest"),
+    )?;
+    if (source, destination) == (SyncSource::Dir, SyncDestination::Dir) {
         let message = "sync from 'dir' to 'dir' not implemented, consider using rsync instead";
         return Err(Failure::Usage(message.to_owned()));
     }
     let from = match source {
-        (SyncSource::Docker, name) => From::Registry(name.parse()?),
-        (SyncSource::Dir, path) => From::Directory(directory(path)?),
-        (SyncSource::Yaml, path) => From::List(path.into()),
-        (SyncSource::Oci, path) => From::Layout(directory(path)?),
+        SyncSource::Docker => From::Registry(in_registry(from)?),
+        SyncSource::Dir => From::Directory(directory(from)?),
+        SyncSource::Yaml => From::List(from.into()),
+        SyncSource::Oci => From::Layout(layout(from)?),
     };
     let to = match destination {
-        (SyncDestination::Docker, name) => To::Registry(name.trim_end_matches('/').to_owned()),
-        (SyncDestination::Dir, path) => To::Directory(directory(path)?),
-        (SyncDestination::Oci, path) => To::Layout(directory(path)?),
+        SyncDestination::Docker => To::Registry(to.trim_end_matches('/').to_owned()),
+        SyncDestination::Dir => To::Directory(directory(to)?),
+        SyncDestination::Oci => To::Layout(layout(to)?),
     };
     Ok((from, to))
 }
 
-/// A reference's transport, and what stands behind it.
-fn transport(input: &str) -> (Option<&str>, &str) {
-    if let Some(rest) = input.strip_prefix("docker://") {
-        return (Some("docker"), rest);
-    }
-    match input.split_once(':') {
-        Some((transport @ ("dir" | "oci" | "yaml"), rest)) => (Some(transport), rest),
-        _ => (None, input),
+/// What one end is, as a flag says or the end itself, and its name or path. Both may say so, if they say the same.
+fn end<'a, T: Copy + PartialEq>(
+    input: &'a str,
+    flag: Option<T>,
+    kinds: &[(&str, T)],
+    (which, name): (&str, &str),
+) -> Result<(T, &'a str), Failure> {
+    let said = kinds.iter().find_map(|(transport, kind)| {
+        let mark = match *transport {
+            "docker" => "docker://".to_owned(),
+            other => format!("{other}:"),
+        };
+        Some((*kind, input.strip_prefix(&mark)?))
+    });
+    match (flag, said) {
+        (None, Some(said)) => Ok(said),
+        (Some(kind), None) => Ok((kind, input)),
+        (Some(kind), Some((other, rest))) if kind == other => Ok((kind, rest)),
+        (Some(_), Some(_)) => Err(Failure::Usage(format!(
+            "{which} is {input:?}, and {name} says something else"
+        ))),
+        (None, None) => {
+            let marks = kinds.iter().map(|(transport, _)| match *transport {
+                "docker" => "docker://".to_owned(),
+                other => format!("{other}:"),
+            });
+            Err(Failure::Usage(format!(
+                "it is not said what {which}, {input:?}, is; begin it with {}, or say it by {name}",
+                marks.collect::<Vec<_>>().join(", ")
+            )))
+        }
     }
 }
 
-fn unsaid(which: &str, input: &str, transports: &str, flag: &str) -> Failure {
-    Failure::Usage(format!(
-        "it is not said what {which}, {input:?}, is; begin it with {transports}, or say it by {flag}"
-    ))
+/// What has a transport, or a flag for one, is no short name: Docker's own registry is meant.
+fn in_registry(name: &str) -> Result<RegistryReference, Failure> {
+    let mut image: RegistryReference = name.parse()?;
+    image.short = None;
+    Ok(image)
+}
+
+fn layout(path: &str) -> Result<PathBuf, Failure> {
+    match path.contains(':') {
+        true => Err(Failure::Usage(format!(
+            "a layout is a directory here, and a colon can stand in no path to one: {path:?}"
+        ))),
+        false => directory(path),
+    }
 }
 
 fn directory(path: &str) -> Result<PathBuf, Failure> {
@@ -107,8 +127,13 @@ impl To {
         let name = format!("{kept}{suffix}");
         Ok(match self {
             Self::Registry(prefix) => {
-                let image: RegistryReference = format!("{prefix}/{name}").parse()?;
-                (Reference::Registry(image), name)
+                let read: RegistryReference = kept.parse()?;
+                // The tag that a registry would give it, so that no two get one unseen.
+                let name = match (read.tag, read.digest) {
+                    (None, None) => format!("{kept}:latest{suffix}"),
+                    _ => name,
+                };
+                (Reference::Registry(in_registry(&format!("{prefix}/{name}"))?), name)
             }
             Self::Directory(path) => {
                 // A layout's names are anybody's; a registry's are such already.
@@ -133,18 +158,26 @@ impl To {
     }
 }
 
-/// What a directory for one image needs: those above it; and that it is not there, as skopeo has it.
+/// That a directory for one image is not there yet, as skopeo has it.
+pub(super) fn check_room(to: &Reference) -> Result<(), Failure> {
+    match to {
+        Reference::Directory { path } if path.symlink_metadata().is_ok() => {
+            let message = format!(
+                "refusing to overwrite the directory {}; remove it, or sync into another",
+                path.display()
+            );
+            Err(Failure::from(Error::new(ErrorKind::Conflict, message)).on(Side::Destination))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same, and the directories above it, which it needs.
 pub(super) fn make_room(to: &Reference) -> Result<(), Failure> {
+    check_room(to)?;
     let Reference::Directory { path } = to else {
         return Ok(());
     };
-    if path.symlink_metadata().is_ok() {
-        let message = format!(
-            "refusing to overwrite the directory {}; remove it, or sync into another",
-            path.display()
-        );
-        return Err(Failure::from(Error::new(ErrorKind::Conflict, message)).on(Side::Destination));
-    }
     let above = path.parent().unwrap_or(Path::new("."));
     let made = fs::create_dir_all(above);
     made.map_err(|error| {
