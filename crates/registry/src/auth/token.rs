@@ -76,8 +76,9 @@ struct Body {
     nbf: Option<f64>,
     #[serde(default)]
     access: Option<Vec<Scope>>,
+    /// The mark of a password that was shown. What older versions called `mark` may be of one that nobody showed, beside a certificate.
     #[serde(default)]
-    mark: Option<String>,
+    password: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +111,7 @@ impl Trusted {
         now: SystemTime,
     ) -> std::result::Result<(String, String), &'static str> {
         let body = self.body(token, &format!("{REFRESH}{}", self.service), now)?;
-        body.sub.zip(body.mark).ok_or("the token is no refresh token")
+        body.sub.zip(body.password).ok_or("the token is no refresh token")
     }
 
     fn body(&self, token: &str, audience: &str, now: SystemTime) -> std::result::Result<Body, &'static str> {
@@ -209,7 +210,7 @@ pub(crate) fn issue_refresh(
         "sub": user,
         "iat": now,
         "exp": now + lifetime.as_secs(),
-        "mark": mark,
+        "password": mark,
     });
     signed(key, body)
 }

@@ -211,3 +211,24 @@ fn keys_of_issuers_are_read() {
         assert!(Keys::parse(text).is_err(), "{text}");
     }
 }
+
+/// Those that were given for a certificate alone are good no more, which nothing in them tells from the others of their time.
+#[test]
+fn a_refresh_token_says_that_a_password_was_shown() {
+    let key = SigningKey::generate().expect("a key");
+    let trusted = trusted(&key);
+    let issued = issue_refresh(&key, &trusted, ("alice", "of it"), at(NOW), Duration::from_secs(300));
+    let with = |claim: &str| {
+        let mut body = json!({"iss": "issuer", "aud": "refresh registry", "sub": "alice", "exp": NOW + 300});
+        body[claim] = "of it".into();
+        signed(&key, json!({"alg": key.algorithm()}), body)
+    };
+    let good = Ok(("alice".to_owned(), "of it".to_owned()));
+    for (token, expected) in [
+        (issued.expect("a token"), good.clone()),
+        (with("password"), good),
+        (with("mark"), Err("the token is no refresh token")),
+    ] {
+        assert_eq!(trusted.check_refresh(&token, at(NOW)), expected);
+    }
+}
