@@ -7,10 +7,17 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::mpsc::channel,
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use super::lab::Lab;
+
+/// How long one may take to be ready.
+const READY: Duration = Duration::from_secs(120);
+/// How the system says that somebody has not the rights for something.
+const NO_RIGHTS: [&str; 3] = ["permission denied", "operation not permitted", "root privileges"];
 
 /// One that runs until it is dropped.
 pub(crate) struct Daemon {
@@ -78,7 +85,7 @@ pub(crate) fn host(lab: &Lab) -> String {
 }
 
 impl Daemon {
-    /// Starts it, and waits until it says that it is `ready`.
+    /// Starts it, and waits until it says that it is `ready`; none where there are not the rights to run it.
     fn start(test: &str, lab: &Lab, mut command: Command, ready: &str) -> Option<Self> {
         command
             .env_clear()
@@ -89,24 +96,37 @@ impl Daemon {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
-        let said = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut lines = said.lines().map_while(Result::ok);
-        let mut last = String::new();
-        for line in lines.by_ref() {
-            if line.contains(ready) {
-                let heard = std::thread::spawn(move || lines.for_each(drop));
-                return Some(Self {
-                    child,
-                    heard: Some(heard),
-                });
+        let pipe = BufReader::new(child.stderr.take().expect("a pipe"));
+        let (says, lines) = channel();
+        let heard = std::thread::spawn(move || {
+            for line in pipe.lines().map_while(Result::ok) {
+                // Nobody listens any more once it is ready.
+                let _ = says.send(line);
             }
-            last = line;
+        });
+        // Ended where this fails.
+        let mut daemon = Self {
+            child,
+            heard: Some(heard),
+        };
+        let (begin, mut said) = (Instant::now(), String::new());
+        while let Ok(line) = lines.recv_timeout(READY.saturating_sub(begin.elapsed())) {
+            if line.contains(ready) {
+                return Some(daemon);
+            }
+            said.push_str(&line);
+            said.push('\n');
         }
-        child.wait().expect("it ended");
-        eprintln!(
-            "SKIPPED {test}: {} does not run here: {last}",
-            command.get_program().display()
+        let program = command.get_program().display();
+        assert!(begin.elapsed() < READY, "{program} is not ready: {said}");
+        daemon.child.wait().expect("it ended");
+        let last = said.lines().last().unwrap_or_default();
+        let lower = last.to_lowercase();
+        assert!(
+            NO_RIGHTS.iter().any(|word| lower.contains(word)),
+            "{program} ended: {said}"
         );
+        eprintln!("SKIPPED {test}: {program} does not run here: {last}");
         None
     }
 }
@@ -114,12 +134,15 @@ impl Daemon {
 impl Drop for Daemon {
     /// It is asked to end, so that it takes with it what it mounted.
     fn drop(&mut self) {
-        let ended = Command::new("sh")
-            .args(["-c", "kill -TERM \"$1\"", "sh", &self.child.id().to_string()])
-            .status();
-        if !ended.is_ok_and(|status| status.success()) {
-            // Then it is gone, or is ended like this.
-            let _ = self.child.kill();
+        // One that ended and was waited for has no number of its own any more.
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            let ended = Command::new("sh")
+                .args(["-c", "kill -TERM \"$1\"", "sh", &self.child.id().to_string()])
+                .status();
+            if !ended.is_ok_and(|status| status.success()) {
+                // Then it is gone, or is ended like this.
+                let _ = self.child.kill();
+            }
         }
         // A test that fails has said why.
         let _ = self.child.wait();
