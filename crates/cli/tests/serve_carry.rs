@@ -135,6 +135,27 @@ fn what_cannot_be_carried_is_said() {
     assert!(refused.contains("no such repository"), "{refused}");
 }
 
+/// One that cannot be carried takes nothing from what is known of the others.
+#[test]
+fn what_was_carried_is_told_where_another_fails() {
+    let room = Room::new();
+    room.layout("images").image("one", &image());
+    room.layout("broken").image("one", &image());
+    let named = room.teu(["digest", "oci:broken:one"]).succeeds().stdout;
+    let hex = named.trim().strip_prefix("sha256:").expect("a digest");
+    let manifest = room.path("broken/blobs/sha256").join(hex);
+    fs::remove_file(manifest).expect("it is there");
+    let sources = ["good:1=oci:images:one", "bad:1=oci:broken:one"];
+    let import = ["serve", "import", "--data", "kept", "-o", "json"].iter();
+    let ran = room.teu(import.chain(&sources)).ran();
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("repository bad"), "{}", ran.stderr);
+    let told = json(&ran);
+    let repositories = told["repositories"].as_array().expect("a list");
+    let names: Vec<_> = repositories.iter().map(|told| told["repository"].as_str()).collect();
+    assert_eq!(names, [Some("good")], "{told}");
+}
+
 /// Of an index of which a part was not there once, that part comes when it is.
 #[test]
 fn what_was_not_there_comes_later() {

@@ -50,8 +50,7 @@ pub(super) async fn import(arguments: &ServeImport, settings: &Settings) -> Resu
             None => Arc::new(Memory::new()),
         });
     }
-    trip.carry(loads, targets).await?;
-    trip.tell()
+    trip.carry(loads, targets).await
 }
 
 /// The depot that is written to; none where it is only rehearsed and there is none.
@@ -84,7 +83,7 @@ async fn into(to: &Path, arguments: &ServeImport) -> Result<Option<Depot>, Failu
 
 pub(super) async fn export(arguments: &ServeExport, settings: &Settings) -> Result<(), Failure> {
     let from = directory(arguments.data.directory.as_ref(), settings)?;
-    let mut trip = Trip::new(&arguments.carried, true, settings);
+    let trip = Trip::new(&arguments.carried, true, settings);
     let to = Destination::read(&arguments.destination)?;
     let depot = Depot::beside(&from, Keeping::default()).await?;
     let mut names = Vec::new();
@@ -120,6 +119,5 @@ pub(super) async fn export(arguments: &ServeExport, settings: &Settings) -> Resu
             only: None,
         });
     }
-    trip.carry(loads, places).await?;
-    trip.tell()
+    trip.carry(loads, places).await
 }

@@ -1,6 +1,10 @@
 //! How are repositories carried, and what is said of it?
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
@@ -99,8 +103,10 @@ impl<'a> Trip<'a> {
         Ok(loads)
     }
 
-    /// Carries all of these, each to its target: several repositories side by side, what goes into one of them in its order.
-    pub(super) async fn carry(&mut self, loads: Vec<Load>, targets: Vec<Arc<dyn Target>>) -> Result<(), Failure> {
+    /// Carries all of these, each to its target: several repositories side by side, what goes into one of them in its order. And tells of it.
+    ///
+    /// After one that fails none is begun; those under way come to their end, and are told of before it is said what failed first.
+    pub(super) async fn carry(mut self, loads: Vec<Load>, targets: Vec<Arc<dyn Target>>) -> Result<(), Failure> {
         let mut lanes: Vec<Lane> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         for (at, (load, target)) in loads.into_iter().zip(targets).enumerate() {
@@ -110,27 +116,44 @@ impl<'a> Trip<'a> {
             }
             lanes[lane].push((at, load, target));
         }
+        let failed: Mutex<Option<Failure>> = Mutex::default();
         // Boxed, or the compiler does not see that they may move between threads.
-        let carried: Vec<BoxFuture<'_, _>> = lanes.into_iter().map(|lane| self.carry_lane(lane).boxed()).collect();
-        let mut carried = stream::iter(carried).buffered(self.how.options.jobs);
-        let mut told = Vec::new();
-        while let Some(done) = carried.next().await {
-            told.extend(done?);
-        }
-        drop(carried);
+        let lanes = lanes.into_iter().map(|lane| self.carry_lane(lane, &failed).boxed());
+        let lanes: Vec<BoxFuture<'_, _>> = lanes.collect();
+        let lanes = stream::iter(lanes).buffer_unordered(self.how.options.jobs);
+        let mut told: Vec<(usize, Told)> = lanes.concat().await;
         told.sort_by_key(|(at, _)| *at);
         self.told = told.into_iter().map(|(_, done)| done).collect();
-        Ok(())
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            None => self.tell(),
+            Some(failure) if self.told.is_empty() => Err(failure),
+            Some(failure) => {
+                // That something was left out as well is told; this says more.
+                let _ = self.tell();
+                Err(failure)
+            }
+        }
     }
 
-    async fn carry_lane(&self, lane: Lane) -> Result<Vec<(usize, Told)>, Failure> {
+    async fn carry_lane(&self, lane: Lane, failed: &Mutex<Option<Failure>>) -> Vec<(usize, Told)> {
+        let failed = || failed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut told = Vec::with_capacity(lane.len());
-        for (at, load, target) in lane {
-            let (repository, done) = self.carry_one(load, target).await?;
-            self.warn_of(&repository, &done);
-            told.push((at, (repository, done)));
+        if failed().is_some() {
+            return told;
         }
-        Ok(told)
+        for (at, load, target) in lane {
+            match self.carry_one(load, target).await {
+                Ok((repository, done)) => {
+                    self.warn_of(&repository, &done);
+                    told.push((at, (repository, done)));
+                }
+                Err(failure) => {
+                    failed().get_or_insert(failure);
+                    break;
+                }
+            }
+        }
+        told
     }
 
     async fn carry_one(&self, load: Load, target: Arc<dyn Target>) -> Result<Told, Failure> {
@@ -184,7 +207,7 @@ impl<'a> Trip<'a> {
         }
     }
 
-    pub(super) fn tell(self) -> Result<(), Failure> {
+    fn tell(self) -> Result<(), Failure> {
         let is_rehearsed = self.how.options.rehearse;
         self.shown.finish();
         let all = |of: fn(&CopiedRepository) -> u64| -> u64 { self.told.iter().map(|(_, done)| of(done)).sum() };
