@@ -1,7 +1,7 @@
-//! An archive that nobody vouches for, read in three ways that must agree.
+//! An archive that nobody vouches for, read in four ways that must agree.
 #![no_main]
 
-use std::io::{Cursor, Read};
+use std::io::{BufReader, Cursor, Read};
 
 use libfuzzer_sys::fuzz_target;
 use teu_archive::tar::{Header, Index, Limits, Reader, Writer};
@@ -15,9 +15,23 @@ fuzz_target!(|bytes: &[u8]| {
         index_bytes: 64 << 20,
         ..Limits::default()
     };
-    let read = read(bytes, &limits);
+    let streamed = read(Reader::with_limits(bytes, limits.clone()));
+    // Headers and content that lie across what is in memory, and that do not.
+    for capacity in [1, 511, 512, 700, 4096] {
+        let buffered = read(Reader::buffered(
+            BufReader::with_capacity(capacity, bytes),
+            limits.clone(),
+        ));
+        match (&streamed, &buffered) {
+            (Ok(streamed), Ok(buffered)) => assert_eq!(streamed, buffered, "{capacity}"),
+            (Err(one), Err(other)) => {
+                assert_eq!((one.kind(), one.entry()), (other.kind(), other.entry()), "{capacity}")
+            }
+            (Ok(_), Err(error)) | (Err(error), Ok(_)) => panic!("only one of two readers fails: {capacity}: {error}"),
+        }
+    }
     let index = Index::read(Cursor::new(bytes), limits.clone());
-    match (&read, &index) {
+    match (&streamed, &index) {
         (Ok(entries), Ok(index)) => {
             assert_eq!(entries.len(), index.members().len());
             for ((header, content), member) in entries.iter().zip(index.members()) {
@@ -46,15 +60,14 @@ fuzz_target!(|bytes: &[u8]| {
         (Err(one), Err(other)) => assert_eq!((one.kind(), one.entry()), (other.kind(), other.entry())),
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => panic!("only one of reader and index fails: {error}"),
     }
-    if let Ok(entries) = read {
+    if let Ok(entries) = streamed {
         rewrite(&entries, &limits);
     }
 });
 
 type Entry = (Header, Option<Vec<u8>>);
 
-fn read(bytes: &[u8], limits: &Limits) -> teu_archive::Result<Vec<Entry>> {
-    let mut reader = Reader::with_limits(bytes, limits.clone());
+fn read<R: Read>(mut reader: Reader<R>) -> teu_archive::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     while let Some(mut entry) = reader.next_entry()? {
         let header = entry.header().clone();
@@ -84,5 +97,5 @@ fn rewrite(entries: &[Entry], limits: &Limits) {
         total_bytes: u64::MAX,
         ..limits.clone()
     };
-    assert_eq!(read(&archive, &limits).unwrap(), written);
+    assert_eq!(read(Reader::with_limits(&archive[..], limits)).unwrap(), written);
 }
