@@ -13,7 +13,7 @@ SOURCE is a repository (docker://REPOSITORY: all its tags, or the one that it na
 layout (oci:DIR) or a list (yaml:FILE); DESTINATION is what the images' names are put behind in a registry (docker://PREFIX),
 a directory to be filled (dir:DIR) or a layout (oci:DIR). --src and --dest say so in skopeo's way, with bare names. An image
 keeps the last part of its name and its tag, with --scoped all of its name; two that would then have the same name are refused.
-What is up to date costs a question. Repeat it to go on with what broke off; but a directory of dir: images is never written
+What is up to date costs a question to each registry. Repeat it to go on with what broke off; but a directory of dir: images is never written
 over, so what is there goes first.
 
 A list names images by registry:

@@ -82,10 +82,8 @@ pub(super) async fn run(arguments: Copy, settings: Arc<Settings>) -> Result<(), 
     }
     target.finish().await.map_err(|error| error.on(Side::Destination))?;
     if options.format.is_none() && is_unread_by_others(&copied.descriptor.media_type, &target_reference) {
-        let message = "the image is in Docker's form, which skopeo, podman and umoci do not read in a layout; \
-                       copy with --format oci to convert it, or with --format v2s2 to keep it so";
         shown.events()(Event::Warning {
-            message: message.to_owned(),
+            message: UNREAD.to_owned(),
         });
     }
     shown.finish();
@@ -151,13 +149,17 @@ fn options(arguments: &Copy, target: &Reference, settings: &Settings) -> Result<
 
 /// Whether a layout gets OCI's form although nobody asked for it: where the manifest of an archive of Docker's is made up on reading
 /// anyway, as other tools' readers of layouts take no other form; and where skopeo would do it.
-fn is_oci_meant(source: &Reference, target: &Reference, settings: &Settings) -> bool {
+pub(super) fn is_oci_meant(source: &Reference, target: &Reference, settings: &Settings) -> bool {
     let made_up = matches!(source, Reference::DockerArchive { .. });
     matches!(target, Reference::Layout { .. } | Reference::OciArchive { .. }) && (made_up || settings.as_skopeo)
 }
 
+/// What is said of it.
+pub(super) const UNREAD: &str = "the image is in Docker's form, which skopeo, podman and umoci do not read in a layout; \
+                                 copy with --format oci to convert it, or with --format v2s2 to keep it so";
+
 /// Whether what was written keeps its bytes where other tools' readers take OCI's form alone.
-fn is_unread_by_others(written: &MediaType, target: &Reference) -> bool {
+pub(super) fn is_unread_by_others(written: &MediaType, target: &Reference) -> bool {
     let docker = matches!(written, MediaType::DockerManifest | MediaType::DockerManifestList);
     docker && matches!(target, Reference::Layout { .. } | Reference::OciArchive { .. })
 }

@@ -7,7 +7,7 @@ use teu_spec::{
     Algorithm, Annotations, Descriptor, Document, ImageConfig, Manifest, MediaType, Pick, Platform, Reference,
     Timestamp,
 };
-use teu_store::{Browse, Error, ErrorKind, Source, SourceExt, copy::choose_image, silent};
+use teu_store::{Browse, Error, ErrorKind, Named, Source, SourceExt, copy::choose_image, silent};
 use teu_transport::docker_archive;
 
 use crate::{
@@ -269,11 +269,17 @@ pub(super) fn check_count(names: usize) -> Result<(), Failure> {
 
 /// All names, page by page.
 pub(super) async fn all_names(browse: &dyn Browse) -> Result<Vec<String>, Failure> {
+    let all = all_named(browse).await?;
+    Ok(all.into_iter().filter_map(|named| named.name).collect())
+}
+
+/// All that is listed, with a name or without, page by page.
+pub(super) async fn all_named(browse: &dyn Browse) -> Result<Vec<Named>, Failure> {
     let mut all = Vec::new();
     let mut from: Option<String> = None;
     loop {
         let page = browse.names(from.as_deref()).await?;
-        all.extend(page.items.into_iter().filter_map(|named| named.name));
+        all.extend(page.items);
         check_count(all.len())?;
         match page.next {
             Some(next) => from = Some(next),

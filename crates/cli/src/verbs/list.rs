@@ -6,7 +6,7 @@ use serde::Serialize;
 use teu_spec::{Descriptor, Pick, Reference};
 use teu_store::{Error, ErrorKind, Named, silent};
 
-use super::inspect::{all_names, check_count};
+use super::inspect::{all_named, all_names, check_count};
 use crate::{
     arguments::{Catalog, ListTags, Ls, Referrers},
     failure::Failure,
@@ -82,26 +82,14 @@ pub(super) async fn images(arguments: &Ls, settings: Arc<Settings>) -> Result<()
     let place = reference(&arguments.place)?;
     let options = arguments.one.options();
     let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
-    let mut images = Vec::new();
-    match source.browse() {
-        Some(browse) => {
-            let mut from: Option<String> = None;
-            loop {
-                let page = browse.names(from.as_deref()).await?;
-                images.extend(page.items);
-                check_count(images.len())?;
-                match page.next {
-                    Some(next) => from = Some(next),
-                    None => break,
-                }
-            }
-        }
+    let mut images = match source.browse() {
+        Some(browse) => all_named(browse).await?,
         // What has no list has one image.
-        None => images.push(Named {
+        None => vec![Named {
             name: None,
             descriptor: Some(source.resolve(&pick).await?),
-        }),
-    }
+        }],
+    };
     if let Reference::DockerArchive { .. } = place {
         for (place, named) in images.iter_mut().enumerate() {
             // The archive states no digest: the manifest that it lacks is made up, for which its layers are read.

@@ -13,7 +13,7 @@ use crate::{
     arguments::ImageOptions,
     failure::Failure,
     places::{Places, read_file},
-    verbs::inspect::{all_names, check_count},
+    verbs::inspect::{all_named, all_names, check_count},
 };
 
 /// How deep directories of images may lie.
@@ -71,8 +71,8 @@ pub(super) async fn list(
         From::Layout(path) => listed.layout(places, path, &options).await?,
         From::List(path) => {
             let content = read_file(path, list_file::LIMIT)?;
-            let content = String::from_utf8_lossy(&content);
-            let read = list_file::read(&content);
+            let content = String::from_utf8(content).map_err(|error| error.to_string());
+            let read = content.and_then(|content| list_file::read(&content));
             let (wanted, warnings) =
                 read.map_err(|why| Failure::Usage(format!("the list {}: {why}", path.display())))?;
             listed.warnings = warnings;
@@ -180,21 +180,10 @@ impl Listed {
             .browse()
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, format!("{place} lists no names")))?;
         self.sources += 1;
-        let (mut names, mut unnamed, mut next) = (Vec::new(), 0_usize, None::<String>);
-        loop {
-            let page = browse.names(next.as_deref()).await?;
-            for named in page.items {
-                match named.name {
-                    Some(name) => names.push(name),
-                    None => unnamed += 1,
-                }
-            }
-            check_count(names.len())?;
-            next = match page.next {
-                Some(next) => Some(next),
-                None => break,
-            };
-        }
+        let all = all_named(browse).await?;
+        let count = all.len();
+        let names: Vec<String> = all.into_iter().filter_map(|named| named.name).collect();
+        let unnamed = count - names.len();
         if unnamed > 0 {
             let message = format!("{unnamed} images of {} have no name, and are left out", path.display());
             self.warnings.push(message);

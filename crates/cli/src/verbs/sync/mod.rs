@@ -15,17 +15,18 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
-use teu_spec::Reference;
+use teu_spec::{Format, Reference};
 use teu_store::{
     Error, ErrorKind, Side, Target,
     copy::{self, Copied, Turns},
+    graph::Permits,
 };
 
 use self::{
     listed::{Found, From},
     places::To,
 };
-use super::copy::{manifest_format, unasked, wanted_digest};
+use super::copy::{UNREAD, is_oci_meant, is_unread_by_others, manifest_format, unasked, wanted_digest};
 use crate::{
     arguments::{ImageOptions, Sync},
     failure::Failure,
@@ -145,7 +146,7 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
         places,
         to: destination_options,
         layout,
-        options: options(arguments, &to, &settings)?,
+        options: options(arguments, &settings)?,
         turns: Mutex::default(),
         settings: &settings,
         shown,
@@ -196,20 +197,19 @@ fn jobs(images: Vec<Found>, to: &To, arguments: &Sync) -> Result<Vec<Job>, Failu
     Ok(jobs)
 }
 
-fn options(arguments: &Sync, to: &To, settings: &Settings) -> Result<copy::Options, Failure> {
-    let mut format = manifest_format(arguments.format.as_deref())?;
-    if format.is_none() && !arguments.preserve_digests && settings.as_skopeo && matches!(to, To::Layout(_)) {
-        format = Some(teu_spec::Format::Oci);
-    }
+fn options(arguments: &Sync, settings: &Settings) -> Result<copy::Options, Failure> {
+    let defaults = copy::Options::default();
     Ok(copy::Options {
         which: match arguments.all {
             true => copy::Which::All,
             false => copy::Which::One(settings.platform()),
         },
-        format,
+        format: manifest_format(arguments.format.as_deref())?,
         preserve_digests: arguments.preserve_digests,
         partials: settings.partials(),
-        ..copy::Options::default()
+        // As many blobs at a time as of one image, however many images go side by side.
+        permits: Some(Permits::new(defaults.jobs)),
+        ..defaults
     })
 }
 
@@ -233,10 +233,11 @@ impl Shared<'_> {
         });
         let mut copies = stream::iter(copies).buffer_unordered(side_by_side);
         let (mut places, mut is_read) = (Vec::new(), !self.shown.is_drawn());
-        let mut ended = Ok(());
+        let (mut ended, mut is_unread) = (Ok(()), false);
         while let Some((place, job, copied)) = copies.next().await {
             match copied {
                 Ok(copied) => {
+                    is_unread |= is_unread_by_others(&copied.descriptor.media_type, &job.to);
                     let done = Done::new(&job, Some(copied));
                     if let Some(digests) = digests {
                         digests.add(&done)?;
@@ -260,6 +261,9 @@ impl Shared<'_> {
                     break;
                 }
             }
+        }
+        if is_unread && arguments.format.is_none() {
+            say::warn(self.settings.as_skopeo, UNREAD);
         }
         // In the order of their names, whoever came first.
         let mut images: Vec<_> = places.into_iter().zip(std::mem::take(&mut report.images)).collect();
@@ -296,6 +300,8 @@ impl Shared<'_> {
         options.digest = wanted_digest(&job.to);
         if !options.preserve_digests {
             options.recompress = unasked(&job.to, self.settings);
+            let is_oci = options.format.is_none() && is_oci_meant(&job.found.reference, &job.to, self.settings);
+            options.format = options.format.or(is_oci.then_some(Format::Oci));
         }
         options.turns = Some(self.turns(&job.to));
         // skopeo says of each image what it does with it.
