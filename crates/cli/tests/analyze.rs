@@ -1,9 +1,7 @@
 //! Does `teu analyze` tell what is hidden, and does its exit code say that a threshold is passed?
 
-mod support;
-
+use crate::support::{Room, image, layer};
 use serde_json::Value;
-use support::{Room, image, layer};
 use teu_spec::Digest;
 
 #[test]

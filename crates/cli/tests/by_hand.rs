@@ -1,9 +1,7 @@
 //! Can a person take an image apart with `teu blob` and `teu manifest`, change it step by step, and put it together again?
 
-mod support;
-
+use crate::support::{self, Asks, Peer, Room, image};
 use serde_json::{Value, json};
-use support::{Asks, Peer, Room, image};
 
 /// The walk that the README shows: another environment, by hand.
 #[test]

@@ -1,8 +1,6 @@
 //! Does `teu cat` print what a container would read, from no more layers than it takes?
 
-mod support;
-
-use support::{Asks, Layout, Peer, Room, archive, bare, file, of};
+use crate::support::{Asks, Layout, Peer, Room, archive, bare, file, of};
 use teu_archive::tar::{EntryKind, Header};
 use teu_spec::Digest;
 

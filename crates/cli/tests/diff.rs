@@ -1,9 +1,7 @@
 //! Does `teu diff` tell how two images differ, in words and in its exit code, and wait for no layer that was seen before?
 
-mod support;
-
+use crate::support::{Asks, Image, Layout, Peer, Ran, Room, image};
 use serde_json::{Value, json};
-use support::{Asks, Image, Layout, Peer, Ran, Room, image};
 use teu_archive::tar::{Header, Writer};
 use teu_spec::Digest;
 

@@ -1,11 +1,9 @@
 //! Does `teu edit` change what it was told to, and nothing else, as others read it?
 
-mod support;
-
 use std::fs;
 
+use crate::support::{Asks, Image, Layout, Peer, Room, image, layer, peers};
 use serde_json::{Value, json};
-use support::{Asks, Image, Layout, Peer, Room, image, layer, peers};
 use teu_spec::Digest;
 
 /// A configuration with fields that nobody knows, and white space that nobody needs.

@@ -1,7 +1,5 @@
 //! Is `teu explore` seen and led in a real terminal, and is that terminal what it was, however it ends?
 
-mod support;
-
 use std::{
     fs::File,
     io::{Read, Write},
@@ -10,9 +8,9 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{Room, image, peers};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use support::{Room, image, peers};
 use teu_archive::tar::{Header, Writer};
 use teu_spec::Digest;
 

@@ -1,11 +1,9 @@
 //! Is what `teu export` writes the tree that `teu unpack` makes, the same each time, and without an end where it is not whole?
 
-mod support;
-
 use std::{fs, os::unix::fs::FileExt, process::Command};
 
-use support::{
-    Image, Room, of, peers,
+use crate::support::{
+    self, Image, Room, of, peers,
     tree::{difference, tree},
 };
 use teu_archive::tar::{EntryKind, Header, Writer};

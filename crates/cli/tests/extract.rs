@@ -1,7 +1,5 @@
 //! Does `teu extract` take what is meant, all of it as it is in the image, from no more layers than it takes, and put nothing anywhere else?
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -9,11 +7,11 @@ use std::{
     path::Path,
 };
 
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Asks, Layout, Peer, Room, archive, bare, directory, file, of,
     tree::{Tree, tree},
 };
+use serde_json::{Value, json};
 use teu_archive::tar::{EntryKind, Header};
 use teu_spec::Digest;
 

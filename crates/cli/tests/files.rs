@@ -1,9 +1,7 @@
 //! Does `teu files` list what a container would see, and what each layer says, and is a layer read once alone?
 
-mod support;
-
+use crate::support::{Layout, Room, of};
 use serde_json::{Value, json};
-use support::{Layout, Room, of};
 use teu_archive::tar::{EntryKind, Header, Writer};
 use teu_spec::Digest;
 

@@ -1,10 +1,8 @@
 //! What enemies, accidents and impatient readers must not get from a command.
 
-mod support;
-
 use std::process::{Command, Stdio};
 
-use support::{Room, image};
+use crate::support::{Room, image};
 use teu_spec::Digest;
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
     process::Command,
 };
 
@@ -145,4 +147,24 @@ fn arrows_only_fall() {
         known.iter().all(|name| graph.contains_key(*name)),
         "cargo knows our crates"
     );
+}
+
+/// Where files of tests are modules of one program, none is left out: what is not named is not run.
+#[test]
+fn every_file_of_tests_is_run() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for name in ["cli", "registry", "transport"] {
+        let read = |path: &str| fs::read_to_string(crates.join(name).join(path)).expect("it is there");
+        let (package, modules) = (read("Cargo.toml"), read("tests/main.rs"));
+        for entry in fs::read_dir(crates.join(name).join("tests")).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name");
+            let is_named = modules.contains(&format!("mod {stem};"))
+                || package.contains(&format!("path = \"tests/{stem}.rs\""))
+                || package.contains(&format!("path = \"tests/{stem}/main.rs\""));
+            // What other files of tests bring in themselves.
+            let is_part = path.is_dir() && !path.join("main.rs").exists();
+            assert!(is_named || is_part, "tests/{stem} of {name} is run by nothing");
+        }
+    }
 }

@@ -1,9 +1,7 @@
 //! Does `teu index` make and change indexes as its help says, wherever they are?
 
-mod support;
-
+use crate::support::{Asks, Image, Peer, Room, image};
 use serde_json::{Value, json};
-use support::{Asks, Image, Peer, Room, image};
 
 /// An image for another machine than amd64.
 fn image_for(architecture: &str) -> Image {

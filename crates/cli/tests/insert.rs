@@ -1,9 +1,7 @@
 //! Does `teu insert` put things where links of the image lead, as a container would see it?
 
-mod support;
-
+use crate::support::{Layout, Room, archive, bare, directory, file, of};
 use serde_json::Value;
-use support::{Layout, Room, archive, bare, directory, file, of};
 use teu_archive::tar::Header;
 
 /// `bin` leads to `usr/bin`, and `etc/app` to a directory that an upper layer has.

@@ -1,8 +1,6 @@
 //! Do logins hold? `teu login` and `logout` against a registry that asks for a password, with skopeo reading what we write and we what it
 //! writes, and with credential helpers.
 
-mod support;
-
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -11,8 +9,8 @@ use std::{
     process::Stdio,
 };
 
+use crate::support::{Asks, Peer, Room, image, peers};
 use serde_json::{Value, json};
-use support::{Asks, Peer, Room, image, peers};
 
 const PASSWORD: Asks = Asks {
     password: true,

@@ -1,7 +1,5 @@
 //! Do `teu new`, `append` and `insert` make images of files: the right ones, the same everywhere, as others read them?
 
-mod support;
-
 use std::{
     fs,
     os::unix::{
@@ -12,8 +10,8 @@ use std::{
     process::Command,
 };
 
+use crate::support::{Asks, Peer, Room, image, layer, peers};
 use serde_json::Value;
-use support::{Asks, Peer, Room, image, layer, peers};
 use teu_spec::Digest;
 
 const EPOCH: &str = "1700000000";

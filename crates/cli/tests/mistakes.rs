@@ -1,10 +1,8 @@
 //! Does a person who makes a common mistake read what failed, on which side, why, and what to do?
 
-mod support;
-
 use std::{io::Write, os::unix::fs::PermissionsExt, process::Command};
 
-use support::{Asks, Peer, Room, image};
+use crate::support::{Asks, Peer, Room, image};
 
 /// What is typed, the exit code, and what must be said, all on one line.
 type Mistake<'a> = (&'a [&'a str], i32, &'a [&'a str]);

@@ -1,11 +1,9 @@
 //! Does an image stay what it is between any two places, in both directions, and do other tools read what teu writes there?
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{Asks, Image, Peer, Room, image, layer, peers};
 use serde_json::Value;
-use support::{Asks, Image, Peer, Room, image, layer, peers};
 use teu_spec::Digest;
 
 /// The five places that images are copied between.

@@ -1,9 +1,7 @@
 //! Is progress told on standard error in the form that was asked for, and nothing else on standard output?
 
-mod support;
-
+use crate::support::{Room, image};
 use serde_json::{Value, json};
-use support::{Room, image};
 
 /// What a copy of an image says on standard error, and on standard output.
 fn copied(progress: &str, room: &Room) -> (String, String) {

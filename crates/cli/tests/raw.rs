@@ -1,11 +1,9 @@
 //! Is what `teu raw runtime-config` writes what `teu unpack` writes, from no more than it takes, and what umoci makes of it?
 
-mod support;
-
 use std::{fs, os::unix::fs::symlink};
 
+use crate::support::{Layout, Room, archive, directory, file, of, peers};
 use serde_json::Value;
-use support::{Layout, Room, archive, directory, file, of, peers};
 use teu_spec::Digest;
 
 fn made(room: &Room) -> (Layout, [Vec<u8>; 2]) {

@@ -8,8 +8,6 @@
     reason = "a test that cannot run here says so, and a long one what it saw"
 )]
 
-mod support;
-
 use std::{
     fs,
     os::unix::{
@@ -20,8 +18,8 @@ use std::{
     process::Command,
 };
 
-use support::{
-    Room, peers,
+use crate::support::{
+    self, Room, peers,
     tree::{Seen, Tree, difference, tree},
 };
 

@@ -1,9 +1,7 @@
 //! Does `teu rebase` put an image on another base, and keep what is the image's own?
 
-mod support;
-
+use crate::support::{self, Asks, Image, Peer, Room, image, layer};
 use serde_json::{Value, json};
-use support::{Asks, Image, Peer, Room, image, layer};
 use teu_spec::Digest;
 
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";

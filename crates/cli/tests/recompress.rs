@@ -1,9 +1,7 @@
 //! Do layers change their compression where skopeo's would, and is that work done once?
 
-mod support;
-
+use crate::support::{Room, image, peers};
 use serde_json::Value;
-use support::{Room, image, peers};
 
 /// The media types of the layers of an image, as skopeo sees it.
 fn layers(room: &Room, image: &str) -> Vec<String> {

@@ -1,11 +1,9 @@
 //! Does `teu copy --dry-run` tell what a copy would do, and do nothing?
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{Asks, Image, Peer, Room, image};
 use serde_json::{Value, json};
-use support::{Asks, Image, Peer, Room, image};
 
 /// All that is in a directory, with its sizes.
 fn all(directory: &Path) -> Vec<(String, u64)> {

@@ -4,9 +4,7 @@
 
 #[path = "repack/peers.rs"]
 mod beside_peers;
-#[path = "repack/changes.rs"]
 mod changes;
-mod support;
 
 use std::{
     ffi::OsStr,
@@ -20,9 +18,9 @@ use std::{
     process::Command,
 };
 
+use crate::support::{Room, image, peers, seen};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, mknodat, setxattr, utimensat};
 use serde_json::{Value, json};
-use support::{Room, image, peers, seen};
 use teu_archive::{
     codec::{Decoder, Limits},
     tar::{EntryKind, Header, Reader, Time, Writer},

@@ -1,7 +1,5 @@
 //! Is what crossed the wire before `kill -9` asked for again? And does a name ever point at what is not there?
 
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Room, counting::Counting};
 use serde_json::Value;
-use support::{Room, counting::Counting};
 
 /// What was on its way when the process was killed, in the kernel or in memory.
 const SLACK: u64 = 8 << 20;

@@ -4,8 +4,6 @@
 
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -13,11 +11,11 @@ use std::{
     path::Path,
 };
 
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Room, Run, archive, bare, of, peers,
     tree::{Tree, difference, tree},
 };
+use serde_json::{Value, json};
 use teu_archive::tar::{EntryKind, Header, Time, Writer};
 
 const USER: u32 = 1000;

@@ -1,8 +1,6 @@
 //! Is a layout a registry under `teu serve`? To skopeo, to teu itself, and to whoever is not allowed to write.
 
-mod support;
-
-use support::{Room, Served, image, peers};
+use crate::support::{Room, Served, image, peers};
 
 #[test]
 fn a_layout_is_pulled_from_and_pushed_to() {

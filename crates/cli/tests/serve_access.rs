@@ -1,10 +1,8 @@
 //! Does `teu serve` let in who may, as its files say, also when they change, and does `teu serve policy check` say the same?
 
-mod support;
-
 use std::{fs, path::Path};
 
-use support::{Room, Served, image, peers};
+use crate::support::{self, Room, Served, image, peers};
 
 const POLICY: &str = r#"
 [[rule]]

@@ -1,14 +1,12 @@
 //! Do layouts and what registry:2 keeps come into what `teu serve` keeps, and out of it again?
 
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use crate::support::{self, Asks, Peer, Room, Served, image, peers};
 use serde_json::Value;
-use support::{Asks, Peer, Room, Served, image, peers};
 
 fn json(ran: &support::Ran) -> Value {
     serde_json::from_str(&ran.stdout).expect("JSON")

@@ -1,11 +1,9 @@
 //! Is `teu serve` without layouts a registry that keeps what it is given?
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::{self, Room, Served, image, peers};
 use serde_json::Value;
-use support::{Room, Served, image, peers};
 
 const COPY: [&str; 3] = ["copy", "--src-tls-verify=false", "--dest-tls-verify=false"];
 

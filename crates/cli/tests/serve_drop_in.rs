@@ -1,15 +1,13 @@
 //! Is teu, called by the name `registry`, what registry:2 is to who runs it? Beside Debian's docker-registry where that is there, with the same file
 //! and the same requests.
 
-mod support;
-
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Stdio},
 };
 
-use support::{Room, Served, image, peers};
+use crate::support::{self, Room, Served, image, peers};
 
 const FILE: &str = "\
 version: 0.1

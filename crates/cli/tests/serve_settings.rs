@@ -1,9 +1,7 @@
 //! Does `teu serve` do what flags, variables and files say, in this order, and say what is wrong with them?
 
-mod support;
-
+use crate::support::{Room, Served, ask, image};
 use serde_json::{Value, json};
-use support::{Room, Served, ask, image};
 
 fn shown(room: &Room, arguments: &[&str], variables: &[(&str, &str)]) -> Value {
     let mut run = room.teu(["serve", "-o", "json", "--print-config"].iter().chain(arguments));

@@ -1,7 +1,5 @@
 //! Does `teu serve` speak TLS as its files say, also when they change, and bear as many clients as it says?
 
-mod support;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -10,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Resource, getrlimit, setrlimit};
-use support::{
+use crate::support::{
     Room, Served, image,
     peer::{certificate, has},
     peers,
 };
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// A directory with a certificate of its own and its key; says loudly why there is none.
 fn certified(room: &Room, test: &str, name: &str) -> bool {

@@ -1,15 +1,13 @@
 //! Are tokens believed that another issues, by keys in files and at a URL?
 
-mod support;
-
 use std::{
     io::{Read, Write},
     net::TcpListener,
     time::{Duration, Instant},
 };
 
+use crate::support::{Room, Served, ask, image, peers};
 use serde_json::json;
-use support::{Room, Served, ask, image, peers};
 
 /// Another's place for keys: a server of one answer.
 fn place_for_keys(answer: impl Into<Vec<u8>>) -> String {

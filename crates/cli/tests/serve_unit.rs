@@ -1,8 +1,6 @@
 //! Does systemd take the unit that we give to operators, and think well of it?
 
-mod support;
-
-use support::{Room, peers};
+use crate::support::{self, Room, peers};
 
 #[test]
 fn the_unit_is_understood_and_confined() {

@@ -1,7 +1,5 @@
 //! Is heard what files, variables and flags say? registries.conf, proxies, the User-Agent, a limit of time; and a person at a terminal.
 
-mod support;
-
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -10,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Asks, Peer, Room, image, peers};
+use crate::support::{Asks, Peer, Room, image, peers};
 
 /// A room with an image in a registry.
 fn with_image(registry: &Peer) -> Room {

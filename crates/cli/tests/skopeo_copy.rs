@@ -1,11 +1,9 @@
 //! Called as skopeo, do we speak and do as it does? Debian's skopeo beside us: what is printed where, what is refused, what becomes of layers.
 
-mod support;
-
 use std::fs;
 
+use crate::support::{self, Asks, Peer, Room, image, layer, peers};
 use serde_json::{Value, json};
-use support::{Asks, Peer, Room, image, layer, peers};
 
 /// What skopeo 1.9.3 said and newer ones do not.
 fn newer(stdout: &str) -> String {

@@ -1,9 +1,7 @@
 //! Does `teu inspect` print what skopeo prints, byte for byte? Debian's skopeo beside it, on images of every shape, from every place.
 
-mod support;
-
+use crate::support::{Asks, Image, Layout, Peer, Room, image, layer, peers};
 use serde_json::{Value, json};
-use support::{Asks, Image, Layout, Peer, Room, image, layer, peers};
 
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 

@@ -1,14 +1,12 @@
 //! Does `teu squash` make one layer of several that has their files once and hides what they hid, so that the image unpacks to the same tree?
 
-mod support;
-
 use std::fs;
 
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Image, Layout, Room, archive, bare, directory, file, of, peers,
     tree::{Tree, difference, tree},
 };
+use serde_json::{Value, json};
 use teu_archive::tar::{EntryKind, Header, Reader};
 
 fn whiteout(path: &str) -> (Header, &'static str) {

@@ -1,7 +1,5 @@
 //! Does what is broken off leave nothing behind and say so, and is a reader who has seen enough no failure?
 
-mod support;
-
 use std::{
     io::Write,
     path::Path,
@@ -9,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Layout, Room, image};
+use crate::support::{Layout, Room, image};
 
 fn files(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();

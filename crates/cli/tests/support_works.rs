@@ -1,8 +1,6 @@
 //! Do the tests of the command line stand on firm ground? What they make is what the peers read.
 
-mod support;
-
-use support::{Asks, Peer, Room, image, peers};
+use crate::support::{Asks, Peer, Room, image, peers};
 
 #[test]
 fn an_image_made_by_hand_is_read_by_us_and_by_skopeo() {

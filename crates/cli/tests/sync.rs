@@ -1,11 +1,9 @@
 //! Are many images copied as skopeo copies them, each to its place, once, and without one that is lost?
 
-mod support;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
+use crate::support::{Asks, Peer, Room, Served, image, layer, peers};
 use serde_json::Value;
-use support::{Asks, Peer, Room, Served, image, layer, peers};
 
 /// A registry of ours with images in two repositories; all but one share their layer.
 fn served(room: &Room) -> Served {

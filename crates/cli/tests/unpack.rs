@@ -2,8 +2,6 @@
 
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
-mod support;
-
 use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
@@ -12,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Room, image, peers, seen};
 use serde_json::{Value, json};
-use support::{Room, image, peers, seen};
 use teu_archive::{
     codec::{Compression, Encoder},
     tar::{EntryKind, Header, Time, Writer},

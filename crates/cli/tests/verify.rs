@@ -1,9 +1,7 @@
 //! Does `teu verify` say what it checked and what it found, to people and to programs?
 
-mod support;
-
+use crate::support::{Room, image, layer};
 use serde_json::{Value, json};
-use support::{Room, image, layer};
 use teu_spec::Digest;
 
 #[test]

@@ -1,12 +1,10 @@
 //! Is everybody let in who may, as far as they may, and nobody else?
 
-mod support;
-
-use serde_json::json;
-use support::{
+use crate::support::{
     guarded::{POLICY, as_user, basic, by_password, guarded, passwords, policy},
     image,
 };
+use serde_json::json;
 use teu_registry::auth::{Guard, Passwords, Policy};
 use teu_spec::Digest;
 

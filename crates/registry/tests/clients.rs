@@ -1,11 +1,9 @@
 //! Do those who will use it push to it and pull from it? Real clients: Debian's, and the current ones that are Go modules.
 
-mod support;
-
 use std::{fs, path::Path};
 
+use crate::support::lab::{CRANE, Lab, ORAS, REGCTL, has, module};
 use serde_json::json;
-use support::lab::{CRANE, Lab, ORAS, REGCTL, has, module};
 use teu_spec::{Digest, Format};
 
 #[test]

@@ -1,15 +1,13 @@
 //! Do containerd and Docker push to it and pull from it, by HTTP and by TLS, with a password, a token and a certificate? Their daemons, in the room of a test.
 
-mod support;
-
 use std::{collections::BTreeSet, fs, path::Path};
 
-use serde_json::json;
-use support::{
+use crate::support::{
     daemon::{Daemon, containerd, docker as dockerd, host, socket},
     lab::{Lab, has},
     login::{CREDENTIALS, Login, labs},
 };
+use serde_json::json;
 use teu_spec::Digest;
 
 /// How many uploads were begun.

@@ -1,14 +1,12 @@
 //! Do real clients find their way by TLS, with a password, a token and a certificate?
 
-mod support;
-
 use std::fs;
 
-use serde_json::json;
-use support::{
+use crate::support::{
     lab::{CRANE, Lab, ORAS, REGCTL, has, module},
     login::{CREDENTIALS, Login, labs},
 };
+use serde_json::json;
 
 const CERTIFICATE: [&str; 4] = [
     "--cert-file",

@@ -2,8 +2,6 @@
 //! there, mount, share layers, and delete what they no longer want; and pull what they have. A blob that was acknowledged and is about to be named is
 //! what a collection must not take: the lease is so short that each collection has much to do.
 
-mod support;
-
 use std::{
     collections::{BTreeSet, VecDeque},
     path::Path,
@@ -15,7 +13,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use support::{Server, client::Client, writable};
+use crate::support::{self, Server, client::Client, writable};
 use teu_depot::{Clock, Collected, Depot, Millis, Settings};
 use teu_spec::{Descriptor, Digest, Document, Format, Manifest, MediaType};
 

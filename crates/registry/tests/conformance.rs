@@ -4,11 +4,9 @@
 
 #![expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 
-mod support;
-
 use std::{fs, path::Path, process::Command, sync::Arc};
 
-use support::{Server, go::Module, writable};
+use crate::support::{Server, go::Module, writable};
 use teu_depot::Depot;
 use teu_store::{ManyInMemory, Repositories};
 

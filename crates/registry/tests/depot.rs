@@ -1,7 +1,5 @@
 //! Is a registry over a depot one that a restart takes nothing from?
 
-mod support;
-
 use std::{
     io::{Read, Write},
     net::Shutdown,
@@ -9,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use support::{Server, image, writable};
+use crate::support::{Server, image, writable};
 use teu_depot::{Depot, Settings};
 use teu_spec::Digest;
 

@@ -1,11 +1,9 @@
 //! Do manifests come back as clients rely on it: as they were pushed, by each name, with what is about them?
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{self, Server, image, writable};
 use serde_json::json;
-use support::{Server, image, writable};
 use teu_registry::{Children, Settings};
 use teu_spec::{Algorithm, Descriptor, Digest, Document, Format, Manifest, MediaType};
 use teu_store::ManyInMemory;

@@ -1,14 +1,12 @@
 //! Is a store's failure told cleanly, and nothing acknowledged that does not last? (threat 104)
 
-mod support;
-
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
+use crate::support::{self, Server, writable};
 use bytes::Bytes;
-use support::{Server, writable};
 use teu_spec::{Descriptor, Digest, Document, Pick};
 use teu_store::{
     Adopt, BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest,

@@ -1,12 +1,10 @@
 //! Does each client get what it relies on? Their habits, as they were seen on the wire: those of Docker, containerd, containers/image and of
 //! whoever reads lists and errors.
 
-mod support;
-
 use std::{net::TcpStream, sync::Arc, thread};
 
+use crate::support::{self, Server, image, writable};
 use serde_json::json;
-use support::{Server, image, writable};
 use teu_registry::{Children, Settings};
 use teu_spec::{Algorithm, Digest};
 use teu_store::ManyInMemory;

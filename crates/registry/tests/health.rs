@@ -1,14 +1,12 @@
 //! Is it said how the server is, to whoever asks, and nothing else?
 
-mod support;
-
 use std::{
     io::{Read, Write},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use support::{Server, guarded::by_password, writable};
+use crate::support::{Server, guarded::by_password, writable};
 use teu_registry::Metrics;
 use teu_spec::Digest;
 use teu_store::{BoxFuture, Error, ErrorKind, Intent, Keyset, Page, Repositories, Result, Sessions, Store};

@@ -1,19 +1,17 @@
 //! Is the registry the same over HTTP/2, and does it stand what HTTP/2 lets an enemy do?
 
-mod support;
-
 use std::{
     future::Future,
     io::{Read, Write},
 };
 
+use crate::support::Server;
 use bytes::Bytes;
 use h2::{
     Reason,
     client::{Connection, SendRequest, handshake},
 };
 use http::{Request, Response};
-use support::Server;
 use teu_registry::Limits;
 use teu_spec::Digest;
 use tokio::net::TcpStream;

@@ -1,14 +1,12 @@
 //! Is nothing read in two ways, and does nobody hold the server by sending slowly, or much? Bytes as an enemy sends them, over sockets.
 
-mod support;
-
 use std::{
     io::{ErrorKind, Read, Write},
     sync::Arc,
     time::Duration,
 };
 
-use support::{Server, writable};
+use crate::support::{self, Server, writable};
 use teu_registry::{Limits, Settings};
 use teu_store::ManyInMemory;
 

@@ -1,10 +1,8 @@
 //! Do clients get tokens by POST, as OAuth 2 has them, and more of them without a password? As docker and containerd ask.
 
-mod support;
-
 use std::{sync::Arc, time::Duration};
 
-use support::{
+use crate::support::{
     Answer, Server,
     guarded::{as_user, basic, by_token, guarded, passwords, policy, tokens},
 };

@@ -1,12 +1,10 @@
 //! Does a repository show what was put there and nothing else, and are the lists of what is there bounded?
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{Server, image, writable};
 use bytes::Bytes;
 use serde_json::json;
-use support::{Server, image, writable};
 use teu_registry::{Children, Limits, Settings};
 use teu_spec::{Digest, Document};
 use teu_store::{Expect, Given, ManyInMemory, Target};

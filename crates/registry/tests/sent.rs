@@ -1,13 +1,11 @@
 //! Does a blob that lies in a file go out as it is, whole and in part, whatever stands before and behind it on its connection?
 
-mod support;
-
 use std::{
     io::{Read, Write},
     sync::Arc,
 };
 
-use support::{Server, Setup, certificates, client::Client, lab, writable};
+use crate::support::{Server, Setup, certificates, client::Client, lab, writable};
 use teu_depot::{Depot, Settings};
 use teu_registry::Tls;
 use teu_spec::Digest;

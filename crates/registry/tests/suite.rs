@@ -1,10 +1,8 @@
 //! Is what is pushed to the registry by our own client what it was, by all that is asked of any store? The suite closes on itself.
 
-mod support;
-
 use std::sync::Arc;
 
-use support::{Server, writable};
+use crate::support::{Server, writable};
 use teu_spec::Digest;
 use teu_store::{
     BoxFuture, ManyInMemory, Result, Source, Target,

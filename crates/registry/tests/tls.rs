@@ -1,7 +1,5 @@
 //! Is TLS spoken as clients expect it, by both versions of HTTP, with certificates that change while it runs?
 
-mod support;
-
 use std::{
     future::Future,
     io::{Read, Write},
@@ -9,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use support::{
+use crate::support::{
     Server, Setup,
     certificates::{Pair, named, pair},
     guarded::{basic, passwords, policy, tokens},
     writable,
 };
+use bytes::Bytes;
 use teu_registry::{
     Clients, Limits, Settings, Tls,
     auth::{Gate, Guard, Policy, SigningKey},

@@ -1,8 +1,6 @@
 //! Do clients get tokens, and do these do what they say and no more?
 
-mod support;
-
-use support::{
+use crate::support::{
     Server,
     guarded::{POLICY, as_user, basic, by_password, by_token, guarded, passwords, tokens},
     image,

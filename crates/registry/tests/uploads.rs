@@ -1,7 +1,5 @@
 //! Is what was sent of an upload never lost, never mixed with another's, and never more than is allowed?
 
-mod support;
-
 use std::{
     io::{Read, Write},
     net::Shutdown,
@@ -9,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use support::{Server, answer, writable};
+use crate::support::{Server, answer, writable};
 use teu_registry::{Limits, Settings};
 use teu_spec::Digest;
 use teu_store::ManyInMemory;

@@ -3,8 +3,6 @@
 #![cfg(all(feature = "layout", feature = "remote"))]
 #![expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 
-mod support;
-
 use std::{
     fs::{self, File},
     io::Write,
@@ -14,7 +12,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use support::{
+use crate::support::{
+    self,
     peer::{has, output},
     places::{here, image, index, skopeo},
 };

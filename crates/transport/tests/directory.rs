@@ -1,11 +1,10 @@
 //! `dir:` shows every behaviour of a store that holds one image, is what skopeo reads and writes, and is safe to read and to replace.
 #![cfg(all(feature = "archives", feature = "remote"))]
 
-mod support;
-
+use crate::support;
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path, sync::Arc};
 
-use support::places::{copy, here, image, index, skopeo, skopeo_digest};
+use crate::support::places::{copy, here, image, index, skopeo, skopeo_digest};
 use teu_spec::{Digest, Pick, json};
 use teu_store::{
     BoxFuture, ErrorKind, FetchOptions, Result, Role, Source, Target,

@@ -1,8 +1,6 @@
 //! What a hostile layout tries (threats 51 and 55): each is refused by name, at once, and nothing outside is read or written.
 #![cfg(all(feature = "archives", feature = "remote"))]
 
-mod support;
-
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -11,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{
+use crate::support::{
+    self,
     peer::output,
     places::{copy, document, image},
 };

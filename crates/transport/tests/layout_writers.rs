@@ -1,8 +1,7 @@
 //! Two processes write into one layout while its garbage is collected, and one is killed: no name ever points at what is missing.
 #![cfg(all(feature = "archives", feature = "remote"))]
 
-mod support;
-
+use crate::support;
 use std::{
     fs,
     path::Path,
@@ -33,7 +32,7 @@ fn image(writer: &str, n: usize) -> Image {
 fn process(role: &str, layout: &Path) -> Child {
     let this = std::env::current_exe().expect("this test");
     Command::new(this)
-        .args(["--exact", "writer", "--ignored"])
+        .args(["--exact", "layout_writers::writer", "--ignored"])
         .env("TEU_TEST_WRITER", role)
         .env("TEU_TEST_LAYOUT", layout)
         .stdout(Stdio::null())

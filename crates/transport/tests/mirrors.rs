@@ -2,11 +2,9 @@
 
 #![cfg(all(feature = "archives", feature = "remote"))]
 
-mod support;
-
 use std::{fs, net::TcpListener, path::PathBuf, sync::Arc, sync::Mutex};
 
-use support::{
+use crate::support::{
     content, fake,
     fake::{Fake, Habits},
     image, push_image,

@@ -2,9 +2,6 @@
 //! hostile is refused.
 #![cfg(all(feature = "archives", feature = "remote"))]
 
-mod archive;
-mod support;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -13,11 +10,13 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-use support::{
+use crate::archive;
+use crate::support::{
+    self,
     peer::output,
     places::{copy, copy_with, document, here, image, index, skopeo, skopeo_digest},
 };
+use bytes::Bytes;
 use teu_archive::{
     codec::{Compression, Encoder},
     tar::{Header, Index, Limits, Writer},
@@ -740,7 +739,12 @@ fn standard_output_is_written_to() {
     let room = Room::new();
     let example = std::env::current_exe().expect("this test");
     let child = Command::new(example)
-        .args(["--exact", "writes_to_standard_output", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "oci_archive::writes_to_standard_output",
+            "--ignored",
+            "--nocapture",
+        ])
         .env("TEU_TEST_OUT", "/dev/stderr")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -2,8 +2,6 @@
 
 #![cfg(all(feature = "layout", feature = "remote"))]
 
-mod support;
-
 use std::{
     fs::{self, File},
     os::unix::fs::{PermissionsExt, symlink},
@@ -15,15 +13,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
-use rustix::fs::{FlockOperation, flock};
-use support::{
+use crate::support::{
     content, fake,
     fake::{Fake, Habits},
     image, plain, repository_with,
     scripted::{Reply, Scripted, Seen},
     settings,
 };
+use bytes::Bytes;
+use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Digest, Pick};
 use teu_store::{ErrorKind, Result, copy};
 use teu_transport::partials::Partials;

@@ -2,14 +2,12 @@
 
 #![cfg(feature = "remote")]
 
-mod support;
-
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use support::{
+use crate::support::{
     content, fake,
     fake::{Fake, Habits},
     image, plain, push, push_image, repository, repository_with,

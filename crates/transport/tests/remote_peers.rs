@@ -3,12 +3,10 @@
 #![cfg(feature = "remote")]
 #![expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 
-mod support;
-
 use std::{process::Command, sync::Arc};
 
+use crate::support::peer::{Asks, Peer, has, output};
 use bytes::Bytes;
-use support::peer::{Asks, Peer, has, output};
 use teu_spec::{Descriptor, Digest, Format, Manifest, MediaType, Pick};
 use teu_store::{
     BoxFuture, Browse, ErrorKind, Expect, Expected, Mount, Result, Role, Source, SourceExt, Target,

@@ -2,8 +2,6 @@
 
 #![cfg(feature = "remote")]
 
-mod support;
-
 use std::{
     sync::{
         Arc,
@@ -12,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{
+use crate::support::{
     content, fake,
     fake::{Fake, Habits},
     image, plain, push, repository, repository_with,

@@ -2,8 +2,6 @@
 
 #![cfg(all(feature = "layout", feature = "remote"))]
 
-mod support;
-
 use std::{
     fs::{self, File},
     os::unix::fs::{PermissionsExt, symlink},
@@ -14,15 +12,15 @@ use std::{
     },
 };
 
-use bytes::Bytes;
-use rustix::fs::{FlockOperation, flock};
-use support::{
+use crate::support::{
     content, fake,
     fake::Habits,
     image, plain, repository_with,
     scripted::{Reply, Scripted, Seen},
     settings,
 };
+use bytes::Bytes;
+use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Descriptor, Digest, Pick};
 use teu_store::{Error, ErrorKind, Event, Resume, Target, copy, gc};
 use teu_transport::layout::Layout;

@@ -2,15 +2,13 @@
 
 #![cfg(all(feature = "layout", feature = "remote"))]
 
-mod support;
-
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use support::{
+use crate::support::{
     content, fake,
     fake::{Fake, Habits},
     http2::Http2,

@@ -2,12 +2,8 @@
 //! and what Docker wrote in its time; what is hostile is refused.
 #![cfg(all(feature = "archives", feature = "remote"))]
 
-#[path = "../archive/mod.rs"]
-mod archive;
 mod hostile;
 mod reading;
-#[path = "../support/mod.rs"]
-mod support;
 mod writing;
 
 use std::{
@@ -18,11 +14,12 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-use support::{
+use crate::support::{
     peer::output,
     places::{copy, copy_with, document, here, skopeo},
 };
+use crate::{archive, support};
+use bytes::Bytes;
 use teu_archive::{
     codec::{Compression, Encoder},
     tar::{Header, Index, Limits, Writer},
