@@ -1,4 +1,4 @@
-//! A place for tests: images in memory, which remembers what it was asked for, and lies as it is told to.
+//! A place for tests: images in memory, which remembers what it was asked for, and lies as it is told to. `tests/handles.rs` has it too.
 
 use std::{
     collections::HashMap,
@@ -34,6 +34,8 @@ pub(crate) struct Rigged {
     pub(crate) lies: HashMap<Digest, Lie>,
     /// The blobs that were fetched.
     pub(crate) fetched: Mutex<Vec<Digest>>,
+    /// What is called whenever content is asked for.
+    pub(crate) watch: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Rigged {
@@ -53,6 +55,9 @@ impl Source for Rigged {
 
     fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
         self.fetched.lock().expect("a list").push(*digest);
+        if let Some(watch) = &self.watch {
+            watch();
+        }
         async move {
             let mut fetched = self.inner.fetch(role, digest, options).await?;
             if let Some(lie) = self.lies.get(digest).copied() {

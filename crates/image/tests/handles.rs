@@ -1,18 +1,19 @@
 //! How many files are open for the tables of an image of many layers? In a process of its own, as all that it has open is counted.
 
+#[path = "../src/rigged.rs"]
+#[allow(dead_code, reason = "it is the unit tests', and only some of it is for this one")]
+mod rigged;
+
 use std::{
     fs,
-    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use teu_archive::{
-    codec::{Compression, Encoder},
-    tar::{Header, Writer},
-};
+use rigged::{Rigged, insert, tar};
+use teu_archive::{codec::Compression, tar::Header};
 use teu_image::{
     Layer,
     contents::{self, Cache},
@@ -20,8 +21,7 @@ use teu_image::{
     read,
     tree::{Options, Tree},
 };
-use teu_spec::{Descriptor, Digest, MediaType, Pick};
-use teu_store::{BoxFuture, Browse, FetchOptions, Fetched, Intent, Local, Memory, Origin, Result, Role, Source};
+use teu_store::{Memory, Result};
 
 const LAYERS: usize = 300;
 /// Which of them has a directory.
@@ -34,30 +34,31 @@ fn open_files() -> usize {
 }
 
 fn layer(store: &Memory, position: usize) -> Layer {
-    let mut tar = Writer::new(Vec::new());
-    let header = Header::file(format!("file-{position}"), 1);
-    tar.append_data(&header, b"x").expect("an entry");
+    let name = format!("file-{position}");
+    let mut entries = vec![(Header::file(name, 1), &b"x"[..])];
     if position == WITH_DIRECTORY {
-        tar.append_data(&Header::directory("directory"), b"").expect("an entry");
+        entries.push((Header::directory("directory"), b""));
     }
-    let tar = tar.finish().expect("a tar");
-    let mut encoder = Encoder::new(Vec::new(), Compression::Gzip, None).expect("an encoder");
-    encoder.write_all(&tar).expect("compressed");
-    let blob = encoder.finish().expect("compressed");
-    let descriptor = Descriptor::of(MediaType::OciLayerGzip, &blob);
-    store.insert_blob(blob);
-    Layer {
-        position,
-        descriptor,
-        diff_id: Digest::of(&tar),
-    }
+    insert(store, position, &tar(&entries), Compression::Gzip)
 }
 
 #[tokio::test]
 async fn the_tables_of_many_layers_have_few_files_open() {
-    let store = Memory::new();
-    let layers: Vec<Layer> = (0..LAYERS).map(|position| layer(&store, position)).collect();
-    let source: Arc<dyn Source> = Arc::new(store);
+    let most = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&most);
+    let store = Rigged {
+        watch: Some(Box::new(move || {
+            counted.fetch_max(open_files(), Ordering::SeqCst);
+        })),
+        ..Rigged::default()
+    };
+    // So many were open when content was asked for, since this was called last.
+    let check = || {
+        let most = most.swap(0, Ordering::SeqCst);
+        assert!((64..=FILES).contains(&most), "{most}");
+    };
+    let layers: Vec<Layer> = (0..LAYERS).map(|position| layer(&store.inner, position)).collect();
+    let source = store.shared();
     let directory = tempfile::tempdir().expect("a directory");
     let cache = Cache::new(directory.path().join("tables"));
     // No table has room in memory.
@@ -94,15 +95,11 @@ async fn the_tables_of_many_layers_have_few_files_open() {
     assert!(tables.iter().all(|table| table.entries().all(|entry| entry.is_ok())));
     drop(tables);
     // From the highest down to the lowest, one after the other; then down to one that says that all others are wanted.
-    let counting = Arc::new(Counting {
-        source,
-        most: AtomicUsize::new(0),
-    });
-    let source: Arc<dyn Source> = Arc::clone(&counting) as Arc<dyn Source>;
+    most.store(0, Ordering::SeqCst);
     let wanted = [b"file-0".to_vec()];
     let found = read::find(&source, &layers, &wanted, None, &options, &Options::default()).await;
     assert_eq!(found.expect("found")[0].place.layer, 0);
-    counting.check();
+    check();
     let wanted = [Request::new(b"directory").expect("a path")];
     let of_extract = extract::Options {
         contents: options,
@@ -112,50 +109,5 @@ async fn the_tables_of_many_layers_have_few_files_open() {
     let extracted = extract::extract(&source, &layers, &wanted, &to, None, None, &of_extract).await;
     extracted.expect("extracted");
     assert!(to.is_dir());
-    counting.check();
-}
-
-/// Counts the files that are open whenever content is asked for.
-struct Counting {
-    source: Arc<dyn Source>,
-    most: AtomicUsize,
-}
-
-impl Counting {
-    /// So many were open since it was asked last.
-    fn check(&self) {
-        let most = self.most.swap(0, Ordering::SeqCst);
-        assert!((64..=FILES).contains(&most), "{most}");
-    }
-}
-
-impl Source for Counting {
-    fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>> {
-        self.source.resolve(pick)
-    }
-
-    fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        self.source.stat(role, digest, intent)
-    }
-
-    fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
-        self.most.fetch_max(open_files(), Ordering::SeqCst);
-        self.source.fetch(role, digest, options)
-    }
-
-    fn browse(&self) -> Option<&dyn Browse> {
-        None
-    }
-
-    fn local(&self) -> Option<&dyn Local> {
-        None
-    }
-
-    fn is_closed(&self) -> bool {
-        true
-    }
-
-    fn origin(&self) -> Option<Origin> {
-        None
-    }
+    check();
 }
