@@ -19,7 +19,11 @@ pub(crate) struct Remembered {
 impl Remembered {
     /// Reads what is known and tells the copy; none where it compresses nothing, or there is no cache directory.
     pub(crate) fn read(options: &Options, settings: &Settings) -> Option<Self> {
-        let known = options.recompress.as_ref()?.known.clone();
+        Self::read_into(options.recompress.as_ref()?.known.clone(), settings)
+    }
+
+    /// The same for several copies, which share what is known.
+    pub(crate) fn read_into(known: Recompressed, settings: &Settings) -> Option<Self> {
         let file = settings.recompressed()?;
         let mut text = String::new();
         // What cannot be read is not known: it costs only work.

@@ -32,6 +32,11 @@ pub(crate) fn inform(message: &str, fields: &[(&str, &str)]) {
     log("info", &now(), message, &fields.collect::<String>());
 }
 
+/// Says, as skopeo's log does, that something failed and that the rest goes on.
+pub(crate) fn pass_over(message: &str) {
+    log("error", &now(), message, "");
+}
+
 /// Says something that stops nothing.
 pub(crate) fn warn(as_skopeo: bool, message: &str) {
     match as_skopeo {

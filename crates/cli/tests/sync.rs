@@ -1,6 +1,12 @@
 //! Are many images copied as skopeo copies them, each to its place, once, and without one that is lost?
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use crate::support::{Asks, Peer, Room, Served, image, layer, peers};
 use serde_json::Value;
@@ -312,6 +318,22 @@ fn one_failure_ends_it_or_is_told_at_the_end() {
         ),
     );
     room.teu(["sync", "yaml:list.yaml", "oci:first"]).fails(2);
+    // One that ends it is in the report too, behind what was done until then.
+    let layout = room.layout("some");
+    for name in ["app:1", "broken:1"] {
+        layout.image(name, &image());
+    }
+    let broken = "dir:some-dir";
+    room.teu(["sync", "oci:some", broken]).succeeds();
+    let lost = room.path("some-dir/broken:1/manifest.json");
+    fs::write(&lost, "{}").expect("written");
+    let ran = room.teu(["sync", "-o", "json", "--images=1", broken, "oci:to"]).ran();
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(report["images"][0]["destination"], "oci:to:app:1");
+    assert_eq!(report["failed"][0]["source"], "dir:some-dir/broken:1");
+    let error = report["failed"][0]["error"].as_str().expect("words");
+    assert_eq!(ran.stderr.lines().last(), Some(format!("teu: {error}").as_str()));
     let ran = room
         .teu(["sync", "--keep-going", "-o", "json", "yaml:list.yaml", "oci:mirror"])
         .ran();
@@ -334,6 +356,74 @@ fn one_failure_ends_it_or_is_told_at_the_end() {
     );
     let names = room.teu(["ls", "oci:mirror"]).succeeds().stdout;
     assert_eq!(names.lines().count(), 3, "{names}");
+}
+
+/// skopeo leaves out of a list what it cannot list, and calls that no failure; an image that cannot be copied is one.
+#[test]
+fn what_cannot_be_listed_is_left_out_as_skopeo_does() {
+    if !peers("sync::what_cannot_be_listed_is_left_out_as_skopeo_does", &["skopeo"]) {
+        return;
+    }
+    let room = Room::new();
+    let server = served(&room);
+    for (number, repositories) in [
+        "nowhere: [], team/app: [latest]",
+        "nowhere: []",
+        "nowhere: [], absent: [x]",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let here = &server.address;
+        room.file(
+            "list.yaml",
+            format!("{here}:\n  tls-verify: false\n  images: {{{repositories}}}\n"),
+        );
+        for keep_going in [&["--keep-going"][..], &[]] {
+            let run = |tool: &str, ours: bool| {
+                let to = format!("{tool}-{number}-{}", keep_going.len());
+                let arguments = [&["sync", "-s", "yaml", "-d", "dir"], keep_going, &["list.yaml", &to]].concat();
+                let ran = match ours {
+                    true => room.as_skopeo(arguments).ran(),
+                    false => room.skopeo(arguments).ran(),
+                };
+                let synced: Vec<_> = said(&ran.stderr)
+                    .into_iter()
+                    .filter(|line| line.contains("Synced"))
+                    .collect();
+                let errors = ran.stderr.lines().filter(|line| line.contains("level=error")).count() > 0;
+                // Of an image that is not there newer ones say so by 2.
+                (ran.code == 0, synced, errors, room.path(to).exists())
+            };
+            assert_eq!(run("ours", true), run("theirs", false), "{repositories} {keep_going:?}");
+        }
+    }
+}
+
+/// Copies go on while nobody reads what is printed.
+#[test]
+fn a_stopped_reader_holds_up_no_copy() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    for number in 0..5 {
+        layout.image(&format!("app:{number}"), &image());
+    }
+    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    // As much as a pipe holds: the first line has no place.
+    writer.write_all(&[b'\n'; 64 << 10]).expect("room");
+    let mut sync = room.teu(["sync", "--images=1", "--progress=none", "oci:images", "oci:mirror"]);
+    let mut child = sync.0.stdout(writer).spawn().expect("it runs");
+    drop(sync);
+    let begun = Instant::now();
+    while room.teu(["ls", "oci:mirror"]).ran().stdout.lines().count() < 5 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "held up");
+    }
+    assert!(child.try_wait().expect("asked").is_none(), "it waits for its reader");
+    let mut printed = String::new();
+    reader.read_to_string(&mut printed).expect("text");
+    assert!(child.wait().expect("ended").success());
+    let lines: Vec<&str> = printed.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines.len(), 5, "{lines:?}");
 }
 
 /// What was put of an image whose layer is missing is not listed beside those that came whole.

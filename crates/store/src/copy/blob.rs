@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use teu_spec::Descriptor;
+use teu_spec::{Descriptor, Digest};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{ends::Ends, partial, progress::Progress};
 use crate::{Committed, Error, ErrorKind, Expected, FetchOptions, How, Reader, Result, Role, Side, SourceExt};
@@ -21,10 +22,7 @@ impl Ends {
                 (false, None) => How::Copied,
             });
         }
-        let _turn = match &self.turns {
-            Some(turns) => Some(turns.take(&blob.digest).await),
-            None => None,
-        };
+        let _turn = self.turn(&blob.digest).await;
         // The registry answers a mount of what is there already as it answers any other, so that one question is enough.
         if let (Some(from), Some(mount)) = (&self.mount_from, self.target.mount()) {
             let mounted = mount.mount(from, &blob.digest).await;
@@ -45,6 +43,14 @@ impl Ends {
             self.tasks.run(async move { ends.stream(&blob).await }).await?;
         }
         Ok(How::Copied)
+    }
+
+    /// Waits until no other copy brings what comes of this blob, where copies take turns.
+    pub(super) async fn turn(&self, digest: &Digest) -> Option<OwnedMutexGuard<()>> {
+        match &self.turns {
+            Some(turns) => Some(turns.take(digest).await),
+            None => None,
+        }
     }
 
     /// How the target took over the source's file, if it did.

@@ -89,7 +89,7 @@ pub struct Options {
     /// The walks beside this copy that share them; nothing by default.
     pub permits: Option<Permits>,
     /// What this copy shares with others into the same target that go on meanwhile; nothing by default, and then two of them may both bring
-    /// what they have in common. A layer that is recompressed is no blob of theirs yet, and is brought by each.
+    /// what they have in common. A layer that is recompressed is brought once by those that also share what is [known](Recompress::known).
     pub turns: Option<Turns>,
     /// How large an image may be.
     pub limits: Limits,

@@ -223,6 +223,7 @@ impl Ends {
             digest: made.digest,
             size: made.size,
         };
+        let _turn = self.turn(&layer.digest).await;
         if how.layers == Layers::New && self.has(layer).await? {
             return Ok((How::Existed, layer.into()));
         }

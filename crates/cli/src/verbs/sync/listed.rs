@@ -137,7 +137,6 @@ impl Listed {
         options: &Arc<ImageOptions>,
     ) -> Result<(), Failure> {
         let image = |tag, digest| RegistryReference::new(repository.clone(), tag, digest);
-        self.sources += 1;
         if let Which::These(names) = which {
             self.images.extend(names.iter().map(|name| {
                 let image = match name {
@@ -146,6 +145,7 @@ impl Listed {
                 };
                 in_registry(image, options)
             }));
+            self.sources += 1;
             return Ok(());
         }
         let place = Reference::Registry(image(None, None));
@@ -161,6 +161,7 @@ impl Listed {
                 self.images.push(in_registry(image(Some(tag.parse()?), None), options));
             }
         }
+        self.sources += 1;
         if self.images.len() == before {
             self.warnings.push(format!("no tag of {repository} is wanted"));
         }

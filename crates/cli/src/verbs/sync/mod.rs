@@ -4,6 +4,7 @@ mod constraint;
 mod list_file;
 mod listed;
 mod places;
+mod printer;
 
 use std::{
     collections::HashMap,
@@ -18,13 +19,14 @@ use serde::Serialize;
 use teu_spec::{Format, Reference};
 use teu_store::{
     Error, ErrorKind, Side, Target,
-    copy::{self, Copied, Turns},
+    copy::{self, Copied, Recompress, Recompressed, Turns},
     graph::Permits,
 };
 
 use self::{
     listed::{Found, From},
     places::To,
+    printer::Printer,
 };
 use super::copy::{UNREAD, is_oci_meant, is_unread_by_others, manifest_format, unasked, wanted_digest};
 use crate::{
@@ -33,6 +35,7 @@ use crate::{
     output,
     places::Places,
     progress::Shown,
+    recompressed::Remembered,
     say,
     settings::Settings,
 };
@@ -72,6 +75,16 @@ struct Failed {
     error: String,
 }
 
+impl Failed {
+    fn new(source: String, destination: Option<String>, failure: &Failure) -> Self {
+        Self {
+            source,
+            destination,
+            error: failure.to_string(),
+        }
+    }
+}
+
 /// One image on its way.
 struct Job {
     found: Found,
@@ -89,6 +102,8 @@ struct Shared<'a> {
     options: copy::Options,
     /// Of each repository, or of the layout: images of one place often share most of their blobs.
     turns: Mutex<HashMap<String, Turns>>,
+    /// What became of layers that were compressed anew.
+    known: Recompressed,
     settings: &'a Arc<Settings>,
     shown: Shown,
     count: usize,
@@ -116,7 +131,11 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
         ..Report::default()
     };
     for (source, failure) in listed.failures {
-        report.failed(&settings, source, None, &failure);
+        match settings.as_skopeo {
+            // It leaves them out, and that is no failure to it.
+            true => say::pass_over(&format!("{source} is left out: {failure}")),
+            false => report.failed(&settings, source, None, &failure),
+        }
     }
     if arguments.dry_run {
         for (place, job) in jobs.iter().enumerate() {
@@ -128,7 +147,8 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
             }
             report.images.push(done);
         }
-        return report.end(&settings, listed.sources);
+        report.tell(&settings, listed.sources)?;
+        return report.outcome(&settings);
     }
     let destination_options = arguments.to.options(&arguments.common);
     let layout = match &to {
@@ -148,26 +168,48 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
         layout,
         options: options(arguments, &settings)?,
         turns: Mutex::default(),
+        known: Recompressed::default(),
         settings: &settings,
         shown,
         count,
     };
+    // Only skopeo's copies compress unasked.
+    let remembered = settings
+        .as_skopeo
+        .then(|| Remembered::read_into(shared.known.clone(), &settings))
+        .flatten();
     let mut digests = arguments.digestfile.as_deref().map(DigestFile::create).transpose()?;
-    let ended = shared.copy_all(jobs, arguments, &mut digests, &mut report).await;
+    let is_printed = !settings.json && !settings.as_skopeo;
+    let is_drawn = shared.shown.is_drawn();
+    let printer = (is_printed && !is_drawn).then(Printer::start).transpose()?;
+    let ended = shared
+        .copy_all(jobs, arguments, &mut digests, printer.as_ref(), &mut report)
+        .await;
     let finished = match &shared.layout {
         Some(layout) if report.failed.is_empty() && ended.is_ok() => layout.finish().await,
         // Each name lasts since it was set. To finish would also list what was put of an image that failed.
         _ => Ok(()),
     };
-    let later = shared.shown.is_drawn();
-    drop(shared);
-    if later {
-        report.images.iter().try_for_each(|done| done.print(&settings))?;
+    if let Some(remembered) = remembered {
+        remembered.write();
     }
-    let told = report.end(&settings, listed.sources);
+    drop(shared);
+    if let Some(printer) = printer {
+        printer.finish();
+    }
+    // Between what is drawn there is no place for lines.
+    if is_printed && is_drawn {
+        report.images.iter().try_for_each(|done| output::line(&done.line()))?;
+    }
+    // skopeo counts only what came to its end.
+    let told = match ended.is_err() && settings.as_skopeo {
+        true => Ok(()),
+        false => report.tell(&settings, listed.sources),
+    };
     ended?;
     finished.map_err(|error| error.on(Side::Destination))?;
-    told
+    told?;
+    report.outcome(&settings)
 }
 
 /// Where each image goes. No two may go to one place.
@@ -220,6 +262,7 @@ impl Shared<'_> {
         jobs: Vec<Job>,
         arguments: &Sync,
         digests: &mut Option<DigestFile<'_>>,
+        printer: Option<&Printer>,
         report: &mut Report,
     ) -> Result<(), Failure> {
         // Scripts read skopeo's words in their order.
@@ -232,7 +275,7 @@ impl Shared<'_> {
             (place, job, copied)
         });
         let mut copies = stream::iter(copies).buffer_unordered(side_by_side);
-        let (mut places, mut is_read) = (Vec::new(), !self.shown.is_drawn());
+        let mut places = Vec::new();
         let (mut ended, mut is_unread) = (Ok(()), false);
         while let Some((place, job, copied)) = copies.next().await {
             match copied {
@@ -242,18 +285,20 @@ impl Shared<'_> {
                     if let Some(digests) = digests {
                         digests.add(&done)?;
                     }
-                    // That nobody reads on is no reason to leave images behind.
-                    is_read = is_read && done.print(self.settings).is_ok();
+                    if let Some(printer) = printer {
+                        printer.line(done.line());
+                    }
                     places.push(place);
                     report.images.push(done);
                 }
                 Err(Failure::Store(error)) => {
                     let failure = Failure::Store(error.within(format!("copying {}", job.found.reference)));
+                    let (source, to) = (job.found.reference.to_string(), job.to.to_string());
                     if !arguments.keep_going {
+                        report.failed.push(Failed::new(source, Some(to), &failure));
                         ended = Err(failure);
                         break;
                     }
-                    let (source, to) = (job.found.reference.to_string(), job.to.to_string());
                     report.failed(self.settings, source, Some(to), &failure);
                 }
                 Err(other) => {
@@ -272,15 +317,16 @@ impl Shared<'_> {
         ended
     }
 
-    fn turns(&self, to: &Reference) -> Turns {
+    /// None where an image goes to a place of its own.
+    fn turns(&self, to: &Reference) -> Option<Turns> {
         let place = match to {
             Reference::Registry(image) => image.repository.to_string(),
-            Reference::Directory { path } => path.display().to_string(),
+            Reference::Directory { .. } => return None,
             // The one layout that all go to.
             _ => String::new(),
         };
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.entry(place).or_default().clone()
+        Some(turns.entry(place).or_default().clone())
     }
 
     async fn copy(&self, place: usize, job: &Job) -> Result<Copied, Failure> {
@@ -299,11 +345,14 @@ impl Shared<'_> {
         let mut options = self.options.clone();
         options.digest = wanted_digest(&job.to);
         if !options.preserve_digests {
-            options.recompress = unasked(&job.to, self.settings);
+            options.recompress = unasked(&job.to, self.settings).map(|recompress| Recompress {
+                known: self.known.clone(),
+                ..recompress
+            });
             let is_oci = options.format.is_none() && is_oci_meant(&job.found.reference, &job.to, self.settings);
             options.format = options.format.or(is_oci.then_some(Format::Oci));
         }
-        options.turns = Some(self.turns(&job.to));
+        options.turns = self.turns(&job.to);
         // skopeo says of each image what it does with it.
         let spoken = self.settings.as_skopeo.then(|| Shown::start(self.settings, false));
         let events = spoken.as_ref().map_or_else(|| self.shown.events(), Shown::events);
@@ -340,14 +389,7 @@ impl Done {
         }
     }
 
-    /// A line of the digest and the place, for people and scripts.
-    fn print(&self, settings: &Settings) -> Result<(), Failure> {
-        match settings.json || settings.as_skopeo {
-            true => Ok(()),
-            false => output::line(&self.line()),
-        }
-    }
-
+    /// The digest and the place, for people and scripts.
     fn line(&self) -> String {
         let digest = self.copied.as_ref().map_or("", |copied| &copied.digest);
         format!("{digest} {}", self.destination)
@@ -357,15 +399,10 @@ impl Done {
 impl Report {
     fn failed(&mut self, settings: &Settings, source: String, destination: Option<String>, failure: &Failure) {
         say::complain(settings.as_skopeo, &failure.to_string());
-        self.failed.push(Failed {
-            source,
-            destination,
-            error: failure.to_string(),
-        });
+        self.failed.push(Failed::new(source, destination, failure));
     }
 
-    fn end(self, settings: &Settings, sources: usize) -> Result<(), Failure> {
-        let failed = self.failed.len();
+    fn tell(&self, settings: &Settings, sources: usize) -> Result<(), Failure> {
         if settings.as_skopeo {
             let done = match self.dry_run {
                 true => "Would have synced",
@@ -374,8 +411,13 @@ impl Report {
             let count = self.images.len();
             say::inform(&format!("{done} {count} images from {sources} sources"), &[]);
         } else if settings.json {
-            output::json(&self)?;
+            output::json(self)?;
         }
+        Ok(())
+    }
+
+    fn outcome(&self, settings: &Settings) -> Result<(), Failure> {
+        let failed = self.failed.len();
         if failed == 0 {
             return Ok(());
         }

@@ -225,6 +225,40 @@ async fn layers_get_the_compression_that_is_asked_for() {
     }
 }
 
+/// Copies that take turns, and share what is known, do the work on a layer once.
+#[tokio::test]
+async fn a_layer_of_several_images_is_recompressed_once() {
+    let layers = [compressed("shared", NONE)];
+    let store = Memory::new();
+    for name in ["one", "other"] {
+        put(&store, name, Format::Oci, &layers, &diff_ids(&layers)).await;
+    }
+    let turns = || Some(crate::copy::Turns::default());
+    for (turns, expected) in [
+        (turns(), [How::Existed, How::Recompressed]),
+        (None, [How::Recompressed, How::Recompressed]),
+    ] {
+        let target = Memory::new();
+        let options = Options { turns, ..to(GZIP) };
+        let copy = |name: &str| {
+            let (source, target, options) = (Arc::new(store.clone()), Arc::new(target.clone()), options.clone());
+            let (pick, names) = (Pick::Name(name.to_owned()), [name.to_owned()]);
+            async move {
+                let (events, happened) = recorded();
+                let copied = copy(source, &pick, target, &names, &options, &events).await;
+                copied.expect("copied");
+                let happened = happened.lock().expect("events").clone();
+                ways(&happened)
+            }
+        };
+        let (one, other) = tokio::join!(copy("one"), copy("other"));
+        let of_layers = |how: &How| *how != How::Copied;
+        let mut both: Vec<How> = one.into_iter().chain(other).filter(of_layers).collect();
+        both.sort_by_key(|how| format!("{how:?}"));
+        assert_eq!(both, expected);
+    }
+}
+
 #[tokio::test]
 async fn the_bytes_do_not_depend_on_threads() {
     // Several blocks of the encoders, so that threads have something to share.
