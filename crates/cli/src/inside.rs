@@ -5,10 +5,11 @@ use std::sync::Arc;
 use teu_image::{
     Image,
     contents::{self, Cache},
+    tree,
 };
 use teu_store::{Events, Source};
 
-use crate::{arguments::ImageOptions, failure::Failure, places, progress::Shown, settings::Settings};
+use crate::{arguments::ImageOptions, failure::Failure, limits::Limits, places, progress::Shown, settings::Settings};
 
 /// An image, and what it takes to know what is in it.
 #[derive(Clone)]
@@ -16,6 +17,7 @@ pub(crate) struct Inside {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) image: Image,
     pub(crate) contents: contents::Options,
+    pub(crate) tree: tree::Options,
     pub(crate) cache: Option<Cache>,
 }
 
@@ -33,8 +35,14 @@ impl Inside {
             source,
             image,
             contents: contents_options(settings, shown.events()),
+            tree: tree::Options::default(),
             cache: cache(settings),
         })
+    }
+
+    /// How much the image may ask for.
+    pub(crate) fn limits(&mut self) -> Limits<'_> {
+        Limits::inside(&mut self.contents, &mut self.tree.limits)
     }
 }
 

@@ -1,9 +1,10 @@
 //! How is a limit set by the name that errors give it? Wherever there is one of that name.
 
 use teu_archive::{codec, tar};
-use teu_rootfs::Budget;
+use teu_image::{contents, tree};
+use teu_rootfs::{Budget, walk};
 
-use crate::{arguments::Limit, failure::Failure, output::plain};
+use crate::{arguments::LimitOptions, failure::Failure, output::plain};
 
 /// The limits of what a verb does; none for those that it has not.
 #[derive(Default)]
@@ -16,14 +17,34 @@ pub(crate) struct Limits<'a> {
     pub(crate) codec: Option<&'a mut codec::Limits>,
     /// How much is kept of what is in files.
     pub(crate) content_bytes: Option<&'a mut u64>,
+    /// How large a layer's table of contents may be.
+    pub(crate) contents_bytes: Option<&'a mut usize>,
+    /// How much a merged tree may take.
+    pub(crate) tree: Option<&'a mut tree::Limits>,
+    /// How much a directory on the disk may ask for.
+    pub(crate) walk: Option<&'a mut walk::Limits>,
+}
+
+impl<'a> Limits<'a> {
+    /// Those of who looks at what is in layers.
+    pub(crate) fn inside(contents: &'a mut contents::Options, tree: &'a mut tree::Limits) -> Self {
+        Self {
+            budget: Some(&mut contents.budget),
+            tar: Some(&mut contents.tar),
+            codec: Some(&mut contents.layers.limits),
+            contents_bytes: Some(&mut contents.contents_bytes),
+            tree: Some(tree),
+            ..Self::default()
+        }
+    }
 }
 
 /// Sets these limits.
 ///
 /// # Errors
 /// A usage error for a name that the verb has no limit of.
-pub(crate) fn set(limits: &[Limit], mut into: Limits<'_>) -> Result<(), Failure> {
-    for limit in limits {
+pub(crate) fn set(limits: &LimitOptions, mut into: Limits<'_>) -> Result<(), Failure> {
+    for limit in &limits.limit {
         if !into.set(&limit.name, limit.value) {
             let message = format!(
                 "there is no limit \"{}\"; there are {}",
@@ -45,6 +66,8 @@ const TAR: [&str; 6] = [
     "hole_bytes",
     "total_bytes",
 ];
+const TREE: [&str; 3] = ["tree_bytes", "depth", "path_bytes"];
+const WALK: [&str; 3] = ["entries", "path_bytes", "memory_bytes"];
 const CODEC: [&str; 5] = ["output_bytes", "ratio", "ratio_from", "window_bytes", "header_bytes"];
 
 impl Limits<'_> {
@@ -87,13 +110,30 @@ impl Limits<'_> {
                 _ => {}
             }
         }
-        if let Some(content_bytes) = &mut self.content_bytes
-            && name == "content_bytes"
-        {
-            **content_bytes = value;
-            set = true;
+        if let Some(tree) = &mut self.tree {
+            set |= TREE.contains(&name);
+            match name {
+                "tree_bytes" => tree.tree_bytes = small,
+                "depth" => tree.depth = small,
+                "path_bytes" => tree.path_bytes = small,
+                _ => {}
+            }
         }
-        set
+        if let Some(walk) = &mut self.walk {
+            set |= WALK.contains(&name);
+            match name {
+                "entries" => walk.entries = value,
+                "path_bytes" => walk.path_bytes = small,
+                "memory_bytes" => walk.memory_bytes = small,
+                _ => {}
+            }
+        }
+        match (name, &mut self.content_bytes, &mut self.contents_bytes) {
+            ("content_bytes", Some(limit), _) => **limit = value,
+            ("contents_bytes", _, Some(limit)) => **limit = small,
+            _ => return set,
+        }
+        true
     }
 
     fn names(&self) -> Vec<&'static str> {
@@ -102,7 +142,10 @@ impl Limits<'_> {
             (self.budget.is_some(), &BUDGET[..]),
             (self.tar.is_some(), &TAR),
             (self.codec.is_some(), &CODEC),
+            (self.tree.is_some(), &TREE),
+            (self.walk.is_some(), &WALK),
             (self.content_bytes.is_some(), &["content_bytes"]),
+            (self.contents_bytes.is_some(), &["contents_bytes"]),
         ];
         for name in lists.into_iter().filter(|(there, _)| *there).flat_map(|(_, list)| list) {
             if !names.contains(name) {

@@ -12,6 +12,7 @@ mod files;
 mod hostile;
 mod index;
 mod insert;
+mod limits;
 mod login;
 mod make;
 mod mistakes;

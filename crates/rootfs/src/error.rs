@@ -21,6 +21,8 @@ pub enum ErrorKind {
     NotFound,
     /// Something is there already, where it must not be.
     Exists,
+    /// A file is there already, in the place of one that was to replace nothing unless it was told to.
+    Replaceable,
     /// It is well-formed but cannot be done on this system or by this user.
     Unsupported,
     /// What is read is changed by somebody at the same time.

@@ -71,7 +71,8 @@ impl Staged {
     /// and nothing is put where it leads to.
     ///
     /// # Errors
-    /// Something is where a file is to be, and stays ([`ErrorKind::Exists`]): that is looked for before anything is moved. What the system says
+    /// Something is where a file is to be, and stays ([`ErrorKind::Exists`], or [`ErrorKind::Replaceable`] where `replace` would have replaced it):
+    /// that is looked for before anything is moved. What the system says
     /// later may leave some of the files in their places, each whole; the others are gone.
     pub fn place(mut self, replace: bool) -> Result<()> {
         self.merge(replace, false)?;
@@ -170,7 +171,8 @@ impl Level {
             (true, Some(false)) => return Err(in_the_way(&path, "it is there already, and is no directory")),
             (false, Some(true)) => return Err(in_the_way(&path, "a directory is there already")),
             (false, Some(false)) if !replace => {
-                return Err(in_the_way(&path, "it is there already, and is not to be replaced"));
+                let why = format!("{}: it is there already, and is not to be replaced", Shown(&path));
+                return Err(Error::new(ErrorKind::Replaceable, why));
             }
             _ => {}
         }

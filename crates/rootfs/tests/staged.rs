@@ -66,7 +66,7 @@ fn nothing_is_moved_where_one_file_is_in_the_way() {
         staged
     };
     let error = staged().place(false).expect_err("it is there");
-    assert_eq!(error.kind(), ErrorKind::Exists);
+    assert_eq!(error.kind(), ErrorKind::Replaceable);
     assert_eq!(
         error.to_string(),
         "\"b\": it is there already, and is not to be replaced"

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, fmt};
 use teu_spec::Digest;
 
 /// What a store answers.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The kind of a failure: what a caller decides by.
 #[derive(Clone, Debug, PartialEq, Eq)]

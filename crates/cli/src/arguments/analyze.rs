@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::One;
+use super::{LimitOptions, One};
 
 /// Tell what layers hold in vain
 #[derive(Debug, Args)]
@@ -30,6 +30,8 @@ pub(crate) struct Analyze {
     pub(crate) most: usize,
     #[command(flatten)]
     pub(crate) thresholds: Thresholds,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) one: One,
 }

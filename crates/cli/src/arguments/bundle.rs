@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
 
-use super::One;
+use super::{LimitOptions, One};
 
 /// Unpack an image into a bundle, or its files alone
 #[derive(Debug, Args)]
@@ -58,9 +58,8 @@ pub(crate) struct Unpack {
     /// Write all to the disk before the directory appears
     #[arg(long)]
     pub(crate) sync: bool,
-    /// Allow the image more, or less, of what a limit is for: errors name it; may be given several times
-    #[arg(long, value_name = "NAME=NUMBER")]
-    pub(crate) limit: Vec<Limit>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) one: One,
 }
@@ -89,28 +88,6 @@ impl FromStr for Map {
             true => Ok(Self { container, host, size }),
             false => Err("the numbers of a map go from 0 to 4294967294, and there is at least one".to_owned()),
         }
-    }
-}
-
-/// `NAME=NUMBER`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Limit {
-    pub(crate) name: String,
-    pub(crate) value: u64,
-}
-
-impl FromStr for Limit {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('=');
-        let limit = parts.and_then(|(name, value)| {
-            Some(Self {
-                name: name.to_owned(),
-                value: value.parse().ok()?,
-            })
-        });
-        limit.ok_or_else(|| "a limit is NAME=NUMBER, such as entries=20000000".to_owned())
     }
 }
 

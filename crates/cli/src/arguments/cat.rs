@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Limit, One};
+use super::{LimitOptions, One};
 
 /// Print what is in files of an image
 #[derive(Debug, Args)]
@@ -24,9 +24,8 @@ pub(crate) struct Cat {
     /// Of an index, the image for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
-    /// Allow the image more, or less, of what a limit is for: errors name it; may be given several times
-    #[arg(long, value_name = "NAME=NUMBER")]
-    pub(crate) limit: Vec<Limit>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) one: One,
 }

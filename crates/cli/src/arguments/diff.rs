@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::One;
+use super::{LimitOptions, One};
 
 /// Tell how two images differ
 #[derive(Debug, Args)]
@@ -19,8 +19,9 @@ either image is an error. With patterns, or with any of --config, --layers and -
 is compared; neither --config nor --layers reads a layer. Layers are read once and their tables of contents
 kept: two images that were seen before are compared without their layers.
 
-With --content, text files that differ are shown as by diff -u: those up to 1 MiB each, and of all together,
-of both images, 64 MiB. Control characters are escaped.
+With --content, text files that differ, and those that only one image has, are shown as by diff -uN, the latter
+beside /dev/null: those up to 1 MiB each. Of all that differ, and again of all that one image alone has, 64 MiB
+and 50,000 files are shown, the first by path. Control characters are escaped.
 
 A user, password or token goes to one registry: where the images are in two, use teu login, or --authfile.
 
@@ -58,6 +59,8 @@ pub(crate) struct Diff {
     /// Of an index, the image for this platform; given twice, the first is for A and the second for B
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) one: One,
 }

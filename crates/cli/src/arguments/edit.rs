@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{Limit, Time, To};
+use super::{LimitOptions, Time, To};
 
 /// Change what an image says, and its layers
 #[derive(Debug, Args)]
@@ -273,9 +273,8 @@ pub(crate) struct EditLayers {
     /// Compress at this level: 0 to 9 for gzip, -7 to 22 for zstd
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, requires = "compress")]
     pub(crate) compress_level: Option<i32>,
-    /// Allow layers that are rewritten more, or less, of what a limit is for: errors name it; may be given several times
-    #[arg(long, value_name = "NAME=NUMBER")]
-    pub(crate) limit: Vec<Limit>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     /// Write manifests in OCI's form or Docker's
     #[arg(short = 'f', long, value_name = "oci|v2s2", value_parser = ["oci", "v2s2", "v2s1"], hide_possible_values = true)]
     pub(crate) format: Option<String>,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::One;
+use super::{LimitOptions, One};
 
 /// Walk through layers and files, in a terminal
 #[derive(Debug, Args)]
@@ -26,6 +26,8 @@ pub(crate) struct Explore {
     /// Of an index, the image for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) one: One,
 }

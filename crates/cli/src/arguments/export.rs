@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::One;
+use super::{LimitOptions, One};
 
 /// Write the files of an image as one tar archive
 #[derive(Debug, Args)]
@@ -28,6 +28,8 @@ pub(crate) struct Export {
     /// Of an index, the image for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) one: One,
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
-use super::{Limit, One};
+use super::{LimitOptions, One};
 
 /// Take files out of an image, without the others
 #[derive(Debug, Args)]
@@ -56,9 +56,8 @@ pub(crate) struct Extract {
     /// Of an index, the image for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
-    /// Allow the image more, or less, of what a limit is for: errors name it; may be given several times
-    #[arg(long, value_name = "NAME=NUMBER")]
-    pub(crate) limit: Vec<Limit>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) one: One,
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::One;
+use super::{LimitOptions, One};
 
 /// List the files of an image, or of a layer
 #[derive(Debug, Args)]
@@ -35,6 +35,8 @@ pub(crate) struct Files {
     /// Of an index, the image for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) one: One,
 }

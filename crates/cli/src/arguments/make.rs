@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, DestinationOptions, One, OneOptions};
+use super::{Common, DestinationOptions, LimitOptions, One, OneOptions};
 
 /// Make an image without layers, built on no other
 #[derive(Debug, Args)]
@@ -72,6 +72,8 @@ pub(crate) struct Append {
     #[arg(long)]
     pub(crate) no_history: bool,
     #[command(flatten)]
+    pub(crate) limits: LimitOptions,
+    #[command(flatten)]
     pub(crate) to: To,
 }
 
@@ -114,6 +116,8 @@ pub(crate) struct Insert {
     /// Say nothing of the new layer in the history
     #[arg(long)]
     pub(crate) no_history: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) to: To,
 }

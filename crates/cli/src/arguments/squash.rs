@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{LayerOptions, To};
+use super::{LayerOptions, LimitOptions, To};
 
 /// Make one layer of several
 #[derive(Debug, Args)]
@@ -31,6 +31,8 @@ pub(crate) struct Squash {
     pub(crate) from: Option<String>,
     #[command(flatten)]
     pub(crate) layer: LayerOptions,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) to: To,
 }

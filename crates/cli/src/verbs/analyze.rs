@@ -12,6 +12,7 @@ use crate::{
     arguments::{Analyze, Thresholds},
     failure::Failure,
     inside::Inside,
+    limits,
     listed::{self, path},
     output::{self, plain},
     progress::Shown,
@@ -24,12 +25,13 @@ const PAST_A_THRESHOLD: u8 = 20;
 pub(super) async fn run(arguments: &Analyze, settings: Arc<Settings>) -> Result<(), Failure> {
     let shown = Shown::start(&settings, false);
     let platform = arguments.platform.as_deref();
-    let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    let mut inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    limits::set(&arguments.limits, inside.limits())?;
     let (source, image) = (inside.source, inside.image);
     let options = analyze::Options {
         most: arguments.most,
         contents: inside.contents,
-        ..analyze::Options::default()
+        tree: inside.tree,
     };
     let analysis = analyze::analyze(&source, &image, inside.cache.as_ref(), &options).await?;
     shown.finish();

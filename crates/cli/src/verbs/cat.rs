@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use teu_image::{read, tree};
+use teu_image::read;
 
 use super::extract;
 use crate::{
@@ -28,21 +28,19 @@ pub(super) async fn run(arguments: &Cat, settings: Arc<Settings>) -> Result<(), 
     let mut inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
     let mut content_bytes = CONTENT_BYTES;
     limits::set(
-        &arguments.limit,
+        &arguments.limits,
         Limits {
-            tar: Some(&mut inside.contents.tar),
-            codec: Some(&mut inside.contents.layers.limits),
             content_bytes: Some(&mut content_bytes),
-            ..Limits::default()
+            ..inside.limits()
         },
     )?;
     let Inside {
         source,
         image,
         contents,
+        tree: trees,
         cache,
     } = inside;
-    let trees = tree::Options::default();
     // What is printed cannot be taken back, and is verified only at a layer's end.
     let kept = extract::kept(&settings, content_bytes)?;
     let files = read::keep(&source, &image.layers, &paths, cache.as_ref(), &contents, &trees, &kept).await?;

@@ -59,7 +59,7 @@ pub(super) async fn run(arguments: &arguments::Edit, settings: Arc<Settings>) ->
         Some(subject) => To::Set(found(subject, arguments, &settings).await?),
     };
     limits::set(
-        &layers.limit,
+        &layers.limits,
         Limits {
             tar: Some(&mut edit.limits),
             codec: Some(&mut edit.codec),

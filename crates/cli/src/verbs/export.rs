@@ -12,7 +12,9 @@ use std::{
 
 use teu_image::export;
 
-use crate::{arguments::Export, beside::Beside, failure::Failure, inside::Inside, progress::Shown, settings::Settings};
+use crate::{
+    arguments::Export, beside::Beside, failure::Failure, inside::Inside, limits, progress::Shown, settings::Settings,
+};
 
 /// How much is written at once.
 const BUFFER: usize = 1 << 20;
@@ -24,7 +26,8 @@ pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(
     }
     let shown = Shown::start(&settings, false);
     let platform = arguments.platform.as_deref();
-    let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    let mut inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    limits::set(&arguments.limits, inside.limits())?;
     match &arguments.file {
         Some(path) => {
             let beside = Beside::new(path)?;
@@ -43,7 +46,7 @@ pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(
 async fn written(inside: Inside, file: File) -> Result<(), Failure> {
     let options = export::Options {
         contents: inside.contents,
-        ..export::Options::default()
+        tree: inside.tree.limits,
     };
     let unread = Arc::new(AtomicBool::new(false));
     let out = Out {

@@ -53,14 +53,14 @@ pub(super) async fn run(arguments: &Extract, settings: Arc<Settings>) -> Result<
     };
     let mut content_bytes = CONTENT_BYTES;
     limits::set(
-        &arguments.limit,
+        &arguments.limits,
         Limits {
-            budget: Some(&mut options.budget),
-            tar: Some(&mut options.contents.tar),
-            codec: Some(&mut options.contents.layers.limits),
             content_bytes: Some(&mut content_bytes),
+            ..Limits::inside(&mut options.contents, &mut options.tree)
         },
     )?;
+    // What an entry may ask for is the same where it is listed and where it is made.
+    options.budget = options.contents.budget.clone();
     let shown = Shown::start(&settings, false);
     let platform = arguments.platform.as_deref();
     let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
@@ -82,7 +82,7 @@ pub(super) async fn run(arguments: &Extract, settings: Arc<Settings>) -> Result<
         &options,
     )
     .await
-    .map_err(|error| explained(error, arguments.force))?;
+    .map_err(explained)?;
     shown.finish();
     if !settings.json {
         passed_over::warn(&extracted.report, "", &settings);
@@ -110,15 +110,13 @@ pub(super) fn kept(settings: &Settings, content_bytes: u64) -> Result<Kept, Fail
 }
 
 /// Says what to do where files are in the way.
-fn explained(error: Error, force: bool) -> Error {
-    match (error.kind(), force) {
-        (ErrorKind::Conflict, false) if error.to_string().contains("is not to be replaced") => {
+fn explained(failure: extract::Failure) -> Error {
+    match failure {
+        extract::Failure::Replaceable(error) => {
             Error::new(ErrorKind::Conflict, format!("{error}; --force replaces files"))
         }
-        (ErrorKind::Conflict, _) if error.to_string().contains("would both be") => {
-            Error::new(ErrorKind::Conflict, format!("{error} (--parents)"))
-        }
-        _ => error,
+        extract::Failure::SameName(error) => Error::new(ErrorKind::Conflict, format!("{error} (--parents)")),
+        extract::Failure::Other(error) => error,
     }
 }
 

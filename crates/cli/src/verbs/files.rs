@@ -8,7 +8,7 @@ use teu_image::{
     contents::{self, Contents, Entry, What},
     edit::WhichLayer,
     glob::{self, Pattern},
-    tree::{self, File, Tree},
+    tree::{File, Tree},
 };
 use teu_rootfs::{Metadata, Node, Time};
 use teu_store::{Error, ErrorKind};
@@ -17,6 +17,7 @@ use crate::{
     arguments::Files,
     failure::Failure,
     inside::Inside,
+    limits,
     listed::{self, path as shown_path, put, put_path},
     output::{self, Columns},
     progress::Shown,
@@ -32,7 +33,8 @@ pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<()
     let which: Option<WhichLayer> = arguments.layer.as_deref().map(str::parse).transpose()?;
     let shown = Shown::start(&settings, false);
     let platform = arguments.platform.as_deref();
-    let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    let mut inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    limits::set(&arguments.limits, inside.limits())?;
     let (source, image, cache) = (inside.source, inside.image, inside.cache.as_ref());
     let listed = match which {
         Some(which) => {
@@ -44,7 +46,7 @@ pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<()
         }
         None => {
             let tables = contents::of_all(&source, &image.layers, cache, &inside.contents).await?;
-            Listed::Tree(Tree::of(&tables, &tree::Options::default())?)
+            Listed::Tree(Tree::of(&tables, &inside.tree)?)
         }
     };
     shown.finish();

@@ -11,10 +11,10 @@ use serde_json::json;
 use teu_image::{
     append::{self, Archive, Content, Files, Open, Resolve, Settings as LayerSettings},
     contents::Cache,
-    layer::{Owners, Time, Times, Tree},
+    layer::{Limits as LayerLimits, Owners, Time, Times, Tree},
     new,
 };
-use teu_rootfs as rootfs;
+use teu_rootfs::{self as rootfs, walk};
 use teu_spec::{History, Platform, Timestamp};
 use teu_store::{Error, ErrorKind, Expect, silent};
 
@@ -22,6 +22,7 @@ use super::changed;
 use crate::{
     arguments::{Append, Epoch, Insert, LayerOptions, New, Owner, TreeOptions},
     failure::Failure,
+    limits::{self, Limits},
     output,
     places::{Places, reference},
     settings::Settings,
@@ -70,6 +71,16 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
         return Err(Failure::Usage("standard input (-) can be read once only".to_owned()));
     }
     let history = said(arguments.no_history, history(&arguments.layer, "teu append")?);
+    let (mut of_archives, mut of_trees) = (LayerLimits::default(), walk::Limits::default());
+    limits::set(
+        &arguments.limits,
+        Limits {
+            tar: Some(&mut of_archives.tar),
+            codec: Some(&mut of_archives.codec),
+            walk: Some(&mut of_trees),
+            ..Limits::default()
+        },
+    )?;
     let mut layers = Vec::new();
     for path in &arguments.content {
         let content = match path.is_dir() && !is_standard_input(path) {
@@ -77,6 +88,7 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
                 // With a dot behind it, a link to a directory leads there.
                 tree: Some((path.join("."), tree(&arguments.tree, Vec::new()))),
                 one_file_system: arguments.tree.one_file_system,
+                limits: of_trees.clone(),
                 ..Files::default()
             }),
             false => Content::Archive(archive(path)),
@@ -86,6 +98,7 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
     }
     let settings_of_layers = LayerSettings {
         anew: arguments.recompress,
+        limits: of_archives,
         ..layer_settings(&arguments.layer)?
     };
     let change = append::Append::new(layers, settings_of_layers);
@@ -93,14 +106,19 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
 }
 
 pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Result<(), Failure> {
+    let (mut resolve, mut of_trees) = (Resolve::default(), walk::Limits::default());
+    limits::set(
+        &arguments.limits,
+        Limits {
+            walk: Some(&mut of_trees),
+            ..Limits::inside(&mut resolve.contents, &mut resolve.tree.limits)
+        },
+    )?;
+    resolve.cache = settings.contents().map(Cache::new);
     let mut files = Files {
         one_file_system: arguments.tree.one_file_system,
-        resolve: (!arguments.as_is).then(|| {
-            Box::new(Resolve {
-                cache: settings.contents().map(Cache::new),
-                ..Resolve::default()
-            })
-        }),
+        limits: of_trees,
+        resolve: (!arguments.as_is).then(|| Box::new(resolve)),
         ..Files::default()
     };
     let mut made_by = "teu insert".to_owned();

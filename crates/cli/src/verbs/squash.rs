@@ -12,7 +12,13 @@ use super::{
     changed,
     make::{history, layer_settings},
 };
-use crate::{arguments, failure::Failure, inside, settings::Settings};
+use crate::{
+    arguments,
+    failure::Failure,
+    inside,
+    limits::{self, Limits},
+    settings::Settings,
+};
 
 pub(super) async fn run(arguments: &arguments::Squash, settings: Arc<Settings>) -> Result<(), Failure> {
     let (which, made_by) = match (arguments.last, &arguments.from) {
@@ -30,6 +36,10 @@ pub(super) async fn run(arguments: &arguments::Squash, settings: Arc<Settings>) 
         ..Options::default()
     };
     options.contents = inside::contents_options(&settings, silent());
+    limits::set(
+        &arguments.limits,
+        Limits::inside(&mut options.contents, &mut options.tree),
+    )?;
     // Files keep their times: they are what they were.
     options.settings.times = Times::Keep;
     let squash = Squash::new(options, inside::cache(&settings));

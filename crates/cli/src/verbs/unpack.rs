@@ -78,7 +78,7 @@ fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> 
         ..Options::default()
     };
     limits::set(
-        &arguments.limit,
+        &arguments.limits,
         Limits {
             budget: Some(&mut options.budget),
             tar: Some(&mut options.tar),

@@ -5,6 +5,7 @@
 //! What is meant is said as to `cp`: paths in the image and where they go. Links on the way to a path are followed inside the image, and so is one that
 //! a path itself leads to; links within a directory are taken as links, wherever they lead, and nothing is ever written through one.
 
+mod failure;
 mod meant;
 mod plan;
 
@@ -30,6 +31,7 @@ use crate::{
 use meant::Target;
 use plan::Plan;
 
+pub use failure::Failure;
 pub use meant::Request;
 pub use plan::Files;
 
@@ -101,7 +103,7 @@ pub async fn extract(
     cache: Option<&Cache>,
     kept: Option<&Kept>,
     options: &Options,
-) -> Result<Extracted> {
+) -> Result<Extracted, Failure> {
     let tree = known(source, layers, requests, cache, kept, options).await?;
     let target = Target::of(destination, requests, options);
     let plan = Plan::new(tree, requests, &target, options)?;
@@ -170,7 +172,7 @@ fn whole(
     target: &Target,
     options: &Options,
     write: impl FnOnce(&Root) -> Result<Extracted> + Send,
-) -> Result<Extracted> {
+) -> Result<Extracted, Failure> {
     let made = target.makes_directory()?;
     let outcome = staged(target, options, write);
     if outcome.is_err() && made {
@@ -184,15 +186,15 @@ fn staged(
     target: &Target,
     options: &Options,
     write: impl FnOnce(&Root) -> Result<Extracted> + Send,
-) -> Result<Extracted> {
-    let of_place = |error: rootfs::Error| match error.kind() {
-        Kind::Exists => {
-            let message = format!("in {}: {error}", target.directory().display());
-            Error::new(ErrorKind::Conflict, message)
+) -> Result<Extracted, Failure> {
+    let of_place = |error: rootfs::Error| {
+        let place = format!("in {}", target.directory().display());
+        let in_the_way = |error| Error::new(ErrorKind::Conflict, format!("{place}: {error}"));
+        match error.kind() {
+            Kind::Replaceable => Failure::Replaceable(in_the_way(error)),
+            Kind::Exists => in_the_way(error).into(),
+            _ => of_files(error).within(place).on(Side::Destination).into(),
         }
-        _ => of_files(error)
-            .within(format!("in {}", target.directory().display()))
-            .on(Side::Destination),
     };
     let staged = Staged::within(target.directory()).map_err(of_place)?;
     // A second wall: the kernel lets these threads change nothing outside of the new directory, and then of the destination.
@@ -206,8 +208,8 @@ fn staged(
             Ok(extracted)
         }
         Err(error) => match staged.discard() {
-            Ok(()) => Err(error),
-            Err(left) => Err(error.within(format!("{left}; and before that"))),
+            Ok(()) => Err(error.into()),
+            Err(left) => Err(error.within(format!("{left}; and before that")).into()),
         },
     }
 }

@@ -11,7 +11,7 @@ use teu_rootfs::{self as rootfs, Node, Root, Writer};
 use teu_store::{Error, ErrorKind, Result};
 
 use super::{
-    Extracted, Options, Request, Taken,
+    Extracted, Failure, Options, Request, Taken,
     meant::{Item, Target, items, joined},
 };
 use crate::{
@@ -71,8 +71,8 @@ struct ToMake {
 
 impl Plan {
     /// # Errors
-    /// `Conflict` where two files would have one name, or one would be in another.
-    pub(super) fn new(tree: Tree, requests: &[Request], target: &Target, options: &Options) -> Result<Self> {
+    /// [`Failure::SameName`]; `TooLarge` where there are more than the budget allows.
+    pub(super) fn new(tree: Tree, requests: &[Request], target: &Target, options: &Options) -> Result<Self, Failure> {
         let (tops, made) = listed(&tree, &items(&tree, requests, target, options)?, options)?;
         Ok(Self { tree, tops, made })
     }
@@ -301,8 +301,8 @@ impl ToMake {
 /// What was asked for, and what is made of it.
 ///
 /// # Errors
-/// `Conflict` where two files would have one name; `TooLarge` where there are more than the budget allows.
-fn listed(tree: &Tree, items: &[Item<'_>], options: &Options) -> Result<(Vec<Top>, Vec<Made>)> {
+/// [`Failure::SameName`]; `TooLarge` where there are more than the budget allows.
+fn listed(tree: &Tree, items: &[Item<'_>], options: &Options) -> Result<(Vec<Top>, Vec<Made>), Failure> {
     let mut made: Vec<Made> = room::of(tree.paths().len());
     // Of one item no two files have one name, and files that have one name here are met once.
     let is_one = items.len() == 1;
@@ -352,7 +352,7 @@ fn listed(tree: &Tree, items: &[Item<'_>], options: &Options) -> Result<(Vec<Top
                     "there are more files than the limit entries of {}; raise it only for an image that you trust",
                     options.budget.entries
                 );
-                return Err(Error::new(ErrorKind::TooLarge, message));
+                return Err(Error::new(ErrorKind::TooLarge, message).into());
             }
         }
     }
@@ -370,12 +370,12 @@ fn forget(writer: &mut Writer, count: usize) {
     }
 }
 
-fn same_name(one: &[u8], other: &[u8], path: &[u8]) -> Error {
+fn same_name(one: &[u8], other: &[u8], path: &[u8]) -> Failure {
     let message = format!(
         "\"{}\" and \"{}\" would both be \"{}\"; take one at a time, or keep their paths",
         Escaped(one),
         Escaped(other),
         Escaped(path)
     );
-    Error::new(ErrorKind::Conflict, message)
+    Failure::SameName(Error::new(ErrorKind::Conflict, message))
 }

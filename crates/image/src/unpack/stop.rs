@@ -65,10 +65,10 @@ impl Drop for Work {
 
 /// Does work that makes files on a thread of its own, within a tokio runtime. Where the future is dropped the work is told to stop, and removes what it
 /// made; [`Stop::wait`] waits for that.
-pub(crate) async fn on_a_thread<T: Send + 'static>(
+pub(crate) async fn on_a_thread<T: Send + 'static, E: From<Error> + Send + 'static>(
     stop: &Stop,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
     let (sender, receiver) = oneshot::channel();
     let at_work = stop.work();
     let spawned = thread::Builder::new().name("unpack".to_owned()).spawn(move || {
@@ -85,7 +85,7 @@ pub(crate) async fn on_a_thread<T: Send + 'static>(
         Ok(outcome) => outcome,
         Err(_) => match thread.join() {
             Err(panic) => std::panic::resume_unwind(panic),
-            Ok(()) => Err(Error::new(ErrorKind::Cancelled, "the work was broken off")),
+            Ok(()) => Err(Error::new(ErrorKind::Cancelled, "the work was broken off").into()),
         },
     }
 }

@@ -12,7 +12,10 @@ pub(super) fn changed(path: &[u8], why: &str) -> Error {
 }
 
 pub(super) fn limit(path: &[u8], name: &str, limit: u64, what: fmt::Arguments<'_>) -> Error {
-    let message = format!("{}: {what}, more than the limit {name} of {limit}", Shown(path));
+    let message = format!(
+        "{}: {what}, more than the limit {name} of {limit}; raise it only for files that are meant",
+        Shown(path)
+    );
     Error::new(ErrorKind::Limit, message)
 }
 

@@ -36,6 +36,7 @@ use crate::{
     arguments::Explore,
     failure::Failure,
     inside::Inside,
+    limits,
     progress::Shown,
     screen::{self, Screen},
     settings::Settings,
@@ -60,7 +61,9 @@ pub(super) async fn run(arguments: &Explore, settings: Arc<Settings>) -> Result<
     }
     let shown = Shown::start(&settings, false);
     let platform = arguments.platform.as_deref();
-    let inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    let mut inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
+    limits::set(&arguments.limits, inside.limits())?;
+    let of_tree = inside.tree.clone();
     let tables = contents::of_all(
         &inside.source,
         &inside.image.layers,
@@ -80,7 +83,7 @@ pub(super) async fn run(arguments: &Explore, settings: Arc<Settings>) -> Result<
         about.efficiency = measured(tables).await.ok();
     }
     let (growth, files) = blocking::run(move || {
-        let growth = Growth::of(&tables, &tree::Options::default())?;
+        let growth = Growth::of(&tables, &of_tree)?;
         let files = analyze::seen_and_hidden(&growth)?;
         Ok((growth, files))
     })
