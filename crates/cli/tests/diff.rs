@@ -1,5 +1,7 @@
 //! Does `teu diff` tell how two images differ, in words and in its exit code, and wait for no layer that was seen before?
 
+use std::collections::BTreeMap;
+
 use crate::support::{Asks, Image, Layout, Peer, Ran, Room, image};
 use serde_json::{Value, json};
 use teu_archive::tar::{Header, Writer};
@@ -215,6 +217,7 @@ fn texts_are_shown_as_diff_shows_them_and_cannot_act() {
         archive(&[
             file("bin/su", "\0"),
             file("etc/conf", &"x\n".repeat(1 << 19).replacen('x', "long", 1)),
+            file("large", &"x\n".repeat(1 << 20)),
         ]),
     ]);
     binary.config["history"] = json!([]);
@@ -228,15 +231,166 @@ fn texts_are_shown_as_diff_shows_them_and_cannot_act() {
 -two
 +2\\u{1b}[2J\tx
  three
+
+--- a/etc/gone
++++ /dev/null
+@@ -1 +0,0 @@
+-gone
+\\ No newline at end of file
+
+--- /dev/null
++++ b/opt/a\\n  + x
+@@ -0,0 +1 @@
++new
+\\ No newline at end of file
 ";
     assert!(said.ends_with(&format!("3 B\n{unified}")), "{said}");
     let said = differ(&room, &["--content", A, "oci:images:c", "**"]);
     let files = "
-files: 0 added, 0 removed, 2 changed
-  ~ /bin/su  content 2 B -> 1 B, no text to show
+files: 1 added, 0 removed, 2 changed
+  ~ /bin/su  content 2 B -> 1 B
   ~ /etc/conf  content 14 B -> 1.0 MB, not shown, past the limit file_bytes of 1048576
+  + /large  -rw-r--r-- 0:0 2.1 MB, not shown, past the limit file_bytes of 1048576
+
+Binary files a/bin/su and b/bin/su differ
 ";
     assert!(said.ends_with(files), "{said}");
+}
+
+/// Two trees that differ in all that texts can differ in.
+fn of_texts() -> [Vec<u8>; 2] {
+    let numbers = |from: u32, to: u32| -> String { (from..to).map(|number| format!("{number}\n")).collect() };
+    let before = archive(&[
+        file("becomes/a-file", "in a directory\n"),
+        file("bin", "\0before"),
+        file("emptied", "one\ntwo\n"),
+        file("etc/conf", &numbers(0, 60)),
+        file("etc/end", "no newline"),
+        file("gone", "1\n2\n3"),
+        file("gone.bin", "\0"),
+        file("gone.d/deep/er", "deep\n"),
+        file("gone.empty", ""),
+        bare(Header::hard_link("gone.linked", "gone")),
+        file("same", "same\n"),
+        file("trees", "a file\n"),
+    ]);
+    let after = archive(&[
+        file("becomes", "a file\n"),
+        file("bin", "\0after"),
+        file("emptied", ""),
+        file(
+            "etc/conf",
+            &(numbers(1, 20) + "new\n" + &numbers(20, 40) + &numbers(45, 60) + "end\n"),
+        ),
+        file("etc/end", "no newline\n"),
+        file("new", "whole\n"),
+        file("new.bin", "\0"),
+        file("new.d/in", "no newline"),
+        file("new.empty", ""),
+        file("same", "same\n"),
+        file("trees/in", "in\n"),
+    ]);
+    [before, after]
+}
+
+/// What a patch says of each file: its lines from the first `@@` on, or that it is none of texts.
+fn by_file(patch: &str) -> BTreeMap<String, String> {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let mut names: [&str; 2] = ["", ""];
+    // How many lines of the hunk are still to come, of both sides.
+    let mut rest = [0, 0];
+    // The name without the directory of its side; where one side has none GNU's diff calls it as the other.
+    let name = |names: [&str; 2]| -> String {
+        let name = names.into_iter().find(|name| *name != "/dev/null").unwrap_or_default();
+        let name = name.split('\t').next().unwrap_or_default();
+        name.split_once('/').map_or("", |(_, name)| name).to_owned()
+    };
+    for line in patch.lines() {
+        if rest == [0, 0] && !line.starts_with('\\') {
+            if let Some(old) = line.strip_prefix("--- ") {
+                names[0] = old;
+            } else if let Some(new) = line.strip_prefix("+++ ") {
+                names[1] = new;
+            } else if let Some(both) = line.strip_prefix("Binary files ") {
+                let both = both.strip_suffix(" differ").expect("the end");
+                let (old, new) = both.split_once(" and ").expect("two");
+                found.insert(name([old, new]), "binary".to_owned());
+            } else if let Some(range) = line.strip_prefix("@@ ") {
+                let mut lengths = range.split(' ').map(|range| match range.split_once(',') {
+                    Some((_, length)) => length.parse().expect("a length"),
+                    None => 1,
+                });
+                rest = [0, 1].map(|_| lengths.next().expect("a range"));
+                *found.entry(name(names)).or_default() += &format!("{line}\n");
+            }
+            continue;
+        }
+        match line.as_bytes().first() {
+            Some(b'-') => rest[0] -= 1,
+            Some(b'+') => rest[1] -= 1,
+            Some(b'\\') => {}
+            _ => rest = rest.map(|rest| rest - 1),
+        }
+        *found.entry(name(names)).or_default() += &format!("{line}\n");
+    }
+    found
+}
+
+#[test]
+fn texts_are_what_gnu_diff_says_of_the_two_trees() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    for (name, layer) in ["a", "b"].into_iter().zip(of_texts()) {
+        layout.image(name, &of(&[layer]));
+        room.teu(["unpack", "--rootfs-only", &format!("oci:images:{name}"), name])
+            .succeeds();
+    }
+    let theirs = room.run("diff", ["-ruN", "a", "b"]).ran();
+    assert_eq!(theirs.code, 1, "{}", theirs.stderr);
+    let mut theirs = by_file(&theirs.stdout);
+    // A directory that is a file on the other side it names, and does not look into.
+    for (path, hunk) in [
+        ("becomes/a-file", "@@ -1 +0,0 @@\n-in a directory\n"),
+        ("trees/in", "@@ -0,0 +1 @@\n+in\n"),
+    ] {
+        assert_eq!(theirs.insert(path.to_owned(), hunk.to_owned()), None);
+    }
+    let said = differ(&room, &["--files", "--content", A, B]);
+    assert_eq!(by_file(&said), theirs);
+    let names: Vec<&str> = theirs.keys().map(String::as_str).collect();
+    let expected = [
+        "becomes/a-file",
+        "bin",
+        "emptied",
+        "etc/conf",
+        "etc/end",
+        "gone",
+        "gone.bin",
+        "gone.d/deep/er",
+        "gone.linked",
+        "new",
+        "new.bin",
+        "new.d/in",
+        "trees/in",
+    ];
+    assert_eq!(names, expected);
+    // As JSON it is the same.
+    let ran = room.teu(["diff", "-o", "json", "--content", A, B]).ran();
+    let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let files = told["files"].as_array().expect("a list");
+    let of_json: BTreeMap<String, String> = files
+        .iter()
+        .filter_map(|file| {
+            let text = match (file["diff"].as_str(), file["diffOmitted"].as_str()) {
+                (Some(text), None) => text,
+                (None, omitted) => omitted?,
+                (Some(_), Some(_)) => panic!("both: {file}"),
+            };
+            let path = file["path"].as_str().expect("a path").trim_start_matches('/');
+            Some((path.to_owned(), text.to_owned()))
+        })
+        .collect();
+    assert_eq!(of_json, theirs);
 }
 
 #[test]
@@ -296,10 +450,12 @@ fn programs_read_all_of_it_as_json() {
             {"path": "/etc/conf", "change": "changed", "differs": ["content"],
                 "before": file(0, "0644", 0, "one\ntwo\nthree\n"), "after": file(1, "0644", 0, "one\n2\u{1b}[2J\tx\nthree\n"),
                 "diff": "@@ -1,3 +1,3 @@\n one\n-two\n+2\u{1b}[2J\tx\n three\n"},
-            {"path": "/etc/gone", "change": "removed", "differs": [], "before": file(0, "0644", 0, "gone"), "after": null},
+            {"path": "/etc/gone", "change": "removed", "differs": [], "before": file(0, "0644", 0, "gone"), "after": null,
+                "diff": "@@ -1 +0,0 @@\n-gone\n\\ No newline at end of file\n"},
             {"path": "/opt", "change": "added", "differs": [], "before": null,
                 "after": {"type": "directory", "layer": null, "mode": "0755", "uid": 0, "gid": 0, "mtime": time}},
-            {"path": "/opt/a\n  + x", "change": "added", "differs": [], "before": null, "after": file(1, "0644", 0, "new")},
+            {"path": "/opt/a\n  + x", "change": "added", "differs": [], "before": null, "after": file(1, "0644", 0, "new"),
+                "diff": "@@ -0,0 +1 @@\n+new\n\\ No newline at end of file\n"},
         ])
     );
     let alone = read(&[A, "--layers"]);

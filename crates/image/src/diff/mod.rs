@@ -36,6 +36,6 @@ pub use documents::{config, manifest};
 pub use fields::{Field, fields};
 pub use files::{Aspect, Change, Changes};
 pub use layers::{Pair, has_same_layers, layers};
-pub use texts::{Pending, Text, TextLimits, texts};
+pub use texts::{Pending, Show, Text, TextLimits, Texts, texts};
 pub use trees::{Options, Side, Trees};
 pub use unified::unified;

@@ -15,6 +15,7 @@ use crate::{
     Image, Layer,
     contents::Cache,
     glob::Pattern,
+    read::Kept,
     rigged::{Rigged, insert, tar},
 };
 
@@ -493,6 +494,40 @@ fn documents_differ_where_nothing_else_tells_it() {
     assert_eq!(paths(manifest(&before, &after)), ["mediaType"]);
 }
 
+/// What is shown of these two images, by path.
+async fn shown(before: &Side, after: &Side, limits: &TextLimits) -> Vec<(String, Text)> {
+    let trees = trees(before, after).await;
+    let mut pending = Pending::new(limits);
+    for change in trees.changes(&[], false) {
+        pending.add(&change.expect("a change")).expect("added");
+    }
+    let kept = Kept::new(tempfile::tempfile().expect("a file"), u64::MAX);
+    let options = crate::contents::Options::default();
+    let texts = texts([before, after], pending, kept, &options).await.expect("texts");
+    let (mut show, mut limits) = (texts.show(), texts.show());
+    let mut shown = Vec::new();
+    for change in trees.changes(&[], false) {
+        let change = change.expect("a change");
+        let text = show.text(&change).expect("a text");
+        let past = limits.past(&change).expect("a limit");
+        match (&text, past) {
+            (Some(Text::Past(limit, value)), Some(past)) => assert_eq!((*limit, *value), past),
+            (_, past) => assert_eq!(past, None),
+        }
+        let path = String::from_utf8(change.path).expect("text");
+        shown.extend(text.map(|text| (path, text)));
+    }
+    shown
+}
+
+fn unified_text(text: &str) -> Text {
+    Text::Unified(text.as_bytes().to_vec())
+}
+
+fn expected<const N: usize>(texts: [(&str, Text); N]) -> Vec<(String, Text)> {
+    texts.map(|(path, text)| (path.to_owned(), text)).into()
+}
+
 #[tokio::test]
 async fn texts_are_shown_within_their_limits() {
     let large = vec![b'x'; 100];
@@ -513,31 +548,63 @@ async fn texts_are_shown_within_their_limits() {
     ];
     let (first, before) = compressed(&[base, before], Compression::Gzip);
     let (second, after) = compressed(&[base, after], Compression::Gzip);
-    let trees = trees(&before, &after).await;
+    // The trees take each layer once; the texts do so again, those that both have from one of them.
     let limits = TextLimits {
         file_bytes: 99,
         all_bytes: 70,
+        files: 3,
     };
-    let mut pending = Pending::new(&limits);
-    for change in trees.changes(&[], false) {
-        pending.add(&change.expect("a change")).expect("added");
-    }
-    for source in [&first, &second] {
-        source.fetched.lock().expect("a list").clear();
-    }
-    let options = crate::contents::Options::default();
-    let found = texts([&before, &after], pending, &options).await.expect("texts");
-    let shown = |text: &str| Text::Unified(text.as_bytes().to_vec());
-    let expected = [
+    let found = shown(&before, &after, &limits).await;
+    let new = unified_text("@@ -0,0 +1 @@\n+whole\n\\ No newline at end of file\n");
+    let all = expected([
         ("binary", Text::Binary),
         ("large", Text::Past("file_bytes", 99)),
-        ("moved", shown("@@ -1 +1,2 @@\n-0\n+1\n+2\n")),
-        ("text", shown("@@ -1,2 +1,2 @@\n a\n-b\n+c\n")),
+        ("moved", unified_text("@@ -1 +1,2 @@\n-0\n+1\n+2\n")),
+        ("new", new.clone()),
+        ("text", unified_text("@@ -1,2 +1,2 @@\n a\n-b\n+c\n")),
         ("zone", Text::Past("all_bytes", 70)),
-    ];
-    let expected = expected.map(|(path, text)| (path.as_bytes().to_vec(), text));
-    assert_eq!(found, expected.into());
-    // Each layer once: the one that both have from one of them.
+    ]);
+    assert_eq!(found, all);
     let fetched = [&first, &second].map(|source| source.fetched.lock().expect("a list").len());
-    assert_eq!(fetched[0] + fetched[1], 3);
+    assert_eq!(fetched[0] + fetched[1], 3 + 3);
+    let limits = TextLimits { files: 1, ..limits };
+    let all = expected([
+        ("binary", Text::Binary),
+        ("large", Text::Past("file_bytes", 99)),
+        ("moved", Text::Past("files", 1)),
+        ("new", new),
+        ("text", Text::Past("files", 1)),
+        ("zone", Text::Past("files", 1)),
+    ]);
+    assert_eq!(shown(&before, &after, &limits).await, all);
+}
+
+#[tokio::test]
+async fn what_one_image_has_is_shown_beside_nothing() {
+    let before: Entries<'_> = &[
+        file("becomes", b"a file\n"),
+        file("gone", b"1\n2\n"),
+        bare(Header::hard_link("gone-too", "gone")),
+        file("gone.empty", b""),
+        bare(Header::symlink("gone.link", "gone")),
+    ];
+    let after: Entries<'_> = &[
+        bare(Header::directory("becomes")),
+        file("becomes/in", b"in\n"),
+        file("bin", b"\0"),
+        file("empty", b""),
+        bare(Header::new(EntryKind::Fifo, "pipe")),
+    ];
+    let gone = unified_text("@@ -1,2 +0,0 @@\n-1\n-2\n");
+    let all = expected([
+        // What becomes something else has no text in common with it.
+        ("becomes/in", unified_text("@@ -0,0 +1 @@\n+in\n")),
+        ("bin", Text::Binary),
+        ("gone", gone.clone()),
+        ("gone-too", gone),
+    ]);
+    assert_eq!(
+        shown(&side(&[before]), &side(&[after]), &TextLimits::default()).await,
+        all
+    );
 }

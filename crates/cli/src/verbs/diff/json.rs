@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use teu_image::{
     Layer,
-    diff::{Aspect, Change, Field, Pair, Text},
+    diff::{Aspect, Change, Field, Pair, Text, Texts},
     tree::{Described, File},
 };
 
-use super::{Files, Found};
+use super::Found;
 use crate::{
     failure::Failure,
     listed,
@@ -37,8 +37,11 @@ pub(super) fn report(found: &Found<'_>) -> Result<(), Failure> {
     };
     told["files"] = json!([]);
     let mut list = JsonList::begin(&told, "files")?;
+    let mut texts = files.texts.as_ref().map(Texts::show);
     for change in files.changes() {
-        list.value(&file(files, &change?)?)?;
+        let change = change?;
+        let text = texts.as_mut().map(|texts| texts.text(&change)).transpose()?;
+        list.value(&file(&change, text.flatten())?)?;
     }
     list.end()
 }
@@ -69,7 +72,7 @@ fn layer(found: &Found<'_>, pair: &Pair<'_>) -> Value {
     json!({"change": change, "before": of(0, pair.before), "after": of(1, pair.after)})
 }
 
-fn file(files: &Files, change: &Change<'_>) -> Result<Value, Failure> {
+fn file(change: &Change<'_>, text: Option<Text>) -> Result<Value, Failure> {
     let [before, after] = [change.before, change.after].map(|file| file.map(File::read).transpose());
     let (before, after) = (before?, after?);
     let layer = |file: Option<File<'_>>| file.and_then(File::layer);
@@ -96,10 +99,10 @@ fn file(files: &Files, change: &Change<'_>) -> Result<Value, Failure> {
             _ => {}
         }
     }
-    match files.texts.get(&change.path) {
-        Some(Text::Unified(lines)) => told["diff"] = String::from_utf8_lossy(lines).into(),
+    match text {
+        Some(Text::Unified(lines)) => told["diff"] = String::from_utf8_lossy(&lines).into(),
         Some(Text::Binary) => told["diffOmitted"] = "binary".into(),
-        Some(Text::Past(limit, _)) => told["diffOmitted"] = (*limit).into(),
+        Some(Text::Past(limit, _)) => told["diffOmitted"] = limit.into(),
         None => {}
     }
     Ok(told)

@@ -3,19 +3,22 @@
 mod json;
 mod text;
 
-use std::{collections::BTreeMap, io::Write, sync::Arc};
+use std::{io::Write, sync::Arc};
 
 use teu_image::{
-    diff::{self, Field, Pair, Pending, Side, Text, TextLimits, Trees},
+    diff::{self, Field, Pair, Pending, Side, TextLimits, Texts, Trees},
     glob::Pattern,
 };
 use teu_spec::Reference;
 use teu_store::{Error, ErrorKind};
 
+use super::extract;
 use crate::{
     arguments::{Diff, ImageOptions},
     failure::Failure,
-    inside, output, places,
+    inside,
+    limits::{self, Limits},
+    output, places,
     progress::Shown,
     settings::Settings,
 };
@@ -33,6 +36,14 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
     let reached = arguments.one.options();
     for_one_registry(&reached, &arguments.before, &arguments.after)?;
     let shown = Shown::start(&settings, false);
+    let mut options = diff::Options {
+        contents: inside::contents_options(&settings, shown.events()),
+        ..diff::Options::default()
+    };
+    limits::set(
+        &arguments.limits,
+        Limits::inside(&mut options.contents, &mut options.tree.limits),
+    )?;
     let open = async |name: &str, platform| -> Result<Side, Failure> {
         let (source, image) = places::image(name, platform, &reached, &settings, shown.events()).await?;
         Ok(Side { source, image })
@@ -62,15 +73,13 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
     if parts.files && is_same {
         found.files = Some(Files::none());
     } else if parts.files {
-        let options = diff::Options {
-            contents: inside::contents_options(&settings, shown.events()),
-            ..diff::Options::default()
-        };
         let cache = inside::cache(&settings);
         let trees = Trees::read(found.sides, cache.as_ref(), &options).await?;
         let mut files = Files::count(trees, patterns, arguments)?;
         if let Some(pending) = files.pending.take() {
-            files.texts = diff::texts(found.sides, pending, &options.contents).await?;
+            // What has a limit already.
+            let kept = extract::kept(&settings, u64::MAX)?;
+            files.texts = Some(diff::texts(found.sides, pending, kept, &options.contents).await?);
         }
         found.files = Some(files);
     }
@@ -155,7 +164,7 @@ struct Files {
     removed: usize,
     changed: usize,
     pending: Option<Pending>,
-    texts: BTreeMap<Vec<u8>, Text>,
+    texts: Option<Texts>,
 }
 
 impl Found<'_> {
@@ -181,7 +190,7 @@ impl Files {
             removed: 0,
             changed: 0,
             pending: None,
-            texts: BTreeMap::new(),
+            texts: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use teu_archive::Escaped;
 use teu_image::{
     Layer,
-    diff::{Aspect, Change, Field, Pair, Text},
+    diff::{Aspect, Change, Field, Pair, Text, Texts},
     tree::{Described, File},
 };
 use teu_rootfs::Node;
@@ -122,52 +122,60 @@ fn files(found: &Files, paint: Paint, out: &mut impl Write) -> Result<(), Failur
         found.added, found.removed, found.changed
     );
     writeln!(out, "\n{}", paint.strong(&title))?;
+    let mut texts = found.texts.as_ref().map(Texts::show);
     for change in found.changes() {
         let change = change?;
+        let past = texts.as_mut().map(|texts| texts.past(&change)).transpose()?.flatten();
+        let past = past.map(|(limit, value)| format!("not shown, past the limit {limit} of {value}"));
         let path = listed::path(&change.path);
         let [before, after] = [change.before, change.after].map(|file| file.map(File::read).transpose());
         let line = match (before?, after?) {
-            (None, Some(file)) => paint.added(&format!("+ {path}{}", alone(&file))),
-            (Some(file), None) => paint.removed(&format!("- {path}{}", alone(&file))),
+            (None, Some(file)) => paint.added(&format!("+ {path}{}", alone(&file, past))),
+            (Some(file), None) => paint.removed(&format!("- {path}{}", alone(&file, past))),
             (Some(before), Some(after)) => {
                 let aspects = change
                     .differs
                     .iter()
                     .map(|aspect| differs(aspect, &change.path, &before, &after));
-                let mut aspects: Vec<String> = aspects.collect();
-                match found.texts.get(&change.path) {
-                    Some(Text::Binary) => aspects.push("no text to show".to_owned()),
-                    Some(Text::Past(limit, value)) => {
-                        aspects.push(format!("not shown, past the limit {limit} of {value}"))
-                    }
-                    Some(Text::Unified(_)) | None => {}
-                }
+                let aspects: Vec<String> = aspects.chain(past).collect();
                 paint.changed(&format!("~ {path}  {}", aspects.join(", ")))
             }
             (None, None) => continue,
         };
         writeln!(out, "  {line}")?;
     }
-    if found.texts.is_empty() {
+    let Some(mut texts) = found.texts.as_ref().map(Texts::show) else {
         return Ok(());
-    }
+    };
     for change in found.changes() {
         let change = change?;
-        if let Some(Text::Unified(lines)) = found.texts.get(&change.path) {
-            out.write_all(hunks(&change, lines, paint).as_bytes())?;
+        match texts.text(&change)? {
+            Some(Text::Unified(lines)) if !lines.is_empty() => hunks(&change, &lines, paint, out)?,
+            Some(Text::Binary) => {
+                let [old, new] = names(&change);
+                writeln!(
+                    out,
+                    "\n{}",
+                    paint.strong(&format!("Binary files {old} and {new} differ"))
+                )?;
+            }
+            _ => {}
         }
     }
     Ok(())
 }
 
 /// What is told of a file that only one image has.
-fn alone(file: &Described) -> String {
+fn alone(file: &Described, past: Option<String>) -> String {
     let metadata = &file.metadata;
     let (letter, permissions) = (listed::letter(&file.node), listed::permissions(metadata.mode));
     let about = format!("  {letter}{permissions} {}:{}", metadata.uid, metadata.gid);
     match &file.node {
         Node::Symlink(target) => format!(" -> {}", Escaped(target)),
-        Node::File(size) => format!("{about} {}", output::size(*size)),
+        Node::File(size) => match past {
+            Some(past) => format!("{about} {}, {past}", output::size(*size)),
+            None => format!("{about} {}", output::size(*size)),
+        },
         Node::CharDevice(_) | Node::BlockDevice(_) => format!("{about} {}", device(file)),
         _ => about,
     }
@@ -222,23 +230,30 @@ fn device(file: &Described) -> String {
 }
 
 /// The lines of a file that differ, as `diff -u` has them. What is no text to a terminal is escaped, but for tabs.
-fn hunks(change: &Change<'_>, lines: &[u8], paint: Paint) -> String {
-    let path = listed::path(&change.path);
-    let mut text = format!(
-        "\n{}\n{}\n",
-        paint.strong(&format!("--- a{path}")),
-        paint.strong(&format!("+++ b{path}"))
-    );
+fn hunks(change: &Change<'_>, lines: &[u8], paint: Paint, out: &mut impl Write) -> Result<(), Failure> {
+    let [old, new] = names(change);
+    writeln!(out, "\n{}", paint.strong(&format!("--- {old}")))?;
+    writeln!(out, "{}", paint.strong(&format!("+++ {new}")))?;
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let shown = listed::text_line(line);
-        text.push_str(&match line.first() {
+        let shown = match line.first() {
             Some(b'-') => paint.removed(&shown),
             Some(b'+') => paint.added(&shown),
             Some(b'@') => paint.place(&shown),
             _ => shown,
-        });
-        text.push('\n');
+        };
+        writeln!(out, "{shown}")?;
     }
-    text
+    Ok(())
+}
+
+/// What a file is called on both sides, as patch(1) reads it.
+fn names(change: &Change<'_>) -> [String; 2] {
+    let path = listed::path(&change.path);
+    let name = |letter: char, file: Option<File<'_>>| match file {
+        Some(_) => format!("{letter}{path}"),
+        None => "/dev/null".to_owned(),
+    };
+    [name('a', change.before), name('b', change.after)]
 }
