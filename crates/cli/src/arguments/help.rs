@@ -160,6 +160,39 @@ mod tests {
         examples(&overview).iter().for_each(|example| parses(example));
     }
 
+    /// Each row says in its last column what to do here: whole calls, and flags of theirs.
+    #[test]
+    fn what_others_call_otherwise_is_there() {
+        let page = include_str!("../../../../docs/coming-from.md");
+        let (mut rows, verbs) = (0, crate::arguments::tests::verbs());
+        for row in page.lines().filter(|line| line.starts_with("| `")) {
+            let row = row.replace("\\|", "\u{1}");
+            let last = row.trim_end_matches([' ', '|']).rsplit(" | ").next().expect("a column");
+            let last = last.replace('\u{1}', "|");
+            let code: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+            let calls: Vec<Vec<String>> = code.iter().flat_map(|code| examples(code)).collect();
+            assert!(!calls.is_empty(), "{row}");
+            calls.iter().for_each(|call| parses(call));
+            for flag in code.iter().filter_map(|code| code.strip_prefix("--")) {
+                let flag = flag.split(' ').next().expect("a name");
+                let is_there = calls.iter().any(|call| {
+                    let words = call[1..].join(" ");
+                    let verb = verbs.iter().rfind(|(path, _)| words.starts_with(&format!("{path} ")));
+                    verb.is_some_and(|(_, verb)| {
+                        verb.get_arguments().any(|argument| {
+                            let others = argument.get_all_aliases().unwrap_or_default();
+                            argument.get_long() == Some(flag) || others.contains(&flag)
+                        })
+                    })
+                });
+                let is_everywhere = ["output", "progress"].contains(&flag);
+                assert!(is_there || is_everywhere, "--{flag} in {row}");
+            }
+            rows += 1;
+        }
+        assert!(rows > 60, "{rows}");
+    }
+
     #[test]
     fn every_example_of_the_readme_is_right() {
         let readme = include_str!("../../../../README.md");
