@@ -239,14 +239,14 @@ fn local(input: &str) -> Option<String> {
 /// Reads a file, or standard input for `-`, of which no more than `limit` bytes are expected.
 pub(crate) fn read_file(path: &PathBuf, limit: u64) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
+    let within = |error: std::io::Error| Error::from(error).within(format!("reading {}", path.display()));
     let input: Box<dyn std::io::Read> = if path.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
-        let opened = std::fs::File::open(path);
-        Box::new(opened.map_err(|error| Error::from(error).within(format!("reading {}", path.display())))?)
+        Box::new(std::fs::File::open(path).map_err(within)?)
     };
     let mut content = Vec::new();
-    input.take(limit + 1).read_to_end(&mut content).map_err(Error::from)?;
+    input.take(limit + 1).read_to_end(&mut content).map_err(within)?;
     if content.len() as u64 > limit {
         let message = format!("{} has more bytes than the limit of {limit}", path.display());
         return Err(Error::new(ErrorKind::TooLarge, message).into());

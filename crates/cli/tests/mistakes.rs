@@ -74,6 +74,18 @@ fn places_and_names() {
                 &["./file is a file", "oci-archive:./file or docker-archive:./file"],
             ),
             (
+                &["ls", "oci:two:app"],
+                2,
+                &["oci:two:app names an image; list those of oci:two"],
+            ),
+            (
+                &["ls", "docker://one.example/app:1"],
+                2,
+                &["names an image; list those of docker://one.example/app"],
+            ),
+            (&["blob", "put", "oci:one", "two"], 1, &["reading two: Is a directory"]),
+            (&["manifest-digest", "two"], 1, &["reading two: Is a directory"]),
+            (
                 &["ls", "oci:file"],
                 2,
                 &["file is a file, and a layout is a directory", "oci-archive:file"],

@@ -65,7 +65,8 @@ pub(super) async fn put(arguments: &BlobPut, settings: Arc<Settings>) -> Result<
     };
     let mut ingest = target.ingest(Expected::default()).await?;
     while let Some(chunk) = content.next().await {
-        ingest.write(chunk?).await?;
+        let chunk = chunk.map_err(|error| error.within(format!("reading {}", arguments.file.display())))?;
+        ingest.write(chunk).await?;
     }
     let committed = ingest.commit(None).await?;
     target.finish().await?;

@@ -80,6 +80,9 @@ struct Image {
 
 pub(super) async fn images(arguments: &Ls, settings: Arc<Settings>) -> Result<(), Failure> {
     let place = reference(&arguments.place)?;
+    if let Some(whole) = place_of(&place) {
+        return Err(Failure::Usage(format!("{place} names an image; list those of {whole}")));
+    }
     let options = arguments.one.options();
     let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
     let mut images = match source.browse() {
@@ -125,6 +128,21 @@ pub(super) async fn images(arguments: &Ls, settings: Arc<Settings>) -> Result<()
         }
     });
     output::table(&rows.collect::<Vec<_>>())
+}
+
+/// The place that an image is in, where it is named as one of several.
+fn place_of(place: &Reference) -> Option<String> {
+    match place {
+        Reference::Registry(image) if image.tag.is_some() || image.digest.is_some() => {
+            Some(format!("docker://{}", image.repository))
+        }
+        Reference::Layout { path, pick } if *pick != Pick::Only => Some(format!("oci:{}", path.display())),
+        Reference::OciArchive { path, pick } if *pick != Pick::Only => Some(format!("oci-archive:{}", path.display())),
+        Reference::DockerArchive { path, pick } if *pick != Pick::Only => {
+            Some(format!("docker-archive:{}", path.display()))
+        }
+        _ => None,
+    }
 }
 
 pub(super) async fn catalog(arguments: &Catalog, settings: Arc<Settings>) -> Result<(), Failure> {
