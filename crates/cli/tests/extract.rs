@@ -246,6 +246,22 @@ fn json_lists_what_was_written() {
     assert_eq!(listed(&room.path("dev")), ["pipe"]);
 }
 
+/// What is in a directory that a pattern means comes with it, and not once more by itself.
+#[test]
+fn a_pattern_takes_a_directory_whole() {
+    let room = Room::new();
+    let layer = archive(&[
+        directory("d/"),
+        directory("d/sub/"),
+        file("d/sub/in", "in"),
+        file("d/top", "top"),
+    ]);
+    room.layout("images").image("app", &of(&[layer]));
+    room.teu(["extract", "oci:images:app", "d/**", "out"]).succeeds();
+    assert_eq!(listed(&room.path("out")), ["sub", "top"]);
+    assert_eq!(listed(&room.path("out/sub")), ["in"]);
+}
+
 #[test]
 fn what_fails_leaves_nothing() {
     let room = Room::new();

@@ -127,6 +127,28 @@ fn entries(room: &Room, layout: &Layout, image: &str) -> Vec<String> {
     names
 }
 
+/// A directory that is described anew is not one of which nothing of the layers below is left.
+#[test]
+fn what_is_left_below_in_a_directory_that_is_described_anew_is_not_hidden() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let layers = [
+        archive(&[directory("d/"), file("d/kept", "kept"), file("d/gone", "gone")]),
+        archive(&[directory("d/"), whiteout("d/.wh.gone")]),
+        archive(&[file("x", "x")]),
+    ];
+    layout.image("app", &with_history(&layers));
+    room.teu(["unpack", "--rootfs-only", "oci:images:app", "whole"])
+        .succeeds();
+    let whole = tree(&room.path("whole"));
+    room.teu(["squash", "--last=2", "--compress=none", "oci:images:app"])
+        .succeeds();
+    assert_eq!(entries(&room, &layout, "oci:images:app"), ["d/", "d/.wh.gone", "x"]);
+    room.teu(["unpack", "--rootfs-only", "oci:images:app", "squashed"])
+        .succeeds();
+    assert_eq!(difference(&whole, &tree(&room.path("squashed"))), [""; 0]);
+}
+
 #[test]
 fn it_unpacks_to_the_same_tree() {
     let room = Room::new();
