@@ -10,10 +10,27 @@ use crate::{failure::Failure, settings::Settings, terminal};
 
 /// Writes bytes as they are.
 pub(crate) fn bytes(content: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = Stdout(io::stdout().lock());
     out.write_all(content)?;
     out.flush()?;
     Ok(())
+}
+
+/// Standard output, whose errors say that it is.
+struct Stdout(io::StdoutLock<'static>);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(of_stdout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(of_stdout)
+    }
+}
+
+fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("writing to standard output: {error}"))
 }
 
 /// Writes a document as it is; on a terminal with a newline behind it, so that the prompt stands where it should.
@@ -89,7 +106,7 @@ impl JsonList {
 
 /// Standard output, for what is written piece by piece.
 pub(crate) fn stream() -> impl Write {
-    io::BufWriter::with_capacity(64 << 10, io::stdout().lock())
+    io::BufWriter::with_capacity(64 << 10, Stdout(io::stdout().lock()))
 }
 
 /// Writes a table: columns as wide as they must be, two spaces between them.

@@ -431,3 +431,24 @@ fn what_is_said_is_one_line() {
     assert_eq!(error.lines().count(), 1, "{error}");
     assert!(error.contains("none\\nall is well"), "{error}");
 }
+
+/// What cannot be printed is no success, and is said to be what was printed.
+#[test]
+fn a_full_disk_behind_standard_output_is_said_to_be_there() {
+    let room = Room::new();
+    room.layout("one").image("app", &image());
+    for (verb, place) in [
+        ("files", "oci:one:app"),
+        ("inspect", "oci:one:app"),
+        ("verify", "oci:one:app"),
+        ("ls", "oci:one"),
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("opened");
+        let mut run = room.teu([verb, "--progress=none", place]);
+        let ran = run.0.stdout(full).output().expect("it runs");
+        let error = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(1), "{verb}: {error}");
+        let expected = "teu: writing to standard output: No space left on device (os error 28)\n";
+        assert_eq!(error, expected, "{verb}");
+    }
+}

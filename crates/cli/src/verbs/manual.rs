@@ -56,8 +56,15 @@ fn as_roff(text: &str) -> String {
         true => "EXAMPLES",
         false => "NOTES AND EXAMPLES",
     };
-    let mut roff = format!(".SH {section}\n.nf\n");
+    let mut roff = format!(".SH {section}\n");
+    let mut is_filled = true;
     for line in text.lines().filter(|line| !line.starts_with("Example")) {
+        // A paragraph is one line, and is filled; examples and lists begin further in, and stay as they are.
+        let fills = !line.starts_with(' ') && !line.is_empty();
+        if fills != is_filled && !line.is_empty() {
+            roff.push_str(if fills { ".fi\n" } else { ".nf\n" });
+            is_filled = fills;
+        }
         let line = line.replace('\\', "\\e").replace('-', "\\-");
         // What begins with one of these would be a request.
         if line.starts_with(['.', '\'']) {
@@ -66,7 +73,9 @@ fn as_roff(text: &str) -> String {
         roff.push_str(&line);
         roff.push('\n');
     }
-    roff.push_str(".fi\n");
+    if !is_filled {
+        roff.push_str(".fi\n");
+    }
     roff
 }
 
@@ -120,7 +129,8 @@ mod tests {
             man.args(["--warnings", "-E", "UTF-8", "-l"])
                 .arg(&page)
                 .env("LC_ALL", "C.UTF-8")
-                .env("MANPAGER", "cat");
+                .env("MANPAGER", "cat")
+                .env("MANWIDTH", "80");
             let Some((shown, complaints, succeeded)) = run("man", &mut man) else {
                 return;
             };
@@ -128,6 +138,10 @@ mod tests {
                 succeeded && complaints.is_empty() && !shown.is_empty(),
                 "{page:?}: {complaints}"
             );
+            // Paragraphs are filled; examples and lists, which stand further in, are as long as they are.
+            let is_list = |line: &str| line.starts_with(&" ".repeat(9));
+            let long = shown.lines().find(|line| line.chars().count() > 80 && !is_list(line));
+            assert_eq!(long, None, "{page:?}");
         }
     }
 

@@ -87,7 +87,11 @@ pub(super) fn draw(state: &mut State, colours: bool, area: Rect, buffer: &mut Bu
         files(state, right, paint, buffer);
     }
     put(buffer, rows(height - 2, 1), &chosen(state), Style::new());
-    let help = "Tab side  [ ] layer  m alone  / search  f filter  Enter open  ? keys  q end";
+    let help = match width < 76 {
+        false => "Tab side  [ ] layer  m alone  / search  f filter  Enter open  ? keys  q end",
+        // What leads to all others comes first, where not all have room.
+        true => "? keys  q end  Tab side  / search  f filter  [ ] layer  m alone",
+    };
     keys(state, rows(height - 1, 1), help, paint, buffer)
 }
 

@@ -182,6 +182,12 @@ oci:images:app
 Tab side  [ ] layer  m alone  / search  f filter  Enter open  ? keys  q end";
     let expected: Vec<&str> = expected.lines().collect();
     assert_eq!(seen(&mut state, 93, 14), expected);
+    // Where not all of the keys have room, those that lead on are seen.
+    let narrow = seen(&mut state, 40, 14);
+    assert_eq!(
+        narrow.last().expect("a line"),
+        "? keys  q end  Tab side  / search  f fil"
+    );
     press(&mut state, "Down Down");
     assert_eq!(
         seen(&mut state, 93, 14)[12],
