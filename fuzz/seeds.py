@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Makes the seeds of the targets of archives and layers anew: usage: fuzz/seeds.py"""
 import gzip
+import hashlib
 import io
+import json
 import pathlib
 import subprocess
 import tarfile
@@ -107,3 +109,27 @@ for name, archives in layers.items():
 # No archives: what a fuzzer makes of such bytes are layers of entries.
 put("whiteouts", "few", bytes(range(0, 256, 5)) * 2)
 put("whiteouts", "many", bytes(value * value % 251 for value in range(400)))
+
+
+def image_archives():
+    """One image of one layer, as `docker save` writes it and as a layout in a tar file."""
+    layer = archive(tarfile.USTAR_FORMAT, entry("f", content=b"x"))
+    hexed = lambda content: hashlib.sha256(content).hexdigest()  # noqa: E731
+    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hexed(layer)}"]}}).encode()
+    listing = json.dumps([{"Config": "c.json", "RepoTags": ["app:1"], "Layers": ["l/layer.tar"]}]).encode()
+    files = {"l/layer.tar": layer, "c.json": config, "manifest.json": listing}
+    put("image_archive", "docker", archive(tarfile.USTAR_FORMAT, *[entry(name, content=content) for name, content in files.items()]))
+    kind = "application/vnd.oci.image"
+    described = lambda what, content: {"mediaType": f"{kind}.{what}", "digest": f"sha256:{hexed(content)}", "size": len(content)}  # noqa: E731
+    manifest = json.dumps({
+        "schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json",
+        "config": described("config.v1+json", config), "layers": [described("layer.v1.tar", layer)],
+    }).encode()
+    named = {**described("manifest.v1+json", manifest), "annotations": {"org.opencontainers.image.ref.name": "app"}}
+    index = json.dumps({"schemaVersion": 2, "manifests": [named]}).encode()
+    files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": index}
+    files |= {f"blobs/sha256/{hexed(content)}": content for content in [config, layer, manifest]}
+    put("image_archive", "layout", archive(tarfile.USTAR_FORMAT, *[entry(name, content=content) for name, content in files.items()]))
+
+
+image_archives()

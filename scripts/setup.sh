@@ -97,7 +97,7 @@ for group in "$@"; do
     peers) debian "${peers[@]}" ;;
     bench) debian "${bench[@]}" ;;
     lint) cargo_tool cargo-deny ;;
-    fuzz) debian c++:g++; cargo_tool cargo-fuzz ;; # libFuzzer is C++, built with the targets
+    fuzz) debian c++:g++ ;; # libFuzzer is C++, built with the targets
     *) say "no such group: $group"; exit 2 ;;
   esac
 done

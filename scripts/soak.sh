@@ -15,5 +15,5 @@ say "memory with a layer of 2 GiB, six blobs side by side"
 cargo build --quiet --release --package teu
 scripts/bench.py memory memory-pull memory-push
 say "each fuzz target for $seconds s"
-scripts/fuzz.sh "$seconds"
+SANITIZER=address scripts/fuzz.sh "$seconds"
 say "all of it held; note it in docs/soak.md with $(git rev-parse --short HEAD) and the date"

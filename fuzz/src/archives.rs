@@ -7,7 +7,7 @@ const CHECKSUM: std::ops::Range<usize> = 148..156;
 const KIND: usize = 156;
 
 /// Archives that stand behind one another, each ended by two empty blocks; at most `most` of them, the last with all that is left.
-pub fn layers(bytes: &mut [u8], most: usize) -> Vec<&[u8]> {
+pub(crate) fn layers(bytes: &mut [u8], most: usize) -> Vec<&[u8]> {
     let mut ends = Vec::new();
     let mut at = 0;
     while at + BLOCK <= bytes.len() && ends.len() + 1 < most {

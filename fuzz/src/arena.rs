@@ -27,7 +27,7 @@ const CANARIES: [&str; 4] = [
 ];
 
 /// A directory in memory with a root to attack, and what must not change around it.
-pub struct Arena {
+pub(crate) struct Arena {
     path: PathBuf,
     base: Root,
     before: Vec<Canary>,
@@ -44,14 +44,15 @@ struct Canary {
 }
 
 /// A panic of a thread is not the end: it comes out of [`Arena::attack`] on the thread that may still write down the input that made it.
-pub fn quiet() {
+fn quiet() {
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
 }
 
 impl Arena {
     /// # Panics
     /// Nothing can be made in memory.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        quiet();
         let parent = Path::new("/dev/shm");
         remove_old(parent);
         let path = parent.join(format!("{PREFIX}{:07}", std::process::id()));
@@ -70,7 +71,7 @@ impl Arena {
     }
 
     /// Has the paths of a seed lead to the canaries of this arena.
-    pub fn aim(&self, bytes: &mut [u8]) {
+    pub(crate) fn aim(&self, bytes: &mut [u8]) {
         let (from, to) = (PLACEHOLDER.as_bytes(), self.path.as_os_str().as_bytes());
         let mut at = 0;
         while let Some(found) = bytes[at..].windows(from.len()).position(|window| window == from) {
@@ -83,7 +84,7 @@ impl Arena {
     ///
     /// # Panics
     /// Something outside of the root is not as it was, or what was made cannot be removed.
-    pub fn attack<T: Send>(&self, work: impl FnOnce(&Root) -> T + Send) -> T {
+    pub(crate) fn attack<T: Send>(&self, work: impl FnOnce(&Root) -> T + Send) -> T {
         let root = self.base.create_in(ROOT).expect("an empty root");
         let outcome = confined(&[&self.base], |_| work(&root)).expect("a thread");
         assert_eq!(seen(&self.path), self.before, "something changed outside of the root");
@@ -93,7 +94,7 @@ impl Arena {
     }
 
     /// The path of the root while it is attacked.
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.path.join(ROOT)
     }
 }

@@ -8,10 +8,16 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use rustls::pki_types::CertificateDer;
+use teu_spec::Digest;
+
 use crate::{
     auth::{self, SigningKey, Trusted},
+    certificate, condition,
     framing::Framing,
     range::{self, Wanted},
+    reached::{Base, Locations, Prefix, Reached, Way},
     route::{self, Query, Reference, Route},
 };
 
@@ -129,4 +135,64 @@ pub fn signed(header: &[u8], body: &[u8]) -> Option<Option<String>> {
 /// Where that is more than the limit.
 pub fn scopes(text: &str) {
     assert!(auth::scopes(text).len() <= auth::MAX_SCOPES);
+}
+
+/// Reads header fields, one a line: conditions, what proxies say of the way, and who asks.
+///
+/// # Panics
+/// Where a client would be led to what is no URL, or somebody is called what no name can be.
+pub fn headers(text: &str) {
+    let fields = text.lines().filter_map(|line| line.split_once(':'));
+    let fields = fields.filter_map(|(name, value)| {
+        let value = HeaderValue::from_str(value.trim()).ok()?;
+        Some((name.parse::<HeaderName>().ok()?, value))
+    });
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        headers.append(name, value);
+    }
+    let digest = Digest::of(b"content");
+    let _ = condition::reading(&headers, &digest);
+    let _ = condition::range(&headers, &digest);
+    let _ = condition::writing(&headers);
+    for value in headers.get_all("authorization") {
+        if let Some((user, _)) = value.to_str().ok().and_then(auth::basic) {
+            assert!(!user.contains(':'), "{user:?}");
+        }
+    }
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.headers = headers;
+    let reached = Reached {
+        prefix: Prefix::default(),
+        locations: Locations::Absolute,
+    };
+    let way = Way::of(&parts);
+    for told in [reached.location(&way, "/v2/"), reached.realm(&way)] {
+        assert!(
+            told.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"'),
+            "{told:?}"
+        );
+    }
+    let _ = Query::form(text);
+    for line in text.lines() {
+        if Base::parse(line).is_ok() || Prefix::parse(line).is_ok() {
+            assert!(line.bytes().all(|byte| byte.is_ascii_graphic()), "{line:?}");
+        }
+    }
+}
+
+/// Reads a certificate: whose it is, and which key it has.
+///
+/// # Panics
+/// Where somebody is called what no name can be.
+pub fn certificate(bytes: &[u8]) {
+    let der = CertificateDer::from(bytes);
+    if let Some(name) = certificate::common_name(&der) {
+        assert!(!name.is_empty() && !name.contains(char::is_control), "{name:?}");
+    }
+    if let Some(key) = certificate::public_key(&der) {
+        let _ = certificate::rsa(key.bits);
+    }
+    let _ = certificate::subject_public_key(bytes);
+    let _ = certificate::rsa(bytes);
 }

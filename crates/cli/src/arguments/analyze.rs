@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{LimitOptions, One};
+use super::{Bytes, LimitOptions, One};
 
 /// Tell what layers hold in vain
 #[derive(Debug, Args)]
@@ -49,53 +49,4 @@ pub(crate) struct Thresholds {
     /// Fail where more than this share, from 0 to 1, of what the layers above the lowest bring is wasted
     #[arg(long, alias = "highestUserWastedPercent", value_name = "SHARE")]
     pub(crate) highest_user_wasted_percent: Option<f64>,
-}
-
-/// A number of bytes: `1500`, `20MB`, `5MiB`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bytes(pub(crate) u64);
-
-impl std::str::FromStr for Bytes {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no number of bytes; write one such as 1500, 20MB or 5MiB");
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-            "" | "b" => 1,
-            "kb" | "k" => 1000,
-            "mb" | "m" => 1_000_000,
-            "gb" | "g" => 1_000_000_000,
-            "kib" => 1 << 10,
-            "mib" => 1 << 20,
-            "gib" => 1 << 30,
-            _ => return Err(wrong()),
-        };
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        number.checked_mul(unit).map(Self).ok_or_else(wrong)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_of_bytes_have_units() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("1500", 1500),
-            ("20MB", 20_000_000),
-            ("20 mb", 20_000_000),
-            ("5MiB", 5 << 20),
-            ("1GiB", 1 << 30),
-            ("3kB", 3000),
-        ] {
-            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
-        }
-        for text in ["", "MB", "-1", "1.5MB", "1XB", "99999999999999999999", "99999999999GB"] {
-            assert!(text.parse::<Bytes>().is_err(), "{text}");
-        }
-    }
 }

@@ -206,5 +206,14 @@ pub fn ranges(maps: &[Mapping]) -> Vec<Range> {
     }
 }
 
+/// Reads umoci's own file, for the fuzz targets alone.
+///
+/// # Errors
+/// `Invalid` for what is none; `Unsupported` for another version, and for whiteouts that are kept for overlayfs.
+#[cfg(feature = "fuzz")]
+pub fn read_umoci(json: &[u8]) -> Result<Bundle> {
+    umoci::read(json)
+}
+
 #[cfg(test)]
 mod tests;

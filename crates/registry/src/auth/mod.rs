@@ -167,7 +167,7 @@ impl Guard {
 }
 
 /// The user and the password of Basic authentication (RFC 7617).
-fn basic(text: &str) -> Option<(String, String)> {
+pub(crate) fn basic(text: &str) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(text.trim()).ok()?).ok()?;
     let (user, password) = text.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))

@@ -28,6 +28,7 @@ use super::{
     failure::Complaint,
     http::Http,
     origin::{self, Origin},
+    secrets::Secrets,
     settings::{Access, Credential},
 };
 
@@ -136,7 +137,7 @@ struct Known {
 }
 
 #[derive(Clone)]
-struct Token {
+pub(super) struct Token {
     header: HeaderValue,
     fresh_until: Instant,
 }
@@ -376,17 +377,12 @@ async fn fetch(http: &Http, realm: &Realm, scopes: &[String], credential: Option
         return Err(Complaint::read(answer).await.into_error(&host));
     }
     let body = answer.body(MAX_TOKEN, "token").await?;
-    let unreadable = |cause: String| {
-        let error = Error::new(ErrorKind::Invalid, "the token cannot be read");
-        error.with_cause(super::failure::escaped(&http.secrets().hide(&cause)))
-    };
-    json::check(&body, json::Shape::Any).map_err(|error| unreadable(error.to_string()))?;
-    serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))
+    TokenAnswer::read(&body, http.secrets())
 }
 
 /// What a token endpoint answers. Old ones call it `token`, OAuth2 `access_token`, many say both.
 #[derive(Deserialize)]
-struct TokenAnswer {
+pub(super) struct TokenAnswer {
     #[serde(default)]
     token: Option<String>,
     #[serde(default)]
@@ -396,7 +392,16 @@ struct TokenAnswer {
 }
 
 impl TokenAnswer {
-    fn into_token(self, asked: Instant) -> Result<Token> {
+    pub(super) fn read(body: &[u8], secrets: &Secrets) -> Result<Self> {
+        let unreadable = |cause: String| {
+            let error = Error::new(ErrorKind::Invalid, "the token cannot be read");
+            error.with_cause(super::failure::escaped(&secrets.hide(&cause)))
+        };
+        json::check(body, json::Shape::Any).map_err(|error| unreadable(error.to_string()))?;
+        serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))
+    }
+
+    pub(super) fn into_token(self, asked: Instant) -> Result<Token> {
         let token = [self.token, self.access_token]
             .into_iter()
             .flatten()

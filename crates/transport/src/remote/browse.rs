@@ -24,9 +24,9 @@ const MAX_NAMES: usize = 1_000_000;
 const PAGE: u32 = 1000;
 
 #[derive(Deserialize)]
-struct Tags {
+pub(super) struct Tags {
     #[serde(default)]
-    tags: Option<Vec<String>>,
+    pub(super) tags: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -151,7 +151,7 @@ pub(super) async fn page(
     Ok((answer, cursor))
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T> {
+pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T> {
     // There is a comma between any two, and no name has one.
     if body.iter().filter(|byte| **byte == b',').count() > MAX_NAMES {
         let message = format!("the registry's {what} has more names on a page than the limit of {MAX_NAMES}");

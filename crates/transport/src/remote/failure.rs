@@ -48,15 +48,19 @@ impl Complaint {
     pub(super) async fn read(answer: Answer) -> Self {
         let status = answer.status().as_u16();
         let secrets = Arc::clone(&answer.secrets);
-        let errors = match answer.body(MAX_BODY, "error").await {
-            Ok(body) if json::check(&body, json::Shape::Any).is_ok() => serde_json::from_slice::<Body>(&body)
-                .map(|body| body.errors)
-                .unwrap_or_default(),
-            _ => Vec::new(),
+        let body = answer.body(MAX_BODY, "error").await.unwrap_or_default();
+        Self::of(status, &body, secrets)
+    }
+
+    /// The same of an answer's status and body.
+    pub(super) fn of(status: u16, body: &[u8], secrets: Arc<Secrets>) -> Self {
+        let read = match json::check(body, json::Shape::Any) {
+            Ok(_) => serde_json::from_slice::<Body>(body).ok(),
+            Err(_) => None,
         };
         Self {
             status,
-            errors,
+            errors: read.map(|body| body.errors).unwrap_or_default(),
             secrets,
         }
     }
@@ -187,13 +191,7 @@ mod tests {
     use super::*;
 
     fn complaint(status: u16, body: &str) -> Complaint {
-        Complaint {
-            status,
-            errors: serde_json::from_str::<Body>(body)
-                .map(|body| body.errors)
-                .unwrap_or_default(),
-            secrets: Arc::default(),
-        }
+        Complaint::of(status, body.as_bytes(), Arc::default())
     }
 
     #[test]

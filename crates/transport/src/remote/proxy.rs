@@ -33,6 +33,12 @@ pub(super) fn hosts(proxies: &Proxies) -> impl Iterator<Item = String> {
         .filter_map(|proxy| read(proxy.as_deref()?).ok()?.host_str().map(str::to_owned))
 }
 
+/// Whether `list` has no proxy used for this URL.
+#[cfg(feature = "fuzz")]
+pub(super) fn excepts(list: &str, url: &Url) -> bool {
+    Exceptions::read(list).has(url)
+}
+
 /// A proxy's URL, which may lack `http://`.
 fn read(text: &str) -> Result<Url> {
     let whole = Url::parse(text).ok().filter(|url| url.has_host());

@@ -6,6 +6,7 @@
 mod distribution;
 mod file;
 mod meaningless;
+mod said;
 mod show;
 mod table;
 
@@ -19,6 +20,7 @@ use std::{
 use clap::{ArgMatches, Command, FromArgMatches as _, parser::ValueSource};
 use teu_store::{Error, ErrorKind};
 
+use said::Said;
 pub(super) use show::show;
 use table::{Kind, Setting, Table};
 
@@ -31,17 +33,6 @@ use crate::{
 
 /// The longest file that is read, in bytes.
 const MAX: u64 = 1 << 20;
-
-/// What a file says of a setting.
-#[derive(Debug, PartialEq, Eq)]
-struct Said {
-    /// The flag's name, without dashes.
-    name: String,
-    /// As the flag has them.
-    values: Vec<String>,
-    /// Where it stands, as a person looks for it.
-    place: String,
-}
 
 /// Why a command line is not understood.
 #[derive(Debug)]
