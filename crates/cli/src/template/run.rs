@@ -8,7 +8,7 @@ use super::{functions, go_time, value::Value};
 
 /// How deep templates may call templates, and branches stand in branches.
 const MAX_DEPTH: usize = 200;
-/// How often all loops together may go round.
+/// How often all loops together may go round, with branches and calls of templates.
 const MAX_ROUNDS: usize = 10_000_000;
 /// The most that a template may print, in bytes.
 const MAX_OUTPUT: usize = 64 << 20;
@@ -142,11 +142,23 @@ impl<'a> Run<'a> {
         Ok(Flow::On)
     }
 
+    fn round(&mut self) -> Result<(), String> {
+        self.rounds += 1;
+        match self.rounds > MAX_ROUNDS {
+            true => Err(format!(
+                "its loops and calls go round more often than the limit of {MAX_ROUNDS}"
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// One level down, with variables of its own.
     fn deeper(&mut self, work: impl FnOnce(&mut Self) -> Result<Flow, String>) -> Result<Flow, String> {
         if self.depth >= MAX_DEPTH {
             return Err(format!("it goes deeper than the limit of {MAX_DEPTH}"));
         }
+        // Sixty templates that each call the next one twice would go on for ever, with no loop in them.
+        self.round()?;
         self.depth += 1;
         let kept = self.variables.len();
         let flow = work(self);
@@ -193,10 +205,7 @@ impl<'a> Run<'a> {
         let mut any = false;
         for (key, item) in items {
             any = true;
-            self.rounds += 1;
-            if self.rounds > MAX_ROUNDS {
-                return Err(format!("its loops go round more often than the limit of {MAX_ROUNDS}"));
-            }
+            self.round()?;
             let kept = self.variables.len();
             let bound = match branch.pipe.decl.as_slice() {
                 [] => vec![],

@@ -138,3 +138,19 @@ fn no_template_is_too_wild() {
         let _ = render(&template, value.clone());
     }
 }
+
+/// Each template calls the next one twice: nothing loops, and there are 2^60 calls to make.
+#[test]
+fn calls_that_would_never_end_are_ended() {
+    let chain: String = (0..60)
+        .map(|n| {
+            format!(
+                "{{{{define \"{n}\"}}}}{{{{template \"{0}\"}}}}{{{{template \"{0}\"}}}}{{{{end}}}}",
+                n + 1
+            )
+        })
+        .collect();
+    let text = format!("{chain}{{{{define \"60\"}}}}{{{{end}}}}{{{{template \"0\"}}}}");
+    let error = render(&text, Value::Nil).expect_err("it goes on for ever");
+    assert!(error.contains("more often than the limit of"), "{error}");
+}
