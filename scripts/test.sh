@@ -7,7 +7,6 @@ cd "$(dirname "$0")/.."
 
 log=$(mktemp)
 lab=$(mktemp -d)
-trap 'rm -rf "$log" "$lab"' EXIT
 failed=()
 binary=$PWD/target/dist/teu-$(uname -m)-linux
 
@@ -24,30 +23,44 @@ part() {
   fi
 }
 
-fuzz() {
-  if [ ! -f fuzz/Cargo.toml ]; then
-    echo "SKIPPED fuzz: there are no targets"
-  elif ! command -v cargo-fuzz >/dev/null; then
-    echo "SKIPPED fuzz: cargo-fuzz is missing"
-  else
-    scripts/fuzz.sh "${FUZZ_SECONDS:-3}"
-  fi
+# behind NAME COMMAND…: begins it while other parts run, of which it takes the time that they leave: tests often wait, and one core links a
+# release for minutes. `part NAME joined NAME` shows what it says until it ends, and is what it was.
+declare -A behind
+behind() {
+  local name=$1
+  shift
+  : >"$lab/$name.log"
+  setsid nice -n 15 bash -c '"$@"; outcome=$?; echo "It took $SECONDS s, behind other parts"; echo $outcome >"$0"' \
+    "$lab/$name.outcome" "$@" >"$lab/$name.log" 2>&1 &
+  behind[$name]=$!
 }
+joined() {
+  tail -n +1 --follow --pid="${behind[$1]}" "$lab/$1.log"
+  return "$(cat "$lab/$1.outcome")"
+}
+end() {
+  local pid
+  for pid in "${behind[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
+  rm -rf "$log" "$lab"
+}
+trap end EXIT
 
 smoke() {
-  # The clients that ask registries; any build of them will do.
-  cargo build --quiet --package teu-registry --example load
+  # Built with the tests: the clients that ask registries; any build of them will do.
   TEU="$binary" TEU_LOAD=target/debug/examples/load scripts/bench.py --smoke
 }
 
+rm -f "$binary" # what a failed build left is not what is tested
+behind dist scripts/dist.sh
+# One after the other: a link of the release takes memory enough.
+behind fuzz bash -c 'tail --follow --pid="$0" /dev/null && exec scripts/fuzz.sh "$1"' "${behind[dist]}" "${FUZZ_SECONDS:-3}"
 part "tests" cargo test --workspace --all-features --no-fail-fast -- --nocapture
 part "lint" scripts/lint.sh
-rm -f "$binary" # what a failed build left is not what is tested
-part "dist" scripts/dist.sh
+part "dist" joined dist
 if [ -x "$binary" ]; then
   # The binary that is given to users does the rest.
   if command -v jq >/dev/null; then
-    part "lab" env TEU="$binary" LAB="$lab" NO_COLOR=1 scripts/lab.sh
+    part "lab" env TEU="$binary" LAB="$lab/lab" NO_COLOR=1 scripts/lab.sh
   else
     echo "SKIPPED lab: jq is missing" | tee -a "$log"
   fi
@@ -56,7 +69,7 @@ if [ -x "$binary" ]; then
 else
   echo "SKIPPED lab, image and bench: there is no binary to try" | tee -a "$log"
 fi
-part "fuzz" fuzz
+part "fuzz" joined fuzz
 
 count() { grep -ohE "^test result: .* [0-9]+ $1" "$log" | grep -oE "[0-9]+ $1" | awk '{n += $1} END {print n + 0}'; }
 echo
