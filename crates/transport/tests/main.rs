@@ -18,6 +18,7 @@ mod remote;
 mod remote_peers;
 mod remote_threats;
 mod resume;
+mod scheme;
 #[cfg(feature = "remote")]
 mod support;
 mod wire;

@@ -397,10 +397,10 @@ async fn writing_goes_to_the_images_own_place_and_shares_its_connections() {
     let there = target.readable().expect("readable").resolve(&pick);
     there.await.expect("there");
     assert_eq!(mirror.lines(), Vec::<String>::new());
-    // The first connection was an attempt at TLS, which nobody made again: every other one brought a request. How many they are is a question
-    // of when one is ready for the next request, which a busy machine may answer late.
+    // Every connection brought a request, as none was an attempt at TLS. How many they are is a question of when one is ready for the next request,
+    // which a busy machine may answer late.
     let mut connections: Vec<usize> = own.seen().iter().map(|seen| seen.connection).collect();
     connections.sort_unstable();
     connections.dedup();
-    assert_eq!(connections, (1..=connections.len()).collect::<Vec<_>>());
+    assert_eq!(connections, (0..connections.len()).collect::<Vec<_>>());
 }

@@ -24,6 +24,7 @@ use super::{
     failure::{self, Complaint},
     http::{Http, SharedRoots},
     origin::Origin,
+    resolve, retry,
     settings::{Access, PlainHttp, Settings},
 };
 
@@ -111,6 +112,8 @@ pub(super) struct Inner {
     https: Url,
     plain: Url,
     scheme: AtomicU8,
+    /// Whether no wire lies between us: then a password is nowhere to be seen, whatever is spoken.
+    is_here: bool,
     auth: Authenticator,
     pub(super) chunk: Option<u64>,
 }
@@ -154,6 +157,7 @@ impl Registry {
                 ),
                 downloads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
                 uploads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
+                is_here: resolve::is_here(&https, &settings.addresses),
                 https,
                 plain,
                 scheme: AtomicU8::new(known),
@@ -209,33 +213,29 @@ impl Registry {
     /// Sends a request, authenticated as the registry wants it and repeated as far as it may be. `call` makes it, from the URL of `/v2/`.
     pub(super) async fn call(&self, call: impl Fn(Url) -> Call, need: &Need) -> Result<Answer> {
         let inner = &*self.inner;
-        if inner.scheme.load(Ordering::Relaxed) == scheme::UNKNOWN {
-            let https = call(inner.https.clone());
-            let outcome = inner.http.send(&https, &Origin::of(&inner.https), None).await;
-            // An answer of any kind says that TLS is spoken; it is asked again below, with all that belongs to it.
-            match outcome {
-                Ok(answer) if answer.status() != StatusCode::UNAUTHORIZED => {
-                    inner.scheme.store(scheme::HTTPS, Ordering::Relaxed);
-                    self.warn(&answer);
-                    return Ok(answer);
-                }
-                Err(Failure::Connect(_) | Failure::Tls(_)) => inner.scheme.store(scheme::PLAIN, Ordering::Relaxed),
-                Ok(_) | Err(_) => inner.scheme.store(scheme::HTTPS, Ordering::Relaxed),
-            }
-        }
+        let mut first = match inner.scheme.load(Ordering::Relaxed) {
+            scheme::UNKNOWN => self.find_scheme(&call).await?,
+            _ => None,
+        };
         let base = self.base();
         let home = Origin::of(base);
         let call = call(base.clone());
         let mut refused: Option<(Option<HeaderValue>, Complaint)> = None;
         for _ in 0..=MAX_CHALLENGES {
-            let authorization = inner.auth.authorization(&inner.http, need).await?;
-            // What was refused once is not sent again: some registries lock a user out.
-            if let Some((sent, complaint)) = refused.take()
-                && sent == authorization
-            {
-                return Err(complaint.into_error(&inner.name));
-            }
-            let answer = inner.http.send_repeatedly(&call, &home, authorization.as_ref()).await?;
+            let (authorization, answer) = match first.take() {
+                Some(answer) => (None, answer),
+                None => {
+                    let authorization = inner.auth.authorization(&inner.http, need).await?;
+                    // What was refused once is not sent again: some registries lock a user out.
+                    if let Some((sent, complaint)) = refused.take()
+                        && sent == authorization
+                    {
+                        return Err(complaint.into_error(&inner.name));
+                    }
+                    let answer = inner.http.send_repeatedly(&call, &home, authorization.as_ref()).await?;
+                    (authorization, answer)
+                }
+            };
             if answer.status() != StatusCode::UNAUTHORIZED || !answer.is_own {
                 self.warn(&answer);
                 return Ok(answer);
@@ -245,6 +245,40 @@ impl Registry {
         }
         let message = format!("{} refuses every token that it gave us", inner.name);
         Err(Error::new(ErrorKind::Unauthenticated, message))
+    }
+
+    /// Finds out which scheme the registry speaks, by a request without credentials: its answer, unless it is to be sent again.
+    ///
+    /// TLS is tried first, as plain HTTP would show a password to whoever looks on. On this machine no wire lies between, and plain HTTP is what most
+    /// registries there speak: that is tried first.
+    async fn find_scheme(&self, call: &impl Fn(Url) -> Call) -> Result<Option<Answer>> {
+        let inner = &*self.inner;
+        let speaks = |scheme| inner.scheme.store(scheme, Ordering::Relaxed);
+        let mut in_plain = None;
+        if inner.is_here {
+            let plain = call(inner.plain.clone());
+            let outcome = inner.http.send(&plain, &Origin::of(&inner.plain), None).await;
+            if !may_be_of_tls(&outcome, &Origin::of(&inner.https)) {
+                speaks(scheme::PLAIN);
+                return settled(&plain, outcome);
+            }
+            in_plain = Some((plain, outcome));
+        }
+        let https = call(inner.https.clone());
+        let outcome = inner.http.send(&https, &Origin::of(&inner.https), None).await;
+        // An answer of any kind says that TLS is spoken.
+        let (asked, outcome) = match (outcome, in_plain) {
+            (Err(Failure::Connect(_) | Failure::Tls(_)), in_plain) => {
+                speaks(scheme::PLAIN);
+                let Some(in_plain) = in_plain else { return Ok(None) };
+                in_plain
+            }
+            (outcome, _) => {
+                speaks(scheme::HTTPS);
+                (https, outcome)
+            }
+        };
+        settled(&asked, outcome)
     }
 
     /// `/v2/` of the registry, by the scheme that it speaks as far as that is known.
@@ -282,6 +316,26 @@ impl Registry {
                 (self.inner.settings.events)(Event::Warning { message });
             }
         }
+    }
+}
+
+/// Whether what came of plain HTTP may be a TLS server's way to refuse it: Go's and nginx answer with 400, some lead to their `https`, and others break off.
+fn may_be_of_tls(outcome: &std::result::Result<Answer, Failure>, https: &Origin) -> bool {
+    match outcome {
+        Ok(answer) => answer.status() == StatusCode::BAD_REQUEST || Origin::of(&answer.url) == *https,
+        Err(Failure::Broken(_) | Failure::Refused(_)) => true,
+        Err(Failure::Connect(_) | Failure::Tls(_)) => false,
+    }
+}
+
+/// The answer to a request that was sent once; none where to send it again may help.
+fn settled(call: &Call, outcome: std::result::Result<Answer, Failure>) -> Result<Option<Answer>> {
+    match outcome {
+        Ok(answer) if call.repeat && retry::is_passing(answer.status().as_u16()) => Ok(None),
+        Ok(answer) => Ok(Some(answer)),
+        Err(Failure::Broken(error)) if !call.repeat => Err(error),
+        Err(Failure::Refused(error)) => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

@@ -59,8 +59,10 @@ pub(super) struct Http {
 struct Clients {
     /// To the registry, showing it our certificate.
     known: OnceCell<reqwest::Client>,
-    /// To the registry's host.
+    /// To the registry's host, by TLS.
     own: OnceCell<reqwest::Client>,
+    /// To the registry's host, by plain HTTP.
+    plain: OnceCell<reqwest::Client>,
     /// To wherever the registry leads.
     foreign: OnceCell<reqwest::Client>,
 }
@@ -279,15 +281,19 @@ impl Http {
     async fn client(&self, url: &Url) -> Result<&reqwest::Client> {
         let origin = Origin::of(url);
         let show = self.tls.client.is_some() && origin == self.registry;
+        let is_plain = url.scheme() == "http";
         let (cell, whose) = match origin.is_at_host_of(&self.registry) {
             true if show => (&self.clients.known, Whose::Registry),
+            true if is_plain => (&self.clients.plain, Whose::Registry),
             true => (&self.clients.own, Whose::Registry),
             false => (&self.clients.foreign, Whose::Anybody(self.chosen.clone())),
         };
         cell.get_or_try_init(|| async {
-            // Who takes any certificate needs none to compare it with, and to read them takes longer than most requests.
+            // Who takes any certificate, or sees none, needs none to compare it with, and to read them takes longer than most requests. A proxy may
+            // have one.
             let none = Arc::new(RootCertStore::empty());
-            let roots = match self.tls.skip_verify {
+            let needs_none = self.tls.skip_verify || is_plain && self.settings.proxies.http.is_none();
+            let roots = match needs_none {
                 true => &none,
                 false => self.roots.get_or_try_init(|| tls::roots(&self.settings.roots)).await?,
             };

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -18,6 +18,20 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::origin::Near;
+
+/// This machine's name for itself.
+const LOCALHOST: &str = "localhost";
+
+/// Whether a registry is on this machine, for sure: by its address, or by the name that means no other machine (RFC 6761, section 6.3), unless `known`
+/// has another meaning for it.
+pub(super) fn is_here(registry: &Url, known: &HashMap<String, Vec<IpAddr>>) -> bool {
+    match registry.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == LOCALHOST && !known.contains_key(LOCALHOST),
+        None => false,
+    }
+}
 
 /// How near the registry itself is, as far as that is known: what is as near may be gone to from there.
 #[derive(Default)]
@@ -80,6 +94,8 @@ impl Resolve for Resolver {
             let name = name.as_str();
             let found: Vec<SocketAddr> = match known {
                 Some(known) => known.into_iter().map(|address| SocketAddr::new(address, 0)).collect(),
+                // As `is_here` says; and nobody need be asked.
+                None if name == LOCALHOST => vec![(Ipv6Addr::LOCALHOST, 0).into(), (Ipv4Addr::LOCALHOST, 0).into()],
                 None => tokio::net::lookup_host((name, 0)).await?.collect(),
             };
             let allowed = match &whose {
@@ -133,6 +149,30 @@ mod tests {
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
         let address = |text: &&str| SocketAddr::new(text.parse().expect("an address"), 0);
         texts.iter().map(address).collect()
+    }
+
+    #[test]
+    fn what_is_on_this_machine_for_sure() {
+        let cases = [
+            ("https://127.0.0.1:5000/", true),
+            ("https://127.8.9.10/", true),
+            ("https://[::1]:5000/", true),
+            ("https://localhost:5000/", true),
+            ("https://LOCALHOST/", true),
+            ("https://localhost.example/", false),
+            ("https://here.localhost/", false),
+            ("https://0.0.0.0/", false),
+            ("https://10.0.0.1/", false),
+            ("https://169.254.169.254/", false),
+            ("https://[::ffff:10.0.0.1]/", false),
+            ("https://r.example/", false),
+        ];
+        for (registry, here) in cases {
+            let url = Url::parse(registry).expect("a URL");
+            assert_eq!(is_here(&url, &HashMap::new()), here, "{registry}");
+        }
+        let elsewhere = HashMap::from([("localhost".to_owned(), vec![IpAddr::from([10, 0, 0, 1])])]);
+        assert!(!is_here(&Url::parse("https://localhost/").expect("a URL"), &elsewhere));
     }
 
     #[test]
