@@ -261,7 +261,9 @@ fn parse(input: &str) -> Result<RegistryReference, String> {
     if input.is_empty() {
         return Err("it is empty".to_owned());
     }
-    if let Some((scheme, rest)) = input.split_once("://") {
+    if input.contains(':')
+        && let Some((scheme, rest)) = input.split_once("://")
+    {
         return Err(format!(
             "{scheme}:// is no part of an image's name; write docker://{rest}"
         ));
@@ -353,6 +355,19 @@ fn check_port(port: &str) -> Result<(), String> {
 
 /// distribution-spec: components of `[a-z0-9]+`, joined by `.`, `_`, `__` or any number of `-`, between slashes.
 fn path_reason(path: &str) -> Result<(), String> {
+    let is_plain = |component: &[u8]| {
+        let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        // A separator of one character, which no other one stands beside, separates well.
+        let separates =
+            |three: &[u8]| plain(&three[1]) || b"._-".contains(&three[1]) && plain(&three[0]) && plain(&three[2]);
+        component.first().is_some_and(plain)
+            && component.last().is_some_and(plain)
+            && component.windows(3).all(separates)
+    };
+    // Nearly all names, told without looking for what is wrong with them.
+    if path.len() <= MAX_REPOSITORY && path.as_bytes().split(|byte| *byte == b'/').all(is_plain) {
+        return Ok(());
+    }
     if path.is_empty() {
         return Err("the repository's name is empty".to_owned());
     }

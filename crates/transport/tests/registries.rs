@@ -321,6 +321,48 @@ fn an_error_names_the_file() {
 }
 
 #[test]
+fn a_file_of_nothing_but_aliases_is_read_when_a_short_name_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::create_dir(path("d")).unwrap();
+    fs::write(
+        path("d/1.conf"),
+        "# Names.\n\n[aliases]\none = \"a.example/one\"\ntwo = \"a.example/two\"\n",
+    )
+    .unwrap();
+    fs::write(
+        path("d/2.conf"),
+        "[[registry]]\nlocation = \"b.example\"\ninsecure = true\n[aliases]\none = \"b.example/one\"\n",
+    )
+    .unwrap();
+    fs::write(path("d/3.conf"), "[aliases]\ntwo = \"\"\n").unwrap();
+    let paths = RegistriesPaths {
+        directories: vec![path("d")],
+        ..RegistriesPaths::default()
+    };
+    let registries = Registries::read(&paths).unwrap();
+    let short = |registries: &Registries, name: &str| {
+        let candidates = registries.short_name(&name.parse().unwrap())?;
+        Ok::<_, teu_store::Error>(candidates.references[0].full())
+    };
+    assert_eq!(sources(&registries, "b.example/x"), ["b.example/x!"]);
+    // The later file goes before the earlier, whenever they are read; what one takes away is gone.
+    assert_eq!(short(&registries, "one").unwrap(), "b.example/one");
+    assert_eq!(short(&registries, "two").unwrap(), "docker.io/library/two");
+    fs::write(path("d/3.conf"), "[aliases]\ntwo = 5\n").unwrap();
+    let registries = Registries::read(&paths).unwrap();
+    assert_eq!(sources(&registries, "b.example/x"), ["b.example/x!"]);
+    let error = short(&registries, "one").unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Invalid);
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("in {}: ", path("d/3.conf").display())),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_contradicts_itself_is_refused() {
     for (text, part) in [
         ("[[registry]]\n", "neither a prefix nor a location"),

@@ -25,6 +25,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use teu_spec::{RegistryReference, Repository};
@@ -59,9 +60,29 @@ pub struct Registries {
     rules: BTreeMap<String, Rules>,
     search: Vec<String>,
     mode: ShortNames,
-    aliases: BTreeMap<String, Repository>,
+    /// By file, the later going before.
+    aliases: Vec<Aliases>,
     helpers: Option<Vec<Option<HelperName>>>,
     ignored: Vec<String>,
+}
+
+/// What a file says that short names mean; none where one is to mean nothing any more.
+#[derive(Clone, Debug)]
+struct Aliases {
+    name: String,
+    /// The file's text, while nobody has asked: distributions have long lists of short names, and most images are called by whole ones.
+    text: String,
+    read: OnceLock<BTreeMap<String, Option<Repository>>>,
+}
+
+impl Aliases {
+    fn known(&self) -> Result<&BTreeMap<String, Option<Repository>>> {
+        if let Some(known) = self.read.get() {
+            return Ok(known);
+        }
+        let read = file::parse(&self.text).map_err(|error| error.within(format!("in {}", self.name)))?;
+        Ok(self.read.get_or_init(|| read.aliases))
+    }
 }
 
 /// One place to try.
@@ -97,7 +118,7 @@ pub struct Candidates {
 }
 
 impl Registries {
-    /// Reads all that is configured.
+    /// Reads all that is configured. A file of nothing but aliases is read when a short name is asked for.
     ///
     /// # Errors
     /// As [`Self::add`], naming the file; `NotFound` where the one that was given is not there.
@@ -131,10 +152,17 @@ impl Registries {
 
     /// Adds a file, or says that there is none.
     fn add_file(&mut self, path: &Path) -> Result<bool> {
-        match content(path)? {
-            Some(text) => self.add(&path.display().to_string(), &text).map(|()| true),
-            None => Ok(false),
+        let Some(text) = content(path)? else { return Ok(false) };
+        let name = path.display().to_string();
+        match file::has_only_aliases(&text) {
+            true => self.aliases.push(Aliases {
+                name,
+                text,
+                read: OnceLock::new(),
+            }),
+            false => self.add(&name, &text)?,
         }
+        Ok(true)
     }
 
     /// Adds the text of a file, which `name` is called in errors. What was there before stays, but for what the text says anew: a registry
@@ -151,11 +179,12 @@ impl Registries {
         if let Some(mode) = parsed.mode {
             self.mode = mode;
         }
-        for (short, meaning) in parsed.aliases {
-            match meaning {
-                Some(repository) => self.aliases.insert(short, repository),
-                None => self.aliases.remove(&short),
-            };
+        if !parsed.aliases.is_empty() {
+            self.aliases.push(Aliases {
+                name: name.to_owned(),
+                text: String::new(),
+                read: parsed.aliases.into(),
+            });
         }
         if !parsed.helpers.is_empty() {
             self.helpers = Some(parsed.helpers);
@@ -236,7 +265,7 @@ impl Registries {
     /// skopeo takes every short name for Docker's: whoever speaks as skopeo does not ask here.
     ///
     /// # Errors
-    /// `Invalid` where a name comes out too long.
+    /// `Invalid` where a name comes out too long, and as [`Self::add`] for a file of aliases.
     pub fn short_name(&self, image: &RegistryReference) -> Result<Candidates> {
         let one = |reference| Candidates {
             references: vec![reference],
@@ -246,8 +275,8 @@ impl Registries {
             return Ok(one(image.clone()));
         };
         let named = |repository| RegistryReference::new(repository, image.tag.clone(), image.digest);
-        if let Some(repository) = self.aliases.get(short) {
-            return Ok(one(named(repository.clone())));
+        if let Some(repository) = self.alias(short)? {
+            return Ok(one(named(repository)));
         }
         if self.search.is_empty() {
             return Ok(one(named(image.repository.clone())));
@@ -260,6 +289,15 @@ impl Registries {
             references: references.collect::<Result<_>>()?,
             mode: self.mode,
         })
+    }
+
+    fn alias(&self, short: &str) -> Result<Option<Repository>> {
+        for aliases in self.aliases.iter().rev() {
+            if let Some(meaning) = aliases.known()?.get(short) {
+                return Ok(meaning.clone());
+            }
+        }
+        Ok(None)
     }
 
     /// The rules of the longest prefix that an image's name has.
@@ -360,7 +398,9 @@ fn content(path: &Path) -> Result<Option<String>> {
         }
         Err(error) => return Err(failed(error)),
     };
-    let mut raw = Vec::new();
+    let length = opened.metadata().map_or(0, |metadata| metadata.len().min(MAX_FILE));
+    // With room to see that it has ended.
+    let mut raw = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 32);
     opened.take(MAX_FILE + 1).read_to_end(&mut raw).map_err(failed)?;
     if raw.len() as u64 > MAX_FILE {
         let message = format!("{} has more bytes than the limit of {MAX_FILE}", path.display());

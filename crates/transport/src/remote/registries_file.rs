@@ -117,6 +117,14 @@ struct MirrorTable {
     others: BTreeMap<String, IgnoredAny>,
 }
 
+/// Whether a file says nothing but what short names mean, or nothing at all, told without reading it: all tables begin on lines of their own, and it begins
+/// none but that one.
+pub(super) fn has_only_aliases(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_start);
+    let mut said = lines.by_ref().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    said.next().is_none_or(|first| first.trim_end() == "[aliases]") && said.all(|line| !line.starts_with('['))
+}
+
 /// Reads a file.
 pub(super) fn parse(text: &str) -> Result<File> {
     if text.len() as u64 > MAX_FILE {
@@ -280,4 +288,31 @@ fn alias(short: &str, meaning: &str) -> Result<Option<Repository>> {
 
 fn invalid(message: String) -> Error {
     Error::new(ErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_nothing_but_aliases_is_told_from_others() {
+        for (text, only) in [
+            ("", true),
+            ("# nothing\n\n  # here\n", true),
+            ("# names\n[aliases]\n  # one\n  \"a\" = \"r.example/a\"\n", true),
+            ("[aliases] \r\na = \"r.example/a\"\r\n", true),
+            (
+                "[aliases]\na = \"r.example/a\"\n\n  [[registry]]\nlocation = \"r.example\"\n",
+                false,
+            ),
+            ("[[registry]]\nlocation = \"r.example\"\n[aliases]\n", false),
+            ("unqualified-search-registries = []\n[aliases]\n", false),
+            ("short-name-mode = \"disabled\"\n", false),
+            ("aliases = { a = \"r.example/a\" }\n", false),
+            ("[aliases]\na = [\n[]]\n", false),
+            ("[ aliases ]\n", false),
+        ] {
+            assert_eq!(has_only_aliases(text), only, "{text:?}");
+        }
+    }
 }
