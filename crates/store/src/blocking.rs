@@ -43,6 +43,23 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 's
     task::spawn_blocking(work).await.map_err(join_error)?
 }
 
+/// The same, done here and now where `is_little`: a few calls that wait for nobody, which take less time than to wake a thread for them.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// As [`run`].
+pub async fn run_unless<T: Send + 'static>(
+    is_little: bool,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match is_little {
+        true => work(),
+        false => run(work).await,
+    }
+}
+
 /// A stream of what a blocking reader gives, in chunks of [`BATCH`]. `open` is called, and the thread taken, when the stream is first
 /// polled; when the stream is dropped, the thread ends at its next chunk.
 ///

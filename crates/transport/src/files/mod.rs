@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use rustix::fs::OFlags;
 use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 
@@ -24,6 +25,9 @@ pub(crate) use ingest::{FileIngest, adopt};
 #[cfg(feature = "archives")]
 pub(crate) use part::unnamed;
 pub(crate) use part::{Keeper, TEMPORARY, Temporary, has_part, is_older, is_temporary, remove_litter};
+
+/// Up to so many bytes of a file are read where they are asked for.
+const SMALL: u64 = 64 << 10;
 
 /// Opens a regular file to read; none where there is nothing of this name.
 ///
@@ -77,7 +81,8 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Bytes>> {
 /// # Errors
 /// `TooLarge` beyond `limit` bytes.
 pub(crate) fn read_limited(file: &mut File, limit: u64, path: &Path) -> Result<Bytes> {
-    let mut content = Vec::new();
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut content = Vec::with_capacity(with_room(length.min(limit)));
     let read = file.take(limit + 1).read_to_end(&mut content);
     read.map_err(|error| failed(error, "reading", path))?;
     if content.len() as u64 > limit {
@@ -89,17 +94,31 @@ pub(crate) fn read_limited(file: &mut File, limit: u64, path: &Path) -> Result<B
     Ok(content.into())
 }
 
-/// A file's content on its way, or a range of it.
+/// A file's content on its way, or a range of it. What is small is read here and now: to hand it to a thread would take longer.
 pub(crate) fn fetch(mut file: File, wanted: Option<&Range<u64>>) -> Result<Fetched> {
     let size = file.metadata()?.len();
     let range = range(size, wanted)?;
+    let length = range.end - range.start;
     file.seek(SeekFrom::Start(range.start))?;
-    let reader = file.take(range.end - range.start);
+    let mut reader = file.take(length);
+    let reader = match length <= SMALL {
+        true => {
+            let mut content = Vec::with_capacity(with_room(length));
+            reader.read_to_end(&mut content)?;
+            stream::iter((!content.is_empty()).then(|| Ok(content.into()))).boxed()
+        }
+        false => blocking::reader(move || Ok(reader)),
+    };
     Ok(Fetched {
         size: Some(size),
         start: range.start,
-        reader: blocking::reader(move || Ok(reader)),
+        reader,
     })
+}
+
+/// How much memory to read so many bytes into, with room to see that they have ended.
+fn with_room(length: u64) -> usize {
+    usize::try_from(length).unwrap_or_default().saturating_add(32)
 }
 
 /// The bytes that a fetch gives of content of this size: what is wanted of it, as far as it goes, or all.

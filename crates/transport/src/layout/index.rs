@@ -1,6 +1,6 @@
 //! What is called what in a layout? Its `index.json`: read strictly, changed in place, and replaced whole.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, fs, sync::Arc};
 
 use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, MediaType, annotation, json, layout};
 use teu_store::{Error, ErrorKind, Expect, Result};
@@ -13,6 +13,9 @@ use crate::{
     files,
     lock::{self, Locked, Share},
 };
+
+/// How many bytes a small index has at most: some 50 images.
+const SMALL: u64 = 16 << 10;
 
 /// A change of the index: what each of its manifests becomes, none for what goes, and what is added behind them.
 #[derive(Default)]
@@ -131,6 +134,11 @@ impl Inner {
                 ),
             )
         })
+    }
+
+    /// Whether the index, and what it leads to, is read in less time than a thread is woken in.
+    pub(super) fn has_small_index(&self) -> bool {
+        fs::metadata(self.root.join(layout::INDEX_FILE)).is_ok_and(|metadata| metadata.len() <= SMALL)
     }
 
     /// Writes an index without images, unless there is one.

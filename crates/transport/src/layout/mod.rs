@@ -21,7 +21,10 @@ use std::{
     collections::HashSet,
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -108,7 +111,8 @@ impl Layout {
     /// # Errors
     /// As of [`open`](Self::open), and what keeps it from writing.
     pub fn create(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
-        let layout = Self::prepare(root, shared_blobs)?;
+        let layout = Self::at(root.into(), shared_blobs, false);
+        layout.0.check_place()?;
         layout.0.make()?;
         Ok(layout)
     }
@@ -120,12 +124,8 @@ impl Layout {
     /// As of [`open`](Self::open), and where there is a file in its place.
     pub fn prepare(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
         let layout = Self::at(root.into(), shared_blobs, false);
-        layout.0.check_directories()?;
-        layout.0.check_marker()?;
-        if layout.0.root.is_file() {
-            // It says what is in the way.
-            files::make_directory(&layout.0.root)?;
-        }
+        let is_made = layout.0.check_place()? && files::open(&layout.0.root.join(layout::INDEX_FILE))?.is_some();
+        layout.0.made.store(is_made, Ordering::Release);
         Ok(layout)
     }
 
@@ -167,6 +167,17 @@ impl Inner {
         layout::OciLayout::parse(&raw)
             .map_err(|error| Error::from(error).within(format!("reading {}", path.display())))?;
         Ok(true)
+    }
+
+    /// Refuses a place where no layout can be; whether there is a marker.
+    fn check_place(&self) -> Result<bool> {
+        self.check_directories()?;
+        let has_marker = self.check_marker()?;
+        if !has_marker && self.root.is_file() {
+            // It says what is in the way.
+            files::make_directory(&self.root)?;
+        }
+        Ok(has_marker)
     }
 
     fn told(&self) -> MutexGuard<'_, Events> {
@@ -249,11 +260,14 @@ impl Content for Inner {
 impl Source for Layout {
     fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>> {
         let (inner, pick) = (Arc::clone(&self.0), pick.clone());
-        blocking::run(move || inner.resolve(&inner.index()?.manifests, &pick)).boxed()
+        let is_little = inner.has_small_index();
+        blocking::run_unless(is_little, move || inner.resolve(&inner.index()?.manifests, &pick)).boxed()
     }
 
     fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         let (inner, digest) = (Arc::clone(&self.0), *digest);
+        // To know a manifest for one it must be read.
+        let is_little = role == Role::Blob && (intent == Intent::Read || inner.is_locked_at_once());
         let stat = move || {
             // What a writer finds here it will name without writing it again, so gc is kept away from now on.
             if intent == Intent::Write {
@@ -261,12 +275,12 @@ impl Source for Layout {
             }
             inner.stat(role, &digest)
         };
-        blocking::run(stat).boxed()
+        blocking::run_unless(is_little, stat).boxed()
     }
 
     fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
-        let (inner, digest) = (Arc::clone(&self.0), *digest);
-        blocking::run(move || inner.fetch(role, &digest, &options)).boxed()
+        // To open a file waits for nobody.
+        async move { self.0.fetch(role, digest, &options) }.boxed()
     }
 
     fn browse(&self) -> Option<&dyn Browse> {

@@ -42,6 +42,25 @@ impl Inner {
         Ok(Arc::clone(self.writing().lock.get_or_insert(lock)))
     }
 
+    /// The same where nobody need be waited for, and nothing made; whether it is so.
+    pub(super) fn is_locked_at_once(&self) -> bool {
+        if self.writing().lock.is_some() {
+            return true;
+        }
+        if !self.made.load(Ordering::Acquire) || !self.blobs.is_dir() {
+            return false;
+        }
+        // What fails is told by `lock`, which does it again.
+        let Ok(Some(lock)) = self
+            .opened()
+            .and_then(|file| lock::try_lock(file, &self.root, Share::One))
+        else {
+            return false;
+        };
+        self.writing().lock.get_or_insert(Arc::new(lock));
+        true
+    }
+
     /// Makes what a layout consists of, where that is not there yet.
     pub(super) fn make(&self) -> Result<()> {
         if self.made.load(Ordering::Acquire) {
@@ -62,13 +81,18 @@ impl Inner {
 
     /// A share of the lock, as long as the file is open.
     pub(super) fn share(&self) -> Result<Locked> {
+        lock::wait_for_lock(self.opened()?, &self.root, Share::One, &self.events())
+    }
+
+    /// What is locked, and may be locked by us alone already: then what lies about was cleared away.
+    fn opened(&self) -> Result<File> {
         let failed = |error: std::io::Error| files::failed(error, "locking", &self.root);
         let file = File::open(&self.root).map_err(failed)?;
         // Who can have it alone finds no other writer at work: what lies there half-written is a dead one's. A part waits to be gone on with.
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             self.remove_litter(|path, digest| self.blob(digest).exists() || files::is_older(path, LONGEST_PART));
         }
-        lock::wait_for_lock(file, &self.root, Share::One, &self.events())
+        Ok(file)
     }
 
     /// Removes what killed writers left, and those parts of blobs that are of no use. The caller has the lock alone.
@@ -130,6 +154,12 @@ impl Inner {
             writing.unnamed.retain(|unnamed| unnamed.digest != *digest);
         }
         Ok(descriptor)
+    }
+
+    /// Whether all that is left to do is to unlock it.
+    fn has_written_nothing(&self) -> bool {
+        let writing = self.writing();
+        writing.unnamed.is_empty() && writing.children.is_empty() && !writing.unsynced
     }
 
     fn finish(&self) -> Result<()> {
@@ -216,7 +246,8 @@ impl Target for Layout {
 
     fn finish(&self) -> BoxFuture<'_, Result<()>> {
         let inner = Arc::clone(&self.0);
-        blocking::run(move || inner.finish()).boxed()
+        let is_little = inner.has_written_nothing();
+        blocking::run_unless(is_little, move || inner.finish()).boxed()
     }
 
     fn takes(&self) -> Takes {
