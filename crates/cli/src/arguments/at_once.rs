@@ -1,9 +1,9 @@
 //! What does a command line say that says all itself, and has no mistake? It is read without what the verbs take that it does not name: to put
 //! that together takes longer than most of what is asked for.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, marker::PhantomData, mem::ManuallyDrop};
 
-use clap::{Args as _, Command, Error, FromArgMatches as _, Subcommand, error::ErrorKind};
+use clap::{ArgMatches, Args as _, Command, Error, FromArgMatches, Subcommand, error::ErrorKind};
 
 use super::*;
 
@@ -11,8 +11,38 @@ all_verbs!(
     /// The same verbs, of which only the names are put together until one is parsed.
     #[command(defer = true)]
     #[allow(dead_code, reason = "it is there for its command")]
-    Late
+    Late,
+    Later
 );
+
+/// Verbs of a verb that are put together when it is parsed.
+#[derive(Debug)]
+pub(crate) struct Later<T>(PhantomData<T>);
+
+impl<T: Subcommand> Subcommand for Later<T> {
+    fn augment_subcommands(command: Command) -> Command {
+        command.defer(T::augment_subcommands)
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        T::has_subcommand(name)
+    }
+}
+
+/// It is read as what it stands for, never as this.
+impl<T> FromArgMatches for Later<T> {
+    fn from_arg_matches(_: &ArgMatches) -> Result<Self, Error> {
+        Ok(Self(PhantomData))
+    }
+
+    fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), Error> {
+        Ok(())
+    }
+}
 
 /// What it says, or the version that it asks for; none where somebody is to be told something else, or `serve` may have files that say more. `called`
 /// gives the program its name.
@@ -22,13 +52,12 @@ pub(crate) fn at_once(arguments: &[OsString], called: impl FnOnce(Command) -> Co
         return None;
     }
     let command = Command::new("teu").version(env!("CARGO_PKG_VERSION"));
-    let mut command = Global::augment_args(called(command).subcommand_required(true));
+    // They live as long as the process: to take them apart would take as long as to put them together.
+    let verbs = ManuallyDrop::new(Late::augment_subcommands(Command::new("teu")));
     // Whatever the verb turns out to be, it is among the words.
-    for verb in Late::augment_subcommands(Command::new("teu")).get_subcommands() {
-        if has(verb.get_name()) {
-            command = command.subcommand(verb.clone());
-        }
-    }
+    let named = verbs.get_subcommands().filter(|verb| has(verb.get_name())).cloned();
+    let command = Global::augment_args(called(command).subcommand_required(true)).subcommands(named);
+    let mut command = ManuallyDrop::new(command);
     match command.try_get_matches_from_mut(arguments) {
         Ok(matches) => Some(Teu::from_arg_matches(&matches)),
         Err(error) if error.kind() == ErrorKind::DisplayVersion => Some(Err(error)),

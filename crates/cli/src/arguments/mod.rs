@@ -190,9 +190,10 @@ pub(crate) enum Output {
     Json,
 }
 
-/// The verbs, once for what is done and once for [`at_once()`], which wants their names without what each takes.
+/// The verbs, once for what is done and once for [`at_once()`], which wants their names without what each takes. Those that have verbs of their own are
+/// wrapped in `$nested`.
 macro_rules! all_verbs {
-    ($(#[$attribute:meta])* $name:ident) => {
+    ($(#[$attribute:meta])* $name:ident, $nested:ident) => {
         #[derive(Debug, Subcommand)]
         $(#[$attribute])*
         pub(crate) enum $name {
@@ -210,7 +211,7 @@ macro_rules! all_verbs {
             Untag(Untag),
             Digest(Digest),
             #[command(subcommand)]
-            Manifest(Manifest),
+            Manifest($nested<Manifest>),
             Config(Config),
             History(History),
             Stat(Stat),
@@ -233,11 +234,11 @@ macro_rules! all_verbs {
             Squash(Box<Squash>),
             Rebase(Box<Rebase>),
             #[command(subcommand)]
-            Index(Box<Index>),
+            Index($nested<Box<Index>>),
             #[command(subcommand)]
-            Blob(Blob),
+            Blob($nested<Blob>),
             #[command(subcommand)]
-            Raw(Raw),
+            Raw($nested<Raw>),
             Serve(Box<Serve>),
             Init(Init),
             Gc(Gc),
@@ -248,7 +249,11 @@ macro_rules! all_verbs {
 }
 use all_verbs;
 
+/// Verbs of a verb, as they are.
+type Nested<T> = T;
+
 all_verbs!(
     /// What to do.
-    Verb
+    Verb,
+    Nested
 );
