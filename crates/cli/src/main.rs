@@ -17,6 +17,7 @@ mod screen;
 mod settings;
 mod template;
 mod terminal;
+mod threads;
 mod verbs;
 mod yaml;
 
@@ -26,10 +27,8 @@ use arguments::Teu;
 use clap::Command;
 use failure::Failure;
 use settings::Settings;
+use threads::Runtimes;
 use verbs::config::Unread;
-
-/// How much stack the work has, in bytes: as much as a program's first thread usually has.
-const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
@@ -95,43 +94,33 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
     if settings.as_skopeo {
         called::check_names(&teu.verb)?;
     }
-    // A few threads keep up with any network, and are started in no time: what is long and blocks has threads of its own.
-    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_stack_size(STACK)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Store(error.into()))?;
+    let failed = |error: io::Error| Failure::Store(error.into());
+    let mut runtimes = Runtimes::new(settings.threads.clone()).map_err(failed)?;
     let limit = teu.global.command_timeout;
+    let may_be_done_at_once = limit.is_none() && verbs::may_be_done_at_once(&teu.verb);
     // A server stops by itself when it is told to.
     let serves = matches!(&teu.verb, arguments::Verb::Serve(serve) if serve.tend.is_none());
-    // A task of its own: where it waits for a disk, or for another's lock, a signal and the time limit end it nevertheless.
-    let work = runtime.spawn(verbs::run(teu.verb, Arc::clone(settings)));
-    let outcome = runtime.block_on(async {
+    let cut = async {
         tokio::select! {
-            outcome = work => match outcome {
-                Ok(outcome) => outcome,
-                // Nobody cancels it.
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            },
             signal = async { stopped().await }, if !serves => Err(Failure::Stopped { signal }),
             () = expired(limit) => Err(Failure::TimedOut),
         }
-    });
-    if matches!(outcome, Err(Failure::Stopped { .. } | Failure::TimedOut)) {
+    };
+    let work = Box::pin(verbs::run(teu.verb, Arc::clone(settings)));
+    let outcome = runtimes.run(work, cut, may_be_done_at_once).map_err(failed)?;
+    let was_cut = matches!(outcome, Err(Failure::Stopped { .. } | Failure::TimedOut));
+    if was_cut {
         settings.stop.request();
         let stop = settings.stop.clone();
         // A tree that was half made is removed, unless the user has no patience for that either.
-        runtime.block_on(async {
+        runtimes.wait(async {
             tokio::select! {
                 _ = tokio::task::spawn_blocking(move || stop.wait()) => {}
                 _ = stopped() => {}
             }
         });
     }
-    // What is still being written is broken off: its temporary files go when their threads end.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    runtimes.end(was_cut);
     outcome
 }
 

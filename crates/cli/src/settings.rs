@@ -9,9 +9,10 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::FutureExt as _;
 use teu_image::unpack::Stop;
 use teu_spec::{Platform, Reference};
-use teu_store::{Error, ErrorKind, Partials, Result};
+use teu_store::{Error, ErrorKind, Partials, Result, copy::Ready};
 use teu_transport::{
     policy::Policy,
     remote::{self, credential_helper::HelperSettings, credentials::AuthPaths, registries::RegistriesPaths},
@@ -20,6 +21,7 @@ use teu_transport::{
 use crate::{
     arguments::{Global, Output, Progress},
     say,
+    threads::Threads,
 };
 
 /// What holds for the whole run.
@@ -44,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) temporary: PathBuf,
     /// Tells what makes files that nobody wants them any more.
     pub(crate) stop: Stop,
+    /// Gives work more threads than one.
+    pub(crate) threads: Threads,
     home: Option<PathBuf>,
     config_home: Option<PathBuf>,
     cache: Option<PathBuf>,
@@ -111,6 +115,7 @@ impl Settings {
             data: path("XDG_DATA_HOME").or_else(|| under_home(".local/share")),
             home,
             stop: Stop::default(),
+            threads: Threads::default(),
         }
     }
 
@@ -228,6 +233,15 @@ impl Settings {
     pub(crate) fn partials(&self) -> Option<Arc<dyn Partials>> {
         let directory = self.cache.as_ref()?.join("teu/partials");
         Some(Arc::new(teu_transport::partials::Partials::new(directory)))
+    }
+
+    /// How a copy gets ready to bring something.
+    pub(crate) fn ready(&self) -> Ready {
+        let threads = self.threads.clone();
+        Ready::new(move || {
+            let threads = threads.clone();
+            async move { threads.wanted().await }.boxed()
+        })
     }
 
     /// Where `serve` keeps what is pushed, if it is told nothing.

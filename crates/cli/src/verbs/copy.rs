@@ -143,6 +143,7 @@ fn options(arguments: &Copy, target: &Reference, settings: &Settings) -> Result<
         trust_source: arguments.trust_source,
         partials: settings.partials(),
         jobs: usize::from(arguments.jobs),
+        ready: Some(settings.ready()),
         ..copy::Options::default()
     })
 }

@@ -35,6 +35,8 @@ mod verify;
 
 use std::{process::ExitCode, sync::Arc};
 
+use teu_spec::Reference;
+
 use crate::{
     arguments::{Blob, Manifest, Raw, Verb},
     failure::Failure,
@@ -42,6 +44,27 @@ use crate::{
 };
 
 pub(crate) use serve::config;
+
+/// Whether it may be done before threads for it would have begun: it asks a question or two, or may find that there is nothing to do. It writes nothing
+/// before it has asked for threads.
+pub(crate) fn may_be_done_at_once(verb: &Verb) -> bool {
+    match verb {
+        // An archive is begun before anything is asked.
+        Verb::Copy(copy) => matches!(
+            Reference::parse(&copy.destination),
+            Ok(Reference::Registry(_) | Reference::Layout { .. })
+        ),
+        Verb::Inspect(_) | Verb::Config(_) | Verb::History(_) | Verb::Stat(_) | Verb::Tree(_) | Verb::Referrers(_) => {
+            true
+        }
+        Verb::Digest(_) | Verb::ManifestDigest(_) | Verb::Manifest(Manifest::Get(_)) | Verb::Blob(Blob::Head(_)) => {
+            true
+        }
+        Verb::ListTags(_) | Verb::Ls(_) | Verb::Catalog(_) => true,
+        Verb::Completion(_) | Verb::Man(_) => true,
+        _ => false,
+    }
+}
 
 /// Does it.
 pub(crate) async fn run(verb: Verb, settings: Arc<Settings>) -> Result<ExitCode, Failure> {

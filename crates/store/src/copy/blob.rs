@@ -33,6 +33,7 @@ impl Ends {
         if self.has(blob).await? {
             return Ok(How::Existed);
         }
+        self.ready().await;
         if let Some(how) = self.adopted(blob).await? {
             return Ok(how);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use teu_spec::{Descriptor, Digest};
 
-use super::{threads::Threads, turns::Turns};
+use super::{ready::Ready, threads::Threads, turns::Turns};
 use crate::{Events, Intent, Origin, Partials, Result, Role, Side, Source, Target, task::Tasks};
 
 /// The two ends of a copy, and what holds for every blob of it.
@@ -26,6 +26,8 @@ pub(super) struct Ends {
     pub(super) tasks: Tasks,
     /// What other copies into the target wait for, or bring.
     pub(super) turns: Option<Turns>,
+    /// What is waited for before anything is brought.
+    pub(super) ready: Option<Ready>,
 }
 
 impl Ends {
@@ -52,6 +54,7 @@ impl Ends {
             threads,
             tasks: Tasks::default(),
             turns: None,
+            ready: None,
         }
     }
 

@@ -24,6 +24,7 @@ mod choose;
 mod ends;
 mod partial;
 mod progress;
+mod ready;
 mod recompress;
 mod referrers;
 mod rehearse;
@@ -44,6 +45,7 @@ use teu_spec::{Descriptor, Digest, Document, Format, LayerCompression, Pick};
 
 pub use choose::{Which, choose_image};
 pub(crate) use choose::{descend, selected};
+pub use ready::Ready;
 pub use recompress::{Layers, Recompress, Recompressed, follow, forget_bytes};
 pub use rehearse::Imagined;
 pub use repository::{CopiedRepository, LeftOut, Whole, copy_repository};
@@ -91,6 +93,8 @@ pub struct Options {
     /// What this copy shares with others into the same target that go on meanwhile; nothing by default, and then two of them may both bring
     /// what they have in common. A layer that is recompressed is brought once by those that also share what is [known](Recompress::known).
     pub turns: Option<Turns>,
+    /// What is waited for before anything is brought to the target; nothing by default.
+    pub ready: Option<Ready>,
     /// How large an image may be.
     pub limits: Limits,
 }
@@ -123,6 +127,7 @@ impl Default for Options {
             jobs: 6,
             permits: None,
             turns: None,
+            ready: None,
             limits: Limits::default(),
         }
     }
@@ -205,6 +210,7 @@ pub async fn copy_descriptor(
         Arc::clone(events),
     );
     ends.turns = options.turns.clone();
+    ends.ready = options.ready.clone();
     let tally = Tally::default();
     let mut copier = Copier {
         ends,
@@ -220,6 +226,9 @@ pub async fn copy_descriptor(
     if copier.is_identity() && !matches!(options.which, Which::Several { sparse: false, .. }) {
         copier.check_digest(&root.digest)?;
         copier.known = known(&*target, &root, names, copier.ends.intent()).await?;
+    }
+    if !copier.known.named {
+        copier.ends.ready().await;
     }
     let outcome = walk(&*source, root, &copier).await;
     if outcome.is_err() {

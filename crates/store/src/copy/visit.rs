@@ -342,6 +342,7 @@ impl Copier<'_> {
             crate::Expect::Any
         };
         if !self.ends.rehearse {
+            self.ends.ready().await;
             let put = self.ends.target.put_manifest(document, &digest, names, expect).await;
             put.map_err(|error| error.on(Side::Destination).within(format!("writing manifest {digest}")))?;
         }

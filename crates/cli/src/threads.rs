@@ -1,0 +1,234 @@
+//! On how many threads does a verb run? On the one that is there, until there is work for more.
+//!
+//! To begin and to end threads costs more than a copy does that finds all in its place. So a verb that may be done at once begins on the first thread, and
+//! once it has to bring something ([`Threads::wanted`]), or has taken a while, goes on as it stands on several others. What it had begun on the first,
+//! such as a connection, stays there: that thread waits for the end, a signal or the time limit, and serves it meanwhile.
+
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::watch,
+    time::sleep,
+};
+
+/// How much stack the work has, in bytes: as much as a program's first thread usually has.
+const STACK: usize = 8 << 20;
+
+/// How long work may stay on the first thread.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// How long what is still being written may take to break off: its temporary files go when their threads end.
+const BREAKING_OFF: Duration = Duration::from_millis(500);
+
+/// Where work asks for more threads than one.
+#[derive(Clone, Debug)]
+pub(crate) struct Threads(Arc<watch::Sender<Stage>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    One,
+    Wanted,
+    Several,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Stage::One)))
+    }
+}
+
+impl Threads {
+    /// Returns once there are several.
+    pub(crate) async fn wanted(&self) {
+        self.0.send_if_modified(|stage| {
+            let is_first = *stage == Stage::One;
+            if is_first {
+                *stage = Stage::Wanted;
+            }
+            is_first
+        });
+        self.reached(Stage::Several).await;
+    }
+
+    async fn reached(&self, wanted: Stage) {
+        // It is not closed while it is held here.
+        let _ = self.0.subscribe().wait_for(|stage| *stage == wanted).await;
+    }
+}
+
+/// What a verb does, wherever it is done.
+pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Where a process does its work.
+pub(crate) struct Runtimes {
+    first: Runtime,
+    several: Option<Runtime>,
+    threads: Threads,
+}
+
+impl Runtimes {
+    /// The first thread alone; work asks for more by `threads`.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn new(threads: Threads) -> io::Result<Self> {
+        Ok(Self {
+            first: Builder::new_current_thread()
+                .thread_stack_size(STACK)
+                .enable_all()
+                .build()?,
+            several: None,
+            threads,
+        })
+    }
+
+    /// Does `work` unless `cut` comes before its end. What `may_be_done_at_once` is begun on the first thread, and `cut` is first looked for when it is not.
+    ///
+    /// # Errors
+    /// Where there can be no more threads.
+    pub(crate) fn run<T: Send + 'static>(
+        &mut self,
+        mut work: Work<T>,
+        cut: impl Future<Output = T>,
+        may_be_done_at_once: bool,
+    ) -> io::Result<T> {
+        let mut cut = pin!(cut);
+        if may_be_done_at_once {
+            let ended = self.first.block_on(async {
+                // A signal does here what it does by itself, also where a disk, a lock or whoever reads our output holds us up: nothing is written yet.
+                tokio::select! {
+                    biased;
+                    outcome = &mut work => Some(outcome),
+                    () = self.threads.reached(Stage::Wanted) => None,
+                    () = sleep(AT_ONCE) => None,
+                }
+            });
+            if let Some(outcome) = ended {
+                return Ok(outcome);
+            }
+        }
+        // A few threads keep up with any network, and are started in no time: what is long and blocks has threads of its own.
+        let threads = available_parallelism().map_or(1, |cores| cores.get().min(4));
+        let several = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_stack_size(STACK)
+            .enable_all()
+            .build()?;
+        // A task of its own: where it waits for a disk, or for another's lock, `cut` ends it nevertheless.
+        let task = several.spawn(work);
+        self.several = Some(several);
+        self.threads.0.send_replace(Stage::Several);
+        Ok(self.first.block_on(async {
+            tokio::select! {
+                outcome = task => match outcome {
+                    Ok(outcome) => outcome,
+                    // Nobody cancels it.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                outcome = &mut cut => outcome,
+            }
+        }))
+    }
+
+    /// Waits on the first thread.
+    pub(crate) fn wait<T>(&self, until: impl Future<Output = T>) -> T {
+        self.first.block_on(until)
+    }
+
+    /// Breaks off what is still being done. Where all was done at once there is nothing that the end of the process does not end.
+    pub(crate) fn end(self, was_cut: bool) {
+        match self.several {
+            None if !was_cut => std::mem::forget(self.first),
+            several => {
+                if let Some(several) = several {
+                    several.shutdown_timeout(BREAKING_OFF);
+                }
+                self.first.shutdown_timeout(BREAKING_OFF);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    use super::*;
+
+    fn here() -> thread::ThreadId {
+        thread::current().id()
+    }
+
+    #[test]
+    fn what_is_done_at_once_is_done_on_the_thread_that_is_there() {
+        let mut runtimes = Runtimes::new(Threads::default()).expect("a runtime");
+        let ran_on = runtimes.run(Box::pin(async { here() }), pending(), true).expect("run");
+        assert_eq!(ran_on, here());
+        assert!(runtimes.several.is_none());
+        runtimes.end(false);
+    }
+
+    #[test]
+    fn work_that_wants_more_threads_goes_on_there_as_it_stands() {
+        let threads = Threads::default();
+        let mut runtimes = Runtimes::new(threads.clone()).expect("a runtime");
+        let work = async move {
+            let begun = here();
+            // What was begun on the first thread is served there.
+            let task = tokio::spawn(async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                here()
+            });
+            // Two at a time ask for it, as the blobs of an image do.
+            tokio::join!(threads.wanted(), threads.wanted());
+            // And once it is so, it is at once.
+            threads.wanted().await;
+            let there = tokio::spawn(async { here() }).await.expect("a task");
+            (begun, task.await.expect("a task"), here(), there)
+        };
+        let (begun, served, went_on, there) = runtimes.run(Box::pin(work), pending(), true).expect("run");
+        assert_eq!((begun, served), (here(), here()));
+        assert!(went_on != here() && there != here());
+        runtimes.end(false);
+    }
+
+    #[test]
+    fn work_that_takes_a_while_is_cut_off_though_it_blocks() {
+        let mut runtimes = Runtimes::new(Threads::default()).expect("a runtime");
+        let blocked = Arc::new(AtomicBool::new(true));
+        let waits = Arc::clone(&blocked);
+        let work = async move {
+            sleep(AT_ONCE * 2).await;
+            while waits.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            "done"
+        };
+        let cut = async {
+            sleep(AT_ONCE * 4).await;
+            "cut"
+        };
+        assert_eq!(runtimes.run(Box::pin(work), cut, true).expect("run"), "cut");
+        blocked.store(false, Ordering::Relaxed);
+        runtimes.end(false);
+    }
+
+    #[test]
+    fn work_that_is_known_to_be_long_never_begins_on_the_first_thread() {
+        let mut runtimes = Runtimes::new(Threads::default()).expect("a runtime");
+        let ran_on = runtimes.run(Box::pin(async { here() }), pending(), false).expect("run");
+        assert_ne!(ran_on, here());
+        runtimes.end(false);
+    }
+}
