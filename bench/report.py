@@ -59,9 +59,11 @@ def describe(bench):
 
 
 PATH = os.path.join(ROOT, "bench/RESULTS.md")
+# Between what several runs measured of a group.
+BETWEEN = "\n\n---\n\n"
 HEAD = """# teu beside its peers
 
-Written by `make bench` (`scripts/bench.py --write`), group by group; [docs/performance.md](../docs/performance.md) tells where the time goes.
+Written by `make bench` (`scripts/bench.py --write`), row by row: what is said of a run is of the rows below it; [docs/performance.md](../docs/performance.md) tells where the time goes.
 
 Medians of the turns that are told, after a warm-up. CPU is user and system time of the whole process tree. A ratio above 1 means that teu took less.
 *Cold*: nothing is at the destination; *warm*: all of it is. The page cache is warm in every row. A *limit* is what a part of the job takes alone, by the
@@ -69,41 +71,96 @@ fastest program that Debian has for it, in the same turns.
 """
 
 
+class Run:
+    """What one run of the bench measured: what is said of it, its rows by job and state, and what they reach."""
+
+    def __init__(self, described, heading, rows, aims):
+        self.described, self.heading, self.rows, self.aims = described, heading, rows, aims
+
+    @classmethod
+    def of(cls, bench, results):
+        heading = [row(results[0].headings), "|" + "---|" * 3 + "---:|" * 6]
+        rows = {}
+        for result in results:
+            for lines in blocks([row(line) for line in result.lines()]):
+                rows[job(lines)] = lines
+        return cls(describe(bench), heading, rows, [row(line) for line in aims(results)])
+
+    @classmethod
+    def read(cls, text):
+        """As it was written by `lines`."""
+        paragraphs = text.strip("\n").split("\n\n")
+        tables = [paragraph.split("\n") for paragraph in paragraphs if paragraph.startswith("|")]
+        if not tables:
+            return None
+        described = paragraphs[: next(at for at, paragraph in enumerate(paragraphs) if paragraph.startswith("|"))]
+        rows = {job(lines): lines for lines in blocks(tables[0][2:])}
+        return cls(described, tables[0][:2], rows, tables[1][2:] if len(tables) > 1 else [])
+
+    def without(self, newer):
+        """What it says that a newer one does not, or none."""
+        rows = {key: lines for key, lines in self.rows.items() if key not in newer.rows}
+        said = {cells(line)[0] for line in newer.aims}
+        titles = tuple(title for title, _ in rows)
+        reached = [line for line in self.aims if cells(line)[0].startswith(titles) and cells(line)[0] not in said]
+        return Run(self.described, self.heading, rows, reached) if rows else None
+
+    def lines(self):
+        for line in self.described:
+            yield line + "\n"
+        yield from self.heading
+        for lines in self.rows.values():
+            yield from lines
+        if self.aims:
+            yield "\nWhat teu is to reach, CPU against the best of the current peers (crane, skopeo now) unless another is named:\n"
+            yield "| " + " | ".join(AIM_HEADINGS) + " |\n|---|---:|---:|"
+            yield from self.aims
+
+
+def cells(line):
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def blocks(lines):
+    """The lines of each row: its first names the job, the others say nothing there."""
+    found = []
+    for line in lines:
+        if cells(line)[0]:
+            found.append([])
+        found[-1].append(line)
+    return found
+
+
+def job(lines):
+    return tuple(cells(lines[0])[:2])
+
+
 def write(bench, groups):
-    """Writes the groups that were measured, and leaves the others as they were: (title, results, what is to be said)."""
+    """Writes what was measured: (title, results, what is to be said). What was measured before, and not again, stays as it was."""
     kept = {}
     if os.path.exists(PATH):
         with open(PATH) as f:
             kept = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", f.read(), re.MULTILINE | re.DOTALL))
     for title, results, notes in groups:
         if results:
-            kept[title] = "\n%s\n" % "\n".join(section(bench, results, notes))
-    with open(PATH, "w") as f:
+            newest = Run.of(bench, results)
+            older = (Run.read(text) for text in kept.get(title, "").split(BETWEEN))
+            older = (run.without(newest) for run in older if run)
+            texts = ["\n".join(run.lines()) for run in (newest, *older) if run]
+            kept[title] = "\n%s\n" % BETWEEN.join(texts) + ("\n%s\n" % notes if notes else "")
+    # Whole, however it ends.
+    with open(PATH + ".new", "w") as f:
         f.write(HEAD)
         for title, _, _ in groups:
             if title in kept:
                 f.write("\n## %s\n%s\n" % (title, kept[title].rstrip("\n")))
+    os.replace(PATH + ".new", PATH)
     print("bench: written to bench/RESULTS.md")
 
 
 def row(cells):
     """A row of a table in Markdown, in which a command may have a pipe."""
     return "| %s |" % " | ".join(cell.replace("|", "\\|") for cell in cells)
-
-
-def section(bench, results, notes):
-    for line in describe(bench):
-        yield line + "\n"
-    yield "| " + " | ".join(results[0].headings) + " |\n|" + "---|" * 3 + "---:|" * 6
-    for result in results:
-        for line in result.lines():
-            yield row(line)
-    yield "\nWhat teu is to reach, CPU against the best of the current peers (crane, skopeo now) unless another is named:\n"
-    yield "| " + " | ".join(AIM_HEADINGS) + " |\n|---|---:|---:|"
-    for line in aims(results):
-        yield row(line)
-    if notes:
-        yield "\n" + notes
 
 
 AIM_HEADINGS = ["job", "aim", "reached"]

@@ -7,8 +7,8 @@ Each row is a job that teu and those of crane, skopeo, umoci and tar that can do
 not count. Reported are medians of CPU (user and system, of the whole process tree), wall time and peak memory, the requests that the registry
 saw, and how many times as much CPU and time a peer took. CPU is the figure that survives a noisy machine.
 
-ROW is any of those that --list names; all of them when none is named. --write puts the tables of the groups that were
-measured into bench/RESULTS.md. --smoke runs every row
+ROW is any of those that --list names; all of them when none is named. --write puts each row into
+bench/RESULTS.md when it was measured; the others stay there as they were. --smoke runs every row
 once on a tiny image and checks outcomes, not speeds. TEU in the environment names the binary (target/release/teu).
 
 The standard library alone.
@@ -66,7 +66,7 @@ def main():
     parser = argparse.ArgumentParser(description="teu beside its peers", add_help=True)
     parser.add_argument("rows", nargs="*", metavar="ROW")
     parser.add_argument("--turns", type=int, default=7, help="how many at most; rows that take long have fewer")
-    parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the rows into bench/RESULTS.md")
     parser.add_argument("--smoke", action="store_true", help="every row once, on a tiny image")
     parser.add_argument("--list", action="store_true", help="the rows")
     parser.add_argument("--corpus", default=os.environ.get("TEU_CORPUS", os.path.join(ROOT, "target/corpus")))
@@ -105,18 +105,19 @@ def main():
             if not options.smoke:
                 report.print_table(results[-1:])
                 print()
+            if options.write:
+                # What is measured is not lost where the next row ends the run.
+                groups = [
+                    (title, [result for result in results if result.key in module.ROWS], getattr(module, "NOTES", ""))
+                    for title, module in GROUPS
+                ]
+                report.write(bench, groups)
         if not options.smoke:
             report.print_table(results)
             print()
             report.print_aims(results)
             print()
             print("\n".join(report.describe(bench)))
-        if options.write:
-            groups = [
-                (title, [result for result in results if result.key in module.ROWS], getattr(module, "NOTES", ""))
-                for title, module in GROUPS
-            ]
-            report.write(bench, groups)
     finally:
         bench.close()
     if broken:
