@@ -20,6 +20,7 @@ use crate::{Error, ErrorKind, Reader, Result};
 
 mod buffers;
 mod hashing;
+mod streams;
 mod together;
 
 pub use buffers::Buffers;
@@ -40,7 +41,21 @@ const WAITING: usize = 4;
 /// # Panics
 /// Where `work` does.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    task::spawn_blocking(work).await.map_err(join_error)?
+    begin(work).await
+}
+
+/// Begins the same at once; what is given tells what became of it.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// As [`run`], where it is waited for.
+pub fn begin<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> impl Future<Output = Result<T>> + Send + 'static {
+    let worker = task::spawn_blocking(work);
+    async move { worker.await.map_err(join_error)? }
 }
 
 /// The same, done here and now where `is_little`: a few calls that wait for nobody, which take less time than to wake a thread for them.

@@ -6,15 +6,17 @@
 
 use std::{
     cmp::Reverse,
-    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use teu_spec::{Algorithm, Digest, Hasher};
 
-use super::BATCH;
+use super::{
+    BATCH,
+    streams::{Job, Streams, pair},
+};
 
 /// How many chunks of a stream may wait.
 const WAITING: usize = 4;
@@ -75,33 +77,26 @@ impl Hashing {
 }
 
 /// All streams that are hashed by threads, and how many of these there are.
-#[derive(Default)]
 struct Table {
-    streams: Vec<Stream>,
-    next: u64,
+    streams: Streams<Turn>,
     threads: usize,
     idle: usize,
     /// How often something was taken.
     clock: u64,
 }
 
-struct Stream {
-    number: u64,
-    /// None while a thread has it.
-    hasher: Option<Hasher>,
-    waiting: VecDeque<Bytes>,
+/// When it is a stream's turn.
+struct Turn {
     /// It is hashed with another one like it, in less time.
     pairs: bool,
     /// When something of it was taken last.
     taken: u64,
     /// Somebody waits for what waits here to be taken, or to be hashed.
     urgent: bool,
-    moved: Arc<Condvar>,
 }
 
 static TABLE: Mutex<Table> = Mutex::new(Table {
-    streams: Vec::new(),
-    next: 0,
+    streams: Streams::new(),
     threads: 0,
     idle: 0,
     clock: 0,
@@ -133,33 +128,28 @@ impl Handle {
         if table.threads == 0 && !table.start() {
             return None;
         }
-        let (number, moved) = (table.next, Arc::new(Condvar::new()));
-        table.next += 1;
-        table.streams.push(Stream {
-            number,
+        let turn = Turn {
             pairs: hasher.gains_by_two(),
-            hasher: Some(hasher.clone()),
-            waiting: VecDeque::with_capacity(WAITING),
             taken: 0,
             urgent: false,
-            moved: Arc::clone(&moved),
-        });
+        };
+        let (number, moved) = table.streams.begin(hasher.clone(), turn);
         Some(Self { number, moved })
     }
 
     fn update(&self, bytes: Bytes) {
         let mut table = table();
-        while table.stream(self.number).waiting.len() >= WAITING {
+        while table.streams.get(self.number).waiting.len() >= WAITING {
             table = self.wait(table);
         }
-        table.stream(self.number).waiting.push_back(bytes);
+        table.streams.get(self.number).waiting.push_back(bytes);
         table.call();
     }
 
     fn finish(self) -> Hasher {
         let mut table = table();
         loop {
-            let stream = table.stream(self.number);
+            let stream = table.streams.get(self.number);
             if stream.waiting.is_empty()
                 && let Some(hasher) = stream.hasher.take()
             {
@@ -170,10 +160,10 @@ impl Handle {
     }
 
     fn wait(&self, mut table: MutexGuard<'static, Table>) -> MutexGuard<'static, Table> {
-        table.stream(self.number).urgent = true;
+        table.streams.get(self.number).more.urgent = true;
         table.call();
         let mut table = self.moved.wait(table).unwrap_or_else(PoisonError::into_inner);
-        table.stream(self.number).urgent = false;
+        table.streams.get(self.number).more.urgent = false;
         table
     }
 }
@@ -181,9 +171,9 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut table = table();
-        table.streams.retain(|stream| stream.number != self.number);
+        table.streams.end(self.number);
         // A thread ends where there is no stream; and a stream that is alone now waits for no other.
-        match table.streams.is_empty() {
+        match table.streams.all.is_empty() {
             true => WORK.notify_all(),
             false => table.call(),
         }
@@ -191,12 +181,6 @@ impl Drop for Handle {
 }
 
 impl Table {
-    /// A stream that is there: its handle says so.
-    fn stream(&mut self, number: u64) -> &mut Stream {
-        let place = self.streams.iter().position(|stream| stream.number == number);
-        &mut self.streams[place.expect("a stream is in the table until its handle is dropped")]
-    }
-
     /// Has a thread do what is to be done.
     fn call(&mut self) {
         if self.choice().is_none() {
@@ -212,7 +196,7 @@ impl Table {
 
     /// One for two processors where it has the work of two.
     fn most_threads(&self) -> usize {
-        match self.streams.iter().all(|stream| stream.pairs) {
+        match self.streams.all.iter().all(|stream| stream.more.pairs) {
             true => processors().div_ceil(2),
             false => processors(),
         }
@@ -228,57 +212,46 @@ impl Table {
     /// the others; then those with the most that waits.
     fn choice(&self) -> Option<(usize, Option<usize>)> {
         let rank = |place: usize| {
-            let stream = &self.streams[place];
-            let since = stream.urgent.then_some(Reverse(stream.taken));
+            let stream = &self.streams.all[place];
+            let since = stream.more.urgent.then_some(Reverse(stream.more.taken));
             (since, stream.waiting.len())
         };
         let ready = |place: &usize| {
-            let stream = &self.streams[*place];
+            let stream = &self.streams.all[*place];
             stream.hasher.is_some() && !stream.waiting.is_empty()
         };
-        let places = 0..self.streams.len();
+        let pairs = |place: usize| self.streams.all[place].more.pairs;
+        let places = 0..self.streams.all.len();
         let first = places.clone().filter(ready).max_by_key(|place| rank(*place))?;
-        if !self.streams[first].pairs {
+        if !pairs(first) {
             return Some((first, None));
         }
         let second = places
+            .clone()
             .filter(ready)
-            .filter(|place| *place != first && self.streams[*place].pairs);
+            .filter(|place| *place != first && pairs(*place));
         if let Some(second) = second.max_by_key(|place| rank(*place)) {
             return Some((first, Some(second)));
         }
-        let stream = &self.streams[first];
-        let alone = self.streams.iter().filter(|stream| stream.pairs).count() == 1;
-        (stream.urgent || alone || stream.waiting.len() >= RIPE).then_some((first, None))
+        let stream = &self.streams.all[first];
+        let alone = places.filter(|place| pairs(*place)).count() == 1;
+        (stream.more.urgent || alone || stream.waiting.len() >= RIPE).then_some((first, None))
     }
 
     fn take(&mut self, place: usize, most: usize) -> Job {
         self.clock += 1;
-        let stream = &mut self.streams[place];
-        stream.taken = self.clock;
-        let count = most.min(stream.waiting.len());
-        let job = Job {
-            number: stream.number,
-            hasher: stream.hasher.take(),
-            chunks: stream.waiting.drain(..count).collect(),
-        };
+        let stream = &mut self.streams.all[place];
+        stream.more.taken = self.clock;
         stream.moved.notify_one();
-        job
-    }
-
-    fn give_back(&mut self, job: Job) {
-        // Its handle may have been dropped meanwhile.
-        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.number == job.number) {
-            stream.hasher = job.hasher;
-            stream.moved.notify_one();
-        }
+        let number = stream.number;
+        self.streams.take(number, most)
     }
 }
 
 /// What a thread does, until there is no stream left.
 fn work() {
     let mut table = table();
-    while !table.streams.is_empty() {
+    while !table.streams.all.is_empty() {
         let Some((first, second)) = table.choice() else {
             table.idle += 1;
             table = WORK.wait(table).unwrap_or_else(PoisonError::into_inner);
@@ -286,8 +259,8 @@ fn work() {
             continue;
         };
         // As many of each, so that none is left without another.
-        let most = second.map_or(WAITING, |second| table.streams[second].waiting.len());
-        let most = most.min(table.streams[first].waiting.len());
+        let most = second.map_or(WAITING, |second| table.streams.all[second].waiting.len());
+        let most = most.min(table.streams.all[first].waiting.len());
         let mut job = table.take(first, most);
         let mut other = second.map(|second| table.take(second, most));
         drop(table);
@@ -300,69 +273,32 @@ fn work() {
             None => job.rest(),
         }
         table = self::table();
-        table.give_back(job);
-        if let Some(other) = other {
-            table.give_back(other);
+        for job in [Some(job), other].into_iter().flatten() {
+            table.streams.give_back(job);
         }
     }
     table.threads -= 1;
 }
 
-/// Chunks on their way into a hasher.
-pub(super) struct Job {
-    pub(super) number: u64,
-    pub(super) hasher: Option<Hasher>,
-    pub(super) chunks: VecDeque<Bytes>,
-}
-
-impl Job {
-    /// How many bytes of the first chunk are left.
-    fn length(&mut self) -> usize {
-        while self.chunks.front().is_some_and(Bytes::is_empty) {
-            self.chunks.pop_front();
-        }
-        self.chunks.front().map_or(0, Bytes::len)
-    }
-
-    /// Hashes all that is left.
-    pub(super) fn rest(&mut self) {
-        if let Some(hasher) = &mut self.hasher {
-            self.chunks.drain(..).for_each(|chunk| hasher.update(&chunk));
-        }
-    }
-}
-
-/// Hashes as much of both as the shorter has.
-pub(super) fn pair(one: &mut Job, other: &mut Job) {
-    loop {
-        let length = one.length().min(other.length());
-        let (Some(chunk), Some(other_chunk)) = (one.chunks.front_mut(), other.chunks.front_mut()) else {
-            break;
-        };
-        if let (Some(hasher), Some(other_hasher)) = (&mut one.hasher, &mut other.hasher) {
-            Hasher::update_both((hasher, &chunk[..length]), (other_hasher, &other_chunk[..length]));
-        }
-        chunk.advance(length);
-        other_chunk.advance(length);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::streams::tests::{Hashes, check, none_is_held_up, none_mix},
+        *,
+    };
 
-    fn content(length: usize) -> Vec<u8> {
-        (0..length).map(|n| (n % 253) as u8).collect()
-    }
-
-    fn check(sizes: &[usize], algorithm: Algorithm) {
-        let content = content(sizes.iter().sum());
-        let mut hashing = Hashing::new(algorithm);
-        let mut rest = Bytes::from(content.clone());
-        for size in sizes {
-            hashing.update(rest.split_to(*size));
+    impl Hashes for Hashing {
+        fn new(algorithm: Algorithm) -> Self {
+            Self::new(algorithm)
         }
-        assert_eq!(hashing.finish(), algorithm.digest(&content), "{sizes:?}");
+
+        fn take(&mut self, bytes: Bytes) {
+            self.update(bytes);
+        }
+
+        fn end(self) -> Digest {
+            self.finish()
+        }
     }
 
     #[test]
@@ -377,35 +313,18 @@ mod tests {
             &[BATCH + 1, 0, 3, 9 * BATCH, 1],
         ] {
             for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-                check(sizes, algorithm);
+                check::<Hashing>(sizes, algorithm, 0);
             }
         }
     }
 
     #[test]
     fn streams_that_meet_do_not_mix() {
-        thread::scope(|scope| {
-            for number in 0..12 {
-                scope.spawn(move || {
-                    let algorithm = Algorithm::ALL[number % 4 % 3];
-                    for round in 0..6 {
-                        check(&[BATCH + number, round, BATCH * (number % 3), 1, BATCH + 7], algorithm);
-                    }
-                });
-            }
-        });
+        none_mix::<Hashing>(|number, round| vec![BATCH + number, round, BATCH * (number % 3), 1, BATCH + 7]);
     }
 
-    /// One of which nothing comes holds up no other, nor does one that is dropped with all that waits.
     #[test]
     fn a_stream_that_stands_still_holds_up_none() {
-        let mut still = Hashing::new(Algorithm::Sha256);
-        still.update(content(BATCH).into());
-        for _ in 0..3 {
-            check(&[BATCH, BATCH, BATCH, BATCH, BATCH, BATCH, 3], Algorithm::Sha256);
-            let mut dropped = Hashing::new(Algorithm::Sha256);
-            dropped.update(content(BATCH).into());
-        }
-        assert_eq!(still.finish(), Digest::of(&content(BATCH)));
+        none_is_held_up::<Hashing>(BATCH);
     }
 }

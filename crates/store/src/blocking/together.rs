@@ -5,15 +5,12 @@
 //! with enough, hashes both ([`Hasher::update_both`]). No stream waits for another: with [`MOST`] bytes it goes on alone, or where [`ALL`] wait of all,
 //! and so does the only one.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use teu_spec::{Algorithm, Digest, Hasher};
 
-use super::hashing::{Job, pair};
+use super::streams::{Job, Stream, Streams, pair};
 
 /// With how many bytes a stream is worth another's while.
 const ENOUGH: usize = 64 << 10;
@@ -93,27 +90,12 @@ impl Together {
 }
 
 /// All streams that may meet.
-#[derive(Default)]
-struct Table {
-    streams: Vec<Stream>,
-    next: u64,
-}
+struct Table(Streams<Length>);
 
-struct Stream {
-    number: u64,
-    /// None while somebody hashes it.
-    hasher: Option<Hasher>,
-    waiting: VecDeque<Bytes>,
-    /// How many bytes wait, by [`counted`].
-    length: usize,
-    /// Its hasher is back.
-    back: Arc<Condvar>,
-}
+/// How many bytes of a stream wait, by [`counted`].
+struct Length(usize);
 
-static TABLE: Mutex<Table> = Mutex::new(Table {
-    streams: Vec::new(),
-    next: 0,
-});
+static TABLE: Mutex<Table> = Mutex::new(Table(Streams::new()));
 
 fn table() -> MutexGuard<'static, Table> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -135,31 +117,22 @@ struct Handle {
 
 impl Handle {
     fn begin(hasher: Hasher) -> Self {
-        let mut table = table();
-        let (number, back) = (table.next, Arc::new(Condvar::new()));
-        table.next += 1;
-        table.streams.push(Stream {
-            number,
-            hasher: Some(hasher),
-            waiting: VecDeque::new(),
-            length: 0,
-            back: Arc::clone(&back),
-        });
+        let (number, back) = table().0.begin(hasher, Length(0));
         Self { number, back }
     }
 
     fn update(&self, bytes: &Bytes) {
         let mut table = table();
-        let is_alone = table.streams.len() == 1;
-        let stream = table.stream(self.number);
+        let is_alone = table.0.all.len() == 1;
+        let stream = table.0.get(self.number);
         stream.waiting.push_back(bytes.clone());
-        stream.length += counted(bytes);
-        if stream.length < ENOUGH && !is_alone {
+        stream.more.0 += counted(bytes);
+        if stream.more.0 < ENOUGH && !is_alone {
             return;
         }
         loop {
-            let stream = table.stream(self.number);
-            match (stream.hasher.is_some(), stream.length) {
+            let stream = table.0.get(self.number);
+            match (stream.hasher.is_some(), stream.more.0) {
                 (true, _) => break,
                 (false, ..MOST) => return,
                 // Who has it is at work on it now, and not for long.
@@ -177,10 +150,10 @@ impl Handle {
     fn state(&self) -> Hasher {
         let mut table = table();
         loop {
-            let stream = table.stream(self.number);
+            let stream = table.0.get(self.number);
             match &stream.hasher {
                 None => table = self.back.wait(table).unwrap_or_else(PoisonError::into_inner),
-                Some(hasher) if stream.length == 0 => return hasher.clone(),
+                Some(hasher) if stream.more.0 == 0 => return hasher.clone(),
                 Some(_) => {
                     let partner = table.partner(self.number);
                     hash(table, self.number, partner);
@@ -193,21 +166,16 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        table().streams.retain(|stream| stream.number != self.number);
+        table().0.end(self.number);
     }
 }
 
 impl Table {
-    /// A stream that is there: its handle says so.
-    fn stream(&mut self, number: u64) -> &mut Stream {
-        let place = self.streams.iter().position(|stream| stream.number == number);
-        &mut self.streams[place.expect("a stream is in the table until its handle is dropped")]
-    }
-
     /// Another that is free and has enough; the one with the most.
     fn partner(&self, number: u64) -> Option<u64> {
-        let is_ready = |stream: &&Stream| stream.number != number && stream.hasher.is_some() && stream.length >= ENOUGH;
-        let found = self.streams.iter().filter(is_ready).max_by_key(|stream| stream.length);
+        let is_ready =
+            |stream: &&Stream<Length>| stream.number != number && stream.hasher.is_some() && stream.more.0 >= ENOUGH;
+        let found = self.0.all.iter().filter(is_ready).max_by_key(|stream| stream.more.0);
         found.map(|stream| stream.number)
     }
 
@@ -216,34 +184,23 @@ impl Table {
         if let Some(other) = self.partner(number) {
             return Choice::With(other);
         }
-        let length: usize = self.streams.iter().map(|stream| stream.length).sum();
-        let has_most = |stream: &Stream| stream.number == number && stream.length >= MOST;
-        match self.streams.len() == 1 || length >= ALL || self.streams.iter().any(has_most) {
+        let length: usize = self.0.all.iter().map(|stream| stream.more.0).sum();
+        let has_most = |stream: &Stream<Length>| stream.number == number && stream.more.0 >= MOST;
+        match self.0.all.len() == 1 || length >= ALL || self.0.all.iter().any(has_most) {
             true => Choice::Alone,
             false => Choice::Wait,
         }
     }
 
     fn take(&mut self, number: u64) -> Job {
-        let stream = self.stream(number);
-        stream.length = 0;
-        Job {
-            number,
-            hasher: stream.hasher.take(),
-            chunks: std::mem::take(&mut stream.waiting),
-        }
+        self.0.get(number).more.0 = 0;
+        self.0.take(number, usize::MAX)
     }
 
     fn give_back(&mut self, job: Job) {
-        // Its handle may have been dropped meanwhile.
-        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.number == job.number) {
-            stream.hasher = job.hasher;
-            // What was left comes before what came meanwhile.
-            for chunk in job.chunks.into_iter().rev() {
-                stream.length += counted(&chunk);
-                stream.waiting.push_front(chunk);
-            }
-            stream.back.notify_one();
+        let left: usize = job.chunks.iter().map(counted).sum();
+        if let Some(stream) = self.0.give_back(job) {
+            stream.more.0 += left;
         }
     }
 }
@@ -254,7 +211,7 @@ fn counted(chunk: &Bytes) -> usize {
 
 /// Hashes what waits of a stream: with another as much of both as the shorter has; all where there is no other, or where it had [`MOST`].
 fn hash(mut table: MutexGuard<'static, Table>, number: u64, other: Option<u64>) {
-    let is_full = table.stream(number).length >= MOST;
+    let is_full = table.0.get(number).more.0 >= MOST;
     let mut job = table.take(number);
     let mut second = other.map(|other| table.take(other));
     drop(table);
@@ -275,85 +232,62 @@ fn hash(mut table: MutexGuard<'static, Table>, number: u64, other: Option<u64>) 
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use super::{
+        super::streams::tests::{Hashes, content, none_is_held_up, none_mix},
+        *,
+    };
 
-    use super::*;
+    impl Hashes for Together {
+        fn new(algorithm: Algorithm) -> Self {
+            Self::new(algorithm)
+        }
 
-    fn content(length: usize, seed: usize) -> Vec<u8> {
-        (0..length).map(|n| (n % 253 + seed) as u8).collect()
+        fn take(&mut self, bytes: Bytes) {
+            self.update(&bytes);
+        }
+
+        fn end(self) -> Digest {
+            self.finish()
+        }
     }
 
-    fn check(sizes: &[usize], algorithm: Algorithm, seed: usize) {
-        let content = content(sizes.iter().sum(), seed);
-        let mut hashing = Together::new(algorithm);
-        let (mut rest, mut done) = (Bytes::from(content.clone()), 0);
-        for size in sizes {
-            hashing.update(&rest.split_to(*size));
+    #[test]
+    fn the_state_is_that_of_all_that_came() {
+        let whole = Bytes::from(content(2 * MOST, 0));
+        let mut hashing = Together::new(Algorithm::Sha256);
+        let mut done = 0;
+        for size in [0, 1, ENOUGH - 1, 5, ENOUGH, MOST + 3, 7] {
+            hashing.update(&whole.slice(done..done + size));
             done += size;
-            if size % 5 == 0 {
-                assert_eq!(
-                    hashing.state().finish(),
-                    algorithm.digest(&content[..done]),
-                    "{sizes:?}"
-                );
-            }
+            assert_eq!(hashing.state().finish(), Digest::of(&whole[..done]), "{done}");
         }
-        assert_eq!(hashing.finish(), algorithm.digest(&content), "{sizes:?}");
     }
 
     #[test]
     fn streams_that_meet_do_not_mix() {
-        thread::scope(|scope| {
-            for number in 0..12 {
-                scope.spawn(move || {
-                    let algorithm = Algorithm::ALL[number % 4 % 3];
-                    for round in 0..8 {
-                        let sizes = [
-                            ENOUGH + number,
-                            round,
-                            MOST * (number % 3),
-                            1,
-                            0,
-                            ENOUGH - 7,
-                            40_001,
-                            MOST + ENOUGH,
-                        ];
-                        check(&sizes, algorithm, number);
-                    }
-                });
-            }
+        none_mix::<Together>(|number, round| {
+            let small = [round, 1, 0, ENOUGH - 7, 40_001];
+            [&[ENOUGH + number, MOST * (number % 3)], &small[..], &[MOST + ENOUGH]].concat()
         });
     }
 
-    /// One of which nothing comes holds up no other, and has no more than its share waiting; nor does one that is dropped with all that waits.
     #[test]
     fn a_stream_that_stands_still_holds_up_none() {
-        let mut still = Together::new(Algorithm::Sha256);
-        let chunk = Bytes::from(content(ENOUGH, 0));
-        still.update(&chunk);
-        still.update(&chunk);
-        for seed in 0..3 {
-            check(&[ENOUGH; 9], Algorithm::Sha256, seed);
-            let mut dropped = Together::new(Algorithm::Sha256);
-            dropped.update(&chunk);
-            dropped.update(&chunk);
-        }
-        assert_eq!(still.finish(), Digest::of(&[&chunk[..], &chunk[..]].concat()));
+        none_is_held_up::<Together>(ENOUGH);
     }
 
     /// Streams with so many bytes waiting; those with none are at work.
     fn waiting(lengths: &[Option<usize>]) -> Table {
-        let stream = |(number, length): (usize, &Option<usize>)| Stream {
-            number: number as u64,
-            hasher: length.map(|_| Algorithm::Sha256.hasher()),
-            waiting: VecDeque::new(),
-            length: length.unwrap_or_default(),
-            back: Arc::default(),
-        };
-        Table {
-            streams: lengths.iter().enumerate().map(stream).collect(),
-            next: 0,
+        let mut table = Table(Streams::new());
+        for length in lengths {
+            let (number, _) = table.0.begin(Algorithm::Sha256.hasher(), Length(0));
+            let stream = table.0.get(number);
+            match length {
+                Some(length) => stream.more.0 = *length,
+                None => stream.hasher = None,
+            }
         }
+        table
     }
 
     #[test]
@@ -381,32 +315,28 @@ mod tests {
             let bytes = content(length, 0);
             let mut table = table();
             for (handle, length) in [(&one, length), (&other, ENOUGH)] {
-                let stream = table.stream(handle.number);
+                let stream = table.0.get(handle.number);
                 stream.waiting.push_back(bytes[..length].to_vec().into());
-                stream.length = length;
+                stream.more.0 = length;
             }
             hash(table, one.number, Some(other.number));
-            assert_eq!(super::table().stream(one.number).length, left, "{length}");
+            assert_eq!(super::table().0.get(one.number).more.0, left, "{length}");
             assert_eq!(one.state().finish(), Digest::of(&bytes), "{length}");
             assert_eq!(other.state().finish(), Digest::of(&bytes[..ENOUGH]), "{length}");
         }
     }
 
     #[test]
-    fn what_is_left_of_a_stream_comes_before_what_came_meanwhile() {
+    fn what_is_given_back_waits_again() {
         let mut table = waiting(&[Some(0)]);
-        table.stream(0).waiting = [&b"ab"[..], b"cd", b"ef"].map(Bytes::from_static).into();
+        table.0.get(0).waiting = [&b"ab"[..], b"cd", b"ef"].map(Bytes::from_static).into();
+        table.0.get(0).more.0 = 3 * CHUNK;
         let mut job = table.take(0);
-        assert_eq!((table.stream(0).hasher.is_none(), table.stream(0).length), (true, 0));
-        table.stream(0).waiting.push_back(Bytes::from_static(b"gh"));
-        table.stream(0).length = CHUNK;
-        // Another had three bytes.
+        assert_eq!(table.0.get(0).more.0, 0);
+        table.0.get(0).more.0 = CHUNK;
         job.chunks.pop_front();
-        job.chunks[0] = Bytes::from_static(b"d");
         table.give_back(job);
-        let stream = table.stream(0);
-        assert_eq!(stream.waiting, [&b"d"[..], b"ef", b"gh"]);
-        assert_eq!((stream.hasher.is_some(), stream.length), (true, 3 * CHUNK));
+        assert_eq!(table.0.get(0).more.0, 3 * CHUNK);
     }
 
     #[test]
@@ -424,7 +354,7 @@ mod tests {
                 panic!("it had enough")
             };
             // What another left of it, and what came meanwhile.
-            assert!(table().stream(handle.number).waiting.len() < 2 * MOST / CHUNK);
+            assert!(table().0.get(handle.number).waiting.len() < 2 * MOST / CHUNK);
         }
     }
 }
