@@ -59,7 +59,7 @@ impl Incoming {
             }
         };
         let session = self.held.as_ref().map(|held| held.id.clone());
-        show(&self.depot, &self.repository, place, self.written.size, session).await
+        show(&self.depot, &self.repository, place, self.written.size(), session).await
     }
 
     /// It is no session any more.
@@ -75,7 +75,11 @@ impl Incoming {
             return Ok(());
         };
         let mut writing = self.written.writing.take().ok_or_else(failed_before)?;
-        if let Err(error) = writing.sync().await {
+        let synced = match self.written.pass_on_rest(&mut *writing).await {
+            Ok(()) => writing.sync().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = synced {
             // Nobody knows what of it is on the disk.
             let _ = writing.forget().await;
             let _ = self.end().await;
@@ -86,7 +90,7 @@ impl Incoming {
             id,
             repository: self.repository.clone(),
             algorithm: hasher.algorithm(),
-            offset: self.written.size,
+            offset: self.written.size(),
             midstate: hasher.save(),
             touched: self.depot.now(),
         };

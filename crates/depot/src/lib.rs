@@ -35,6 +35,7 @@ mod depot;
 mod distribution;
 mod incoming;
 mod metadata;
+mod pieces;
 mod place;
 mod repository;
 mod sessions;

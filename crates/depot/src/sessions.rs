@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use teu_spec::{Algorithm, Hasher, Repository};
-use teu_store::{BoxFuture, Error, ErrorKind, Expected, Reopened, Result, Session, Sessions};
+use teu_store::{BoxFuture, Error, ErrorKind, Reopened, Result, Session, Sessions};
 
-use crate::{Depot, content::Writing, depot::Inner, incoming::Incoming, metadata, written::Written};
+use crate::{Depot, depot::Inner, incoming::Incoming, metadata, written::Written};
 
 /// How the names begin under which content has the bytes of sessions.
 const PREFIX: &str = "s-";
@@ -79,7 +79,7 @@ impl Sessions for Depot {
             Ok(Box::new(Incoming {
                 depot: Arc::clone(&self.0),
                 repository: repository.to_owned(),
-                written: written(writing, hasher, 0),
+                written: Written::reopened(writing, hasher, 0),
                 held: Some(held),
             }) as Box<dyn Session>)
         })
@@ -108,7 +108,7 @@ impl Sessions for Depot {
             let incoming = Incoming {
                 depot: Arc::clone(&self.0),
                 repository: session.repository,
-                written: written(writing, hasher, session.offset),
+                written: Written::reopened(writing, hasher, session.offset),
                 held: Some(held),
             };
             Ok(Some(Reopened {
@@ -116,18 +116,6 @@ impl Sessions for Depot {
                 done: session.offset,
             }))
         })
-    }
-}
-
-fn written(writing: Box<dyn Writing>, hasher: Hasher, size: u64) -> Written {
-    Written {
-        expected: Expected {
-            algorithm: hasher.algorithm(),
-            ..Expected::default()
-        },
-        writing: Some(writing),
-        hasher: Some(hasher.into()),
-        size,
     }
 }
 

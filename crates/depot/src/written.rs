@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use teu_spec::{Algorithm, Digest, Hasher};
 use teu_store::{Error, ErrorKind, Expected, Result, blocking::Together};
 
-use crate::content::Writing;
+use crate::{content::Writing, pieces::Gathering};
 
 /// Bytes on their way.
 pub(crate) struct Written {
@@ -14,7 +14,8 @@ pub(crate) struct Written {
     pub(crate) writing: Option<Box<dyn Writing>>,
     /// None where the caller verifies.
     pub(crate) hasher: Option<Together>,
-    pub(crate) size: u64,
+    /// What came, of which the end may wait here to be hashed and written.
+    gathering: Gathering,
 }
 
 impl Written {
@@ -25,27 +26,64 @@ impl Written {
             writing: Some(writing),
             hasher: (!expected.verified).then(|| Together::new(algorithm)),
             expected,
-            size: 0,
+            gathering: Gathering::after(0),
         }
     }
 
-    pub(crate) async fn take(&mut self, bytes: Bytes) -> Result<()> {
+    /// What is gone on with: `size` bytes, of which this is the hash.
+    pub(crate) fn reopened(writing: Box<dyn Writing>, hasher: Hasher, size: u64) -> Self {
+        Self {
+            expected: Expected {
+                algorithm: hasher.algorithm(),
+                ..Expected::default()
+            },
+            writing: Some(writing),
+            hasher: Some(hasher.into()),
+            gathering: Gathering::after(size),
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn size(&self) -> u64 {
+        self.gathering.came()
+    }
+
+    pub(crate) async fn take(&mut self, mut bytes: Bytes) -> Result<()> {
         // Taken out, so that what is dropped half-way is not gone on with.
         let mut writing = self.writing.take().ok_or_else(failed_before)?;
-        let length = bytes.len() as u64;
+        while !bytes.is_empty() {
+            if let Some(bytes) = self.gathering.take(&mut bytes) {
+                self.pass_on(&mut *writing, bytes).await?;
+            }
+        }
+        self.writing = Some(writing);
+        Ok(())
+    }
+
+    /// Hashes and writes what waits.
+    pub(crate) async fn pass_on_rest(&mut self, writing: &mut dyn Writing) -> Result<()> {
+        match self.gathering.rest() {
+            Some(bytes) => self.pass_on(writing, bytes).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn pass_on(&mut self, writing: &mut dyn Writing, bytes: Bytes) -> Result<()> {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&bytes);
         }
-        writing.write(bytes).await?;
-        self.size += length;
-        self.writing = Some(writing);
-        Ok(())
+        writing.write(bytes).await
     }
 
     /// All came: what it is, if that is what it should be. Else nothing is left.
     pub(crate) async fn checked(&mut self, digest: Option<Digest>) -> Result<(Box<dyn Writing>, Digest)> {
         let mut writing = self.writing.take().ok_or_else(failed_before)?;
-        match self.digest(&mut *writing, digest).await {
+        let passed_on = self.pass_on_rest(&mut *writing).await;
+        let digest = match passed_on {
+            Ok(()) => self.digest(&mut *writing, digest).await,
+            Err(error) => Err(error),
+        };
+        match digest {
             Ok(digest) => Ok((writing, digest)),
             Err(error) => {
                 writing.forget().await?;
@@ -65,11 +103,12 @@ impl Written {
             self.hasher = Some(hashed(writing, algorithm).await?.into());
         }
         let hasher = &mut self.hasher;
-        self.expected.check(digest, self.size, |algorithm| match hasher.take() {
-            Some(hasher) => hasher.finish(),
-            // The caller verified it, and so said what it is.
-            None => algorithm.digest(&[]),
-        })
+        self.expected
+            .check(digest, self.gathering.came(), |algorithm| match hasher.take() {
+                Some(hasher) => hasher.finish(),
+                // The caller verified it, and so said what it is.
+                None => algorithm.digest(&[]),
+            })
     }
 
     /// Removes them.

@@ -1,6 +1,8 @@
 //! How is content kept in files? What comes is written to `uploads/<name>`, and renamed to `blobs/<2 hex>/<digest>-<ulid>` when it is whole.
 
+mod busy;
 mod copied;
+mod past;
 mod upload;
 
 use std::{
@@ -17,6 +19,10 @@ use futures_util::{StreamExt, stream};
 use teu_spec::Digest;
 use teu_store::{BoxFuture, Error, ErrorKind, Reader, Result, blocking};
 
+use self::{
+    busy::{AtWork, Busy},
+    past::PastCache,
+};
 use super::{
     Content, OpenFiles, PARTS, Writing, checked,
     directory::{Directory, failed},
@@ -35,6 +41,9 @@ struct Inner {
     blobs: Directory,
     uploads: Directory,
     naming: Naming,
+    /// Uploads that threads write to.
+    busy: Arc<Busy>,
+    past: PastCache,
 }
 
 /// Where content lies among the others.
@@ -81,6 +90,8 @@ impl Files {
             uploads: root.make("uploads")?,
             root,
             naming,
+            busy: Arc::default(),
+            past: PastCache::default(),
         })))
     }
 
@@ -89,12 +100,11 @@ impl Files {
         let name = format!("m-{}", place.ulid);
         let mut file = self.0.uploads.create(&name)?;
         let written = file.write_all(content).and_then(|()| file.sync_data());
-        written.map_err(|error| {
-            // A disk that is full is not to stay full.
+        let written = written.map_err(|error| failed(error, "writing", &self.0.uploads.path(&name)));
+        written.and_then(|()| self.settle(&name, place)).inspect_err(|_| {
+            // A disk that is full is not to stay full; where that fails too the next one does it.
             let _ = self.0.uploads.remove(&name);
-            failed(error, "writing", &self.0.uploads.path(&name))
-        })?;
-        self.settle(&name, place)
+        })
     }
 
     /// Moves a file that lasts from `uploads` to its place, for good. Where that fails nothing is at the place.
@@ -105,6 +115,11 @@ impl Files {
             // Who finds it would take it for what lasts. What cannot be removed either is found by who looks for what nobody knows.
             let _ = directory.remove(&last);
         })
+    }
+
+    /// A thread is about to write to an upload.
+    pub(super) fn at_work(&self, name: &str) -> AtWork {
+        self.0.busy.begin(name)
     }
 
     /// The directory that content lies in, which is there, and what it is called in it.
@@ -169,7 +184,7 @@ impl Content for Files {
     }
 
     fn reopen<'a>(&'a self, name: &'a str, offset: u64) -> BoxFuture<'a, Result<Option<Box<dyn Writing>>>> {
-        let reopen = || -> Result<Option<Box<dyn Writing>>> {
+        let reopen = move || -> Result<Option<Box<dyn Writing>>> {
             let Some(mut file) = self.0.uploads.file(checked(name)?, true)? else {
                 return Ok(None);
             };
@@ -181,7 +196,11 @@ impl Content for Files {
             file.seek(SeekFrom::Start(offset)).map_err(within)?;
             Ok(Some(self.writing(name, file, offset, true)))
         };
-        Box::pin(std::future::ready(reopen()))
+        Box::pin(async move {
+            // Whoever had it may have been dropped while a thread wrote for them: that would write over what comes now.
+            self.0.busy.wait(name).await?;
+            reopen()
+        })
     }
 
     fn forget<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {

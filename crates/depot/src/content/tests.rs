@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{Read as _, Write as _},
     os::unix::fs::symlink,
     sync::Arc,
 };
@@ -16,7 +16,10 @@ use super::{
     directory::{Directory, FAILS},
     suite::content_suite,
 };
-use crate::place::{Millis, Place, Ulid};
+use crate::{
+    pieces::Gathering,
+    place::{Millis, Place, Ulid},
+};
 
 fn files() -> impl Fn() -> Arc<dyn Content> {
     let directory = tempfile::tempdir().expect("a directory");
@@ -122,5 +125,66 @@ fn what_is_no_file_is_refused() {
         fs::create_dir_all(shard.join(place.to_string())).expect("made");
         let error = files.read(&place, 7, 0..7).await.err().expect("no file");
         assert_eq!(error.kind(), &ErrorKind::Invalid, "{error}");
+    });
+}
+
+/// What is large goes past the kernel's cache, and into it before and behind that; of one that is gone on with somewhere within a block too.
+#[test]
+fn pieces_and_what_is_between_them_stay_in_their_order() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = Files::open(directory.path()).expect("files");
+        let whole: Bytes = (0..9_000_000_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        let mut writing = files.begin("one", true).await.expect("begun");
+        let mut done = 0;
+        for end in [5_300_000, whole.len()] {
+            if done > 0 {
+                writing.sync().await.expect("synced");
+                drop(writing);
+                let reopened = files.reopen("one", done as u64).await.expect("reopened");
+                writing = reopened.expect("it is there");
+            }
+            let mut gathering = Gathering::after(done as u64);
+            for chunk in whole[done..end].chunks(400_001) {
+                let mut chunk = Bytes::copy_from_slice(chunk);
+                while !chunk.is_empty() {
+                    if let Some(bytes) = gathering.take(&mut chunk) {
+                        writing.write(bytes).await.expect("written");
+                    }
+                }
+            }
+            if let Some(bytes) = gathering.rest() {
+                writing.write(bytes).await.expect("written");
+            }
+            done = end;
+        }
+        let place = Place {
+            digest: Digest::of(&whole),
+            ulid: Ulid::new(Millis(1)).expect("random numbers"),
+        };
+        writing.place(Box::new(move || Ok(place))).await.expect("placed");
+        let file = files
+            .open(&place, whole.len() as u64)
+            .expect("opened")
+            .expect("it is there");
+        let mut found = Vec::new();
+        (&file).read_to_end(&mut found).expect("read");
+        assert!(found == whole);
+    });
+}
+
+#[test]
+fn nobody_writes_while_a_thread_does_for_one_who_is_gone() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = Files::open(directory.path()).expect("files");
+        drop(files.begin("one", true).await.expect("begun"));
+        let at_work = files.at_work("one");
+        let mut reopening = files.reopen("one", 0);
+        assert!(futures_util::poll!(&mut reopening).is_pending());
+        drop(at_work);
+        assert!(reopening.await.expect("reopened").is_some());
     });
 }

@@ -221,7 +221,7 @@ impl Coming {
     async fn put(mut self, digest: Option<Digest>) -> Result<Committed> {
         let (writing, digest) = self.written.checked(digest).await?;
         writing.place(Box::new(move || place(digest))).await?;
-        let (repository, size) = (self.repository, self.written.size);
+        let (repository, size) = (self.repository, self.written.size());
         blocking::run(move || repository.link_blob(&digest)).await?;
         Ok(Committed { digest, size })
     }

@@ -12,6 +12,7 @@ use teu_store::{BoxFuture, Error, ErrorKind, Reader, Result, blocking};
 use super::{super::directory::failed, Files};
 use crate::{
     content::{Content, Placing, Writing},
+    pieces::is_aligned,
     place::Place,
 };
 
@@ -26,6 +27,7 @@ impl Files {
             files: self.clone(),
             name: name.to_owned(),
             file: Some(file),
+            landing: None,
             written,
             // What a reopened file has was synced when its length was recorded.
             synced: written,
@@ -43,6 +45,8 @@ struct Upload {
     name: String,
     /// None where it failed, or where a thread had it when its future was dropped.
     file: Option<File>,
+    /// A thread has it, and gives it back when it has written a piece.
+    landing: Option<BoxFuture<'static, Result<(File, ())>>>,
     written: u64,
     synced: u64,
     /// Its name lasts.
@@ -69,18 +73,37 @@ impl Upload {
         &mut self,
         work: impl FnOnce(&Files, &File) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.land().await?;
+        let (file, done) = self.thread(work)?.await?;
+        self.file = Some(file);
+        Ok(done)
+    }
+
+    /// Has a thread begin that.
+    fn thread<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&Files, &File) -> Result<T> + Send + 'static,
+    ) -> Result<BoxFuture<'static, Result<(File, T)>>> {
         let mut file = self.file.take().ok_or_else(|| self.lost())?;
         let waiting = std::mem::take(&mut self.waiting);
         let (files, path) = (self.files.clone(), self.files.0.uploads.path(&self.name));
-        let (file, done) = blocking::run(move || {
+        let at_work = files.at_work(&self.name);
+        Ok(Box::pin(blocking::begin(move || {
+            let _at_work = at_work;
             file.write_all(&waiting)
                 .map_err(|error| failed(error, "writing", &path))?;
             let done = work(&files, &file).map_err(|error| error.within(format!("writing {}", path.display())))?;
             Ok((file, done))
-        })
-        .await?;
-        self.file = Some(file);
-        Ok(done)
+        })))
+    }
+
+    /// Waits for the piece that is being written.
+    async fn land(&mut self) -> Result<()> {
+        if let Some(landing) = self.landing.take() {
+            let (file, ()) = landing.await?;
+            self.file = Some(file);
+        }
+        Ok(())
     }
 
     fn lost(&self) -> Error {
@@ -103,7 +126,15 @@ impl Upload {
     }
 
     async fn take(&mut self, bytes: Bytes) -> Result<()> {
+        self.land().await?;
+        let is_piece = is_aligned(&bytes, self.written);
         self.written += bytes.len() as u64;
+        if is_piece && self.files.0.past.may_be() {
+            // It is written while the next one comes.
+            let landing = self.thread(move |files, file| Ok(files.0.past.write(file, &bytes)?))?;
+            self.landing = Some(landing);
+            return Ok(());
+        }
         if !self.is_slow {
             return self.write_here(&bytes);
         }
