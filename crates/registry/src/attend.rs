@@ -55,10 +55,7 @@ pub(crate) async fn attend<S>(
             }))
         }
     });
-    let stream = TokioIo::new(Strict::new(
-        Patient::new(stream, limits.connection_idle),
-        limits.head_time,
-    ));
+    let stream = TokioIo::new(Strict::new(Patient::new(stream, limits.connection_idle), &limits));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
     let mut is_ending = false;
     loop {

@@ -15,6 +15,17 @@ pub(crate) struct Framing {
     head: Head,
     /// How many bytes have come that HTTP/2 begins with; none where it is another version.
     preface: Preface,
+    /// The most bytes of a head, if there is a limit.
+    longest: Option<usize>,
+}
+
+/// Why bytes are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// They can be read in two ways.
+    Ambiguous,
+    /// They belong to a head that is too long; `within_first` is whether its first line has not ended.
+    TooLong { within_first: bool },
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +65,8 @@ struct Head {
     /// Whether the request's first line was there.
     has_begun: bool,
     version: Version,
+    /// How many bytes of it came.
+    size: usize,
     hosts: usize,
     length: Option<u64>,
     is_chunked: bool,
@@ -73,8 +86,16 @@ enum Version {
 struct Wrong;
 
 impl Framing {
-    /// Looks at the next bytes; the place of the first that is wrong.
-    pub(crate) fn look(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Of heads that have so many bytes at most.
+    pub(crate) fn of_heads(longest: usize) -> Self {
+        Self {
+            longest: Some(longest),
+            ..Self::default()
+        }
+    }
+
+    /// Looks at the next bytes; the place of the first that is wrong, and why it is.
+    pub(crate) fn look(&mut self, bytes: &[u8]) -> Option<(usize, Fault)> {
         if self.is_http2(bytes) {
             self.place = Place::Elsewhere;
         }
@@ -98,7 +119,14 @@ impl Framing {
                     let end = rest.iter().position(|byte| *byte == b'\n');
                     let part = &rest[..end.map_or(rest.len(), |end| end + 1)];
                     if let Some(wrong) = self.wrong_byte(part) {
-                        return Some(at + wrong);
+                        return Some((at + wrong, Fault::Ambiguous));
+                    }
+                    if self.place == Place::Head {
+                        self.head.size += part.len();
+                        if self.longest.is_some_and(|longest| self.head.size > longest) {
+                            let within_first = !self.head.has_begun;
+                            return Some((at, Fault::TooLong { within_first }));
+                        }
                     }
                     at += part.len();
                     let is_wrong = match end {
@@ -114,7 +142,7 @@ impl Framing {
                         }
                     };
                     if is_wrong {
-                        return Some(at - 1);
+                        return Some((at - 1, Fault::Ambiguous));
                     }
                 }
             }
@@ -346,6 +374,14 @@ mod tests {
         ] {
             assert!(wrong(format!("{head}{fields}").as_bytes()), "{fields:?}");
         }
+        let heads = |longest| Framing::of_heads(longest).look(head.as_bytes());
+        assert_eq!(heads(head.len()), None);
+        let field = head.find("Host").expect("a field");
+        assert_eq!(
+            heads(head.len() - 1),
+            Some((field, Fault::TooLong { within_first: false }))
+        );
+        assert_eq!(heads(5), Some((0, Fault::TooLong { within_first: true })));
         // Spaces behind a number are no other number.
         assert!(!wrong(format!("{head}{long}").as_bytes()));
         for stream in [

@@ -23,6 +23,8 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(30);
 /// How long nothing is accepted where the system refuses to: it has no file handles left.
 const BREATH: Duration = Duration::from_millis(100);
+/// How much of a request's content is read at once, at most. Heads have a limit of their own ([`Strict`](crate::strict::Strict)).
+const AT_ONCE: usize = 256 << 10;
 
 /// Where clients are waited for.
 #[derive(Debug)]
@@ -157,7 +159,7 @@ fn builder(settings: &Settings) -> Builder<TokioExecutor> {
         // It would hold a client to it that only asks nothing: heads are timed where they are read (`Strict`), silence by `attend`.
         .header_read_timeout(None)
         .max_headers(limits.headers)
-        .max_buf_size(limits.head);
+        .max_buf_size(limits.head.max(AT_ONCE));
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -3,7 +3,8 @@
 //!
 //! The server's own parser is as lenient as RFC 9112 lets it be: it takes a bare LF for the end of a line, and passes over a
 //! Content-Length beside a Transfer-Encoding. What is wrong by [`Framing`] is replaced by a NUL, which no head and no chunk can have, so that the
-//! parser answers 400 by itself.
+//! parser answers 400 by itself. Behind a head that is too long come more fields than are allowed, so that it answers 431: its own limit is that of all
+//! that it reads at once, and content is to be read in large parts.
 //!
 //! A head that does not end in its time ends the connection. Between two requests a client may be silent: that is not counted here.
 //!
@@ -18,12 +19,16 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep, sleep_until},
 };
 
-use crate::framing::Framing;
+use crate::{
+    framing::{Fault, Framing},
+    settings::Limits,
+};
 
 /// How long, and for how many bytes, a client is listened to whose request nobody reads any more.
 const LINGER: Duration = Duration::from_secs(5);
@@ -37,18 +42,21 @@ pub(crate) struct Strict<S> {
     head_time: Duration,
     /// When the time of the one that has begun is over.
     head_end: Option<Pin<Box<Sleep>>>,
+    /// The most fields of a head.
+    fields: usize,
     /// What is still given to be read, where nothing more is read because it was wrong: the parser looks at a head when that has an end.
-    over: Option<&'static [u8]>,
+    over: Option<Bytes>,
     /// Until when, and for how much, what comes is read and dropped.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl<S> Strict<S> {
-    pub(crate) fn new(stream: S, head_time: Duration) -> Self {
+    pub(crate) fn new(stream: S, limits: &Limits) -> Self {
         Self {
             stream,
-            framing: Framing::default(),
-            head_time,
+            framing: Framing::of_heads(limits.head),
+            head_time: limits.head_time,
+            fields: limits.headers,
             head_end: None,
             over: None,
             lingers: None,
@@ -57,6 +65,12 @@ impl<S> Strict<S> {
 }
 
 impl<S: AsyncRead + Unpin> Strict<S> {
+    fn give_over(&mut self, buffer: &mut ReadBuf<'_>) {
+        if let Some(over) = &mut self.over {
+            buffer.put_slice(&over.split_to(over.len().min(buffer.remaining())));
+        }
+    }
+
     /// Waits until the time of a head is over that has begun.
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.head_end {
@@ -89,10 +103,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(rest) = self.over {
-            let (given, rest) = rest.split_at(rest.len().min(buffer.remaining()));
-            buffer.put_slice(given);
-            self.over = Some(rest);
+        if self.over.is_some() {
+            self.give_over(buffer);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -100,10 +112,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
             Poll::Ready(outcome) => outcome?,
             Poll::Pending => return self.poll_head(context),
         }
-        if let Some(wrong) = self.framing.look(&buffer.filled()[before..]) {
-            buffer.filled_mut()[before + wrong] = 0;
-            buffer.set_filled(before + wrong + 1);
-            self.over = Some(b"\r\n\r\n");
+        match self.framing.look(&buffer.filled()[before..]) {
+            None => {}
+            Some((wrong, Fault::Ambiguous)) => {
+                buffer.filled_mut()[before + wrong] = 0;
+                buffer.set_filled(before + wrong + 1);
+                self.over = Some(Bytes::from_static(b"\r\n\r\n"));
+            }
+            Some((wrong, Fault::TooLong { within_first })) => {
+                buffer.set_filled(before + wrong);
+                // Ends a name, a value, or begins a line.
+                let line = if within_first { " HTTP/1.1\r\n" } else { "x:\r\n" };
+                let over = format!("{line}{}\r\n", "too-long:\r\n".repeat(self.fields + 1));
+                self.over = Some(over.into());
+                // Nothing at all would be the end.
+                self.give_over(buffer);
+            }
         }
         match self.framing.is_within_head() {
             false => self.head_end = None,
@@ -169,7 +193,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_has_its_time_and_silence_between_two_has_not() {
         let (mut other, stream) = duplex(1024);
-        let mut strict = Strict::new(stream, TIME);
+        let limits = Limits {
+            head_time: TIME,
+            ..Limits::default()
+        };
+        let mut strict = Strict::new(stream, &limits);
         for request in [
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n",
