@@ -1,4 +1,4 @@
-//! Do real clients find their way by TLS, with a password, a token and a certificate?
+//! Do real clients find their way with a password, a token, a token of another server and a certificate, by TLS and, where they permit it, without?
 
 use std::fs;
 
@@ -15,6 +15,20 @@ const CERTIFICATE: [&str; 4] = [
     "certificates/client.key",
 ];
 
+/// How skopeo is told of the certificate, or that there is none, of one side of a copy: `src-`, `dest-`; or of the only one.
+fn checks(lab: &Lab, side: &str) -> String {
+    lab.choose(
+        format!("--{side}cert-dir=certificates"),
+        format!("--{side}tls-verify=false"),
+    )
+}
+
+/// All came by the token of another server, where there is one.
+#[track_caller]
+fn asked_the_issuer(login: Login, lab: &Lab) {
+    assert_eq!(lab.tokens() > 0, login == Login::OutsideToken, "{login:?}");
+}
+
 #[test]
 fn skopeo() {
     let test = "clients_secured::skopeo";
@@ -23,38 +37,31 @@ fn skopeo() {
     }
     for (login, lab) in labs(test) {
         let at = |name: &str| format!("docker://{}", lab.image(name));
-        let copy = ["--insecure-policy", "copy"];
+        let (from, dest, only) = (checks(&lab, "src-"), checks(&lab, "dest-"), checks(&lab, ""));
+        let copy = |arguments: &[&str]| lab.run("skopeo", [&["--insecure-policy", "copy"], arguments].concat());
         // What everybody may read needs no password.
-        let anybody = ["--src-cert-dir=certificates", &at("seed:1"), "oci:layout:1"];
-        lab.run("skopeo", [&copy[..], &anybody].concat());
+        copy(&[&from, &at("seed:1"), "oci:layout:1"]);
         let to = at("skopeo:1");
         let known = login.choose(&["--dest-creds", CREDENTIALS], &[]);
-        let images = ["--dest-cert-dir=certificates", "oci:layout:1", &to];
-        lab.run("skopeo", [&copy[..], &known, &images].concat());
+        copy(&[&known[..], &[&dest, "oci:layout:1", &to]].concat());
         lab.is_the_same("skopeo", "1");
         log_in(&lab, login);
         // From repository to repository, with rights in both.
-        let both = [
-            "--src-cert-dir=certificates",
-            "--dest-cert-dir=certificates",
-            &to,
-            &at("mounted:1"),
-        ];
-        lab.run("skopeo", [&copy[..], &both].concat());
+        copy(&[&from, &dest, &to, &at("mounted:1")]);
         lab.is_the_same("mounted", "1");
-        let tags = lab.run("skopeo", ["list-tags", "--cert-dir=certificates", &at("skopeo")]);
+        let tags = lab.run("skopeo", ["list-tags", &only, &at("skopeo")]);
         assert!(tags.contains("\"1\""), "{tags}");
-        lab.run("skopeo", ["delete", "--cert-dir=certificates", &to]);
+        lab.run("skopeo", ["delete", &only, &to]);
         lab.server.get("/v2/skopeo/manifests/1").expect(404);
+        asked_the_issuer(login, &lab);
     }
 }
 
 /// Has skopeo keep the password, where there is one.
 fn log_in(lab: &Lab, login: Login) {
     if login.is_by_password() {
-        let host = lab.host();
-        let shown = ["-u", "user", "-p", "secret", &host];
-        lab.run("skopeo", [&["login", "--cert-dir=certificates"], &shown[..]].concat());
+        let shown = ["login", &checks(lab, ""), "-u", "user", "-p", "secret", &lab.host()];
+        lab.run("skopeo", shown);
     }
 }
 
@@ -68,15 +75,16 @@ fn umoci_beside_skopeo() {
         log_in(&lab, login);
         let at = |name: &str| format!("docker://{}", lab.image(name));
         let copy = |arguments: &[&str]| lab.run("skopeo", [&["--insecure-policy", "copy"], arguments].concat());
-        copy(&["--src-cert-dir=certificates", &at("seed:1"), "oci:layout:1"]);
+        let (from, dest) = (checks(&lab, "src-"), checks(&lab, "dest-"));
+        copy(&[&from, &at("seed:1"), "oci:layout:1"]);
         let change = ["--tag", "2", "--config.label", "by=umoci"];
         lab.run("umoci", [&["config", "--image", "layout:1"], &change[..]].concat());
-        copy(&["--dest-cert-dir=certificates", "oci:layout:2", &at("umoci:2")]);
+        copy(&[&dest, "oci:layout:2", &at("umoci:2")]);
         lab.is_whole("umoci", "2");
         let config = lab.found("umoci", "2").children()[0].digest;
         let config = lab.server.get(&format!("/v2/umoci/blobs/{config}")).expect(200).json();
         assert_eq!(config["config"]["Labels"], json!({"by": "umoci"}));
-        copy(&["--src-cert-dir=certificates", &at("umoci:2"), "oci:again:2"]);
+        copy(&[&from, &at("umoci:2"), "oci:again:2"]);
     }
 }
 
@@ -102,13 +110,15 @@ fn engine(name: &str) {
             ];
             lab.run(name, [&storage[..], arguments].concat())
         };
-        let checked = ["--cert-dir=certificates", "--signature-policy", paths[2]];
+        let checks = checks(&lab, "");
+        let checked = [&checks, "--signature-policy", paths[2]];
         let known = login.choose(&["--creds", CREDENTIALS], &[]);
         let checked = [&checked[..], &known].concat();
         run("pull", &[&checked[..], &[&lab.image("seed:1")]].concat());
         let to = format!("docker://{}", lab.image(&format!("{name}:1")));
         run("push", &[&checked[..], &[&lab.image("seed:1"), &to]].concat());
         lab.is_the_same(name, "1");
+        asked_the_issuer(login, &lab);
     }
 }
 
@@ -128,16 +138,20 @@ fn crane() {
         return;
     };
     for (login, lab) in labs("clients_secured::crane") {
-        if login == Login::Certificate {
-            // It has no way to be told of one.
+        if matches!(login, Login::Certificate | Login::OutsideToken) {
+            // It has no way to be told of a certificate, and asks no other server for a token that is on this machine or link.
             continue;
         }
-        lab.run(&crane, ["auth", "login", &lab.host(), "-u", "user", "-p", "secret"]);
-        lab.run(&crane, ["copy", &lab.image("seed:1"), &lab.image("crane:1")]);
+        let run = |arguments: &[&str]| {
+            let insecure: &[&str] = lab.choose(&[], &["--insecure"]);
+            lab.run(&crane, [insecure, arguments].concat())
+        };
+        run(&["auth", "login", &lab.host(), "-u", "user", "-p", "secret"]);
+        run(&["copy", &lab.image("seed:1"), &lab.image("crane:1")]);
         lab.is_the_same("crane", "1");
-        assert_eq!(lab.run(&crane, ["ls", &lab.image("crane")]), "1\n");
-        assert_eq!(lab.run(&crane, ["catalog", &lab.host()]), "crane\nseed\n");
-        lab.run(&crane, ["delete", &lab.image("crane:1")]);
+        assert_eq!(run(&["ls", &lab.image("crane")]), "1\n");
+        assert_eq!(run(&["catalog", &lab.host()]), "crane\nseed\n");
+        run(&["delete", &lab.image("crane:1")]);
         lab.server.get("/v2/crane/manifests/1").expect(404);
     }
 }
@@ -148,8 +162,8 @@ fn oras() {
         return;
     };
     for (login, lab) in labs("clients_secured::oras") {
-        let authority = ["--ca-file", "certificates/ca.crt"];
-        let checked = [&authority[..], &login.choose(&[], &CERTIFICATE)].concat();
+        let reached: &[&str] = lab.choose(&["--ca-file", "certificates/ca.crt"], &["--plain-http"]);
+        let checked = [reached, &login.choose(&[], &CERTIFICATE)].concat();
         let run = |verb: &str, arguments: &[&str]| lab.run(&oras, [&[verb], &checked[..], arguments].concat());
         if login.is_by_password() {
             run("login", &["-u", "user", "-p", "secret", &lab.host()]);
@@ -161,6 +175,7 @@ fn oras() {
         assert_eq!(fs::read(lab.path("pulled/notes.txt")).expect("a file"), b"notes\n");
         let about = ["--artifact-type", "text/notes", &lab.image("seed:1"), "notes.txt"];
         run("attach", &about);
+        asked_the_issuer(login, &lab);
     }
 }
 
@@ -172,9 +187,15 @@ fn regctl() {
     for (login, lab) in labs("clients_secured::regctl") {
         let host = lab.host();
         let file = |name: &str| fs::read_to_string(lab.path("certificates").join(name)).expect("a file");
-        let authority = file("ca.crt");
-        let set = ["registry", "set", "--cacert", &authority, "--skip-check", &host];
-        lab.run(&regctl, set);
+        let authority = lab.choose(Some("ca.crt"), None).map(file);
+        let reached = match &authority {
+            Some(authority) => ["--cacert", authority],
+            None => ["--tls", "disabled"],
+        };
+        lab.run(
+            &regctl,
+            [&["registry", "set", "--skip-check"], &reached[..], &[&host]].concat(),
+        );
         match login.is_by_password() {
             true => lab.run(&regctl, ["registry", "login", "-u", "user", "-p", "secret", &host]),
             false => {
@@ -195,5 +216,6 @@ fn regctl() {
         lab.is_the_same("regctl", "1");
         lab.run(&regctl, ["tag", "rm", &lab.image("regctl:1")]);
         lab.server.get("/v2/regctl/manifests/1").expect(404);
+        asked_the_issuer(login, &lab);
     }
 }

@@ -56,7 +56,7 @@ fn of_size(size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_manifest_of_four_mebibytes_is_taken_and_one_byte_more_is_not() {
+fn threat_84_a_manifest_of_four_mebibytes_is_taken_and_one_byte_more_is_not() {
     let server = Server::of(Arc::new(ManyInMemory::sparse()), writable());
     let manifest = ("Content-Type", "application/vnd.oci.image.manifest.v1+json");
     let large = of_size(4 << 20);

@@ -4,7 +4,7 @@
 use std::{fs, path::Path, process::Command};
 
 use teu_registry::{
-    Identity,
+    Clients, Identity, Tls,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
@@ -21,6 +21,11 @@ impl Pair {
             chain: vec![self.certificate.clone()],
             key: PrivateKeyDer::from_pem_file(self.directory.path().join("key.pem")).expect("a key"),
         }
+    }
+
+    /// TLS of a server that shows it, and wants of its clients what these say.
+    pub(crate) fn tls(&self, clients: Option<Clients>) -> Tls {
+        Tls::new(self.identity(), clients).expect("a certificate")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use teu_registry::auth::{Gate, Guard, Issuer, Passwords, Policy, SigningKey, Tokens, Trusted};
+use teu_registry::auth::{Gate, Guard, Issuer, Keys, Passwords, Policy, SigningKey, Tokens, Trusted};
 use teu_store::ManyInMemory;
 
 use super::{Answer, Server, Setup, writable};
@@ -37,14 +37,14 @@ allow = ["pull", "push", "overwrite", "delete", "list"]
 "#;
 
 pub(crate) fn passwords() -> Arc<Passwords> {
+    passwords_of(["reader", "writer", "blind", "owner"].map(|user| (user, format!("{user}'s secret"))))
+}
+
+/// A file of these users and their passwords.
+pub(crate) fn passwords_of(users: impl IntoIterator<Item = (&'static str, String)>) -> Arc<Passwords> {
     // The least cost: tests ask often.
-    let line = |user: &&str| {
-        format!(
-            "{user}:{}\n",
-            bcrypt::hash(format!("{user}'s secret"), 4).expect("a hash")
-        )
-    };
-    let text: String = ["reader", "writer", "blind", "owner"].iter().map(line).collect();
+    let line = |(user, password): (&str, String)| format!("{user}:{}\n", bcrypt::hash(password, 4).expect("a hash"));
+    let text: String = users.into_iter().map(line).collect();
     Passwords::parse(&text).expect("a file")
 }
 
@@ -79,13 +79,19 @@ pub(crate) fn by_password() -> (Server, Arc<Gate>) {
     })
 }
 
+/// Whose tokens are good that are signed with one of these keys.
+pub(crate) fn trusted(keys: Keys) -> Trusted {
+    Trusted {
+        issuer: "teu".to_owned(),
+        service: "registry.example".to_owned(),
+        keys,
+    }
+}
+
+/// Tokens that are issued here.
 pub(crate) fn tokens(key: SigningKey) -> Tokens {
     Tokens {
-        trusted: Trusted {
-            issuer: "teu".to_owned(),
-            service: "registry.example".to_owned(),
-            keys: key.keys(),
-        },
+        trusted: trusted(key.keys()),
         realm: None,
         issuer: Some(Issuer {
             key: Arc::new(key),

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, fs, path::PathBuf, process::Command, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::json;
-use teu_registry::{Clients, Tls, auth::Gate};
+use teu_registry::{Clients, auth::Gate};
 use teu_spec::{Descriptor, Digest, Document, Format, Index, Manifest, MediaType, Platform};
 use teu_store::ManyInMemory;
 
@@ -36,7 +36,10 @@ pub(crate) struct Lab {
     /// Where everybody may do everything.
     pub(crate) server: Server,
     /// The same place, where not everybody may.
-    secured: Option<Server>,
+    guarded: Option<Server>,
+    /// What clients are sent to for tokens.
+    issuer: Option<Server>,
+    is_by_tls: bool,
     pub(crate) image: Document,
     directory: tempfile::TempDir,
 }
@@ -46,32 +49,57 @@ impl Lab {
         Self::of(None)
     }
 
-    /// One whose clients come by TLS and through a gate. They find the certificate in the directory `certificates`.
-    pub(crate) fn secured(shown: &Pair, clients: Option<Clients>, gate: Gate) -> Self {
-        let tls = Tls::new(shown.identity(), clients).expect("a certificate");
+    /// One whose clients come through a gate, and by TLS where a certificate is shown. They find that in the directory `certificates`.
+    pub(crate) fn guarded(shown: Option<&Pair>, clients: Option<Clients>, gate: Gate) -> Self {
         let lab = Self::of(Some(Setup {
-            tls: Some(Arc::new(tls)),
+            tls: shown.map(|shown| Arc::new(shown.tls(clients))),
             gate: Some(Arc::new(gate)),
         }));
-        fs::create_dir(lab.path("certificates")).expect("a directory");
-        fs::copy(shown.directory.path().join("cert.pem"), lab.path("certificates/ca.crt")).expect("copied");
+        if let Some(shown) = shown {
+            fs::create_dir(lab.path("certificates")).expect("a directory");
+            fs::copy(shown.directory.path().join("cert.pem"), lab.path("certificates/ca.crt")).expect("copied");
+        }
         lab
+    }
+
+    /// The same, with a server that issues tokens.
+    pub(crate) fn beside(self, issuer: Server) -> Self {
+        Self {
+            issuer: Some(issuer),
+            ..self
+        }
     }
 
     fn of(setup: Option<Setup>) -> Self {
         let all = ManyInMemory::new();
         let server = Server::of(Arc::new(all.clone()), writable());
-        let secured = setup.map(|setup| Server::with(Arc::new(all), writable(), setup));
+        let is_by_tls = setup.as_ref().is_some_and(|setup| setup.tls.is_some());
+        let guarded = setup.map(|setup| Server::with(Arc::new(all), writable(), setup));
         let image = seed(&server);
         let directory = tempfile::tempdir().expect("a directory");
         fs::create_dir(directory.path().join("home")).expect("a directory");
         fs::write(directory.path().join("home/config.json"), "{}").expect("written");
         Self {
             server,
-            secured,
+            guarded,
+            issuer: None,
+            is_by_tls,
             image,
             directory,
         }
+    }
+
+    /// The first where clients come by TLS, else the second.
+    pub(crate) fn choose<T>(&self, tls: T, plain: T) -> T {
+        if self.is_by_tls { tls } else { plain }
+    }
+
+    /// How many requests there were for a token of another server.
+    pub(crate) fn tokens(&self) -> usize {
+        let log = self.issuer.as_ref().map(|issuer| issuer.log.lock().expect("a log"));
+        log.map_or(0, |log| {
+            log.iter().filter(|asked| asked.target.starts_with("/token")).count()
+        })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -85,7 +113,7 @@ impl Lab {
 
     /// The server that clients come to.
     pub(crate) fn met(&self) -> &Server {
-        self.secured.as_ref().unwrap_or(&self.server)
+        self.guarded.as_ref().unwrap_or(&self.server)
     }
 
     /// What an image is called, without a transport.
