@@ -330,9 +330,24 @@ impl List {
             },
             (None, None) => return Ok(()),
         };
-        file.write_all_at(&self.bytes, self.written).map_err(of_file)?;
+        if file.write_all_at(&self.bytes, self.written).is_err() {
+            // The disk may be full by now.
+            return self.come_back();
+        }
         self.written += self.bytes.len() as u64;
         self.bytes.clear();
+        Ok(())
+    }
+
+    /// Has all in memory again, and for good: that has a limit of its own.
+    fn come_back(&mut self) -> Result<()> {
+        self.room = None;
+        let Some(file) = self.file.take() else { return Ok(()) };
+        // Their places are numbers of 32 bits.
+        let mut all = vec![0; self.written as usize];
+        file.read_exact_at(&mut all, 0).map_err(of_file)?;
+        all.append(&mut self.bytes);
+        (self.bytes, self.written) = (all, 0);
         Ok(())
     }
 
@@ -357,4 +372,54 @@ impl List {
 
 fn of_file(error: io::Error) -> Error {
     Error::from(error).within("a table of contents, in its file")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use teu_rootfs::Metadata;
+
+    use super::*;
+    use crate::contents::What;
+
+    /// A disk that is full when some is written already: the same entries, in memory.
+    #[test]
+    fn a_disk_that_fills_meanwhile_takes_nothing_away() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let room = Some((0, directory.path()));
+        let made = |breaks_at: Option<u64>, room| {
+            let mut list = List::new(room);
+            for offset in 0..200 {
+                if breaks_at == Some(offset) {
+                    // It can be read, and no more be written.
+                    let file = list.file.take().expect("a file");
+                    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+                    list.file = Some(File::open(path).expect("opened"));
+                }
+                let entry = Entry {
+                    path: format!("etc/.wh.{offset}").into_bytes(),
+                    what: What::Remove(format!("etc/{offset}").into_bytes()),
+                    metadata: Metadata::default(),
+                    content: None,
+                    offset,
+                };
+                list.push(&entry).expect("taken");
+            }
+            let (stored, count) = list.finish().expect("a table");
+            let mut bytes = Vec::new();
+            stored.copy(&mut bytes).expect("read");
+            (stored.file().is_some(), count, bytes)
+        };
+        let (_, count, bytes) = made(None, None);
+        assert_eq!(count, 200);
+        assert_eq!(made(None, room), (true, count, bytes.clone()));
+        for breaks_at in [1, 150, 199] {
+            assert_eq!(
+                made(Some(breaks_at), room),
+                (false, count, bytes.clone()),
+                "{breaks_at}"
+            );
+        }
+    }
 }
