@@ -519,9 +519,10 @@ impl Window {
             }
             let from = (self.next + WINDOW - back) % WINDOW;
             done = back.min(length);
-            for (place, byte) in out[to..to + done].iter_mut().enumerate() {
-                *byte = self.bytes[(from + place) % WINDOW];
-            }
+            // In one piece, or in two around the end.
+            let first = done.min(WINDOW - from);
+            out[to..to + first].copy_from_slice(&self.bytes[from..from + first]);
+            out[to + first..to + done].copy_from_slice(&self.bytes[..done - first]);
         }
         for place in to + done..to + length {
             out[place] = out[place - distance];
