@@ -79,6 +79,11 @@ impl Directories {
         Ok(())
     }
 
+    /// Whether it is the directory that was touched last, so that its time is known.
+    pub(crate) fn is_last(&self, identity: Identity) -> bool {
+        self.last == Some(identity)
+    }
+
     /// A directory is to have this time in the end, and this mode where it is not what it has now. `new`: it was just made, so that what is
     /// known of the same number was another's.
     pub(crate) fn set(

@@ -204,7 +204,12 @@ impl Root {
 
     /// Opens what `path` leads to, inside.
     pub(crate) fn resolve(&self, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        again(|| fs::openat2(&self.handle, path, flags, Mode::empty(), INSIDE))
+        self.resolve_or_make(path, flags, Mode::empty())
+    }
+
+    /// Opens what `path` leads to, inside, or makes a file there with this mode, as `flags` say.
+    pub(crate) fn resolve_or_make(&self, path: &[u8], flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+        again(|| fs::openat2(&self.handle, path, flags, mode, INSIDE))
     }
 }
 

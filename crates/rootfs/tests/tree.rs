@@ -139,3 +139,43 @@ fn a_directory_behind_a_link_that_goes_has_its_time() {
         ]
     );
 }
+
+/// A directory that passes on its group from now on, by whatever path it is named, does so to no file whose group is said.
+#[test]
+fn a_file_has_its_own_group_wherever_it_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Root::create(&directory.path().join("rootfs")).unwrap();
+    let mut writer = Writer::new(&root, Options::default()).unwrap();
+    writer.directory(b"./", &metadata(0o755, 9)).unwrap();
+    writer.directory(b"a/b/", &metadata(0o755, 1)).unwrap();
+    write(&mut writer, "a/one", &metadata(0o600, 2), b"1");
+    let shared = Metadata {
+        gid: 7,
+        ..metadata(0o2755, 3)
+    };
+    writer.directory(b"a/b/..", &shared).unwrap();
+    write(&mut writer, "a/two", &metadata(0o600, 4), b"2");
+    write(&mut writer, "a/three", &metadata(0o600, 5), b"3");
+    writer.finish().unwrap();
+    let group = |path: &str| {
+        fs::symlink_metadata(directory.path().join("rootfs").join(path))
+            .unwrap()
+            .gid()
+    };
+    assert_eq!(
+        ["a", "a/one", "a/two", "a/three", "a/b"].map(group),
+        [7, 0, 0, 0, 0],
+        "the groups of what was made"
+    );
+    assert_eq!(
+        listed(&directory.path().join("rootfs")),
+        [
+            "/ 755 9",
+            "a/ 2755 3",
+            "a/b/ 755 1",
+            "a/one 1 600 2",
+            "a/three 3 600 5",
+            "a/two 2 600 4"
+        ]
+    );
+}

@@ -23,11 +23,10 @@ use crate::{
     directories::Directories,
     made::{Identity, Made, identity},
     name::{Leaf, split},
-    remove::remove_all,
     root::{DIRECTORY, open_beside},
 };
 
-use place::make;
+use place::Last;
 use settle::umask;
 
 /// How often what stands in the way of a name is removed. An honest tree needs one time; somebody who puts things there all the while is refused.
@@ -79,6 +78,8 @@ pub struct Writer {
     /// Devices that were passed over, in all layers.
     absent: Made,
     late: Directories,
+    /// The directory in which something was made last, as long as nothing was replaced and no directory was settled since.
+    last: Option<Last>,
 }
 
 impl Writer {
@@ -104,6 +105,7 @@ impl Writer {
             made: Made::default(),
             absent: Made::default(),
             late: Directories::new(&root),
+            last: None,
             root,
         })
     }
@@ -143,7 +145,7 @@ impl Writer {
                     {
                         return self.settle_directory(path, &split, (handle, false), metadata, owner, time);
                     }
-                    remove_all(place.parent.as_fd(), place.leaf).map_err(failed)?;
+                    self.replace(path, &place)?;
                 }
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(failed(errno)),
@@ -160,7 +162,8 @@ impl Writer {
         let time = check::said(path, metadata)?;
         let owner = self.options.owners.of(path, metadata)?;
         check::file_size(path, size, &self.options.budget)?;
-        let place = self.entry(path)?;
+        self.spent.entry(&self.options.budget, path)?;
+        let split = split(path, &self.options.budget)?;
         let opened = if self.is_opened_for_attributes(metadata, owner) {
             0o200
         } else {
@@ -168,11 +171,18 @@ impl Writer {
         };
         let mode = Mode::from_raw_mode(metadata.mode & PERMISSIONS | opened);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = make(path, "make the file", &place, || {
-            fs::openat(&place.parent, place.leaf, flags, mode)
-        })?;
-        self.made.add(identity(&place.seen), place.leaf);
-        let group = self.group_in(path, &place.seen, file.as_fd())?;
+        let (file, seen, leaf) = match self.made_beside_last(&split, flags, mode) {
+            Some(made) => made,
+            None => {
+                let place = self.place(path, &split)?;
+                let file = self.make(path, "make the file", &place, || {
+                    fs::openat(&place.parent, place.leaf, flags, mode)
+                })?;
+                (file, place.seen, place.leaf)
+            }
+        };
+        self.made.add(identity(&seen), leaf);
+        let group = self.group_in(path, &seen, file.as_fd())?;
         Ok(FileWriter::new(self, file, path, metadata, size, (owner, group, time)))
     }
 
@@ -185,7 +195,7 @@ impl Writer {
         let owner = self.options.owners.of(path, metadata)?;
         check::link_text(path, target, &self.options.budget)?;
         let place = self.entry(path)?;
-        make(path, "make the link", &place, || {
+        self.make(path, "make the link", &place, || {
             fs::symlinkat(target, &place.parent, place.leaf)
         })?;
         self.settle_node(path, &place, FileType::Symlink, metadata, owner, time)
@@ -242,7 +252,7 @@ impl Writer {
                 Ok(_) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(failed(errno)),
             }
-            remove_all(place.parent.as_fd(), place.leaf).map_err(failed)?;
+            self.replace(path, &place)?;
         }
         Err(contended(path))
     }
@@ -272,7 +282,7 @@ impl Writer {
         let mode = Mode::from_raw_mode(metadata.mode & PERMISSIONS);
         let place = self.entry(path)?;
         let mut denied = false;
-        make(path, "make the node", &place, || {
+        self.make(path, "make the node", &place, || {
             match fs::mknodat(&place.parent, place.leaf, kind, mode, number) {
                 Err(Errno::PERM) if device.is_some() => {
                     denied = true;
@@ -284,8 +294,7 @@ impl Writer {
         if denied {
             self.absent.add(identity(&place.seen), place.leaf);
             self.report.devices.add(path);
-            return remove_all(place.parent.as_fd(), place.leaf)
-                .map_err(|errno| Error::system(path, "remove what was there", errno));
+            return self.replace(path, &place);
         }
         self.settle_node(path, &place, kind, metadata, owner, time)
     }
@@ -321,8 +330,7 @@ impl Writer {
     /// A device is not made. What is there now is not what the tree has, and goes.
     fn pass_over_device(&mut self, path: &[u8]) -> Result<()> {
         let place = self.entry(path)?;
-        remove_all(place.parent.as_fd(), place.leaf)
-            .map_err(|errno| Error::system(path, "remove what was there", errno))?;
+        self.replace(path, &place)?;
         self.absent.add(identity(&place.seen), place.leaf);
         self.report.devices.add(path);
         Ok(())

@@ -10,8 +10,7 @@ use rustix::{
 use crate::{
     Error, Metadata, Result, check,
     made::identity,
-    name::Split,
-    name::split,
+    name::{Leaf, Split, split},
     remove::{modified, remove_all},
     root::{DIRECTORY, PLACE, open_beside},
 };
@@ -26,6 +25,13 @@ pub(super) struct Place<'a> {
     pub(super) parent: OwnedFd,
     pub(super) seen: Stat,
     pub(super) leaf: &'a [u8],
+}
+
+/// A directory in which something was made, and the path that led to it.
+#[derive(Debug)]
+pub(super) struct Last {
+    path: Vec<u8>,
+    seen: Stat,
 }
 
 impl Writer {
@@ -50,7 +56,57 @@ impl Writer {
             split.parent,
             modified(&seen),
         )?;
+        let last = self.last.get_or_insert_with(|| Last { path: Vec::new(), seen });
+        last.path.clear();
+        last.path.extend_from_slice(split.parent);
+        last.seen = seen;
         Ok(Place { parent, seen, leaf })
+    }
+
+    /// Makes a file in the directory in which the one before was made, where its path says the same: in one step, by the whole path, which the kernel
+    /// resolves inside the root as it would the directory's. What is known of the directory, its group and its time, is known already. None where
+    /// it is another directory, or where it fails: the way by its handle says why.
+    pub(super) fn made_beside_last<'a>(
+        &self,
+        split: &Split<'a>,
+        flags: OFlags,
+        mode: Mode,
+    ) -> Option<(OwnedFd, Stat, &'a [u8])> {
+        let (Some(last), Leaf::Name(leaf)) = (&self.last, split.leaf) else {
+            return None;
+        };
+        if last.path != split.parent || !self.late.is_last(identity(&last.seen)) {
+            return None;
+        }
+        let file = self.root.resolve_or_make(split.whole, flags, mode).ok()?;
+        Some((file, last.seen, leaf))
+    }
+
+    /// Makes something where nothing may be, and removes what is there first.
+    pub(super) fn make<T>(
+        &mut self,
+        path: &[u8],
+        what: &str,
+        place: &Place<'_>,
+        mut make: impl FnMut() -> rustix::io::Result<T>,
+    ) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            match make() {
+                Ok(made) => return Ok(made),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(Error::system(path, what, errno)),
+            }
+            self.replace(path, place)?;
+        }
+        Err(contended(path))
+    }
+
+    /// Removes what is where an entry is made.
+    pub(super) fn replace(&mut self, path: &[u8], place: &Place<'_>) -> Result<()> {
+        // It may have been a link, or a directory, on the way to where something was made.
+        self.last = None;
+        remove_all(place.parent.as_fd(), place.leaf)
+            .map_err(|errno| Error::system(path, "remove what was there", errno))
     }
 
     /// Makes the directories that are missing on the way; where a link leads to nothing, the directory that it means.
@@ -140,23 +196,4 @@ pub(super) fn implied() -> Metadata {
         mode: 0o755,
         ..Metadata::default()
     }
-}
-
-/// Makes something where nothing may be, and removes what is there first.
-pub(super) fn make<T>(
-    path: &[u8],
-    what: &str,
-    place: &Place<'_>,
-    mut make: impl FnMut() -> rustix::io::Result<T>,
-) -> Result<T> {
-    for _ in 0..ATTEMPTS {
-        match make() {
-            Ok(made) => return Ok(made),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(Error::system(path, what, errno)),
-        }
-        remove_all(place.parent.as_fd(), place.leaf)
-            .map_err(|errno| Error::system(path, "remove what was there", errno))?;
-    }
-    Err(contended(path))
 }

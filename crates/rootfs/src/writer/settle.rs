@@ -33,6 +33,8 @@ impl Writer {
         time: Timespec,
     ) -> Result<()> {
         let failed = |errno| Error::system(path, "set the metadata of the directory", errno);
+        // It may be the one whose group is known.
+        self.last = None;
         let seen = fs::fstat(&handle).map_err(failed)?;
         if new && seen.st_uid != self.user {
             return Err(contended(path));

@@ -379,6 +379,36 @@ const ATTACKS: &[(&str, &[Step], Outcome)] = &[
     ),
     ("37 a file below a pipe", &[Fifo("p"), File("p/a")], Refused),
     ("an entry below a file", &[File("a"), File("a/b")], Refused),
+    (
+        "a path that led to a directory leads to another",
+        &[
+            Dir("a"),
+            Dir("a/l"),
+            Dir("b"),
+            File("a/l/../f"),
+            Link("a/l/../l", "../b"),
+            File("a/l/../f"),
+            File("a/l/../g"),
+            // What this layer made stays, wherever its name led.
+            Remove("f"),
+            Remove("g"),
+        ],
+        Tree(&["a/", "a/f x", "a/l -> ../b", "b/", "f x", "g x"]),
+    ),
+    (
+        "a path that led to a directory of a lower layer leads to another",
+        &[
+            Dir("a"),
+            Dir("a/l"),
+            NextLayer,
+            File("a/l/../f"),
+            Remove("a/l"),
+            Link("a/l", ".."),
+            File("a/l/../f"),
+            Remove("f"),
+        ],
+        Tree(&["a/", "a/f x", "a/l -> ..", "f x"]),
+    ),
 ];
 
 #[test]
