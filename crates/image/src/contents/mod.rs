@@ -14,7 +14,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap, io, path::PathBuf, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use teu_archive::{
@@ -327,20 +327,24 @@ pub(crate) async fn gather(
                 })
         })
         .collect();
-    let tables: Vec<Contents> = stream::iter(once)
+    // The largest first: the others are read beside it, and not before it, while it keeps one processor busy.
+    let mut once: Vec<(usize, Layer)> = once.into_iter().enumerate().collect();
+    once.sort_by_key(|(_, layer)| Reverse(layer.descriptor.size));
+    let mut tables: Vec<(usize, Contents)> = stream::iter(once)
         // Each has all that it needs: what borrows here could not be sent to another thread.
-        .map(|layer| {
+        .map(|(place, layer)| {
             let (source, cache, options) = (Arc::clone(source), cache.cloned(), options.clone());
             let (visitor, gathered) = (visitor.cloned(), gathered.clone());
             async move {
                 let table = of_with(&source, &layer, cache.as_ref(), &options, visitor.as_ref()).await?;
-                gathered.add(table).await
+                Ok::<_, Error>((place, gathered.add(table).await?))
             }
         })
-        .buffered(options.layers.side_by_side.max(1))
+        .buffer_unordered(options.layers.side_by_side.max(1))
         .try_collect()
         .await?;
-    Ok(wanted.into_iter().map(|place| tables[place].clone()).collect())
+    tables.sort_by_key(|(place, _)| *place);
+    Ok(wanted.into_iter().map(|place| tables[place].1.clone()).collect())
 }
 
 /// Reads a layer to its verified end.
