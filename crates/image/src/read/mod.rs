@@ -166,29 +166,37 @@ pub(crate) async fn upper(
     let gathered = Gathered::new(cache, contents);
     // The highest first.
     let mut tables: Vec<Contents> = Vec::new();
+    let (mut entries, mut asked) = (0, 0);
     for layer in layers.iter().rev() {
-        let table = contents::of_with(source, layer, cache, contents, visitor).await?;
-        tables.push(gathered.add(table).await?);
-        let lowest = layers.len() - tables.len();
-        let tree = merged(&tables, lowest, options)?;
-        let need = match lowest {
-            0 => Need::Nothing,
-            _ => need(&tree)?,
+        let known = match cache {
+            Some(cache) => cache.load(layer, contents).await,
+            None => None,
         };
-        if matches!(need, Need::Nothing) {
-            return Ok(tree);
-        }
-        // It is made anew with more layers: both need not be in memory.
-        drop(tree);
-        match need {
-            Need::Nothing | Need::Next => {}
-            Need::All => {
+        // It is asked before a layer is read. A table that is known costs less than a tree, which is made anew each time: so each has at least twice as
+        // many entries as the one before.
+        if !tables.is_empty() && (known.is_none() || entries >= 2 * asked) {
+            asked = entries;
+            let lowest = layers.len() - tables.len();
+            let tree = merged(&tables, lowest, options)?;
+            let need = need(&tree)?;
+            if matches!(need, Need::Nothing) {
+                return Ok(tree);
+            }
+            // With more layers: both need not be in memory.
+            drop(tree);
+            if matches!(need, Need::All) {
                 // Several at a time.
                 let rest = contents::gather(source, &layers[..lowest], cache, contents, visitor, &gathered).await?;
                 tables.extend(rest.into_iter().rev());
                 break;
             }
         }
+        let table = match known {
+            Some(known) => known,
+            None => contents::of_with(source, layer, cache, contents, visitor).await?,
+        };
+        entries += table.count();
+        tables.push(gathered.add(table).await?);
     }
     merged(&tables, 0, options)
 }
