@@ -50,14 +50,14 @@ pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<()
         }
     };
     shown.finish();
-    let (mut columns, mut cells) = (Columns::default(), Cells::default());
+    let (mut columns, mut rows) = (Columns::default(), Rows::default());
+    let in_columns = arguments.long && !settings.json;
     // Before anything is printed, every pattern has to mean something, and columns have their widths.
-    if !patterns.is_empty() || (arguments.long && !settings.json) {
+    if !patterns.is_empty() || in_columns {
         let mut met = vec![false; patterns.len()];
         listed.each(&patterns, &mut met, |found| {
-            if arguments.long && !settings.json {
-                found.row()?.cells(&mut cells);
-                columns.take(cells.iter());
+            if in_columns {
+                columns.take(rows.add(&found.row()?));
             }
             Ok(())
         })?;
@@ -75,18 +75,26 @@ pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<()
     }
     let mut out = output::stream();
     let mut line = String::new();
-    listed.each(&patterns, &mut met, |found| {
-        line.clear();
-        match arguments.long {
-            true => {
-                found.row()?.cells(&mut cells);
-                columns.line(cells.iter(), &mut line);
-            }
-            false => put_path(&mut line, &found.path()),
-        }
+    let mut print = |line: &mut String| -> Result<(), Failure> {
         line.push('\n');
-        Ok(out.write_all(line.as_bytes())?)
-    })?;
+        out.write_all(line.as_bytes())?;
+        line.clear();
+        Ok(())
+    };
+    if in_columns && !rows.forgot {
+        for row in 0..rows.count() {
+            columns.line(rows.row(row), &mut line);
+            print(&mut line)?;
+        }
+    } else {
+        listed.each(&patterns, &mut met, |found| {
+            match arguments.long {
+                true => columns.line(rows.add(&found.row()?), &mut line),
+                false => put_path(&mut line, &found.path()),
+            }
+            print(&mut line)
+        })?;
+    }
     out.flush()?;
     Ok(())
 }
@@ -233,31 +241,31 @@ impl Kind {
 }
 
 impl Row<'_> {
-    fn cells(&self, cells: &mut Cells) {
-        cells.clear();
+    /// Adds [`COLUMNS`] cells.
+    fn cells(&self, cells: &mut Rows) {
         let letter = self.kind.letter();
         match &self.metadata {
             Some(metadata) => {
-                cells.add(|text| {
+                cells.cell(|text| {
                     text.push(letter);
                     listed::put_permissions(text, metadata.mode);
                 });
-                cells.add(|text| put(text, format_args!("{}:{}", metadata.uid, metadata.gid)));
+                cells.cell(|text| put(text, format_args!("{}:{}", metadata.uid, metadata.gid)));
             }
             None => {
-                cells.add(|text| put(text, format_args!("{letter}---------")));
+                cells.cell(|text| put(text, format_args!("{letter}---------")));
                 cells.none();
             }
         }
         match &self.kind {
-            Kind::Node(Node::File(size)) => cells.add(|text| put(text, size)),
+            Kind::Node(Node::File(size)) => cells.cell(|text| put(text, size)),
             Kind::Node(Node::CharDevice(device) | Node::BlockDevice(device)) => {
-                cells.add(|text| put(text, format_args!("{},{}", device.major, device.minor)));
+                cells.cell(|text| put(text, format_args!("{},{}", device.major, device.minor)));
             }
             _ => cells.none(),
         }
         match &self.metadata {
-            Some(metadata) => cells.add(|text| {
+            Some(metadata) => cells.cell(|text| {
                 let time = Time {
                     nanoseconds: 0,
                     ..metadata.mtime
@@ -267,10 +275,10 @@ impl Row<'_> {
             None => cells.none(),
         }
         match self.layer {
-            Some(layer) => cells.add(|text| put(text, layer)),
+            Some(layer) => cells.cell(|text| put(text, layer)),
             None => cells.none(),
         }
-        cells.add(|text| {
+        cells.cell(|text| {
             put_path(text, &self.path);
             match &self.kind {
                 Kind::Node(Node::Symlink(target)) => put(text, format_args!(" -> {}", Escaped(target))),
@@ -300,33 +308,83 @@ impl Row<'_> {
     }
 }
 
-/// The cells of one row after the other, in memory that they share.
+/// How many cells a row has.
+const COLUMNS: usize = 6;
+/// How many bytes of rows are held: so many are put together once, and more of them again when they are printed.
+const HELD: usize = 16 << 20;
+
+/// The cells of one row behind the other, in memory that they share.
 #[derive(Default)]
-struct Cells {
+struct Rows {
     text: String,
-    /// Where each ends.
-    ends: Vec<usize>,
+    /// Where each cell ends.
+    ends: Vec<u32>,
+    /// There were more than are held.
+    forgot: bool,
 }
 
-impl Cells {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
+impl Rows {
+    /// Adds a row, whose cells it gives.
+    fn add(&mut self, row: &Row<'_>) -> impl Iterator<Item = &str> {
+        if self.forgot {
+            self.text.clear();
+            self.ends.clear();
+        } else if self.text.len() + size_of_val(&self.ends[..]) > HELD {
+            // Not cleared, so that the memory goes back.
+            (self.text, self.ends, self.forgot) = (String::new(), Vec::new(), true);
+        }
+        row.cells(self);
+        self.row(self.count() - 1)
     }
 
-    fn add(&mut self, write: impl FnOnce(&mut String)) {
+    /// How many are held.
+    fn count(&self) -> usize {
+        self.ends.len() / COLUMNS
+    }
+
+    fn row(&self, row: usize) -> impl Iterator<Item = &str> {
+        let cells = row * COLUMNS..(row + 1) * COLUMNS;
+        let end = |cell: usize| self.ends[cell] as usize;
+        cells.map(move |cell| &self.text[cell.checked_sub(1).map_or(0, end)..end(cell)])
+    }
+
+    fn cell(&mut self, write: impl FnOnce(&mut String)) {
         write(&mut self.text);
-        self.ends.push(self.text.len());
+        self.ends.push(self.text.len() as u32);
     }
 
     fn none(&mut self) {
-        self.add(|text| text.push('-'));
+        self.cell(|text| text.push('-'));
     }
+}
 
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        let mut begin = 0;
-        self.ends
-            .iter()
-            .map(move |end| &self.text[std::mem::replace(&mut begin, *end)..*end])
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_held_as_long_as_they_are_few() {
+        let row = |path: &'static str, layer| Row {
+            path: path.as_bytes().into(),
+            kind: Kind::Node(Node::File(7)),
+            metadata: None,
+            names: None,
+            layer,
+        };
+        let (first, second) = (row("a", Some(0)), row("b", None));
+        let expected = [
+            ["----------", "-", "7", "-", "0", "/a"],
+            ["----------", "-", "7", "-", "-", "/b"],
+        ];
+        let mut rows = Rows::default();
+        assert!(rows.add(&first).eq(expected[0]) && rows.add(&second).eq(expected[1]));
+        assert_eq!((rows.count(), rows.forgot), (2, false));
+        assert!(rows.row(0).eq(expected[0]) && rows.row(1).eq(expected[1]));
+        while !rows.forgot {
+            assert!(rows.text.len() <= HELD + 100);
+            rows.add(&first).for_each(drop);
+        }
+        assert!(rows.add(&second).eq(expected[1]) && rows.add(&first).eq(expected[0]));
+        assert_eq!(rows.count(), 1);
     }
 }
