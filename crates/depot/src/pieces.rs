@@ -1,7 +1,7 @@
 //! How does large content go to a disk without being copied into the kernel's cache? In pieces that lie in memory as disks want it: what comes is
 //! gathered in them, hashed and written where it lies, and they come back when nobody holds them any more.
 //!
-//! There are few of them for the whole process. What finds none goes on as it came.
+//! There are few of them for the whole process ([`Pool`]). What finds none goes on as it came.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +13,8 @@ const PIECE: usize = 1 << 20;
 const ALIGNMENT: usize = 4096;
 /// How much of any content goes on as it came: what is small takes no piece, and stays in the kernel's cache.
 const SMALL: u64 = 2 << 20;
-/// The most pieces that there are.
-const MOST: usize = 40;
+/// The pieces of this process.
+static POOL: Pool = Pool::of(40);
 
 /// Whether these bytes lie as disks want them that are to be written behind `offset` others.
 pub(crate) fn is_aligned(bytes: &[u8], offset: u64) -> bool {
@@ -28,12 +28,22 @@ pub(crate) fn is_aligned(bytes: &[u8], offset: u64) -> bool {
 pub(crate) struct Gathering {
     came: u64,
     piece: Option<Piece>,
+    pool: &'static Pool,
 }
 
 impl Gathering {
     /// Behind so many bytes.
     pub(crate) fn after(came: u64) -> Self {
-        Self { came, piece: None }
+        Self::within(&POOL, came)
+    }
+
+    /// In pieces of this pool.
+    fn within(pool: &'static Pool, came: u64) -> Self {
+        Self {
+            came,
+            piece: None,
+            pool,
+        }
     }
 
     /// How many bytes came.
@@ -46,7 +56,7 @@ impl Gathering {
         if self.piece.is_none() {
             let before = self.before();
             if before == 0 {
-                self.piece = Piece::take();
+                self.piece = self.pool.take();
             }
             if self.piece.is_none() {
                 let count = match before {
@@ -84,28 +94,11 @@ struct Piece {
     memory: Vec<u8>,
     begin: usize,
     filled: usize,
+    /// To which the memory goes back.
+    pool: &'static Pool,
 }
 
 impl Piece {
-    /// An empty one, if there is one.
-    fn take() -> Option<Self> {
-        let mut pieces = pieces();
-        if pieces.out == MOST {
-            return None;
-        }
-        pieces.out += 1;
-        let memory = pieces.free.pop();
-        drop(pieces);
-        let memory = memory.unwrap_or_else(|| vec![0; PIECE + ALIGNMENT]);
-        // Where the system could not tell, it is only written by another way.
-        let begin = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        Some(Self {
-            memory,
-            begin,
-            filled: 0,
-        })
-    }
-
     /// Takes as many of the bytes as it has room for; how many.
     fn fill(&mut self, bytes: &mut Bytes) -> usize {
         let count = bytes.len().min(PIECE - self.filled);
@@ -124,7 +117,7 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        let mut pieces = pieces();
+        let mut pieces = self.pool.pieces();
         pieces.out -= 1;
         pieces.free.push(std::mem::take(&mut self.memory));
         if pieces.out == 0 {
@@ -134,20 +127,54 @@ impl Drop for Piece {
     }
 }
 
+/// So many pieces and no more.
+struct Pool {
+    most: usize,
+    pieces: Mutex<Pieces>,
+}
+
 /// The memory of all of them.
 struct Pieces {
     free: Vec<Vec<u8>>,
     out: usize,
 }
 
-static PIECES: Mutex<Pieces> = Mutex::new(Pieces {
-    free: Vec::new(),
-    out: 0,
-});
+impl Pool {
+    const fn of(most: usize) -> Self {
+        let pieces = Pieces {
+            free: Vec::new(),
+            out: 0,
+        };
+        Self {
+            most,
+            pieces: Mutex::new(pieces),
+        }
+    }
 
-fn pieces() -> MutexGuard<'static, Pieces> {
-    // No one leaves it half changed, so what a panic elsewhere left is whole.
-    PIECES.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pieces(&self) -> MutexGuard<'_, Pieces> {
+        // No one leaves it half changed, so what a panic elsewhere left is whole.
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty one, if there is one.
+    fn take(&'static self) -> Option<Piece> {
+        let mut pieces = self.pieces();
+        if pieces.out == self.most {
+            return None;
+        }
+        pieces.out += 1;
+        let memory = pieces.free.pop();
+        drop(pieces);
+        let memory = memory.unwrap_or_else(|| vec![0; PIECE + ALIGNMENT]);
+        // Where the system could not tell, it is only written by another way.
+        let begin = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Some(Piece {
+            memory,
+            begin,
+            filled: 0,
+            pool: self,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -160,8 +187,9 @@ mod tests {
 
     /// The lengths of what goes on of content that comes in chunks of `chunk` bytes behind `came` others, and whether each lies as a disk wants it.
     fn gathered(came: u64, length: usize, chunk: usize) -> Vec<(usize, bool)> {
+        static POOL: Pool = Pool::of(3);
         let whole = content(length);
-        let mut gathering = Gathering::after(came);
+        let mut gathering = Gathering::within(&POOL, came);
         let (mut found, mut lengths) = (Vec::new(), Vec::new());
         let mut goes_on = |bytes: Bytes| {
             lengths.push((bytes.len(), is_aligned(&bytes, came + found.len() as u64)));
@@ -201,16 +229,24 @@ mod tests {
 
     #[test]
     fn there_are_so_many_pieces_and_no_more() {
-        let mut whole: Vec<Gathering> = (0..MOST).map(|_| Gathering::after(SMALL)).collect();
-        // Other tests have some at times.
-        for gathering in &mut whole {
-            gathering.take(&mut content(10));
-        }
-        let held: usize = whole.iter().filter(|gathering| gathering.piece.is_some()).count();
-        let mut more = Gathering::after(SMALL);
-        let went_on = more.take(&mut content(10));
-        assert!(held <= MOST);
-        assert_eq!(went_on.map(|bytes| bytes.len()), Some(10));
-        assert_eq!(more.came(), SMALL + 10);
+        static POOL: Pool = Pool::of(2);
+        let begin = || {
+            let mut gathering = Gathering::within(&POOL, SMALL);
+            let went_on = gathering.take(&mut content(10)).map(|bytes| bytes.len());
+            assert_eq!(gathering.came(), SMALL + 10);
+            (gathering, went_on)
+        };
+        let (mut one, other) = (begin(), begin());
+        assert_eq!((one.1, other.1, begin().1), (None, None, Some(10)));
+        // What goes on holds its piece until nobody holds that.
+        let rest = one.0.rest().expect("what waits");
+        assert_eq!(begin().1, Some(10));
+        drop(rest);
+        assert_eq!(POOL.pieces().free.len(), 1);
+        assert_eq!(begin().1, None);
+        drop((one, other));
+        // Nothing large comes any more.
+        let pieces = POOL.pieces();
+        assert_eq!((pieces.out, pieces.free.len()), (0, 0));
     }
 }
