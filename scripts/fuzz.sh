@@ -34,7 +34,13 @@ program=${CARGO_TARGET_DIR:-fuzz/target}/$triple/$profile/teu-fuzz
 [ "$seconds" != --build ] || exit 0
 
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(TEU_FUZZ=list "$program")
+if [ ${#targets[@]} = 0 ]; then
+  listed=$(TEU_FUZZ=list "$program") && [ -n "$listed" ] || {
+    echo "fuzz: $program lists no targets"
+    exit 1
+  }
+  mapfile -t targets <<<"$listed"
+fi
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
