@@ -322,24 +322,22 @@ impl List {
             (Some(file), _) => file,
             (None, Some((_, directory))) => match tempfile::tempfile_in(directory) {
                 Ok(file) => self.file.insert(file),
-                Err(_) => {
-                    // It may be missing, or not be written to: then all is in memory, which has a limit of its own.
-                    self.room = None;
-                    return Ok(());
-                }
+                Err(error) if is_no_place(&error) || is_full(&error) => return self.come_back(),
+                Err(error) => return Err(of_file(error)),
             },
             (None, None) => return Ok(()),
         };
-        if file.write_all_at(&self.bytes, self.written).is_err() {
-            // The disk may be full by now.
-            return self.come_back();
+        match file.write_all_at(&self.bytes, self.written) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => return self.come_back(),
+            Err(error) => return Err(of_file(error)),
         }
         self.written += self.bytes.len() as u64;
         self.bytes.clear();
         Ok(())
     }
 
-    /// Has all in memory again, and for good: that has a limit of its own.
+    /// Has all in memory again, and for good. Then `contents_bytes` is its limit, as where no directory was named.
     fn come_back(&mut self) -> Result<()> {
         self.room = None;
         let Some(file) = self.file.take() else { return Ok(()) };
@@ -370,6 +368,20 @@ impl List {
     }
 }
 
+/// Whether a file cannot be made because of where it should be.
+fn is_no_place(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    matches!(
+        error.kind(),
+        NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem
+    )
+}
+
+/// Whether there is no room for more.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 fn of_file(error: io::Error) -> Error {
     Error::from(error).within("a table of contents, in its file")
 }
@@ -383,42 +395,69 @@ mod tests {
     use super::*;
     use crate::contents::What;
 
+    /// What happens to a list on its way.
+    type Happens = fn(&mut List);
+
+    /// A list of 200 entries to which something happens before one of them; whether it is in a file, and its bytes.
+    fn made(room: Option<(usize, &Path)>, happens: Happens, before: u64) -> Result<(bool, u64, Vec<u8>)> {
+        let mut list = List::new(room);
+        for offset in 0..200 {
+            if before == offset {
+                happens(&mut list);
+            }
+            let entry = Entry {
+                path: format!("etc/.wh.{offset}").into_bytes(),
+                what: What::Remove(format!("etc/{offset}").into_bytes()),
+                metadata: Metadata::default(),
+                content: None,
+                offset,
+            };
+            list.push(&entry)?;
+        }
+        let (stored, count) = list.finish()?;
+        let mut bytes = Vec::new();
+        stored.copy(&mut bytes)?;
+        Ok((stored.file().is_some(), count, bytes))
+    }
+
     /// A disk that is full when some is written already: the same entries, in memory.
     #[test]
     fn a_disk_that_fills_meanwhile_takes_nothing_away() {
         let directory = tempfile::tempdir().expect("a directory");
-        let room = Some((0, directory.path()));
-        let made = |breaks_at: Option<u64>, room| {
-            let mut list = List::new(room);
-            for offset in 0..200 {
-                if breaks_at == Some(offset) {
-                    // It can be read, and no more be written.
-                    let file = list.file.take().expect("a file");
-                    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-                    list.file = Some(File::open(path).expect("opened"));
-                }
-                let entry = Entry {
-                    path: format!("etc/.wh.{offset}").into_bytes(),
-                    what: What::Remove(format!("etc/{offset}").into_bytes()),
-                    metadata: Metadata::default(),
-                    content: None,
-                    offset,
-                };
-                list.push(&entry).expect("taken");
-            }
-            let (stored, count) = list.finish().expect("a table");
-            let mut bytes = Vec::new();
-            stored.copy(&mut bytes).expect("read");
-            (stored.file().is_some(), count, bytes)
-        };
-        let (_, count, bytes) = made(None, None);
+        let (here, missing) = (directory.path(), directory.path().join("missing"));
+        let nothing: Happens = |_| {};
+        let full: Happens = |list| list.file = Some(File::options().write(true).open("/dev/full").expect("a disk"));
+        let filled: Happens = |list| list.come_back().expect("it can be read");
+        let (_, count, bytes) = made(None, nothing, 0).expect("a table");
         assert_eq!(count, 200);
-        assert_eq!(made(None, room), (true, count, bytes.clone()));
-        for breaks_at in [1, 150, 199] {
-            assert_eq!(
-                made(Some(breaks_at), room),
-                (false, count, bytes.clone()),
-                "{breaks_at}"
+        for (room, happens, before, is_file) in [
+            (here, nothing, 0, true),
+            (missing.as_path(), nothing, 0, false),
+            (here, full, 0, false),
+            (here, filled, 1, false),
+            (here, filled, 150, false),
+            (here, filled, 199, false),
+        ] {
+            let found = made(Some((0, room)), happens, before).expect("a table");
+            assert!(found == (is_file, count, bytes.clone()), "{before}");
+        }
+    }
+
+    /// Nobody is to take for memory that is needed what is a broken disk.
+    #[test]
+    fn a_disk_that_breaks_is_an_error() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let breaks: Happens = |list| {
+            // It can be read, and no more be written.
+            let file = list.file.take().expect("a file");
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            list.file = Some(File::open(path).expect("opened"));
+        };
+        for before in [1, 199] {
+            let error = made(Some((0, directory.path())), breaks, before).expect_err("it cannot be written");
+            assert!(
+                error.to_string().contains("a table of contents, in its file"),
+                "{error}"
             );
         }
     }
