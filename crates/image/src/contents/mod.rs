@@ -14,9 +14,15 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::{cmp::Reverse, collections::HashMap, io, path::PathBuf, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use teu_archive::{
     Escaped,
     tar::{self, Header},
@@ -84,7 +90,8 @@ pub struct Options {
     pub contents_bytes: usize,
     /// How many bytes the tables of an image may have in memory, where there is another place. Default 16 MiB.
     pub memory_bytes: usize,
-    /// The directory of files, which have no names, for tables that have more; without it they are in memory.
+    /// The directory of files, which have no names, for tables that have more. Without it they are in memory, up to `contents_bytes` each; so is one
+    /// for which there is no room on its disk, or which cannot be made there.
     pub temporary: Option<PathBuf>,
     /// How layers are read.
     pub layers: layers::Options,
@@ -259,6 +266,17 @@ pub async fn of_with(
     {
         return Ok(known);
     }
+    read_once(source, layer, cache, options, visitor).await
+}
+
+/// As [`of_with`], where the cache is known not to have it.
+pub(crate) async fn read_once(
+    source: &Arc<dyn Source>,
+    layer: &Layer,
+    cache: Option<&Cache>,
+    options: &Options,
+    visitor: Option<&Visitor>,
+) -> Result<Contents> {
     let contents = match visitor {
         None => read(source, layer, options).await?,
         Some(visitor) => {
@@ -279,7 +297,7 @@ pub async fn of_with(
 /// there are, they take no more than some 100 file handles, unless there is no directory in which a file can be made.
 ///
 /// # Errors
-/// As [`read`].
+/// As [`read`]: of the lowest bad one of those that are read side by side.
 pub async fn of_all(
     source: &Arc<dyn Source>,
     layers: &[Layer],
@@ -330,19 +348,42 @@ pub(crate) async fn gather(
     // The largest first: the others are read beside it, and not before it, while it keeps one processor busy.
     let mut once: Vec<(usize, Layer)> = once.into_iter().enumerate().collect();
     once.sort_by_key(|(_, layer)| Reverse(layer.descriptor.size));
-    let mut tables: Vec<(usize, Contents)> = stream::iter(once)
-        // Each has all that it needs: what borrows here could not be sent to another thread.
-        .map(|(place, layer)| {
+    let mut once = once.into_iter();
+    let mut reading = FuturesUnordered::new();
+    let mut under_way = BTreeSet::new();
+    let mut tables: Vec<(usize, Contents)> = Vec::new();
+    let mut failure: Option<(usize, Error)> = None;
+    loop {
+        while failure.is_none()
+            && reading.len() < options.layers.side_by_side.max(1)
+            && let Some((place, layer)) = once.next()
+        {
+            // Each has all that it needs: what borrows here could not be sent to another thread.
             let (source, cache, options) = (Arc::clone(source), cache.cloned(), options.clone());
             let (visitor, gathered) = (visitor.cloned(), gathered.clone());
-            async move {
-                let table = of_with(&source, &layer, cache.as_ref(), &options, visitor.as_ref()).await?;
-                Ok::<_, Error>((place, gathered.add(table).await?))
-            }
-        })
-        .buffer_unordered(options.layers.side_by_side.max(1))
-        .try_collect()
-        .await?;
+            under_way.insert(place);
+            reading.push(async move {
+                let table = match of_with(&source, &layer, cache.as_ref(), &options, visitor.as_ref()).await {
+                    Ok(table) => gathered.add(table).await,
+                    Err(error) => Err(error),
+                };
+                (place, table)
+            });
+        }
+        let Some((place, table)) = reading.next().await else {
+            break;
+        };
+        under_way.remove(&place);
+        match table {
+            Ok(table) => tables.push((place, table)),
+            Err(error) if failure.as_ref().is_none_or(|(lowest, _)| place < *lowest) => failure = Some((place, error)),
+            Err(_) => {}
+        }
+        // Of those that are read side by side the lowest that is bad is named, whichever of them is done first.
+        if let Some((_, error)) = failure.take_if(|(lowest, _)| under_way.range(..*lowest).next().is_none()) {
+            return Err(error);
+        }
+    }
     tables.sort_by_key(|(place, _)| *place);
     Ok(wanted.into_iter().map(|place| tables[place].1.clone()).collect())
 }

@@ -9,6 +9,7 @@ use teu_archive::{
     tar::{EntryKind, Writer},
 };
 use teu_rootfs::{Device, Time};
+use teu_spec::{Descriptor, MediaType};
 
 use super::*;
 use crate::rigged::{Rigged, insert, tar};
@@ -412,4 +413,40 @@ async fn a_table_in_a_file_is_the_one_in_memory() {
         let last = numbers.last().expect("an entry").0;
         assert!(contents.with(last + BLOCK, |_| Ok(())).is_err());
     }
+}
+
+/// Whichever is done first, and however they are ordered for their sizes.
+#[tokio::test]
+async fn of_two_bad_layers_that_are_read_side_by_side_the_lower_is_named() {
+    let rigged = Rigged::default();
+    let noise: Vec<u8> = (0..4_000_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let archive = tar(&[(Header::file("large", noise.len() as u64), &noise[..])]);
+    // Wrong at its end.
+    let mut lower = insert(&rigged.inner, 0, &archive, Compression::None);
+    lower.diff_id = Digest::of(b"another");
+    let whole = insert(&rigged.inner, 1, &everything(), Compression::Gzip);
+    // Wrong at once.
+    let absent = Layer {
+        position: 2,
+        descriptor: Descriptor::of(MediaType::OciLayer, b"absent"),
+        diff_id: Digest::of(b"absent"),
+    };
+    let source = rigged.shared();
+    let named = async |layers: &[Layer], side_by_side| {
+        let mut options = Options::default();
+        options.layers.side_by_side = side_by_side;
+        let error = of_all(&source, layers, None, &options).await.expect_err("bad layers");
+        error.to_string()
+    };
+    let says = |said: &str, layer: &Layer| assert!(said.contains(&layer.descriptor.digest.to_string()), "{said}");
+    says(&named(&[lower.clone(), whole.clone(), absent.clone()], 3).await, &lower);
+    // Nothing is waited for that lies above.
+    says(
+        &named(&[absent.clone(), whole.clone(), lower.clone()], 3).await,
+        &absent,
+    );
+    // What was not begun is not known to be bad: the largest is the first.
+    says(&named(&[absent.clone(), whole, lower.clone()], 1).await, &lower);
 }

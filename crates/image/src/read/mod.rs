@@ -193,7 +193,7 @@ pub(crate) async fn upper(
         }
         let table = match known {
             Some(known) => known,
-            None => contents::of_with(source, layer, cache, contents, visitor).await?,
+            None => contents::read_once(source, layer, cache, contents, visitor).await?,
         };
         entries += table.count();
         tables.push(gathered.add(table).await?);
