@@ -23,8 +23,10 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(30);
 /// How long nothing is accepted where the system refuses to: it has no file handles left.
 const BREATH: Duration = Duration::from_millis(100);
-/// How much of a request's content is read at once, at most. Heads have a limit of their own ([`Strict`](crate::strict::Strict)).
+/// How much of a request's content is read at once, at most, on some connections. Heads have a limit of their own ([`Strict`](crate::strict::Strict)).
 const AT_ONCE: usize = 256 << 10;
+/// On how many: others read no more at once than a head may have, so that the memory of all has a limit.
+const LARGE: usize = 64;
 
 /// Where clients are waited for.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl From<TcpListener> for Listening {
 pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, stop: impl Future<Output = ()>) {
     let Listening { socket, tls } = listening.into();
     let limits = registry.settings.limits.clone();
-    let builder = Arc::new(builder(&registry.settings));
+    let large = large(&registry.settings);
     let room = Arc::new(Semaphore::new(limits.connections));
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -76,11 +78,13 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
                 continue;
             }
         };
-        let (registry, builder, stopped) = (Arc::clone(&registry), Arc::clone(&builder), stopped.clone());
+        let (registry, stopped) = (Arc::clone(&registry), stopped.clone());
+        let (at_once, large) = at_once(limits.head, &large);
         // Each connection shows the certificate that there is when it begins.
         let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
         connections.spawn(async move {
             let _connected = registry.connected();
+            let builder = builder(&registry.settings, at_once);
             let mut peer = Peer {
                 address,
                 is_secure: acceptor.is_some(),
@@ -101,7 +105,7 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
                     }
                 }
             }
-            drop(permit);
+            drop((permit, large));
         });
     }
     drop(socket);
@@ -147,7 +151,20 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-fn builder(settings: &Settings) -> Builder<TokioExecutor> {
+/// Room for connections that read much at once; none where nothing is pushed.
+fn large(settings: &Settings) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(if settings.writable { LARGE } else { 0 }))
+}
+
+/// How much a connection reads at once, at most, where a head may have so many bytes; and its permit to read so much.
+fn at_once(head: usize, large: &Arc<Semaphore>) -> (usize, Option<OwnedSemaphorePermit>) {
+    match Arc::clone(large).try_acquire_owned() {
+        Ok(permit) => (head.max(AT_ONCE), Some(permit)),
+        Err(_) => (head, None),
+    }
+}
+
+fn builder(settings: &Settings, at_once: usize) -> Builder<TokioExecutor> {
     let limits = &settings.limits;
     let mut builder = Builder::new(TokioExecutor::new());
     if !settings.http2 {
@@ -159,7 +176,7 @@ fn builder(settings: &Settings) -> Builder<TokioExecutor> {
         // It would hold a client to it that only asks nothing: heads are timed where they are read (`Strict`), silence by `attend`.
         .header_read_timeout(None)
         .max_headers(limits.headers)
-        .max_buf_size(limits.head.max(AT_ONCE));
+        .max_buf_size(at_once);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -168,4 +185,27 @@ fn builder(settings: &Settings) -> Builder<TokioExecutor> {
         .keep_alive_interval(limits.head_time)
         .keep_alive_timeout(limits.head_time);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_connections_read_much_at_once_and_those_that_only_pull_do_not() {
+        let mut settings = Settings::default();
+        let head = settings.limits.head;
+        let size = |settings: &Settings, head| at_once(head, &large(settings)).0;
+        assert_eq!(size(&settings, head), 64 << 10);
+        settings.writable = true;
+        assert_eq!(size(&settings, head), 256 << 10);
+        assert_eq!(size(&settings, 1 << 20), 1 << 20);
+        let room = large(&settings);
+        let mut connections: Vec<_> = (0..1000).map(|_| at_once(8 << 10, &room)).collect();
+        let sum: usize = connections.iter().map(|(size, _)| size).sum();
+        assert_eq!(sum, 64 * (256 << 10) + 936 * (8 << 10));
+        // What one had that is gone another has.
+        connections.remove(0);
+        assert_eq!(at_once(8 << 10, &room).0, 256 << 10);
+    }
 }
