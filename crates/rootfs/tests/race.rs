@@ -100,7 +100,9 @@ fn directories_that_become_links_lead_nowhere() {
             for step in 0..3 {
                 let which = (number + step) % done.len();
                 let result = match which {
-                    0 => file(&mut writer, b"d/canary", &data, b"x"),
+                    // The second is made beside the first, in one step.
+                    0 => file(&mut writer, b"d/canary", &data, b"x")
+                        .and_then(|()| file(&mut writer, b"d/beside", &data, b"x")),
                     1 => writer.directory(b"d/directory", &data),
                     2 => writer.directory(b"d", &data),
                     3 => writer.symlink(b"d/link", &data, b"elsewhere"),

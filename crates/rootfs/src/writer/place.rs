@@ -65,7 +65,8 @@ impl Writer {
 
     /// Makes a file in the directory in which the one before was made, where its path says the same: in one step, by the whole path, which the kernel
     /// resolves inside the root as it would the directory's. What is known of the directory, its group and its time, is known already. None where
-    /// it is another directory, or where it fails: the way by its handle says why.
+    /// it is another directory, or where it fails: the way by its handle says why. Whoever exchanges the directory meanwhile, which takes the right to write
+    /// there, decides where in the root the file is, and may have it get that directory's group; never does it get outside.
     pub(super) fn made_beside_last<'a>(
         &self,
         split: &Split<'a>,

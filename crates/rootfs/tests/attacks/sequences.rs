@@ -1,8 +1,10 @@
 //! Attacks that are sequences of entries: each is refused, or stays inside with exactly this tree.
 
+use std::{fs, os::unix::fs::symlink};
+
 use teu_rootfs::ErrorKind;
 
-use crate::support::{Arena, Step, Step::*, within_limit};
+use crate::support::{Arena, Step, Step::*, file, metadata, within_limit};
 
 enum Outcome {
     /// The last step is refused.
@@ -435,5 +437,38 @@ fn sequences_of_entries_stay_inside_or_are_refused() {
             (Tree(tree), Ok(())) => assert_eq!(arena.tree(), *tree, "{name}"),
             (Tree(_), Err(error)) => panic!("{name}: {error}"),
         }
+    }
+}
+
+/// Somebody exchanges the directory between two files that are made in it.
+#[test]
+fn a_directory_that_was_exchanged_leads_nowhere() {
+    let attacks: [(&str, Option<&str>, &[&str]); 3] = [
+        ("another directory", None, &["d/", "d/new x", "old/", "old/a x"]),
+        (
+            "a relative link",
+            Some("../outside"),
+            &["d -> ../outside", "old/", "old/a x", "outside/", "outside/new x"],
+        ),
+        (
+            "an absolute link",
+            Some("OUT"),
+            &["OUT/new x", "d -> OUT", "old/", "old/a x"],
+        ),
+    ];
+    for (name, target, tree) in attacks {
+        let arena = Arena::new();
+        let mut writer = arena.writer();
+        file(&mut writer, b"d/a", &metadata(0o644), b"x").unwrap();
+        let d = arena.dest().join("d");
+        fs::rename(&d, arena.dest().join("old")).unwrap();
+        match target {
+            None => fs::create_dir(&d).unwrap(),
+            Some(target) => symlink(String::from_utf8(arena.path(target)).unwrap(), &d).unwrap(),
+        }
+        file(&mut writer, b"d/new", &metadata(0o644), b"x").unwrap();
+        writer.finish().unwrap();
+        arena.check(name);
+        assert_eq!(arena.tree(), tree, "{name}");
     }
 }
