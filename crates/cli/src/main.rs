@@ -1,4 +1,7 @@
 //! What did the user mean? `teu` reads the command line and the environment, and has the libraries do the rest.
+//!
+//! `fuzz/src/main.rs` has some of these files as its own, by their paths: `arguments`, `failure`, `say`, `template` and `yaml`. Whoever moves one of
+//! them, or has it ask another, sees to that too.
 
 mod arguments;
 mod beside;
