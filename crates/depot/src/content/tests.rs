@@ -144,8 +144,11 @@ fn pieces_and_what_is_between_them_stay_in_their_order() {
                 writing.sync().await.expect("synced");
                 drop(writing);
                 // What a crash leaves of pieces that came after that.
-                let left = fs::OpenOptions::new().append(true).open(directory.path().join("uploads/one"));
-                left.and_then(|mut file| file.write_all(&whole[..2_000_000])).expect("left");
+                let left = fs::OpenOptions::new()
+                    .append(true)
+                    .open(directory.path().join("uploads/one"));
+                left.and_then(|mut file| file.write_all(&whole[..2_000_000]))
+                    .expect("left");
                 let reopened = files.reopen("one", done as u64).await.expect("reopened");
                 writing = reopened.expect("it is there");
             }

@@ -4,6 +4,7 @@
 //! What an entry means is [`entry::check`]'s word: a layer that would not be unpacked has no table. A table is held in the compact form in which it
 //! is kept, some 40 bytes an entry, in memory or, where that is much, in a file; [`Contents::entries`] reads it off one by one.
 
+mod all;
 mod cache;
 mod content;
 mod form;
@@ -14,15 +15,8 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, HashMap},
-    io,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use teu_archive::{
     Escaped,
     tar::{self, Header},
@@ -31,6 +25,8 @@ use teu_rootfs::{Budget, Metadata, Node};
 use teu_spec::{Algorithm, Digest};
 use teu_store::{Error, ErrorKind, Result, Source, blocking};
 
+pub(crate) use all::gather;
+pub use all::{of_all, of_all_with};
 pub use cache::Cache;
 pub use content::Content;
 pub(crate) use form::{BLOCK, Does, Raw};
@@ -291,101 +287,6 @@ pub(crate) async fn read_once(
         cache.keep(&contents).await;
     }
     Ok(contents)
-}
-
-/// The tables of contents of these layers, in their order; several are read side by side, as [`layers::Options`] says, and none twice. However many
-/// there are, they take no more than some 100 file handles, unless there is no directory in which a file can be made.
-///
-/// # Errors
-/// As [`read`]: of the lowest bad one of those that are read side by side.
-pub async fn of_all(
-    source: &Arc<dyn Source>,
-    layers: &[Layer],
-    cache: Option<&Cache>,
-    options: &Options,
-) -> Result<Vec<Contents>> {
-    of_all_with(source, layers, cache, options, None).await
-}
-
-/// As [`of_all`]; layers that are read are shown to `visitor` on the way, as by [`read_with`], several side by side.
-///
-/// # Errors
-/// As [`read_with`].
-pub async fn of_all_with(
-    source: &Arc<dyn Source>,
-    layers: &[Layer],
-    cache: Option<&Cache>,
-    options: &Options,
-    visitor: Option<&Visitor>,
-) -> Result<Vec<Contents>> {
-    let options = options.for_each_of(layers.len());
-    let gathered = Gathered::new(cache, &options);
-    gather(source, layers, cache, &options, visitor, &gathered).await
-}
-
-/// As [`of_all_with`], of some of an image's layers: the options are what is left for each of its tables, and `gathered` has their files.
-pub(crate) async fn gather(
-    source: &Arc<dyn Source>,
-    layers: &[Layer],
-    cache: Option<&Cache>,
-    options: &Options,
-    visitor: Option<&Visitor>,
-    gathered: &Gathered,
-) -> Result<Vec<Contents>> {
-    let mut places: HashMap<(Digest, Digest), usize> = HashMap::new();
-    let mut once = Vec::new();
-    let wanted: Vec<usize> = layers
-        .iter()
-        .map(|layer| {
-            *places
-                .entry((layer.descriptor.digest, layer.diff_id))
-                .or_insert_with(|| {
-                    once.push(layer.clone());
-                    once.len() - 1
-                })
-        })
-        .collect();
-    // The largest first: the others are read beside it, and not before it, while it keeps one processor busy.
-    let mut once: Vec<(usize, Layer)> = once.into_iter().enumerate().collect();
-    once.sort_by_key(|(_, layer)| Reverse(layer.descriptor.size));
-    let mut once = once.into_iter();
-    let mut reading = FuturesUnordered::new();
-    let mut under_way = BTreeSet::new();
-    let mut tables: Vec<(usize, Contents)> = Vec::new();
-    let mut failure: Option<(usize, Error)> = None;
-    loop {
-        while failure.is_none()
-            && reading.len() < options.layers.side_by_side.max(1)
-            && let Some((place, layer)) = once.next()
-        {
-            // Each has all that it needs: what borrows here could not be sent to another thread.
-            let (source, cache, options) = (Arc::clone(source), cache.cloned(), options.clone());
-            let (visitor, gathered) = (visitor.cloned(), gathered.clone());
-            under_way.insert(place);
-            reading.push(async move {
-                let table = match of_with(&source, &layer, cache.as_ref(), &options, visitor.as_ref()).await {
-                    Ok(table) => gathered.add(table).await,
-                    Err(error) => Err(error),
-                };
-                (place, table)
-            });
-        }
-        let Some((place, table)) = reading.next().await else {
-            break;
-        };
-        under_way.remove(&place);
-        match table {
-            Ok(table) => tables.push((place, table)),
-            Err(error) if failure.as_ref().is_none_or(|(lowest, _)| place < *lowest) => failure = Some((place, error)),
-            Err(_) => {}
-        }
-        // Of those that are read side by side the lowest that is bad is named, whichever of them is done first.
-        if let Some((_, error)) = failure.take_if(|(lowest, _)| under_way.range(..*lowest).next().is_none()) {
-            return Err(error);
-        }
-    }
-    tables.sort_by_key(|(place, _)| *place);
-    Ok(wanted.into_iter().map(|place| tables[place].1.clone()).collect())
 }
 
 /// Reads a layer to its verified end.
