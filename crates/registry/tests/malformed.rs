@@ -219,7 +219,21 @@ fn numbers_and_tags_are_what_they_can_be() {
 
 #[test]
 fn heads_have_a_limit() {
-    let server = Server::start();
+    limits_heads(&Server::start(), Limits::default().head);
+}
+
+/// Where nothing is pushed no more is read at once than a head may have.
+#[test]
+fn heads_have_a_limit_where_all_that_is_read_at_once_has_it() {
+    for head in [Limits::default().head, 8 << 10] {
+        let mut settings = support::writable();
+        settings.writable = false;
+        settings.limits.head = head;
+        limits_heads(&Server::of(Arc::new(ManyInMemory::new()), settings), head);
+    }
+}
+
+fn limits_heads(server: &Server, most: usize) {
     let limits = Limits::default();
     let fields = |count: usize| (0..count).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
     // Two of them are the host and that the connection ends.
@@ -227,8 +241,13 @@ fn heads_have_a_limit() {
         ("as many as may be", fields(limits.headers - 2), 200),
         ("one more", fields(limits.headers - 1), 431),
         ("a flood", fields(100_000), 431),
-        ("a long value", format!("X: {}\r\n", "y".repeat(limits.head)), 431),
-        ("a long name", format!("{}: y\r\n", "x".repeat(limits.head)), 431),
+        (
+            "nearly as long as may be",
+            format!("X: {}\r\n", "y".repeat(most - 100)),
+            200,
+        ),
+        ("a long value", format!("X: {}\r\n", "y".repeat(most)), 431),
+        ("a long name", format!("{}: y\r\n", "x".repeat(most)), 431),
     ] {
         let request = format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{head}\r\n");
         let mut client = server.connect();
@@ -237,7 +256,7 @@ fn heads_have_a_limit() {
         let answer = support::answer(&mut client);
         assert_eq!(answer.status, status, "{name}: {}", answer.head);
     }
-    let path = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(limits.head));
+    let path = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(most));
     let answer = server.raw(path.as_bytes());
     assert!(matches!(answer.status, 414 | 431), "{}", answer.head);
 }
