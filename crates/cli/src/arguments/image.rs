@@ -51,7 +51,7 @@ macro_rules! image_options {
             /// Take certificates (*.crt, *.cert, *.key) from this directory
             #[arg(id = concat!($prefix, "cert-dir"), long = concat!($prefix, "cert-dir"), value_name = "DIR")]
             cert_dir: Option<PathBuf>,
-            /// With =false, take any certificate, and plain HTTP where there is no HTTPS
+            /// With =false, take any certificate, and plain HTTP where there is no HTTPS (at localhost plain HTTP first)
             #[arg(
                 id = concat!($prefix, "tls-verify"), long = concat!($prefix, "tls-verify"),
                 value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true",

@@ -38,7 +38,7 @@ pub(crate) struct Login {
     /// Take certificates (*.crt, *.cert, *.key) from this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) cert_dir: Option<PathBuf>,
-    /// With =false, take any certificate, and plain HTTP where there is no HTTPS
+    /// With =false, take any certificate, and plain HTTP where there is no HTTPS (at localhost plain HTTP first)
     #[arg(
         long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = BoolishValueParser::new()

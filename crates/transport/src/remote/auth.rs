@@ -181,6 +181,19 @@ impl Authenticator {
         }
     }
 
+    /// Whether there is anything secret that it would say, as the registry wants to know who we are and we have an answer.
+    pub(super) async fn knows_secret(&self, http: &Http, need: &Need) -> Result<bool> {
+        let is_asked = !matches!(self.state().mode, Mode::Unknown);
+        Ok(is_asked && self.credential(http, need).await?.is_some())
+    }
+
+    /// Forgets what the registry said of how to log in, and its tokens.
+    pub(super) fn forget(&self) {
+        let mut state = self.state();
+        state.mode = Mode::Unknown;
+        state.needs.clear();
+    }
+
     /// Learns from a 401 what the registry at `url` wants. `sent` is what the refused request brought along.
     ///
     /// # Errors

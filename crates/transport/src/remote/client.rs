@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -19,13 +19,12 @@ use url::Url;
 use super::{
     answer::Answer,
     auth::{Authenticator, Need, Scope},
-    broken::Failure,
     call::Call,
     failure::{self, Complaint},
     http::{Http, SharedRoots},
     origin::Origin,
-    resolve, retry,
-    settings::{Access, PlainHttp, Settings},
+    scheme::Schemes,
+    settings::{Access, Settings},
 };
 
 /// How often one request may be refused for want of authentication (threat 77): once to learn what is wanted, once for a token that ended.
@@ -109,20 +108,9 @@ pub(super) struct Inner {
     pub(super) downloads: Arc<Semaphore>,
     pub(super) uploads: Arc<Semaphore>,
     name: String,
-    https: Url,
-    plain: Url,
-    scheme: AtomicU8,
-    /// Whether no wire lies between us: then a password is nowhere to be seen, whatever is spoken.
-    is_here: bool,
-    auth: Authenticator,
+    pub(super) schemes: Schemes,
+    pub(super) auth: Authenticator,
     pub(super) chunk: Option<u64>,
-}
-
-/// Which scheme a registry was found to speak.
-mod scheme {
-    pub(super) const UNKNOWN: u8 = 0;
-    pub(super) const HTTPS: u8 = 1;
-    pub(super) const PLAIN: u8 = 2;
 }
 
 impl Registry {
@@ -134,33 +122,21 @@ impl Registry {
             "docker.io" => "registry-1.docker.io",
             other => other,
         };
-        let url = |scheme: &str| {
-            Url::parse(&format!("{scheme}://{host}/v2/"))
-                .map_err(|error| Error::new(ErrorKind::Invalid, format!("{host:?} is no host: {error}")))
-        };
-        let (https, plain) = (url("https")?, url("http")?);
         let settings = client.settings.clone();
-        let known = match access.plain_http {
-            PlainHttp::Never => scheme::HTTPS,
-            PlainHttp::Always => scheme::PLAIN,
-            PlainHttp::Fallback => scheme::UNKNOWN,
-        };
+        let schemes = Schemes::of(host, access.plain_http, &settings.addresses)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 http: Http::new(
                     settings.clone(),
                     access.tls.clone(),
                     client.roots.clone(),
-                    &https,
+                    &schemes.https,
                     &access.realms,
                     insists,
                 ),
                 downloads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
                 uploads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
-                is_here: resolve::is_here(&https, &settings.addresses),
-                https,
-                plain,
-                scheme: AtomicU8::new(known),
+                schemes,
                 chunk: access.chunk,
                 auth: Authenticator::new(&name, access),
                 settings,
@@ -213,18 +189,17 @@ impl Registry {
     /// Sends a request, authenticated as the registry wants it and repeated as far as it may be. `call` makes it, from the URL of `/v2/`.
     pub(super) async fn call(&self, call: impl Fn(Url) -> Call, need: &Need) -> Result<Answer> {
         let inner = &*self.inner;
-        let mut first = match inner.scheme.load(Ordering::Relaxed) {
-            scheme::UNKNOWN => self.find_scheme(&call).await?,
-            _ => None,
-        };
-        let base = self.base();
-        let home = Origin::of(base);
-        let call = call(base.clone());
+        let mut first = self.find_scheme(&call).await?;
         let mut refused: Option<(Option<HeaderValue>, Complaint)> = None;
-        for _ in 0..=MAX_CHALLENGES {
+        let mut times = 0..=MAX_CHALLENGES;
+        while times.next().is_some() {
             let (authorization, answer) = match first.take() {
                 Some(answer) => (None, answer),
                 None => {
+                    if self.prefers_tls_for_secrets(need).await? {
+                        // What was refused was refused elsewhere.
+                        (refused, times) = (None, 0..=MAX_CHALLENGES);
+                    }
                     let authorization = inner.auth.authorization(&inner.http, need).await?;
                     // What was refused once is not sent again: some registries lock a user out.
                     if let Some((sent, complaint)) = refused.take()
@@ -232,6 +207,8 @@ impl Registry {
                     {
                         return Err(complaint.into_error(&inner.name));
                     }
+                    let base = self.base();
+                    let (call, home) = (call(base.clone()), Origin::of(base));
                     let answer = inner.http.send_repeatedly(&call, &home, authorization.as_ref()).await?;
                     (authorization, answer)
                 }
@@ -240,6 +217,11 @@ impl Registry {
                 self.warn(&answer);
                 return Ok(answer);
             }
+            if Origin::of(&answer.url) != Origin::of(self.base()) {
+                // It is spoken to by TLS by now, and will say there what it wants.
+                refused = None;
+                continue;
+            }
             self.learn(&answer, need, authorization.as_ref())?;
             refused = Some((authorization, Complaint::read(answer).await));
         }
@@ -247,46 +229,9 @@ impl Registry {
         Err(Error::new(ErrorKind::Unauthenticated, message))
     }
 
-    /// Finds out which scheme the registry speaks, by a request without credentials: its answer, unless it is to be sent again.
-    ///
-    /// TLS is tried first, as plain HTTP would show a password to whoever looks on. On this machine no wire lies between, and plain HTTP is what most
-    /// registries there speak: that is tried first.
-    async fn find_scheme(&self, call: &impl Fn(Url) -> Call) -> Result<Option<Answer>> {
-        let inner = &*self.inner;
-        let speaks = |scheme| inner.scheme.store(scheme, Ordering::Relaxed);
-        let mut in_plain = None;
-        if inner.is_here {
-            let plain = call(inner.plain.clone());
-            let outcome = inner.http.send(&plain, &Origin::of(&inner.plain), None).await;
-            if !may_be_of_tls(&outcome, &Origin::of(&inner.https)) {
-                speaks(scheme::PLAIN);
-                return settled(&plain, outcome);
-            }
-            in_plain = Some((plain, outcome));
-        }
-        let https = call(inner.https.clone());
-        let outcome = inner.http.send(&https, &Origin::of(&inner.https), None).await;
-        // An answer of any kind says that TLS is spoken.
-        let (asked, outcome) = match (outcome, in_plain) {
-            (Err(Failure::Connect(_) | Failure::Tls(_)), in_plain) => {
-                speaks(scheme::PLAIN);
-                let Some(in_plain) = in_plain else { return Ok(None) };
-                in_plain
-            }
-            (outcome, _) => {
-                speaks(scheme::HTTPS);
-                (https, outcome)
-            }
-        };
-        settled(&asked, outcome)
-    }
-
     /// `/v2/` of the registry, by the scheme that it speaks as far as that is known.
     pub(super) fn base(&self) -> &Url {
-        match self.inner.scheme.load(Ordering::Relaxed) {
-            scheme::PLAIN => &self.inner.plain,
-            _ => &self.inner.https,
-        }
+        self.inner.schemes.base()
     }
 
     /// What a registry complains of.
@@ -302,7 +247,9 @@ impl Registry {
             .map_err(|error| answer.secrets.hide_in(error))
     }
 
+    /// What to send along to be let in, if anything; it may have moved what is [`Self::base`].
     pub(super) async fn authorization(&self, need: &Need) -> Result<Option<HeaderValue>> {
+        self.prefers_tls_for_secrets(need).await?;
         self.inner.auth.authorization(&self.inner.http, need).await
     }
 
@@ -316,26 +263,6 @@ impl Registry {
                 (self.inner.settings.events)(Event::Warning { message });
             }
         }
-    }
-}
-
-/// Whether what came of plain HTTP may be a TLS server's way to refuse it: Go's and nginx answer with 400, some lead to their `https`, and others break off.
-fn may_be_of_tls(outcome: &std::result::Result<Answer, Failure>, https: &Origin) -> bool {
-    match outcome {
-        Ok(answer) => answer.status() == StatusCode::BAD_REQUEST || Origin::of(&answer.url) == *https,
-        Err(Failure::Broken(_) | Failure::Refused(_)) => true,
-        Err(Failure::Connect(_) | Failure::Tls(_)) => false,
-    }
-}
-
-/// The answer to a request that was sent once; none where to send it again may help.
-fn settled(call: &Call, outcome: std::result::Result<Answer, Failure>) -> Result<Option<Answer>> {
-    match outcome {
-        Ok(answer) if call.repeat && retry::is_passing(answer.status().as_u16()) => Ok(None),
-        Ok(answer) => Ok(Some(answer)),
-        Err(Failure::Broken(error)) if !call.repeat => Err(error),
-        Err(Failure::Refused(error)) => Err(error),
-        Err(_) => Ok(None),
     }
 }
 
@@ -420,7 +347,7 @@ impl Repository {
     /// that it speaks plain HTTP alone has not moved.
     pub(super) fn place(&self) -> teu_store::Origin {
         teu_store::Origin {
-            registry: Origin::of(&self.registry.inner.https).to_string(),
+            registry: Origin::of(&self.registry.inner.schemes.https).to_string(),
             repository: self.path.to_string(),
         }
     }

@@ -63,7 +63,7 @@ struct Clients {
     own: OnceCell<reqwest::Client>,
     /// To the registry's host, by plain HTTP.
     plain: OnceCell<reqwest::Client>,
-    /// To wherever the registry leads.
+    /// To wherever the registry leads, by TLS or not.
     foreign: OnceCell<reqwest::Client>,
 }
 
@@ -281,8 +281,9 @@ impl Http {
     async fn client(&self, url: &Url) -> Result<&reqwest::Client> {
         let origin = Origin::of(url);
         let show = self.tls.client.is_some() && origin == self.registry;
-        let is_plain = url.scheme() == "http";
-        let (cell, whose) = match origin.is_at_host_of(&self.registry) {
+        let is_registry = origin.is_at_host_of(&self.registry);
+        let is_plain = is_registry && url.scheme() == "http";
+        let (cell, whose) = match is_registry {
             true if show => (&self.clients.known, Whose::Registry),
             true if is_plain => (&self.clients.plain, Whose::Registry),
             true => (&self.clients.own, Whose::Registry),

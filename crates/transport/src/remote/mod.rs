@@ -56,6 +56,7 @@ pub mod registries;
 mod registries_file;
 mod resolve;
 mod retry;
+mod scheme;
 mod secrets;
 mod settings;
 mod tls;

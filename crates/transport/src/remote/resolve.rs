@@ -22,8 +22,8 @@ use super::origin::Near;
 /// This machine's name for itself.
 const LOCALHOST: &str = "localhost";
 
-/// Whether a registry is on this machine, for sure: by its address, or by the name that means no other machine (RFC 6761, section 6.3), unless `known`
-/// has another meaning for it.
+/// Whether a registry is at an address of this machine, for sure: by that itself, or by the name that means no other machine (RFC 6761, section 6.3),
+/// unless `known` has another meaning for it.
 pub(super) fn is_here(registry: &Url, known: &HashMap<String, Vec<IpAddr>>) -> bool {
     match registry.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -95,7 +95,7 @@ impl Resolve for Resolver {
             let found: Vec<SocketAddr> = match known {
                 Some(known) => known.into_iter().map(|address| SocketAddr::new(address, 0)).collect(),
                 // As `is_here` says; and nobody need be asked.
-                None if name == LOCALHOST => vec![(Ipv6Addr::LOCALHOST, 0).into(), (Ipv4Addr::LOCALHOST, 0).into()],
+                None if name == LOCALHOST => localhost(),
                 None => tokio::net::lookup_host((name, 0)).await?.collect(),
             };
             let allowed = match &whose {
@@ -109,6 +109,11 @@ impl Resolve for Resolver {
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
+}
+
+/// What `localhost` stands for. What listens here does so at 127.0.0.1, if not at both.
+fn localhost() -> Vec<SocketAddr> {
+    vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()]
 }
 
 /// Those of a host's addresses that a registry may lead to.
@@ -173,6 +178,20 @@ mod tests {
         }
         let elsewhere = HashMap::from([("localhost".to_owned(), vec![IpAddr::from([10, 0, 0, 1])])]);
         assert!(!is_here(&Url::parse("https://localhost/").expect("a URL"), &elsewhere));
+    }
+
+    #[tokio::test]
+    async fn localhost_is_this_machine_by_the_address_that_most_listen_at_first() {
+        let resolver = Resolver {
+            known: HashMap::new(),
+            registry: Arc::default(),
+            whose: Whose::Registry,
+        };
+        let found = resolver
+            .resolve("localhost".parse().expect("a name"))
+            .await
+            .expect("addresses");
+        assert_eq!(found.collect::<Vec<_>>(), addresses(&["127.0.0.1", "::1"]));
     }
 
     #[test]

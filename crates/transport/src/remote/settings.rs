@@ -149,7 +149,8 @@ pub enum PlainHttp {
     /// Only HTTPS.
     #[default]
     Never,
-    /// Where HTTPS cannot be had: what skopeo's `--tls-verify=false` and registries.conf's `insecure` mean.
+    /// Where HTTPS cannot be had: what skopeo's `--tls-verify=false` and registries.conf's `insecure` mean. A registry at `localhost` or a loopback address
+    /// is asked by plain HTTP first, and by HTTPS before a password or token is said.
     Fallback,
     /// Only plain HTTP.
     Always,
