@@ -43,6 +43,8 @@ pub mod docker_archive;
 mod files;
 #[cfg(feature = "layout")]
 pub mod layout;
+#[cfg(any(feature = "layout", feature = "remote"))]
+mod limited;
 #[cfg(all(feature = "archives", feature = "remote"))]
 pub mod locate;
 #[cfg(any(feature = "layout", feature = "remote"))]

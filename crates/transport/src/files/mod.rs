@@ -19,6 +19,9 @@ use futures_util::{StreamExt as _, stream};
 use rustix::fs::OFlags;
 use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 
+pub(crate) use crate::limited::read_limited;
+use crate::limited::with_room;
+
 #[cfg(feature = "archives")]
 pub(crate) use ingest::digest_of;
 pub(crate) use ingest::{FileIngest, adopt};
@@ -76,24 +79,6 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Bytes>> {
     read_limited(&mut file, limit, path).map(Some)
 }
 
-/// All of an open file, whose name is `path`.
-///
-/// # Errors
-/// `TooLarge` beyond `limit` bytes.
-pub(crate) fn read_limited(file: &mut File, limit: u64, path: &Path) -> Result<Bytes> {
-    let length = file.metadata().map_or(0, |metadata| metadata.len());
-    let mut content = Vec::with_capacity(with_room(length.min(limit)));
-    let read = file.take(limit + 1).read_to_end(&mut content);
-    read.map_err(|error| failed(error, "reading", path))?;
-    if content.len() as u64 > limit {
-        return Err(Error::new(
-            ErrorKind::TooLarge,
-            format!("{} has more bytes than the limit of {limit}", path.display()),
-        ));
-    }
-    Ok(content.into())
-}
-
 /// A file's content on its way, or a range of it. What is small is read here and now: to hand it to a thread would take longer.
 pub(crate) fn fetch(mut file: File, wanted: Option<&Range<u64>>) -> Result<Fetched> {
     let size = file.metadata()?.len();
@@ -114,11 +99,6 @@ pub(crate) fn fetch(mut file: File, wanted: Option<&Range<u64>>) -> Result<Fetch
         start: range.start,
         reader,
     })
-}
-
-/// How much memory to read so many bytes into, with room to see that they have ended.
-fn with_room(length: u64) -> usize {
-    usize::try_from(length).unwrap_or_default().saturating_add(32)
 }
 
 /// The bytes that a fetch gives of content of this size: what is wanted of it, as far as it goes, or all.

@@ -1,8 +1,8 @@
 //! What is called what in a layout? Its `index.json`: read strictly, changed in place, and replaced whole.
 
-use std::{collections::HashSet, fs, sync::Arc};
+use std::{collections::HashSet, fs, path::PathBuf, sync::Arc};
 
-use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, MediaType, annotation, json, layout};
+use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, MediaType, Pick, annotation, json, layout};
 use teu_store::{Error, ErrorKind, Expect, Result};
 
 use super::{
@@ -136,9 +136,16 @@ impl Inner {
         })
     }
 
-    /// Whether the index, and what it leads to, is read in less time than a thread is woken in.
-    pub(super) fn has_small_index(&self) -> bool {
-        fs::metadata(self.root.join(layout::INDEX_FILE)).is_ok_and(|metadata| metadata.len() <= SMALL)
+    /// Whether what is picked is found in less time than a thread is woken in: in an index that is small, or in something small that it leads to.
+    pub(super) fn is_found_at_once(&self, pick: &Pick) -> bool {
+        let is_small = |path: PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.len() <= SMALL);
+        is_small(self.root.join(layout::INDEX_FILE))
+            && match pick {
+                Pick::Name(_) | Pick::At(_) => true,
+                Pick::Digest(digest) => is_small(self.blob(digest)),
+                // Which of several is meant, they have to say themselves. What cannot be read is told at once.
+                Pick::Only => self.index().map_or(true, |index| index.manifests.len() < 2),
+            }
     }
 
     /// Writes an index without images, unless there is one.
@@ -217,4 +224,35 @@ fn check_expected(index: &Index, wanted: &str, expect: Expect) -> Result<()> {
         ErrorKind::Conflict,
         format!("the name {wanted:?} points at {now}, which is not what was expected"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Layout;
+
+    #[test]
+    fn what_leads_to_something_large_is_not_found_at_once() {
+        let room = tempfile::tempdir().expect("a directory");
+        let layout = Layout::create(room.path(), None).expect("a layout");
+        let [small, large] = [&b"{}"[..], &[b' '; SMALL as usize + 1]].map(|content| {
+            let descriptor = Descriptor::of(MediaType::OciIndex, content);
+            let path = layout.0.place(&descriptor.digest).expect("a place");
+            fs::write(path, content).expect("written");
+            descriptor
+        });
+        let holds = |manifests: &[Descriptor]| {
+            let index = Index::build(Format::Oci, manifests).expect("an index");
+            fs::write(room.path().join(layout::INDEX_FILE), index.raw()).expect("written");
+        };
+        holds(std::slice::from_ref(&large));
+        let is_found = |pick| layout.0.is_found_at_once(&pick);
+        // One alone is the one that is meant, whatever it is.
+        assert!(is_found(Pick::Only) && is_found(Pick::At(0)) && is_found(Pick::Name("app".to_owned())));
+        assert!(is_found(Pick::Digest(small.digest)) && !is_found(Pick::Digest(large.digest)));
+        holds(&[small.clone(), large]);
+        assert!(!is_found(Pick::Only));
+        holds(&vec![small; 500]);
+        assert!(!is_found(Pick::At(0)));
+    }
 }

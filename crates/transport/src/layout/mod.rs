@@ -260,7 +260,7 @@ impl Content for Inner {
 impl Source for Layout {
     fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>> {
         let (inner, pick) = (Arc::clone(&self.0), pick.clone());
-        let is_little = inner.has_small_index();
+        let is_little = inner.is_found_at_once(&pick);
         blocking::run_unless(is_little, move || inner.resolve(&inner.index()?.manifests, &pick)).boxed()
     }
 

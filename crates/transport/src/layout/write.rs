@@ -28,6 +28,8 @@ const MODE: u32 = 0o666;
 const LONGEST_PART: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A blob that is smaller, in bytes, is begun anew where it was cut off.
 const SMALLEST_PART: u64 = 1 << 20;
+/// How many entries of a directory are looked at where others wait meanwhile.
+const MOST_LOOKED_AT: usize = 64;
 
 impl Inner {
     /// Says that we are writing, until we have finished; waits while a garbage collection is at work.
@@ -37,28 +39,43 @@ impl Inner {
         }
         self.make()?;
         files::make_directory(&self.blobs)?;
-        let lock = Arc::new(self.share()?);
+        let mut lock = self.share()?;
+        // What was there when it was looked for may have been removed since.
+        if !self.has_marker() {
+            self.made.store(false, Ordering::Release);
+            self.make()?;
+            lock = self.share()?;
+        }
+        let lock = Arc::new(lock);
         // Two tasks may have come here at once; one lock is enough.
         Ok(Arc::clone(self.writing().lock.get_or_insert(lock)))
     }
 
-    /// The same where nobody need be waited for, and nothing made; whether it is so.
+    /// The same where nobody need be waited for, and nothing made or cleared away; whether it is so.
     pub(super) fn is_locked_at_once(&self) -> bool {
         if self.writing().lock.is_some() {
             return true;
         }
-        if !self.made.load(Ordering::Acquire) || !self.blobs.is_dir() {
+        if !self.made.load(Ordering::Acquire) {
             return false;
         }
         // What fails is told by `lock`, which does it again.
-        let Ok(Some(lock)) = self
-            .opened()
-            .and_then(|file| lock::try_lock(file, &self.root, Share::One))
-        else {
+        let Ok(file) = File::open(&self.root) else { return false };
+        let Ok(Some(lock)) = lock::try_lock(file, &self.root, Share::One) else {
             return false;
         };
+        if !self.has_marker()
+            || !self.blobs.is_dir()
+            || [&self.root, &self.blobs].into_iter().any(|at| may_have_litter(at))
+        {
+            return false;
+        }
         self.writing().lock.get_or_insert(Arc::new(lock));
         true
+    }
+
+    fn has_marker(&self) -> bool {
+        self.root.join(layout::MARKER_FILE).exists()
     }
 
     /// Makes what a layout consists of, where that is not there yet.
@@ -195,6 +212,16 @@ impl Inner {
     }
 }
 
+/// Whether there is anything half-written in a directory, or more than is looked through at once.
+fn may_have_litter(directory: &Path) -> bool {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let mut looked_at = 0;
+    entries.flatten().any(|entry| {
+        looked_at += 1;
+        looked_at > MOST_LOOKED_AT || files::is_temporary(&entry.file_name())
+    })
+}
+
 /// One who puts a blob: keeps gc out, and leaves word when the file is in its place.
 struct Putting {
     inner: Arc<Inner>,
@@ -317,5 +344,56 @@ impl Adopt for Layout {
             Ok(How::Linked)
         };
         blocking::run(adopt).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn who_has_something_to_clear_away_does_not_do_it_at_once() {
+        for at in ["", "blobs/"] {
+            let room = tempfile::tempdir().expect("a directory");
+            let layout = Layout::create(room.path().join("layout"), None).expect("a layout");
+            let litter = layout.root().join(format!("{at}{}dead", files::TEMPORARY));
+            fs::write(&litter, "half").expect("written");
+            assert!(!layout.0.is_locked_at_once());
+            assert!(litter.exists());
+            let _lock = layout.0.lock().expect("locked");
+            assert!(!litter.exists());
+            assert!(layout.0.is_locked_at_once());
+        }
+    }
+
+    #[test]
+    fn a_directory_of_many_files_is_not_looked_through_at_once() {
+        let room = tempfile::tempdir().expect("a directory");
+        let layout = Layout::create(room.path(), None).expect("a layout");
+        for file in 0..MOST_LOOKED_AT {
+            fs::write(room.path().join(file.to_string()), "").expect("written");
+        }
+        assert!(!layout.0.is_locked_at_once());
+        let _lock = layout.0.lock().expect("locked");
+    }
+
+    #[test]
+    fn a_layout_that_was_removed_after_it_was_prepared_is_made_anew() {
+        let room = tempfile::tempdir().expect("a directory");
+        let root = room.path().join("layout");
+        Layout::create(&root, None).expect("a layout");
+        let layout = Layout::prepare(&root, None).expect("a layout");
+        fs::remove_dir_all(&root).expect("removed");
+        assert!(!layout.0.is_locked_at_once());
+        let _lock = layout.0.lock().expect("locked");
+        let mut files: Vec<_> = fs::read_dir(&root)
+            .expect("a layout")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        files.sort();
+        assert_eq!(files, ["blobs", "index.json", "oci-layout"]);
+        Layout::open(&root, None).expect("a layout");
     }
 }

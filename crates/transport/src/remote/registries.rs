@@ -35,6 +35,7 @@ use super::{
     credential_helper::HelperName,
     registries_file::{self as file, Rules},
 };
+use crate::limited::read_limited;
 
 /// The largest file of registries that is read, in bytes; Fedora's list of short names has 20,000.
 pub const MAX_FILE: u64 = 4 << 20;
@@ -389,24 +390,15 @@ fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn content(path: &Path) -> Result<Option<String>> {
-    use std::io::Read;
-    let failed = |error: io::Error| Error::from(error).within(format!("reading {}", path.display()));
-    let opened = match fs::File::open(path) {
+    let mut opened = match fs::File::open(path) {
         Ok(opened) => opened,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(Error::from(error).within(format!("reading {}", path.display()))),
     };
-    let length = opened.metadata().map_or(0, |metadata| metadata.len().min(MAX_FILE));
-    // With room to see that it has ended.
-    let mut raw = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 32);
-    opened.take(MAX_FILE + 1).read_to_end(&mut raw).map_err(failed)?;
-    if raw.len() as u64 > MAX_FILE {
-        let message = format!("{} has more bytes than the limit of {MAX_FILE}", path.display());
-        return Err(Error::new(ErrorKind::TooLarge, message));
-    }
-    match String::from_utf8(raw) {
+    let raw = read_limited(&mut opened, MAX_FILE, path)?;
+    match String::from_utf8(raw.into()) {
         Ok(text) => Ok(Some(text)),
         Err(_) => Err(Error::new(
             ErrorKind::Invalid,
