@@ -100,7 +100,10 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
     let failed = |error: io::Error| Failure::Store(error.into());
     let mut runtimes = Runtimes::new(settings.threads.clone()).map_err(failed)?;
     let limit = teu.global.command_timeout;
-    let may_be_done_at_once = limit.is_none() && verbs::may_be_done_at_once(&teu.verb);
+    // Nobody hears signals on the first thread. They end a process nevertheless, but not the first one of a container: from it the kernel keeps those
+    // that it does not ask for (pid_namespaces(7)).
+    let is_ended_by_signals = std::process::id() != 1;
+    let may_be_done_at_once = is_ended_by_signals && limit.is_none() && verbs::may_be_done_at_once(&teu.verb);
     // A server stops by itself when it is told to.
     let serves = matches!(&teu.verb, arguments::Verb::Serve(serve) if serve.tend.is_none());
     let cut = async {

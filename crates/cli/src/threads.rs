@@ -102,7 +102,8 @@ impl Runtimes {
         let mut cut = pin!(cut);
         if may_be_done_at_once {
             let ended = self.first.block_on(async {
-                // A signal does here what it does by itself, also where a disk, a lock or whoever reads our output holds us up: nothing is written yet.
+                // A signal does here what it does by itself, also where a disk, a lock or whoever reads our output holds us up: nothing of an image is
+                // written yet.
                 tokio::select! {
                     biased;
                     outcome = &mut work => Some(outcome),
@@ -121,18 +122,20 @@ impl Runtimes {
             .thread_stack_size(STACK)
             .enable_all()
             .build()?;
-        // A task of its own: where it waits for a disk, or for another's lock, `cut` ends it nevertheless.
-        let task = several.spawn(work);
+        let handle = several.handle().clone();
         self.several = Some(several);
         self.threads.0.send_replace(Stage::Several);
         Ok(self.first.block_on(async {
             tokio::select! {
-                outcome = task => match outcome {
+                // It hears signals before the work begins.
+                biased;
+                outcome = &mut cut => outcome,
+                // A task of its own: where it waits for a disk, or for another's lock, `cut` ends it nevertheless.
+                outcome = async { handle.spawn(work).await } => match outcome {
                     Ok(outcome) => outcome,
                     // Nobody cancels it.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
-                outcome = &mut cut => outcome,
             }
         }))
     }
@@ -205,18 +208,22 @@ mod tests {
 
     #[test]
     fn work_that_takes_a_while_is_cut_off_though_it_blocks() {
-        let mut runtimes = Runtimes::new(Threads::default()).expect("a runtime");
+        let threads = Threads::default();
+        let mut runtimes = Runtimes::new(threads.clone()).expect("a runtime");
         let blocked = Arc::new(AtomicBool::new(true));
         let waits = Arc::clone(&blocked);
+        let (blocks, is_blocked) = tokio::sync::oneshot::channel();
         let work = async move {
-            sleep(AT_ONCE * 2).await;
+            // It asks for no more threads: they come when it has taken a while.
+            threads.reached(Stage::Several).await;
+            blocks.send(()).expect("heard");
             while waits.load(Ordering::Relaxed) {
                 thread::yield_now();
             }
             "done"
         };
         let cut = async {
-            sleep(AT_ONCE * 4).await;
+            is_blocked.await.expect("told");
             "cut"
         };
         assert_eq!(runtimes.run(Box::pin(work), cut, true).expect("run"), "cut");

@@ -46,7 +46,7 @@ use crate::{
 pub(crate) use serve::config;
 
 /// Whether it may be done before threads for it would have begun: it asks a question or two, or may find that there is nothing to do. It writes nothing
-/// before it has asked for threads.
+/// of an image before it has asked for threads.
 pub(crate) fn may_be_done_at_once(verb: &Verb) -> bool {
     match verb {
         // An archive is begun before anything is asked.
@@ -61,7 +61,7 @@ pub(crate) fn may_be_done_at_once(verb: &Verb) -> bool {
             true
         }
         Verb::ListTags(_) | Verb::Ls(_) | Verb::Catalog(_) => true,
-        Verb::Completion(_) | Verb::Man(_) => true,
+        Verb::Completion(_) => true,
         _ => false,
     }
 }
