@@ -1,7 +1,7 @@
 //! How is a limit set by the name that errors give it? Wherever there is one of that name.
 
 use teu_archive::{codec, tar};
-use teu_image::{contents, tree};
+use teu_image::{contents, diff::TextLimits, tree};
 use teu_rootfs::{Budget, walk};
 
 use crate::{arguments::LimitOptions, failure::Failure, output::plain};
@@ -23,6 +23,8 @@ pub(crate) struct Limits<'a> {
     pub(crate) tree: Option<&'a mut tree::Limits>,
     /// How much a directory on the disk may ask for.
     pub(crate) walk: Option<&'a mut walk::Limits>,
+    /// How much is shown of how texts differ.
+    pub(crate) texts: Option<&'a mut TextLimits>,
 }
 
 impl<'a> Limits<'a> {
@@ -68,6 +70,7 @@ const TAR: [&str; 6] = [
 ];
 const TREE: [&str; 3] = ["tree_bytes", "depth", "path_bytes"];
 const WALK: [&str; 3] = ["entries", "path_bytes", "memory_bytes"];
+const TEXTS: [&str; 3] = ["text_file_bytes", "text_bytes", "text_files"];
 const CODEC: [&str; 5] = ["output_bytes", "ratio", "ratio_from", "window_bytes", "header_bytes"];
 
 impl Limits<'_> {
@@ -128,6 +131,15 @@ impl Limits<'_> {
                 _ => {}
             }
         }
+        if let Some(texts) = &mut self.texts {
+            set |= TEXTS.contains(&name);
+            match name {
+                "text_file_bytes" => texts.text_file_bytes = value,
+                "text_bytes" => texts.text_bytes = value,
+                "text_files" => texts.text_files = value,
+                _ => {}
+            }
+        }
         match (name, &mut self.content_bytes, &mut self.contents_bytes) {
             ("content_bytes", Some(limit), _) => **limit = value,
             ("contents_bytes", _, Some(limit)) => **limit = small,
@@ -144,6 +156,7 @@ impl Limits<'_> {
             (self.codec.is_some(), &CODEC),
             (self.tree.is_some(), &TREE),
             (self.walk.is_some(), &WALK),
+            (self.texts.is_some(), &TEXTS),
             (self.content_bytes.is_some(), &["content_bytes"]),
             (self.contents_bytes.is_some(), &["contents_bytes"]),
         ];

@@ -249,12 +249,22 @@ fn texts_are_shown_as_diff_shows_them_and_cannot_act() {
     let files = "
 files: 1 added, 0 removed, 2 changed
   ~ /bin/su  content 2 B -> 1 B
-  ~ /etc/conf  content 14 B -> 1.0 MB, not shown, past the limit file_bytes of 1048576
-  + /large  -rw-r--r-- 0:0 2.1 MB, not shown, past the limit file_bytes of 1048576
+  ~ /etc/conf  content 14 B -> 1.0 MB, not shown, past the limit text_file_bytes of 1048576
+  + /large  -rw-r--r-- 0:0 2.1 MB, not shown, past the limit text_file_bytes of 1048576
 
 Binary files a/bin/su and b/bin/su differ
 ";
     assert!(said.ends_with(files), "{said}");
+    let raised = ["--content", "--limit=text_file_bytes=4194304", A, "oci:images:c", "**"];
+    let said = differ(&room, &raised);
+    assert!(
+        !said.contains("past the limit") && said.contains("+++ b/large\n@@ -0,0 +1"),
+        "{said}"
+    );
+    for (limit, named) in [("text_bytes=9", "text_bytes of 9"), ("text_files=0", "text_files of 0")] {
+        let said = differ(&room, &["--content", "--limit", limit, A, B]);
+        assert!(said.contains(&format!("not shown, past the limit {named}\n")), "{said}");
+    }
 }
 
 /// Two trees that differ in all that texts can differ in.

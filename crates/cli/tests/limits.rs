@@ -220,6 +220,7 @@ fn a_name_that_is_no_limit_is_answered_with_those_that_there_are() {
         (&["append", "oci:images:app", "tree"], "memory_bytes"),
         (&["insert", "oci:images:app", "tree", "/x"], "memory_bytes"),
         (&["cat", "oci:images:app", "a/b/c"], "content_bytes"),
+        (&["diff", "oci:images:base", "oci:images:app"], "text_file_bytes"),
         (&["edit", "--set-times", "0", "oci:images:app"], "hole_bytes"),
     ] {
         let arguments = [&[verb[0], "--limit", "courage=1"], &verb[1..]].concat();

@@ -21,7 +21,8 @@ kept: two images that were seen before are compared without their layers.
 
 With --content, text files that differ, and those that only one image has, are shown as by diff -uN, the latter
 beside /dev/null: those up to 1 MiB each. Of all that differ, and again of all that one image alone has, 64 MiB
-and 50,000 files are shown, the first by path. Control characters are escaped.
+and 50,000 files are shown, the first by path (--limit text_file_bytes, text_bytes, text_files). Control characters
+are escaped.
 
 A user, password or token goes to one registry: where the images are in two, use teu login, or --authfile.
 

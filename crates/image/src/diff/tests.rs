@@ -550,31 +550,34 @@ async fn texts_are_shown_within_their_limits() {
     let (second, after) = compressed(&[base, after], Compression::Gzip);
     // The trees take each layer once; the texts do so again, those that both have from one of them.
     let limits = TextLimits {
-        file_bytes: 99,
-        all_bytes: 70,
-        files: 3,
+        text_file_bytes: 99,
+        text_bytes: 70,
+        text_files: 3,
     };
     let found = shown(&before, &after, &limits).await;
     let new = unified_text("@@ -0,0 +1 @@\n+whole\n\\ No newline at end of file\n");
     let all = expected([
         ("binary", Text::Binary),
-        ("large", Text::Past("file_bytes", 99)),
+        ("large", Text::Past("text_file_bytes", 99)),
         ("moved", unified_text("@@ -1 +1,2 @@\n-0\n+1\n+2\n")),
         ("new", new.clone()),
         ("text", unified_text("@@ -1,2 +1,2 @@\n a\n-b\n+c\n")),
-        ("zone", Text::Past("all_bytes", 70)),
+        ("zone", Text::Past("text_bytes", 70)),
     ]);
     assert_eq!(found, all);
     let fetched = [&first, &second].map(|source| source.fetched.lock().expect("a list").len());
     assert_eq!(fetched[0] + fetched[1], 3 + 3);
-    let limits = TextLimits { files: 1, ..limits };
+    let limits = TextLimits {
+        text_files: 1,
+        ..limits
+    };
     let all = expected([
         ("binary", Text::Binary),
-        ("large", Text::Past("file_bytes", 99)),
-        ("moved", Text::Past("files", 1)),
+        ("large", Text::Past("text_file_bytes", 99)),
+        ("moved", Text::Past("text_files", 1)),
         ("new", new),
-        ("text", Text::Past("files", 1)),
-        ("zone", Text::Past("files", 1)),
+        ("text", Text::Past("text_files", 1)),
+        ("zone", Text::Past("text_files", 1)),
     ]);
     assert_eq!(shown(&before, &after, &limits).await, all);
 }

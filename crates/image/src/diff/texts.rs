@@ -25,19 +25,19 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextLimits {
     /// The largest file that is shown, in bytes. Default 1 MiB.
-    pub file_bytes: u64,
+    pub text_file_bytes: u64,
     /// The bytes of all files that are shown. Default 64 MiB.
-    pub all_bytes: u64,
+    pub text_bytes: u64,
     /// How many files are shown. Default 50,000.
-    pub files: u64,
+    pub text_files: u64,
 }
 
 impl Default for TextLimits {
     fn default() -> Self {
         Self {
-            file_bytes: 1 << 20,
-            all_bytes: 64 << 20,
-            files: 50_000,
+            text_file_bytes: 1 << 20,
+            text_bytes: 64 << 20,
+            text_files: 50_000,
         }
     }
 }
@@ -99,18 +99,18 @@ impl Choice {
             return Ok(None);
         }
         let TextLimits {
-            file_bytes,
-            all_bytes,
-            files,
+            text_file_bytes,
+            text_bytes,
+            text_files,
         } = self.limits;
         let (bytes, count) = &mut self.used[usize::from(is_alone)];
         let all = bytes.saturating_add(sizes[0]).saturating_add(sizes[1]);
-        let chosen = if sizes[0].max(sizes[1]) > file_bytes {
-            Chosen::Past("file_bytes", file_bytes)
-        } else if all > all_bytes {
-            Chosen::Past("all_bytes", all_bytes)
-        } else if *count >= files {
-            Chosen::Past("files", files)
+        let chosen = if sizes[0].max(sizes[1]) > text_file_bytes {
+            Chosen::Past("text_file_bytes", text_file_bytes)
+        } else if all > text_bytes {
+            Chosen::Past("text_bytes", text_bytes)
+        } else if *count >= text_files {
+            Chosen::Past("text_files", text_files)
         } else {
             (*bytes, *count) = (all, *count + 1);
             Chosen::Shown(sides)

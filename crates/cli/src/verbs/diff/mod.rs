@@ -40,10 +40,12 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
         contents: inside::contents_options(&settings, shown.events()),
         ..diff::Options::default()
     };
-    limits::set(
-        &arguments.limits,
-        Limits::inside(&mut options.contents, &mut options.tree.limits),
-    )?;
+    let mut shown_of_texts = TextLimits::default();
+    let limits = Limits {
+        texts: Some(&mut shown_of_texts),
+        ..Limits::inside(&mut options.contents, &mut options.tree.limits)
+    };
+    limits::set(&arguments.limits, limits)?;
     let open = async |name: &str, platform| -> Result<Side, Failure> {
         let (source, image) = places::image(name, platform, &reached, &settings, shown.events()).await?;
         Ok(Side { source, image })
@@ -75,7 +77,7 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
     } else if parts.files {
         let cache = inside::cache(&settings);
         let trees = Trees::read(found.sides, cache.as_ref(), &options).await?;
-        let mut files = Files::count(trees, patterns, arguments)?;
+        let mut files = Files::count(trees, patterns, arguments, &shown_of_texts)?;
         if let Some(pending) = files.pending.take() {
             // What has a limit already.
             let kept = extract::kept(&settings, u64::MAX)?;
@@ -196,13 +198,13 @@ impl Files {
 
     /// # Errors
     /// Where a pattern means nothing.
-    fn count(trees: Trees, patterns: Vec<Pattern>, arguments: &Diff) -> Result<Self, Failure> {
+    fn count(trees: Trees, patterns: Vec<Pattern>, arguments: &Diff, texts: &TextLimits) -> Result<Self, Failure> {
         let mut files = Self {
             patterns,
             times: arguments.times,
             ..Self::none()
         };
-        let mut pending = arguments.content.then(|| Pending::new(&TextLimits::default()));
+        let mut pending = arguments.content.then(|| Pending::new(texts));
         let (mut added, mut removed, mut changed) = (0, 0, 0);
         let mut changes = trees.changes(&files.patterns, files.times);
         for change in &mut changes {
