@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read, Write},
     path::Path,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -445,4 +446,32 @@ fn what_failed_half_way_is_listed_nowhere() {
     let names = room.teu(["ls", "oci:mirror"]).succeeds().stdout;
     assert_eq!(names.lines().count(), 1, "{names}");
     assert!(names.starts_with("whole:1 "), "{names}");
+}
+
+#[test]
+fn images_that_were_not_copied_are_a_failure_though_nobody_reads_what_is_printed() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    layout.image("whole:1", &image());
+    layout.image("broken:1", &image());
+    room.teu(["sync", "oci:images", "dir:some"]).succeeds();
+    fs::write(room.path("some/broken:1/manifest.json"), "{}").expect("written");
+    for format in ["json", "text"] {
+        let mut run = room.teu(["sync", "--keep-going", "-o", format, "dir:some", "oci:mirror"]);
+        let mut child = run
+            .0
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(1), "{format}: {output:?}");
+    }
+    // Nor is it well that it cannot be printed.
+    let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+    let mut run = room.teu(["sync", "oci:images", "oci:all"]);
+    let output = run.0.stdout(full).stderr(Stdio::piped()).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(room.teu(["ls", "oci:all"]).succeeds().stdout.lines().count(), 2);
 }

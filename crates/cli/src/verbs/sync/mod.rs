@@ -1,113 +1,39 @@
 //! `teu sync`: many images, each copied as `teu copy` would.
 
 mod constraint;
+mod copies;
+mod digest_file;
 mod list_file;
 mod listed;
 mod places;
 mod printer;
+mod report;
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io::Write as _,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use futures_util::{StreamExt as _, stream};
-use serde::Serialize;
-use teu_spec::{Format, Reference};
+use teu_spec::Reference;
 use teu_store::{
-    Error, ErrorKind, Side, Target,
-    copy::{self, Copied, Recompress, Recompressed, Turns},
+    Error, ErrorKind, Side,
+    copy::{self, Recompressed},
     graph::Permits,
 };
 
 use self::{
+    copies::{Job, Shared},
+    digest_file::DigestFile,
     listed::{Found, From},
     places::To,
     printer::Printer,
+    report::{Done, Report},
 };
-use super::copy::{UNREAD, is_oci_meant, is_unread_by_others, manifest_format, unasked, wanted_digest};
+use super::copy::manifest_format;
 use crate::{
-    arguments::{ImageOptions, Sync},
-    failure::Failure,
-    output,
-    places::Places,
-    progress::Shown,
-    recompressed::Remembered,
-    say,
+    arguments::Sync, failure::Failure, output, places::Places, progress::Shown, recompressed::Remembered, say,
     settings::Settings,
 };
-
-/// What came of it, for programs.
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
-    images: Vec<Done>,
-    failed: Vec<Failed>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Done {
-    source: String,
-    destination: String,
-    #[serde(flatten)]
-    copied: Option<Counts>,
-}
-
-#[derive(Serialize)]
-struct Counts {
-    digest: String,
-    manifests: usize,
-    blobs: usize,
-    bytes: u64,
-}
-
-#[derive(Serialize)]
-struct Failed {
-    source: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination: Option<String>,
-    error: String,
-}
-
-impl Failed {
-    fn new(source: String, destination: Option<String>, failure: &Failure) -> Self {
-        Self {
-            source,
-            destination,
-            error: failure.to_string(),
-        }
-    }
-}
-
-/// One image on its way.
-struct Job {
-    found: Found,
-    to: Reference,
-    /// The name that it gets in a layout.
-    name: String,
-}
-
-/// What all copies share.
-struct Shared<'a> {
-    places: Places,
-    to: ImageOptions,
-    /// The layout, where all go there: it is opened once, and finished once.
-    layout: Option<Arc<dyn Target>>,
-    options: copy::Options,
-    /// Of each repository, or of the layout: images of one place often share most of their blobs.
-    turns: Mutex<HashMap<String, Turns>>,
-    /// What became of layers that were compressed anew.
-    known: Recompressed,
-    settings: &'a Arc<Settings>,
-    shown: Shown,
-    count: usize,
-}
 
 pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(), Failure> {
     let (from, to) = places::read(arguments)?;
@@ -137,18 +63,21 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
             false => report.failed(&settings, source, None, &failure),
         }
     }
+    // Who reads no further still learns from the exit code what came of it.
+    let mut printed = Ok(());
     if arguments.dry_run {
         for (place, job) in jobs.iter().enumerate() {
             places::check_room(&job.to)?;
             let done = Done::new(job, None);
             done.tell(&settings, "Would have copied", place, count);
-            if !settings.json && !settings.as_skopeo {
-                output::line(&format!("{} {}", done.source, done.destination))?;
+            if printed.is_ok() && !settings.json && !settings.as_skopeo {
+                printed = output::line(&format!("{} {}", done.source, done.destination));
             }
             report.images.push(done);
         }
-        report.tell(&settings, listed.sources)?;
-        return report.outcome(&settings);
+        let told = report.tell(&settings, listed.sources);
+        report.outcome(&settings)?;
+        return printed.and(told);
     }
     let destination_options = arguments.to.options(&arguments.common);
     let layout = match &to {
@@ -195,11 +124,11 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
     }
     drop(shared);
     if let Some(printer) = printer {
-        printer.finish();
+        printed = printer.finish();
     }
     // Between what is drawn there is no place for lines.
     if is_printed && is_drawn {
-        report.images.iter().try_for_each(|done| output::line(&done.line()))?;
+        printed = report.images.iter().try_for_each(|done| output::line(&done.line()));
     }
     // skopeo counts only what came to its end.
     let told = match ended.is_err() && settings.as_skopeo {
@@ -208,8 +137,8 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
     };
     ended?;
     finished.map_err(|error| error.on(Side::Destination))?;
-    told?;
-    report.outcome(&settings)
+    report.outcome(&settings)?;
+    printed.and(told)
 }
 
 /// Where each image goes. No two may go to one place.
@@ -253,197 +182,4 @@ fn options(arguments: &Sync, settings: &Settings) -> Result<copy::Options, Failu
         permits: Some(Permits::new(defaults.jobs)),
         ..defaults
     })
-}
-
-impl Shared<'_> {
-    /// Copies them, several side by side, and says of each what came of it. Ends with the first failure unless it is to go on.
-    async fn copy_all(
-        &self,
-        jobs: Vec<Job>,
-        arguments: &Sync,
-        digests: &mut Option<DigestFile<'_>>,
-        printer: Option<&Printer>,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
-        // Scripts read skopeo's words in their order.
-        let side_by_side = match self.settings.as_skopeo {
-            true => 1,
-            false => usize::from(arguments.images),
-        };
-        let copies = jobs.into_iter().enumerate().map(|(place, job)| async move {
-            let copied = self.copy(place, &job).await;
-            (place, job, copied)
-        });
-        let mut copies = stream::iter(copies).buffer_unordered(side_by_side);
-        let mut places = Vec::new();
-        let (mut ended, mut is_unread) = (Ok(()), false);
-        while let Some((place, job, copied)) = copies.next().await {
-            match copied {
-                Ok(copied) => {
-                    is_unread |= is_unread_by_others(&copied.descriptor.media_type, &job.to);
-                    let done = Done::new(&job, Some(copied));
-                    if let Some(digests) = digests {
-                        digests.add(&done)?;
-                    }
-                    if let Some(printer) = printer {
-                        printer.line(done.line());
-                    }
-                    places.push(place);
-                    report.images.push(done);
-                }
-                Err(Failure::Store(error)) => {
-                    let failure = Failure::Store(error.within(format!("copying {}", job.found.reference)));
-                    let (source, to) = (job.found.reference.to_string(), job.to.to_string());
-                    if !arguments.keep_going {
-                        report.failed.push(Failed::new(source, Some(to), &failure));
-                        ended = Err(failure);
-                        break;
-                    }
-                    report.failed(self.settings, source, Some(to), &failure);
-                }
-                Err(other) => {
-                    ended = Err(other);
-                    break;
-                }
-            }
-        }
-        if is_unread && arguments.format.is_none() {
-            say::warn(self.settings.as_skopeo, UNREAD);
-        }
-        // In the order of their names, whoever came first.
-        let mut images: Vec<_> = places.into_iter().zip(std::mem::take(&mut report.images)).collect();
-        images.sort_by_key(|(place, _)| *place);
-        report.images = images.into_iter().map(|(_, done)| done).collect();
-        ended
-    }
-
-    /// None where an image goes to a place of its own.
-    fn turns(&self, to: &Reference) -> Option<Turns> {
-        let place = match to {
-            Reference::Registry(image) => image.repository.to_string(),
-            Reference::Directory { .. } => return None,
-            // The one layout that all go to.
-            _ => String::new(),
-        };
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(turns.entry(place).or_default().clone())
-    }
-
-    async fn copy(&self, place: usize, job: &Job) -> Result<Copied, Failure> {
-        Done::new(job, None).tell(self.settings, "Copying", place, self.count);
-        let source = self.places.source(&job.found.reference, &job.found.options);
-        let (source, pick) = source.map_err(|failure| failure.on(Side::Source))?;
-        self.settings.check_policy(&job.found.reference)?;
-        let (target, names) = match &self.layout {
-            Some(layout) => (Arc::clone(layout), vec![job.name.clone()]),
-            None => {
-                places::make_room(&job.to)?;
-                let target = self.places.target(&job.to, &self.to, Vec::new());
-                target.map_err(|failure| failure.on(Side::Destination))?
-            }
-        };
-        let mut options = self.options.clone();
-        options.digest = wanted_digest(&job.to);
-        if !options.preserve_digests {
-            options.recompress = unasked(&job.to, self.settings).map(|recompress| Recompress {
-                known: self.known.clone(),
-                ..recompress
-            });
-            let is_oci = options.format.is_none() && is_oci_meant(&job.found.reference, &job.to, self.settings);
-            options.format = options.format.or(is_oci.then_some(Format::Oci));
-        }
-        options.turns = self.turns(&job.to);
-        // skopeo says of each image what it does with it.
-        let spoken = self.settings.as_skopeo.then(|| Shown::start(self.settings, false));
-        let events = spoken.as_ref().map_or_else(|| self.shown.events(), Shown::events);
-        let copied = copy::copy(source, &pick, Arc::clone(&target), &names, &options, &events).await?;
-        if self.layout.is_none() {
-            target.finish().await.map_err(|error| error.on(Side::Destination))?;
-        }
-        if let Some(spoken) = spoken {
-            spoken.finish();
-        }
-        Ok(copied)
-    }
-}
-
-impl Done {
-    fn new(job: &Job, copied: Option<Copied>) -> Self {
-        Self {
-            source: job.found.reference.to_string(),
-            destination: job.to.to_string(),
-            copied: copied.map(|copied| Counts {
-                digest: copied.descriptor.digest.to_string(),
-                manifests: copied.manifests,
-                blobs: copied.blobs,
-                bytes: copied.bytes,
-            }),
-        }
-    }
-
-    /// In skopeo's log, where we are called that.
-    fn tell(&self, settings: &Settings, what: &str, place: usize, count: usize) {
-        if settings.as_skopeo {
-            let message = format!("{what} image ref {}/{count}", place + 1);
-            say::inform(&message, &[("from", &self.source), ("to", &self.destination)]);
-        }
-    }
-
-    /// The digest and the place, for people and scripts.
-    fn line(&self) -> String {
-        let digest = self.copied.as_ref().map_or("", |copied| &copied.digest);
-        format!("{digest} {}", self.destination)
-    }
-}
-
-impl Report {
-    fn failed(&mut self, settings: &Settings, source: String, destination: Option<String>, failure: &Failure) {
-        say::complain(settings.as_skopeo, &failure.to_string());
-        self.failed.push(Failed::new(source, destination, failure));
-    }
-
-    fn tell(&self, settings: &Settings, sources: usize) -> Result<(), Failure> {
-        if settings.as_skopeo {
-            let done = match self.dry_run {
-                true => "Would have synced",
-                false => "Synced",
-            };
-            let count = self.images.len();
-            say::inform(&format!("{done} {count} images from {sources} sources"), &[]);
-        } else if settings.json {
-            output::json(self)?;
-        }
-        Ok(())
-    }
-
-    fn outcome(&self, settings: &Settings) -> Result<(), Failure> {
-        let failed = self.failed.len();
-        if failed == 0 {
-            return Ok(());
-        }
-        say::complain(
-            settings.as_skopeo,
-            &format!("{failed} images or repositories were not copied, for the reasons above"),
-        );
-        Err(Failure::Found { code: 1 })
-    }
-}
-
-/// Where the digests of what was copied are written, line by line as it is done.
-struct DigestFile<'a> {
-    path: &'a Path,
-    file: File,
-}
-
-impl<'a> DigestFile<'a> {
-    fn create(path: &'a Path) -> Result<Self, Failure> {
-        let file = File::create(path);
-        let file = file.map_err(|error| Error::from(error).within(format!("writing {}", path.display())))?;
-        Ok(Self { path, file })
-    }
-
-    fn add(&mut self, done: &Done) -> Result<(), Failure> {
-        let written = self.file.write_all(format!("{}\n", done.line()).as_bytes());
-        Ok(written.map_err(|error| Error::from(error).within(format!("writing {}", self.path.display())))?)
-    }
 }

@@ -12,34 +12,31 @@ use crate::{failure::Failure, output};
 /// Prints lines. So many wait at most as there are images.
 pub(super) struct Printer {
     lines: Sender<String>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Result<(), Failure>>,
 }
 
 impl Printer {
     pub(super) fn start() -> Result<Self, Failure> {
         let (lines, waiting) = channel::<String>();
         let thread = thread::Builder::new().name("printer".to_owned()).spawn(move || {
-            for line in waiting {
-                // That nobody reads on is no reason to leave images behind.
-                if output::line(&line).is_err() {
-                    return;
-                }
-            }
+            // That it cannot go on is no reason to leave images behind, and is told at the end.
+            waiting.into_iter().try_for_each(|line| output::line(&line))
         });
         let thread = thread.map_err(|error| Error::from(error).within("starting a thread"))?;
         Ok(Self { lines, thread })
     }
 
     pub(super) fn line(&self, line: String) {
-        // It ended where nobody reads on.
+        // It has ended where lines cannot be printed.
         let _ = self.lines.send(line);
     }
 
-    /// Waits until all of them are printed.
-    pub(super) fn finish(self) {
+    /// Waits until all of them are printed, or says why they cannot be.
+    pub(super) fn finish(self) -> Result<(), Failure> {
         drop(self.lines);
-        if let Err(panic) = self.thread.join() {
-            std::panic::resume_unwind(panic);
+        match self.thread.join() {
+            Ok(printed) => printed,
+            Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 }
