@@ -91,8 +91,9 @@ pub struct Taken {
 /// `kept` a layer that nobody knew is read once, as far as there is room.
 ///
 /// # Errors
-/// `NotFound` where something that is asked for is not in the image; `Conflict` where something is in the way, which stays, or two files would have
-/// one name; `Invalid` and `TooLarge` for what no honest image asks for; what [`contents::of`] says, and the file system. Nothing new is at the
+/// [`Failure::Replaceable`] where a file is in the way that [`Options::replace`] would replace, and [`Failure::SameName`] where two files would have one
+/// name, both of the kind `Conflict`. [`Failure::Other`]: `NotFound` where something that is asked for is not in the image; `Conflict` where anything
+/// else is in the way, which stays; `Invalid` and `TooLarge` for what no honest image asks for; what [`contents::of`] says, and the file system. Nothing new is at the
 /// destination then; only where the file system fails while files are moved to their places, some may be there, each of them whole. Who is killed
 /// leaves a directory `.teu-staged.….unfinished`, which the next one there removes.
 pub async fn extract(
