@@ -3,6 +3,7 @@
 
 mod archives;
 mod arena;
+mod decoded;
 mod targets;
 
 // Files of the program itself, each where the others look for it.

@@ -1,10 +1,9 @@
 //! Is every limit of who reads layers named when it is reached, is nothing left then, and does the flag that the error asks for raise it?
 
-use std::{collections::BTreeMap, fs, io::Write, path::Path};
+use std::{fs, io::Write};
 
-use crate::support::{Room, archive, directory, file, of};
+use crate::support::{Room, archive, directory, file, of, tree::content};
 use teu_archive::codec::{Compression, Encoder};
-use teu_spec::Digest;
 
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
@@ -36,25 +35,6 @@ fn gzipped(tar: &[u8]) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::new(), Compression::Gzip, None).expect("an encoder");
     encoder.write_all(tar).expect("compressed");
     encoder.finish().expect("compressed")
-}
-
-/// All files below, and the digests of what is in them.
-fn content(below: &Path) -> BTreeMap<String, Digest> {
-    let mut found = BTreeMap::new();
-    let mut directories = vec![below.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            match path.is_dir() {
-                true => directories.push(path),
-                false => {
-                    let content = fs::read(&path).expect("a file");
-                    found.insert(path.display().to_string(), Digest::of(&content));
-                }
-            }
-        }
-    }
-    found
 }
 
 /// A room with the image `app`, that asks for much, an archive that asks for the same, and files to be put into it.
@@ -94,8 +74,11 @@ fn reached(room: &Room, verb: &[&str], limits: &[&str], named: &str) {
     let says = error.contains(&format!("limit {named}")) && error.contains("raise it only for");
     assert!(says, "{verb:?} {limits:?}: {error}");
     // No name has moved, and what a new image was to be made of is what gc takes away.
-    let index = images.join("index.json").display().to_string();
-    assert_eq!(content(&images)[&index], before[&index], "{verb:?} {limits:?}");
+    assert_eq!(
+        content(&images)["index.json"],
+        before["index.json"],
+        "{verb:?} {limits:?}"
+    );
     room.teu(["gc", "--grace=0s", "oci:images"]).succeeds();
     assert_eq!(content(&images), before, "{verb:?} {limits:?}");
     assert_eq!(content(&room.path("../tmp")).len(), 0, "{verb:?} {limits:?}");

@@ -1,15 +1,13 @@
 //! Are many images copied as skopeo copies them, each to its place, once, and without one that is lost?
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{Read, Write},
-    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
 
-use crate::support::{Asks, Peer, Room, Served, image, layer, peers};
+use crate::support::{Asks, Peer, Room, Served, image, layer, peers, tree::content};
 use serde_json::Value;
 
 /// A registry of ours with images in two repositories; all but one share their layer.
@@ -34,25 +32,6 @@ fn served(room: &Room) -> Served {
             .succeeds();
     }
     server
-}
-
-/// Each file below, and what is in it.
-fn content(below: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut directories = vec![below.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            match path.is_dir() {
-                true => directories.push(path),
-                false => {
-                    let name = path.strip_prefix(below).expect("below").display().to_string();
-                    found.insert(name, fs::read(&path).expect("a file"));
-                }
-            }
-        }
-    }
-    found
 }
 
 /// What is said on standard error, without the time.
@@ -457,15 +436,8 @@ fn images_that_were_not_copied_are_a_failure_though_nobody_reads_what_is_printed
     room.teu(["sync", "oci:images", "dir:some"]).succeeds();
     fs::write(room.path("some/broken:1/manifest.json"), "{}").expect("written");
     for format in ["json", "text"] {
-        let mut run = room.teu(["sync", "--keep-going", "-o", format, "dir:some", "oci:mirror"]);
-        let mut child = run
-            .0
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        drop(child.stdout.take());
-        let output = child.wait_with_output().expect("it ends");
+        let run = room.teu(["sync", "--keep-going", "-o", format, "dir:some", "oci:mirror"]);
+        let output = run.unread();
         assert_eq!(output.status.code(), Some(1), "{format}: {output:?}");
     }
     // Nor is it well that it cannot be printed.

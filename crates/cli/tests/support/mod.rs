@@ -34,7 +34,7 @@ use std::{
     io::Write,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 pub(crate) use layers::{archive, bare, directory, file, of};
@@ -210,6 +210,14 @@ impl Run {
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Runs it while nobody reads what it prints.
+    pub(crate) fn unread(mut self) -> Output {
+        let command = self.0.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        drop(child.stdout.take());
+        child.wait_with_output().expect("it ends")
     }
 
     /// Runs it; it must succeed.

@@ -28,6 +28,25 @@ pub(crate) struct Seen {
 /// A tree by its paths, which are escaped; the root has none.
 pub(crate) type Tree = BTreeMap<String, Seen>;
 
+/// Each file below, and what is in it.
+pub(crate) fn content(below: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![below.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => directories.push(path),
+                false => {
+                    let name = path.strip_prefix(below).expect("below").display().to_string();
+                    found.insert(name, fs::read(&path).expect("a file"));
+                }
+            }
+        }
+    }
+    found
+}
+
 /// Looks at all of a tree.
 pub(crate) fn tree(at: &Path) -> Tree {
     let mut tree = Tree::new();
