@@ -27,10 +27,7 @@ lint: ## format, clippy, documentation, dependencies
 
 bench: ## teu beside its peers, into bench/RESULTS.md; make bench ROWS="pull push" only shows those
 	@scripts/setup.sh build bench
-	cargo build --release --package teu
-	cargo build --release --package teu-registry --example load
-	@scripts/peers.sh target/peers
-	@scripts/bench.py $(or $(ROWS),--write)
+	@cargo run --quiet --package bench -- $(if $(ROWS),--only "$(ROWS)",--write)
 
 fuzz: ## a short run of every fuzz target: make fuzz [SECONDS_EACH=20]
 	@scripts/setup.sh build fuzz

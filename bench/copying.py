@@ -1,12 +1,12 @@
-"""Rows: images from place to place, up to date, started and in memory."""
+"""Rows: an image from place to place, up to date, and teu started."""
 
 import os
 import shutil
-import subprocess
 
 import limits
 import many
-from rig import ROOT, Failed, disk_kind, layout_digest, measure
+from process import measure
+from rig import disk_kind, layout_digest
 
 
 def parts(bench, image=None, disk=None, writes=True):
@@ -14,7 +14,6 @@ def parts(bench, image=None, disk=None, writes=True):
     directory = os.path.join(image or bench.image, "blobs/sha256")
     blobs = [os.path.join(directory, name) for name in sorted(os.listdir(directory))]
     return limits.copied(blobs, disk or bench.work, writes)
-
 
 
 def pull(bench):
@@ -37,6 +36,35 @@ def push(bench):
         check=lambda tool: (bench.registry.digest("pushed:1"), layout_digest(bench.image)),
         # It is the registry that writes.
         limits=parts(bench, writes=False),
+    )  # fmt: skip
+
+
+def copy(bench):
+    """From one registry to another that has nothing."""
+    bench.second_registry()
+    bench.fill_registry(bench.image, "bench:1", "origin")
+    return bench.row(
+        "copy", "registry → registry", "cold: the other registry is empty",
+        lambda tool: bench.copy(tool, ("origin", "bench:1"), ("docker", "copied:1")),
+        prepare=lambda tool: bench.registry.empty(),
+        check=lambda tool: (bench.registry.digest("copied:1"), layout_digest(bench.image)),
+        limits=parts(bench, writes=False),
+    )  # fmt: skip
+
+
+def mount(bench):
+    """To another repository of the same: what is there need not come again."""
+    bench.fill_registry(bench.image, "bench:1")
+    def prepare(_):
+        bench.registry.empty()
+        bench.fill_registry(bench.image, "bench:1")
+
+    return bench.row(
+        "mount", "registry → another repository of it", "cold: the repository is new, its registry has all of it",
+        lambda tool: bench.copy(tool, ("docker", "bench:1"), ("docker", "mounted:1")),
+        prepare=prepare,
+        check=lambda tool: (bench.registry.digest("mounted:1"), layout_digest(bench.image)),
+        turns=3,
     )  # fmt: skip
 
 
@@ -70,7 +98,10 @@ def local_reflink(bench):
 
 
 def local_trust(bench):
-    return local_row(bench, "local-trust", "oci → oci, teu with --trust-source", teu_flags=["--trust-source"])
+    """What teu does when it is told that the source is what it says; none of the others can be told."""
+    disk = bench.file_system("xfs", 4 << 30)
+    title = "oci → oci, reflinks (xfs), teu with --trust-source"
+    return local_row(bench, "local-trust", title, disk, writes=False, teu_flags=["--trust-source"])
 
 
 def again(bench, key, repeat):
@@ -89,7 +120,7 @@ def again(bench, key, repeat):
         lambda tool: bench.copy(tool, ("docker", "bench:1"), ("oci", place(tool))),
         prepare=prepare,
         check=lambda tool: (layout_digest(place(tool)), layout_digest(bench.image)),
-        repeat=repeat, turns=3 if repeat > 1 else None, limits=limits.process(),
+        repeat=repeat, turns=3 if repeat > 1 else None, limits=limits.floor(bench, "bench:1", place(bench.teu)),
     )  # fmt: skip
 
 
@@ -107,85 +138,42 @@ def up_to_date_push(bench):
         "up-to-date-push", "oci → registry, up to date", "warm: all is there",
         lambda tool: bench.copy(tool, ("oci", bench.image), ("docker", "bench:1")),
         check=lambda tool: (bench.registry.digest("bench:1"), layout_digest(bench.image)),
-        limits=limits.process(),
+        limits=limits.floor(bench, "bench:1", bench.image),
     )  # fmt: skip
 
 
 def start_version(bench):
     return bench.row(
         "start-version", "--version, 50 times", "warm",
-        lambda tool: {"crane": [tool.path, "version"], "library": None}.get(tool.key, [tool.path, "--version"]),
+        lambda tool: None if tool.key == "library" else [tool.path, "version" if tool.key in ("crane", "regctl", "oras") else "--version"],
         repeat=2 if bench.options.smoke else 50, limits=limits.process(),
     )  # fmt: skip
 
 
 def start_inspect(bench):
-    commands = {"teu": "inspect", "debian": "inspect", "current": "inspect"}
+    def command(tool):
+        place = "%s:latest" % bench.image
+        return {
+            "regctl": [tool.path, "manifest", "get", "--format", "raw-body", "ocidir://" + place],
+            "oras": [tool.path, "manifest", "fetch", "--oci-layout", place],
+            **{key: [tool.path, "inspect", "oci:" + place] for key in ("teu", "current", "debian")},
+        }.get(tool.key)
+
     return bench.row(
-        "start-inspect", "inspect oci:, 50 times", "warm",
-        lambda tool: [tool.path, commands[tool.key], "oci:%s:latest" % bench.image] if tool.key in commands else None,
-        repeat=2 if bench.options.smoke else 50, limits=limits.process(),
+        "start-inspect", "inspect oci:, 50 times", "warm; regctl and oras only print the manifest",
+        command, repeat=2 if bench.options.smoke else 50, limits=limits.process(),
     )  # fmt: skip
 
 
-def memory_image(bench):
-    if bench.options.smoke:
-        return bench.image
-    free = shutil.disk_usage(bench.work).free
-    if free < 8 << 30:
-        raise Failed("it needs 8 GiB on %s, where %.1f GiB are free" % (bench.options.disk, free / 2**30))
-    subprocess.run([os.path.join(ROOT, "scripts/corpus.sh"), bench.corpus, "huge"], check=True)
-    return os.path.join(bench.corpus, "huge")
-
-
-def memory(bench):
-    image, out = memory_image(bench), os.path.join(bench.work, "out")
-    result = bench.row(
-        "memory", "oci → oci, a layer of 2 GiB", "cold: the layout is empty",
-        lambda tool: bench.copy(tool, ("oci", image), ("oci", out)),
-        prepare=lambda tool: bench.fresh("out"),
-        check=lambda tool: (layout_digest(out), layout_digest(image)),
-        turns=1, warm_up=False,
-    )  # fmt: skip
-    bench.fresh("out")
-    return result
-
-
-def memory_pull(bench):
-    image, out = memory_image(bench), os.path.join(bench.work, "out")
-    bench.registry.empty()
-    bench.fill_registry(image, "huge:1")
-    result = bench.row(
-        "memory-pull", "registry → oci, a layer of 2 GiB", "cold: the layout is empty",
-        lambda tool: bench.copy(tool, ("docker", "huge:1"), ("oci", out)),
-        prepare=lambda tool: bench.fresh("out"),
-        check=lambda tool: (layout_digest(out), layout_digest(image)),
-        turns=1, warm_up=False,
-    )  # fmt: skip
-    bench.fresh("out")
-    bench.registry.empty()
-    return result
-
-
-def memory_push(bench):
-    image = memory_image(bench)
-    result = bench.row(
-        "memory-push", "oci → registry, a layer of 2 GiB", "cold: the registry is empty",
-        lambda tool: bench.copy(tool, ("oci", image), ("docker", "huge:1")),
-        prepare=lambda tool: bench.registry.empty(),
-        check=lambda tool: (bench.registry.digest("huge:1"), layout_digest(image)),
-        turns=1, warm_up=False,
-    )  # fmt: skip
-    bench.registry.empty()
-    return result
-
-
-NOTES = """crane hashes nothing when it pushes a layout: it sends what the layout calls by a digest, and leaves it to the registry to find out. teu and
-skopeo read and check what they send. The row `push` is therefore also given against those that do the same work."""
+NOTES = """crane hashes nothing when it pushes a layout, nor oras when it copies to a registry: they send what the source calls by a digest, and leave it to the registry to find
+out. teu, skopeo and regctl check what they send, crane too where it comes from a registry, and it is beside those who check that the CPU of such a row is to be less. skopeo's
+own module is not to be had everywhere: its current version is its library then, go.podman.io/image, by bench/imagecopy, with skopeo's settings."""
 
 ROWS = {
     "pull": pull,
     "push": push,
+    "copy": copy,
+    "mount": mount,
     "local": local,
     "local-ext4": local_ext4,
     "local-reflink": local_reflink,
@@ -196,8 +184,5 @@ ROWS = {
     **many.ROWS,
     "start-version": start_version,
     "start-inspect": start_inspect,
-    "memory": memory,
-    "memory-pull": memory_pull,
-    "memory-push": memory_push,
 }
-NEEDS_REGISTRY = {"pull", "push", "up-to-date", "up-to-date-100", "up-to-date-push", "memory-pull", "memory-push"} | many.NEEDS_REGISTRY
+NEEDS_REGISTRY = {"pull", "push", "copy", "mount", "up-to-date", "up-to-date-100", "up-to-date-push"} | many.NEEDS_REGISTRY

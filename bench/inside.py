@@ -10,13 +10,16 @@ import random
 import shutil
 import tarfile
 
+import aims
 import limits
-from rig import Failed, Tool, layout_digest, measure, module_version, skipped
+import tools
+from process import measure, skipped
+from tools import Tool
 
 # What teu may take, whatever the image.
 MEMORY = 128 << 20
 CHANGED = 24 << 20  # bytes that repack finds new
-ADDED = 96 << 20  # bytes that append and insert put into an image
+ADDED = 96 << 20  # bytes that append and insert put into an image, and 1 GiB
 
 
 class Peers:
@@ -25,12 +28,8 @@ class Peers:
     def __init__(self, bench):
         by_key = {tool.key: tool for tool in bench.tools}
         self.teu, self.crane = by_key["teu"], by_key.get("crane")
-        self.umoci, self.debian = None, None
-        built = os.path.join(os.path.abspath(bench.options.peers), "bin/umoci")
-        if os.access(built, os.X_OK):
-            self.umoci = Tool("umoci", "umoci now", built, module_version(built, "github.com/opencontainers/umoci"))
-        else:
-            skipped("current umoci", "it is not built (scripts/peers.sh)")
+        self.debian = None
+        self.umoci = tools.built(bench.peers, "umoci", "github.com/opencontainers/umoci", "umoci now")
         if shutil.which("umoci"):
             self.debian = Tool("umoci-debian", "umoci (Debian)", shutil.which("umoci"), "0.4")
         else:
@@ -38,15 +37,14 @@ class Peers:
         self.tar = Tool("tar", "tar", "/bin/sh", "")
         self.zcat = Tool("zcat", "zcat | sha256sum", "/bin/sh", "")
         self.list = Tool("tar", "tar tzf", "/bin/sh", "")
+        self.print = Tool("tar", "tar xzf -O", "/bin/sh", "")
 
     def here(self, *tools):
         return [tool for tool in tools if tool]
 
 
 def peers(bench):
-    if not hasattr(bench, "inside"):
-        bench.inside = Peers(bench)
-    return bench.inside
+    return bench.once("peers", lambda: Peers(bench))
 
 
 # ---------------------------------------------------------------- images
@@ -135,11 +133,7 @@ def found(root):
 
 
 def wanted(bench, image):
-    if not hasattr(bench, "trees"):
-        bench.trees = {}
-    if image not in bench.trees:
-        bench.trees[image] = merged(image)
-    return bench.trees[image]
+    return bench.once("tree of " + image, lambda: merged(image))
 
 
 # ---------------------------------------------------------------- unpack
@@ -163,7 +157,7 @@ def ext4(bench):
 
 
 def unpack_row(bench, key, title, image, like=None, disk=None, tools=None, turns=3):
-    """A bundle, beside the current umoci unless others are given. `like` is the same image in gzip."""
+    """A bundle that is new, beside the current umoci unless others are given. `like` is the same image in gzip."""
     who, out = peers(bench), os.path.join(disk or bench.work, "bundle")
 
     def prepare(tool):
@@ -172,7 +166,7 @@ def unpack_row(bench, key, title, image, like=None, disk=None, tools=None, turns
             os.sync()
 
     return bench.row(
-        key, title, "a bundle",
+        key, title, "cold: the bundle is new",
         lambda tool: unpack_command(tool, image, out),
         prepare=prepare,
         check=lambda tool: (found(os.path.join(out, "rootfs")), wanted(bench, like or image)),
@@ -200,7 +194,7 @@ def files_row(bench, key, title, image, like=None, disk=None):
         return [tool.path, "-c", script, "sh", out, *layers(image)[: 1 if bench.options.smoke else None]]
 
     return bench.row(
-        key, title, "the files alone",
+        key, title, "cold: the files alone, into a new directory",
         command,
         prepare=prepare,
         # tar knows no whiteouts.
@@ -211,8 +205,7 @@ def files_row(bench, key, title, image, like=None, disk=None):
 
 def unpack(bench):
     who = peers(bench)
-    tools = who.here(who.teu, who.umoci, who.debian)
-    return unpack_row(bench, "unpack", "unpack, gzip, tmpfs", bench.image, tools=tools)
+    return unpack_row(bench, "unpack", "unpack, gzip, tmpfs", bench.image, tools=who.here(who.teu, who.umoci, who.debian))
 
 
 def unpack_zstd(bench):
@@ -270,15 +263,21 @@ def beside(who, sizes, what):
     """How much larger than the current umoci's it is, what teu made."""
     if who.umoci not in sizes:
         return []
-    return [("%s beside %s's" % (what, who.umoci.title), "≤ 1.00", "%.2f" % (sizes[who.teu] / sizes[who.umoci]))]
+    return [aims.beside(what, sizes[who.umoci], sizes[who.teu], who.umoci.title)]
 
 
-def append(bench):
+def busy(result):
+    """How many processors were at work, of all that there are: nine tenths of them is what "all" is taken to be."""
+    ours = next(iter(result.medians.values()))
+    return [aims.at_least("processors at work", 0.9 * os.cpu_count(), ours.cpu / ours.wall)]
+
+
+def append_row(bench, key, size, turns=None):
     """A directory as a new layer. Both compress it with gzip at the level that they have when nothing is said."""
     who, layout = peers(bench), os.path.join(bench.work, "layout")
     source = os.path.join(bench.work, "added")
-    if not os.path.exists(source):
-        texts(source, 1 << 16 if bench.options.smoke else ADDED)
+    shutil.rmtree(source, ignore_errors=True)
+    texts(source, 1 << 16 if bench.options.smoke else size)
     sizes = {}
 
     def command(tool):
@@ -290,14 +289,25 @@ def append(bench):
         sizes[tool] = os.path.getsize(layers(layout)[-1])
         return len(layers(layout)), len(layers(bench.image)) + 1
 
+    count, unit = (size >> 20, "MiB") if size < 1 << 30 else (size >> 30, "GiB")
     result = bench.row(
-        "append", "a directory appended, gzip", "96 MiB of 96 files",
+        key, "%d %s appended, gzip" % (count, unit), "cold: the layer is new, of %d files of 1 MiB that compress by half" % (size >> 20),
         command,
         prepare=lambda tool: linked(bench, bench.image, "layout"),
         check=check,
-        tools=who.here(who.teu, who.umoci or who.debian), limit=MEMORY, limits=limits.deflate(source),
+        tools=who.here(who.teu, who.umoci or who.debian), turns=turns, limit=MEMORY, limits=limits.deflate(source),
     )  # fmt: skip
-    return result._replace(reached=beside(who, sizes, "size of the new layer"))
+    shutil.rmtree(source)
+    return result._replace(reached=[*beside(who, sizes, "size of the new layer"), *busy(result)])
+
+
+def append(bench):
+    return append_row(bench, "append", ADDED)
+
+
+def append_large(bench):
+    bench.need(4 << 30)
+    return append_row(bench, "append-1g", 1 << 30, turns=2)
 
 
 def repack(bench):
@@ -337,7 +347,7 @@ def repack(bench):
         texts(new, changed)
     parts = [*limits.deflate(new), *limits.walk(limits.tree(bench, who.teu, bench.image))]
     result = bench.row(
-        "repack", "repack after a small change, gzip", "24 MiB are new, a file is changed, one gone",
+        "repack", "repack after a small change, gzip", "warm: 24 MiB are new, a file is changed, one gone",
         command, prepare=prepare, check=check,
         tools=who.here(who.teu, who.umoci or who.debian), turns=5, limit=MEMORY, limits=parts,
     )  # fmt: skip
@@ -357,6 +367,7 @@ ROWS = {
     "unpack-files-many": files_many,
     "unpack-files-ext4": files_ext4,
     "append": append,
+    "append-1g": append_large,
     "repack": repack,
 }
 NEEDS_REGISTRY = set()

@@ -6,9 +6,11 @@ zstd, both to nowhere; deflate by pigz; files by `cp -a`, which reads them from 
 
 import os
 import shutil
+import statistics
 import subprocess
 
-from rig import Limit, measure, skipped
+from process import ROOT, measure, skipped
+from rig import Limit
 
 
 def _script(key, title, script, *arguments, **more):
@@ -61,6 +63,59 @@ def copied(blobs, disk, writes=True):
         script = 'to=$1; shift; mkdir "$to" && exec cp --reflink=never "$@" "$to"'
         parts.append(_script("cp", "cp --reflink=never", script, to, *blobs, removes=to, counts=False))
     return parts
+
+
+def compiled(bench, name, *flags):
+    """One of the programs in C that do by hand what cannot be left out, built once, or None."""
+
+    def build():
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if not compiler:
+            skipped("the limit " + name, "there is no C compiler")
+            return None
+        at = os.path.join(bench.work, name)
+        done = subprocess.run(
+            [compiler, "-O2", "-o", at, os.path.join(ROOT, "bench", name + ".c"), *flags], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            skipped("the limit " + name, (done.stderr.strip().split("\n") or ["it does not compile"])[-1])
+            return None
+        return at
+
+    return bench.once("compiled " + name, build)
+
+
+def floor(bench, name, layout):
+    """What a copy cannot do without that finds all in its place: beside a process that does nothing, what bench/floor.c does by hand."""
+    at = compiled(bench, "floor", "-static")
+    if not at:
+        return process()
+    argv = (at, bench.registry.host.rsplit(":", 1)[1], name, layout)
+    return [*process(), Limit("floor", "what it cannot do without, by hand (bench/floor.c)", argv, counts=False, repeats=True)]
+
+
+PUSHED = [("h", "received and hashed", False), ("hds", "received, hashed, written past the cache, synced", True)]
+
+
+def pushed(bench, disk):
+    """What a registry takes for a push of 100 MiB that does by hand what it cannot leave out: (title, CPU, whether that is all of it)."""
+    at = compiled(bench, "floor_push", "-lcrypto")
+    if not at:
+        return []
+    found = []
+    directory = os.path.join(disk, "floor")
+    os.makedirs(directory, exist_ok=True)
+    for letters, title, whole in PUSHED:
+        taken = []
+        for _ in range(1 if bench.options.smoke else 3):
+            done = subprocess.run([at, directory, "1024", letters], capture_output=True, text=True, check=False)
+            if done.returncode:
+                skipped("the limit floor_push", done.stderr.strip())
+                return []
+            taken.append(float(done.stdout.split()[-2]) / 1e3)
+        found.append(("%s, by hand (bench/floor_push.c)" % title, statistics.median(taken), whole))
+    shutil.rmtree(directory)
+    return found
 
 
 def process():

@@ -3,10 +3,11 @@
 import os
 import shutil
 
+import aims
+import large
 import limits
-from copying import memory_image
 from inside import MEMORY, layers, linked, many, peers, texts
-from rig import measure
+from process import measure
 
 
 def forget_contents(bench):
@@ -39,7 +40,7 @@ def verify(bench):
         return [tool.path, "-c", script, "sh", *layers(bench.image)]
 
     return bench.row(
-        "verify", "verify, oci", "each layer's digest and DiffID; teu also every entry, zcat no digest",
+        "verify", "verify, oci", "cold: each layer's digest and DiffID; teu also every entry, zcat no digest",
         command, tools=who.here(who.teu, who.zcat), turns=5, limit=MEMORY, limits=twice(bench),
     )  # fmt: skip
 
@@ -55,7 +56,7 @@ def verify_remote(bench):
         return [tool.path, "validate", "--insecure", "--remote", name]
 
     return bench.row(
-        "verify-remote", "verify, registry", "each layer's digest and DiffID",
+        "verify-remote", "verify, registry", "cold: each layer's digest and DiffID",
         command, tools=who.here(who.teu, who.crane), turns=3, limit=MEMORY, limits=twice(bench),
     )  # fmt: skip
 
@@ -74,7 +75,7 @@ def list_row(bench, key, title, image, first):
         return [tool.path, "-c", script, "sh", *layers(image)]
 
     return bench.row(
-        key, title, "no layer was seen before" if first else "all were seen before, %d times" % repeat,
+        key, title, "cold: no layer was seen before" if first else "warm: all were seen before, %d times" % repeat,
         command,
         prepare=lambda tool: forget_contents(bench) if first else None,
         tools=who.here(who.teu, who.list) if first else who.here(who.teu), repeat=repeat, turns=5, limit=MEMORY,
@@ -94,33 +95,89 @@ def files_many_again(bench):
     return list_row(bench, "files-many-again", "files of 100,000, again", many(bench), False)
 
 
-def diff_again(bench):
-    """Two images that differ in their uppermost layer, both seen before."""
-    who, changed = peers(bench), linked(bench, bench.image, "changed")
-    added = os.path.join(bench.work, "some-texts")
-    if not os.path.exists(added):
+def changed(bench):
+    """An image that differs in its uppermost layer."""
+
+    def make():
+        image, added = linked(bench, bench.image, "changed"), os.path.join(bench.work, "some-texts")
         texts(added, 1 << 16)
-    measure([who.teu.path, "append", "--quiet", "oci:%s:latest" % changed, added], bench.env)
-    repeat = 1 if bench.options.smoke else 10
+        measure([bench.teu.path, "append", "--quiet", "oci:%s:latest" % image, added], bench.env)
+        return image
+
+    return bench.once("changed", make)
+
+
+def diff_row(bench, key, title, first):
+    """Beside what tar lists of the layers of both, compared."""
+    who, other = peers(bench), changed(bench)
+    repeat = 1 if first or bench.options.smoke else 10
+    below, above = layers(bench.image), layers(other)
+    script = """at=$1; shift; side=a
+        for layer; do [ "$layer" != / ] || { side=b; continue; }; tar -tvzf "$layer" >>"$at.$side" || exit; done
+        sort -o "$at.a" "$at.a" && sort -o "$at.b" "$at.b" && diff "$at.a" "$at.b"; outcome=$?; rm "$at.a" "$at.b"; exit $outcome"""
+
+    def command(tool):
+        if tool.key == "teu":
+            return [tool.path, "diff", "oci:%s:latest" % bench.image, "oci:%s:latest" % other]
+        return [tool.path, "-c", script, "sh", os.path.join(bench.work, "listed"), *below, "/", *above]
+
     return bench.row(
-        "diff-again", "diff of two images, again", "all layers were seen before, %d times" % repeat,
-        lambda tool: [tool.path, "diff", "oci:%s:latest" % bench.image, "oci:%s:latest" % changed],
-        tools=who.here(who.teu), repeat=repeat, turns=5, limit=MEMORY, statuses=(1,),
+        key, title, "cold: no layer was seen before" if first else "warm: all layers were seen before, %d times" % repeat,
+        command,
+        prepare=lambda _: forget_contents(bench) if first else None,
+        tools=who.here(who.teu, who.list) if first else who.here(who.teu),
+        repeat=repeat, turns=3 if first else 5, limit=MEMORY, status=1,
     )  # fmt: skip
+
+
+def diff_first(bench):
+    return diff_row(bench, "diff", "diff of two images", True)
+
+
+def diff_again(bench):
+    return diff_row(bench, "diff-again", "diff of two images, again", False)
 
 
 # ---------------------------------------------------------------- one file of a large image
 
 
-def cat_remote(bench):
-    """A small file that the uppermost layer has, of an image of 2.3 GiB in a registry. Counted is what is sent."""
+def cat_row(bench, key, title, first):
+    """A file that the lowest layer has: all of them are looked into. tar does the same from the highest on, until one has it."""
     who = peers(bench)
-    image = memory_image(bench)
+    repeat = 1 if first or bench.options.smoke else 10
+    path = "hard-1" if bench.options.smoke else "./etc/debian_version"
+    script = 'path=$1; shift; for layer; do tar -xzOf "$layer" "$path" 2>/dev/null && exit; done; exit 1'
+
+    def command(tool):
+        if tool.key == "teu":
+            return [tool.path, "cat", "oci:%s:latest" % bench.image, "/" + path.removeprefix("./")]
+        return [tool.path, "-c", script, "sh", path, *reversed(layers(bench.image))]
+
+    return bench.row(
+        key, title, "cold: no layer was seen before" if first else "warm: all were seen before, %d times" % repeat,
+        command,
+        prepare=lambda _: forget_contents(bench) if first else None,
+        tools=who.here(who.teu, who.print) if first else who.here(who.teu),
+        repeat=repeat, turns=5, limit=MEMORY, limits=once(bench) if first else (),
+    )  # fmt: skip
+
+
+def cat_first(bench):
+    return cat_row(bench, "cat", "cat of a file of the lowest layer", True)
+
+
+def cat_again(bench):
+    return cat_row(bench, "cat-again", "cat of a file of the lowest layer, again", False)
+
+
+def cat_remote(bench):
+    """A small file that the uppermost layer has, of an image of more than a GiB in a registry. Counted is what is sent."""
+    who = peers(bench)
+    image = large.image(bench, "gzip")
     added = os.path.join(bench.work, "one-file")
-    if not os.path.exists(added):
-        os.mkdir(added)
-        with open(os.path.join(added, "hello"), "w") as f:
-            f.write("hello\n")
+    os.makedirs(added, exist_ok=True)
+    with open(os.path.join(added, "hello"), "w") as f:
+        f.write("hello\n")
     bench.registry.empty()
     bench.fill_registry(image, "large:1")
     name = "docker://%s/large:1" % bench.registry.host
@@ -136,13 +193,13 @@ def cat_remote(bench):
         return 0, 0
 
     result = bench.row(
-        "cat-remote", "cat of one file, registry", "no layer was seen before",
+        "cat-remote", "cat of one file, registry", "cold: no layer was seen before",
         lambda tool: [tool.path, "cat", "--tls-verify=false", name, "/hello"],
         prepare=prepare, check=check, tools=who.here(who.teu), turns=5, limit=MEMORY,
     )  # fmt: skip
     bench.registry.empty()
     whole = sum(os.path.getsize(layer) for layer in layers(image))
-    return result._replace(reached=[("bytes sent, of %.0f MB" % (whole / 1e6), "≤ 10,000", "%d" % max(sent))])
+    return result._replace(reached=[aims.at_most("bytes sent, of %.0f MB" % (whole / 1e6), 10_000, max(sent), "%d")])
 
 
 ROWS = {
@@ -151,7 +208,10 @@ ROWS = {
     "files": files_first,
     "files-again": files_again,
     "files-many-again": files_many_again,
+    "diff": diff_first,
     "diff-again": diff_again,
+    "cat": cat_first,
+    "cat-again": cat_again,
     "cat-remote": cat_remote,
 }
 NEEDS_REGISTRY = {"verify-remote", "cat-remote"}

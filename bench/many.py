@@ -6,7 +6,9 @@ import json
 import os
 import tarfile
 
-from rig import measure
+import aims
+import tools
+from process import measure
 
 LAYER, CONFIG, MANIFEST = ("application/vnd.oci.image." + kind for kind in ("layer.v1.tar", "config.v1+json", "manifest.v1+json"))
 
@@ -49,7 +51,7 @@ def filled(bench):
     if not os.path.exists(path):
         layout(path, count)
     if not bench.registry.digest("small:%04d" % (count - 1)):
-        teu = bench.tools[0]
+        teu = bench.teu
         flags = ["--progress", "none", "--dest-tls-verify=false"]
         measure([teu.path, "sync", *flags, "oci:" + path, "docker://" + bench.registry.host], bench.env)
     return count
@@ -66,7 +68,13 @@ def command(bench, tool):
         return [tool.path, "--insecure-policy", "sync", *flags, source, destination]
     if tool.key == "crane":
         return [tool.path, "copy", "--insecure", "--all-tags", source, destination + "/small"]
-    return None  # The library copies one image at a time.
+    if tool.key == "regsync":
+        config = os.path.join(bench.work, "regsync.yml")
+        known = {"version": 1, "creds": [{"registry": host, "tls": "disabled"}]}
+        with open(config, "w") as f:
+            json.dump({**known, "sync": [{"source": source, "target": destination + "/small", "type": "repository"}]}, f)
+        return [tool.path, "once", "-c", config]
+    return None  # The library, regctl and oras copy one image at a time.
 
 
 def sync(bench):
@@ -83,7 +91,8 @@ def sync(bench):
 
     row = bench.row(
         "sync", "registry → registry, %s small images, up to date" % format(count, ","), "warm: all is there",
-        lambda tool: command(bench, tool), prepare=prepare, check=check, turns=2,
+        lambda tool: command(bench, tool), prepare=prepare, check=check, turns=3,
+        tools=[tool for tool in (*bench.tools, tools.built(bench.peers, "regsync", "github.com/regclient/regclient")) if tool],
     )  # fmt: skip
     return row._replace(reached=reached(row, count, 2, "a HEAD at either end for each"))
 
@@ -93,7 +102,7 @@ def sync_layout(bench):
     count = filled(bench)
     path = os.path.join(bench.work, "small-mirror")
     flags = ["--progress", "none", "--src-tls-verify=false"]
-    argv = [bench.tools[0].path, "sync", *flags, "docker://%s/small" % bench.registry.host, "oci:" + path]
+    argv = [bench.teu.path, "sync", *flags, "docker://%s/small" % bench.registry.host, "oci:" + path]
 
     def prepare(_):
         if not os.path.exists(path):
@@ -109,8 +118,7 @@ def sync_layout(bench):
 def reached(row, count, each, what):
     ours = next(iter(row.medians.values()))
     # The list of tags comes by pages.
-    most = count * each + 20
-    return [("requests: %s" % what, "≤ %d" % most, "%d" % ours.requests)]
+    return [aims.at_most("requests, " + what, count * each + 20, ours.requests, "%d")]
 
 
 ROWS = {"sync": sync, "sync-layout": sync_layout}

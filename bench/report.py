@@ -1,6 +1,7 @@
-"""What is said of the results: tables for a terminal, and bench/RESULTS.md."""
+"""What is said of the results: tables for a terminal, bench/results.json, which keeps them, and bench/RESULTS.md, which is made of it."""
 
 import itertools
+import json
 import os
 import platform
 import re
@@ -8,8 +9,35 @@ import statistics
 import sys
 import time
 
-from rig import MEMORY, ROOT, disk_kind, measure, ratio, seconds
+import aims
+from process import ROOT, measure
+from rig import disk_kind, mebibytes, seconds
 
+KEPT = os.path.join(ROOT, "bench/results.json")
+PATH = os.path.join(ROOT, "bench/RESULTS.md")
+
+HEAD = """# teu beside its peers
+
+Made by `make bench`, or `cargo run -p bench -- --only ROW --write` for some of the rows, of [results.json](results.json), where each row stays as it was measured last;
+[docs/performance.md](../docs/performance.md) tells where the time goes, and what stands in the way of what was not reached.
+
+A row is a job that teu and those of its peers that can do it do in turns, A B C A B C, on the same disk and beside the same registry, after a warm-up that does not count.
+What is told is the median of whole processes: CPU, user and system, of all that a command started; wall time; the peak of memory of its largest process; and the requests
+that registries saw. *Cold*: nothing is at the destination, or was seen before; *warm*: all of it is, or was. The page cache is warm in every row. A *limit* is what a
+part of the job takes alone, by the fastest program that Debian has for it, in the same turns. Ratios above 1 mean that teu took less.
+"""
+
+AIMS_HEAD = """
+## Aims
+
+*CPU* and *wall* are those of the best peer (the best that is current; for pushes, of the best that checks what it sends) divided by teu's. *Parts* is teu's CPU divided by that of the limits
+that nobody can leave out. What is not reached is **bold**.
+
+"""
+COLUMNS = ("CPU", "wall", "parts", "memory")
+
+
+# ---------------------------------------------------------------- for a terminal
 
 
 def print_rows(rows, texts):
@@ -26,203 +54,133 @@ def print_table(results):
 
 
 def print_aims(results):
-    reached = list(aims(results))
-    if reached:
-        print_rows([AIM_HEADINGS] + reached, 1)
+    rows = [[result.title, aim.of, aim.aim, aim.reached, "" if aim.holds else "NOT REACHED"] for result in results for aim in aims.of(result)]
+    if rows:
+        print_rows([["job", "of", "aim", "is", ""], *rows], 5)
 
 
-def floor(bench):
-    """What measuring itself costs: no process can be seen to take less."""
-    samples = [measure(["/bin/true"], bench.env) for _ in range(21)]
-    return [statistics.median(values) for values in zip(*samples)]
+def over(result):
+    """What it took of memory, where that is more than it may."""
+    if hasattr(result, "aims"):
+        return None
+    ours = next(iter(result.medians.values())).rss
+    return None if ours <= result.most else "it took %.0f MiB, more than %d" % (ours / 2**20, result.most >> 20)
+
+
+# ---------------------------------------------------------------- what is kept
 
 
 def describe(bench):
-    model = "?"
     with open("/proc/cpuinfo") as f:
         found = re.search(r"^model name\s*: (.*)$", f.read(), re.MULTILINE)
-        model = found.group(1) if found else model
-    size = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(bench.image) for f in files)
-    image = "; an image of %.0f MB" % (size / 1e6) if size else ""
-    cpu, wall, rss = floor(bench)
-    binary = os.path.relpath(bench.tools[0].path, ROOT)
+    model = found.group(1) if found else platform.machine()
+    samples = [measure(["/bin/true"], bench.env) for _ in range(21)]
+    cpu, wall, rss = (statistics.median(values) for values in zip(*samples))
+    binary = os.path.relpath(bench.teu.path, ROOT)
     # Where else it lies is nobody's business.
     binary = os.path.basename(binary) if binary.startswith("..") else binary
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return [
-        "%s, %d cores, Linux %s; files on %s; %s%s."
-        % (model, os.cpu_count(), platform.release(), disk_kind(bench.work), time.strftime("%Y-%m-%d", time.gmtime()), image),
-        "When it was written, %.1f processes wanted to run on average: beside a busy machine the wall times and much of the CPU are its own."
-        % os.getloadavg()[0],
-        "teu is %s; %d turns, or as many as a row says (3 to unpack and to serve, 5 to look, 1 for the memory)." % (binary, bench.options.turns),
-        "Measuring itself costs %s CPU, %s wall; memory below %.0f MiB cannot be told." % (seconds(cpu), seconds(wall), rss / 2**20),
+        "%s: %s, %d cores, %.0f GiB, Linux %s; files on %s unless a row says otherwise; at most %d turns, or fewer where a row takes long."
+        % (today(), model, os.cpu_count(), memory / 2**30, platform.release(), disk_kind(bench.work), bench.options.turns),
+        "teu is %s. When it was written, %.1f processes wanted to run on average: beside a busy machine wall times and much of the CPU are its own. To measure costs %s of CPU and"
+        " %s of wall time, and memory below %s MiB cannot be told: that is `true`."
+        % (binary, os.getloadavg()[0], seconds(cpu), seconds(wall), mebibytes(rss)),
     ]
 
 
-PATH = os.path.join(ROOT, "bench/RESULTS.md")
-# Between what several runs measured of a group.
-BETWEEN = "\n\n---\n\n"
-HEAD = """# teu beside its peers
-
-Written by `make bench` (`scripts/bench.py --write`), row by row: what is said of a run is of the rows below it; [docs/performance.md](../docs/performance.md) tells where the time goes.
-
-Medians of the turns that are told, after a warm-up. CPU is user and system time of the whole process tree. A ratio above 1 means that teu took less.
-*Cold*: nothing is at the destination; *warm*: all of it is. The page cache is warm in every row. A *limit* is what a part of the job takes alone, by the
-fastest program that Debian has for it, in the same turns.
-"""
+def today():
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
-class Run:
-    """What one run of the bench measured: what is said of it, its rows by job and state, and what they reach."""
-
-    def __init__(self, described, heading, rows, aims):
-        self.described, self.heading, self.rows, self.aims = described, heading, rows, aims
-
-    @classmethod
-    def of(cls, bench, results):
-        heading = [row(results[0].headings), "|" + "---|" * 3 + "---:|" * 6]
-        rows = {}
-        for result in results:
-            for lines in blocks([row(line) for line in result.lines()]):
-                rows[job(lines)] = lines
-        return cls(describe(bench), heading, rows, [row(line) for line in aims(results)])
-
-    @classmethod
-    def read(cls, text):
-        """As it was written by `lines`."""
-        paragraphs = text.strip("\n").split("\n\n")
-        tables = [paragraph.split("\n") for paragraph in paragraphs if paragraph.startswith("|")]
-        if not tables:
-            return None
-        described = paragraphs[: next(at for at, paragraph in enumerate(paragraphs) if paragraph.startswith("|"))]
-        rows = {job(lines): lines for lines in blocks(tables[0][2:])}
-        return cls(described, tables[0][:2], rows, tables[1][2:] if len(tables) > 1 else [])
-
-    def without(self, newer):
-        """What it says that a newer one does not, or none."""
-        rows = {key: lines for key, lines in self.rows.items() if key not in newer.rows}
-        said = {cells(line)[0] for line in newer.aims}
-        titles = tuple(title for title, _ in rows)
-        reached = [line for line in self.aims if cells(line)[0].startswith(titles) and cells(line)[0] not in said]
-        return Run(self.described, self.heading, rows, reached) if rows else None
-
-    def lines(self):
-        for line in self.described:
-            yield line + "\n"
-        yield from self.heading
-        for lines in self.rows.values():
-            yield from lines
-        if self.aims:
-            yield "\nWhat teu is to reach, CPU against the best of the current peers (crane, skopeo now) unless another is named:\n"
-            yield "| " + " | ".join(AIM_HEADINGS) + " |\n|---|---:|---:|"
-            yield from self.aims
+def load():
+    if not os.path.exists(KEPT):
+        return {"runs": [], "rows": {}}
+    with open(KEPT) as f:
+        return json.load(f)
 
 
-def cells(line):
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-
-
-def blocks(lines):
-    """The lines of each row: its first names the job, the others say nothing there."""
-    found = []
-    for line in lines:
-        if cells(line)[0]:
-            found.append([])
-        found[-1].append(line)
-    return found
-
-
-def job(lines):
-    return tuple(cells(lines[0])[:2])
-
-
-def write(bench, groups):
-    """Writes what was measured: (title, results, what is to be said). What was measured before, and not again, stays as it was."""
-    kept = {}
-    if os.path.exists(PATH):
-        with open(PATH) as f:
-            kept = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", f.read(), re.MULTILINE | re.DOTALL))
-    for title, results, notes in groups:
-        if results:
-            newest = Run.of(bench, results)
-            older = (Run.read(text) for text in kept.get(title, "").split(BETWEEN))
-            older = (run.without(newest) for run in older if run)
-            texts = ["\n".join(run.lines()) for run in (newest, *older) if run]
-            kept[title] = "\n%s\n" % BETWEEN.join(texts) + ("\n%s\n" % notes if notes else "")
-    # Whole, however it ends.
-    with open(PATH + ".new", "w") as f:
-        f.write(HEAD)
-        for title, _, _ in groups:
-            if title in kept:
-                f.write("\n## %s\n%s\n" % (title, kept[title].rstrip("\n")))
-    os.replace(PATH + ".new", PATH)
+def write(bench, groups, results):
+    """Puts what this run measured so far in the place of what was there, and writes both files. groups: (title, rows by key, what is to be said)."""
+    kept = load()
+    bench.run = bench.run if hasattr(bench, "run") else {"id": max((run["id"] for run in kept["runs"]), default=0) + 1}
+    bench.run.update(date=today(), described=describe(bench))
+    for result in results:
+        kept["rows"][result.key] = {
+            "run": bench.run["id"],
+            "title": result.title,
+            "headings": result.headings,
+            "lines": list(result.lines()),
+            "aims": [list(aim) for aim in aims.of(result)],
+        }
+    known = {key for _, rows, _ in groups for key in rows}
+    kept["rows"] = {key: row for key, row in kept["rows"].items() if key in known}
+    used = {row["run"] for row in kept["rows"].values()}
+    kept["runs"] = [run for run in [bench.run, *(run for run in kept["runs"] if run["id"] != bench.run["id"])] if run["id"] in used]
+    lines = ['{"runs": [', ",\n".join(json.dumps(run, ensure_ascii=False) for run in kept["runs"]), '],\n"rows": {']
+    lines.append(",\n".join("%s: %s" % (json.dumps(key), json.dumps(row, ensure_ascii=False)) for key, row in sorted(kept["rows"].items())))
+    whole(KEPT, "\n".join([*lines, "}}\n"]))
+    whole(PATH, "".join(part for part in page(kept, groups)))
     print("bench: written to bench/RESULTS.md")
 
 
-def row(cells):
-    """A row of a table in Markdown, in which a command may have a pipe."""
-    return "| %s |" % " | ".join(cell.replace("|", "\\|") for cell in cells)
+def whole(path, text):
+    """Written, however it ends."""
+    with open(path + ".new", "w") as f:
+        f.write(text)
+    os.replace(path + ".new", path)
 
 
-AIM_HEADINGS = ["job", "aim", "reached"]
-# Peers that are current: what teu is to be ahead of.
-COPYING = ("crane", "current", "library")
-# What teu is to reach: how many times less CPU, or wall time, than the best of these peers.
-AIMS = {
-    "pull": [(COPYING, "CPU", 1.35)],
-    "push": [(COPYING, "CPU", 1.35)],
-    "local": [(COPYING, "CPU", 1.5)],
-    "local-ext4": [(COPYING, "CPU", 1.5)],
-    "local-reflink": [(COPYING, "CPU", 2.5)],
-    "up-to-date": [(COPYING, "CPU", 10)],
-    "up-to-date-push": [(COPYING, "CPU", 10)],
-    "sync": [(("crane", "current", "debian"), "CPU", 10)],
-    **{"unpack" + what: [(["umoci"], "CPU", 3.3), (["umoci"], "wall", 5)] for what in ("", "-zstd", "-many", "-ext4", "-many-ext4")},
-    **{"unpack-files" + what: [(["tar"], "CPU", 1.8)] for what in ("", "-zstd", "-many", "-ext4")},
-    "append": [(["umoci"], "CPU", 1), (["umoci"], "wall", 1)],
-    "repack": [(["umoci"], "CPU", 5), (["umoci"], "wall", 5)],
-    "files": [(["tar"], "CPU", 2.8)],
-    "verify": [(["zcat"], "CPU", 2.8)],
-    "verify-remote": [(["crane"], "CPU", 4.5)],
-}
-# How many times the CPU of the parts that nobody can leave out.
-BESIDE_PARTS = {
-    **{key: 1.2 for key in ("pull", "push", "local", "local-ext4", "local-reflink")},
-    **{key: 1.3 for key in AIMS if key.startswith(("unpack", "verify", "files"))},
-}
+# ---------------------------------------------------------------- the page
 
 
-def aims(results):
-    for result in results:
-        if hasattr(result, "aims"):
-            yield from result.aims()
+def page(kept, groups):
+    dates = {run["id"]: run["date"] for run in kept["runs"]}
+    newest = kept["runs"][0]["id"] if kept["runs"] else None
+    yield HEAD
+    yield AIMS_HEAD
+    listed = [(key, kept["rows"][key]) for _, rows, _ in groups for key in rows if key in kept["rows"]]
+    judged = [(key, row) for key, row in listed if row["aims"]]
+    reached = sum(all(aim[3] for aim in row["aims"]) for _, row in judged)
+    every = [aim for _, row in judged for aim in row["aims"]]
+    yield "Of %d rows %d reach all that they aim at; of %d aims, %d are reached.\n\n" % (
+        len(judged), reached, len(every), sum(aim[3] for aim in every)
+    )  # fmt: skip
+    yield table_row(["row", "job", *COLUMNS, "and", "reached", "measured"]) + "|---|---|---:|---:|---:|---:|---|---|---|\n"
+    for key, row in judged:
+        yield aims_row(key, row, dates[row["run"]] if row["run"] != newest else "")
+    yield "\nMeasured %s, unless a row says otherwise.\n" % dates.get(newest, "")
+    for title, rows, notes in groups:
+        there = [key for key in rows if key in kept["rows"]]
+        if not there:
             continue
-        teu = next(iter(result.medians.values()))
-        by_key = {tool.key: (tool, sample) for tool, sample in result.medians.items()}
-        for keys, unit, factor in AIMS.get(result.key, []):
-            against = [by_key[key] for key in keys if key in by_key]
-            if not against:
-                continue
-            field = {"CPU": "cpu", "wall": "wall"}[unit]
-            best = min(getattr(sample, field) for _, sample in against)
-            nearest = next(tool for tool, sample in against if getattr(sample, field) == best)
-            of = "" if keys is COPYING else ", %s against %s" % (unit, nearest.title)
-            yield [result.title + of, "%.2f" % factor, ratio(best, getattr(teu, field))]
-        if result.key == "push" and {"crane", "library"} <= by_key.keys():
-            checked = [sample.cpu for key, (_, sample) in by_key.items() if key in ("current", "library")]
-            yield [result.title + ", against who checks what is sent", "1.35", ratio(min(checked), teu.cpu)]
-        if result.key.startswith("up-to-date"):
-            fewest = [by_key[key][1].requests for key in COPYING if key in by_key]
-            if fewest and result.key in AIMS:
-                yield [result.title + ", requests", "fewer than %d" % min(fewest), "%d" % teu.requests]
-        if result.key.startswith("start-"):
-            limit = {"start-version": 5, "start-inspect": 10}[result.key]
-            yield [result.title + ", wall of each", "≤ %d ms" % limit, "%.1f ms" % (teu.wall / result.repeat * 1000)]
-        if result.key.startswith("memory"):
-            yield [result.title + ", memory", "≤ %d MiB" % (MEMORY >> 20), "%.0f MiB" % (teu.rss / 2**20)]
-        if result.key.endswith("-again"):
-            yield [result.title + ", wall of each", "milliseconds", "%.1f ms" % (teu.wall / result.repeat * 1000)]
-        parts = [sample.cpu for part, sample in result.limits.items() if part.counts]
-        if parts and result.key in BESIDE_PARTS:
-            yield [result.title + ", CPU beside its parts alone", "≤ %.2f" % BESIDE_PARTS[result.key], ratio(teu.cpu, sum(parts))]
-        for what, aim, reached in result.reached:
-            yield ["%s, %s" % (result.title, what), aim, reached]
+        yield "\n## %s\n" % title
+        for run in kept["runs"]:
+            of_run = [kept["rows"][key] for key in there if kept["rows"][key]["run"] == run["id"]]
+            if of_run:
+                yield "\n" + "\n\n".join(run["described"]) + "\n\n"
+                headings = of_run[0]["headings"]
+                yield table_row(headings) + "|" + "---|" * 3 + "---:|" * (len(headings) - 3) + "\n"
+                for row in of_run:
+                    yield "".join(table_row(line) for line in row["lines"])
+        if notes:
+            yield "\n%s\n" % notes
+
+
+def aims_row(key, row, date):
+    """One line: what was reached and, in brackets, what was asked for."""
+
+    def cell(aim):
+        of, wanted, is_, holds = aim
+        named = "" if of in COLUMNS else of + ": "
+        return "%s%s (%s)" % (named, is_ if holds else "**%s**" % is_, wanted)
+
+    columns = ["; ".join(cell(aim) for aim in row["aims"] if aim[0] == column) for column in COLUMNS]
+    more = "; ".join(cell(aim) for aim in row["aims"] if aim[0] not in COLUMNS)
+    missed = list(dict.fromkeys(aim[0] for aim in row["aims"] if not aim[3]))
+    return table_row([key, row["title"], *columns, more, "**not**: " + ", ".join(missed) if missed else "yes", date])
+
+
+def table_row(cells):
+    """A row of a table in Markdown, in which a command may have a pipe."""
+    return "| %s |\n" % " | ".join(cell.replace("|", "\\|") for cell in cells)

@@ -10,7 +10,8 @@ import subprocess
 import time
 import urllib.request
 
-from rig import ROOT, Failed, free_port, module_version, skipped
+from process import Failed, free_port, skipped
+from tools import built
 
 ACCEPT = "application/vnd.oci.image.manifest.v1+json"
 REPOSITORY = "bench/app"
@@ -238,19 +239,14 @@ def elsewhere(server, work):
 
 def find(bench):
     """Those that are to be had here, teu first."""
-    built = os.path.join(os.path.abspath(bench.options.peers), "bin")
-    teu = bench.tools[0]
+    teu = bench.teu
     servers = [Teu(bench, "teu", "teu", teu.version, teu.path)]
-    registry, zot = (os.path.join(built, name) for name in ("registry", "zot"))
-    if os.access(registry, os.X_OK):
-        version = module_version(registry, "github.com/distribution/distribution/v3")
-        servers.append(Distribution(bench, "registry3", "registry:3", version, registry))
-    else:
-        skipped("registry:3", "it is not built (scripts/peers.sh)")
-    if os.access(zot, os.X_OK):
-        servers.append(Zot(bench, "zot", "zot", module_version(zot, "zotregistry.dev/zot/v2"), zot))
-    else:
-        skipped("zot", "it is not built (scripts/peers.sh)")
+    registry = built(bench.peers, "registry", "github.com/distribution/distribution/v3", "registry:3")
+    if registry:
+        servers.append(Distribution(bench, "registry3", registry.title, registry.version, registry.path))
+    zot = built(bench.peers, "zot", "zotregistry.dev/zot/v2")
+    if zot:
+        servers.append(Zot(bench, *zot[:2], zot.version, zot.path))
     debian = shutil.which("docker-registry")
     if debian:
         version = subprocess.run([debian, "--version"], capture_output=True, text=True, check=False).stdout.split()
@@ -264,12 +260,3 @@ def find(bench):
     else:
         skipped("nginx", "it is not installed")
     return servers
-
-
-def load_program(bench):
-    """The clients (crates/registry/examples/load.rs), built beside the teu that is measured, or as a release."""
-    beside = os.path.join(os.path.dirname(bench.tools[0].path), "examples/load")
-    for path in (os.environ.get("TEU_LOAD"), beside, os.path.join(ROOT, "target/release/examples/load")):
-        if path and os.access(path, os.X_OK):
-            return path
-    raise Failed("there are no clients: cargo build --release --package teu-registry --example load")

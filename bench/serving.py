@@ -11,8 +11,11 @@ import subprocess
 import time
 from collections import defaultdict, namedtuple
 
+import aims
+import limits
 import servers
-from rig import Failed, disk_kind, ratio, seconds, skipped
+from process import Failed, helper, skipped
+from rig import disk_kind, mebibytes, ratio, seconds
 
 CLIENTS = (1, 16, 256)
 # How long each turn takes.
@@ -28,48 +31,60 @@ HEADINGS = ["job", "clients", "server", "CPU of each", "each second", "p50", "p9
 PEERS = ("registry3", "zot")
 
 
-class Result(namedtuple("Result", "key title measured aim limit")):
+class Result(namedtuple("Result", "key title state measured aim limit parts", defaults=[()])):
     """What came of a row: for each number of clients, a sample for each server, teu's first. `aim` is how many times teu's CPU its peers are to
-    take, `limit` how many times nginx's teu may."""
+    take, `limit` how many times nginx's teu may; `parts` are what parts of the job take alone: (title, CPU, whether it is all of it)."""
 
     headings = HEADINGS
 
     def lines(self):
-        title = self.title
+        job = "%s; %s" % (self.title, self.state)
         for clients, samples in self.measured.items():
             ours = next(iter(samples.values()))
             for server, sample in samples.items():
                 first = sample is ours
                 yield [
-                    title,
+                    job,
                     str(clients) if first else "",
-                    "%s %s" % (server.title, server.version),
+                    ("%s %s" % (server.title, server.version)).strip(),
                     short(sample.cpu),
                     "%.0f" % sample.rate if sample.rate >= 10 else "%.1f" % sample.rate,
                     short(sample.p50),
                     short(sample.p99),
-                    "%.0f" % (sample.rss / 2**20),
+                    mebibytes(sample.rss),
                     "" if first else ratio(sample.cpu, ours.cpu),
                 ]
-                title = ""
+                job = ""
+        for title, cpu, _ in self.parts:
+            yield ["", "", "limit: " + title, short(cpu), "", "", "", "", ratio(cpu, ours.cpu)]
 
     def aims(self):
-        for clients, samples in self.measured.items():
-            by_key = {server.key: (server, sample) for server, sample in samples.items()}
-            _, ours = by_key["teu"]
-            with_clients = "%s, %d client%s" % (self.title, clients, "" if clients == 1 else "s")
-            for key in PEERS:
-                if self.aim and key in by_key:
-                    server, sample = by_key[key]
-                    yield ["%s, CPU against %s" % (with_clients, server.title), "%.2f" % self.aim, ratio(sample.cpu, ours.cpu)]
-            if self.limit and "nginx" in by_key:
-                yield [with_clients + ", CPU beside nginx's", "≤ %.2f" % self.limit, ratio(ours.cpu, by_key["nginx"][1].cpu)]
-            if clients == max(CLIENTS):
-                yield [with_clients + ", memory", "≤ %d MiB" % (MEMORY >> 20), "%.0f MiB" % (ours.rss / 2**20)]
-            if self.key == "serve-tags":
-                yield [self.title + ", first page", "≤ 5 ms", short(ours.p50)]
-            if self.key == "serve-start":
-                yield [self.title, "≤ 1 s", short(ours.p50)]
+        """With 1, 16 and 256 clients: all of them are to reach it."""
+        keyed = [{server.key: (server, sample) for server, sample in samples.items()} for samples in self.measured.values()]
+        ours = [by_key["teu"][1] for by_key in keyed]
+        for key in PEERS:
+            if self.aim and all(key in by_key for by_key in keyed):
+                times = [by_key[key][1].cpu / sample.cpu for by_key, sample in zip(keyed, ours)]
+                yield aims.Aim("CPU", "≥ %.2f" % self.aim, "%s × %s" % (listed(times), keyed[0][key][0].title), round(min(times), 2) >= self.aim)
+        if self.limit and all("nginx" in by_key for by_key in keyed):
+            times = [sample.cpu / by_key["nginx"][1].cpu for by_key, sample in zip(keyed, ours)]
+            yield aims.Aim("parts", "≤ %.2f" % self.limit, "%s × nginx" % listed(times), round(max(times), 2) <= self.limit)
+        for title, cpu, whole in self.parts:
+            if whole:
+                yield aims.Aim("parts", "≤ 1.20", "%s × by hand" % listed(sample.cpu / cpu for sample in ours), max(sample.cpu / cpu for sample in ours) <= 1.2)
+        yield aims.at_most("memory", MEMORY >> 20, max(sample.rss for sample in ours) / 2**20, "%.0f MiB")
+        theirs = [min((sample.rss, server.title) for key, (server, sample) in by_key.items() if key not in ("teu", "nginx")) for by_key in keyed if len(by_key) > 1]
+        if theirs:
+            holds = all(sample.rss <= least for sample, (least, _) in zip(ours, theirs))
+            yield aims.Aim("memory", "≤ every peer's", ", ".join("%.0f of %.0f" % (sample.rss / 2**20, least / 2**20) for sample, (least, _) in zip(ours, theirs)), holds)
+        if self.key == "serve-tags":
+            yield aims.at_most("first page", 5, ours[0].p50 * 1e3, "%.1f ms")
+        if self.key == "serve-start":
+            yield aims.at_most("until it answers", 1000, ours[0].p50 * 1e3, "%.1f ms")
+
+
+def listed(values):
+    return ", ".join("%.2f" % value for value in values)
 
 
 def short(value):
@@ -85,12 +100,15 @@ def digest(of):
     return "sha256:" + hashlib.sha256(of).hexdigest()
 
 
+WARM, COLD = "warm: asked before", "cold: all of it is new"
+
+
 class Served:
     """The servers, started once, with the same in each."""
 
     def __init__(self, bench):
         self.bench = bench
-        self.load = servers.load_program(bench)
+        self.load = helper("load")
         self.sizes = {"1 KiB": 1 << 10, "1 MiB": 1 << 20, "100 MiB": (2 if bench.options.smoke else 100) << 20}
         config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
         blobs = {size: content(size) for size in self.sizes.values()}
@@ -147,7 +165,7 @@ class Served:
         count = said["operations"]
         return Sample(cpu / count, count / said["seconds"], said["p50"] / 1e6, said["p99"] / 1e6, server.peak())
 
-    def row(self, key, title, job, pushes=False, most=1 << 40, clients=CLIENTS, aim=None, limit=None):
+    def row(self, key, title, state, job, pushes=False, most=1 << 40, clients=CLIENTS, aim=None, limit=None):
         smoke = self.bench.options.smoke
         measured = {}
         for count in clients:
@@ -176,7 +194,7 @@ class Served:
                 for server, taken in samples.items()
                 if server not in failed
             }
-        return Result(key, title, measured, aim, limit)
+        return Result(key, title, state, measured, aim, limit)
 
 
 def served(bench):
@@ -187,7 +205,7 @@ def served(bench):
 
 def manifests(bench):
     return served(bench).row(
-        "serve-manifests", "GET a manifest by its tag", ["get", servers.ACCEPT, "/v2/%s/manifests/v1" % servers.REPOSITORY], aim=3
+        "serve-manifests", "GET a manifest by its tag", WARM, ["get", servers.ACCEPT, "/v2/%s/manifests/v1" % servers.REPOSITORY], aim=3
     )
 
 
@@ -195,7 +213,7 @@ def blobs(name, key, aim=None, limit=None):
     def row(bench):
         rig = served(bench)
         path = "/v2/%s/blobs/%s" % (servers.REPOSITORY, rig.blobs[rig.sizes[name]])
-        return rig.row(key, "GET a blob of " + name, ["get", "*/*", path], aim=aim, limit=limit)
+        return rig.row(key, "GET a blob of " + name, WARM, ["get", "*/*", path], aim=aim, limit=limit)
 
     return row
 
@@ -208,7 +226,8 @@ def pushes(name, key, most):
             # What 256 clients bring at once is 25 GiB.
             clients = CLIENTS[:2]
         title = "push a blob of %s (%s)" % (name, disk_kind(rig.disk))
-        return rig.row(key, title, ["push", servers.REPOSITORY, str(rig.sizes[name])], True, most, clients, aim=2)
+        result = rig.row(key, title, COLD, ["push", servers.REPOSITORY, str(rig.sizes[name])], True, most, clients, aim=2)
+        return result._replace(parts=limits.pushed(bench, rig.disk)) if name == "100 MiB" else result
 
     return row
 
@@ -219,7 +238,7 @@ def push_manifests(bench):
     with open(path, "wb") as f:
         f.write(rig.manifest)
     title = "push a manifest under a new tag (%s)" % disk_kind(rig.disk)
-    return rig.row("serve-push-manifests", title, ["manifests", servers.REPOSITORY, path], True, aim=2)
+    return rig.row("serve-push-manifests", title, COLD, ["manifests", servers.REPOSITORY, path], True, aim=2)
 
 
 def mixed(bench):
@@ -229,7 +248,8 @@ def mixed(bench):
     pushed = [server for server in rig.all if server.pushes]
     everybody, rig.all = rig.all, pushed
     try:
-        return rig.row("serve-mix", "mixed: 3 manifests, 3 blobs of 1 KiB, 3 of 1 MiB, a push of 64 KiB", ["mix", servers.REPOSITORY, "65536", servers.ACCEPT, *paths], aim=2)
+        title = "mixed: 3 manifests, 3 blobs of 1 KiB, 3 of 1 MiB, a push of 64 KiB"
+        return rig.row("serve-mix", title, "warm, but for what is pushed", ["mix", servers.REPOSITORY, "65536", servers.ACCEPT, *paths], aim=2)
     finally:
         rig.all = everybody
 
@@ -243,7 +263,7 @@ def tags(bench):
     try:
         for server in rig.all:
             server.tag(rig.manifest, ["tag-%06d" % n for n in range(count)])
-        return rig.row("serve-tags", "the first 1000 of {:,} tags".format(count), ["get", "*/*", path], clients=(1,))
+        return rig.row("serve-tags", "the first 1000 of {:,} tags".format(count), WARM, ["get", "*/*", path], clients=(1,))
     finally:
         rig.all = everybody
 
@@ -268,7 +288,7 @@ def start(bench):
         teu.stop()
     shutil.rmtree(teu.storage)
     wall, cpu, rss = (statistics.median(values) for values in zip(*taken))
-    return Result("serve-start", "started with {:,} blobs".format(count), {1: {teu: Sample(cpu, 1 / wall, wall, wall, rss)}}, None, None)
+    return Result("serve-start", "started with {:,} blobs".format(count), "warm: the page cache has what it keeps", {1: {teu: Sample(cpu, 1 / wall, wall, wall, rss)}}, None, None)
 
 
 def many_blobs(storage, count):
@@ -296,7 +316,7 @@ def many_blobs(storage, count):
     database.close()
 
 
-NOTES = """CPU is that of the server's processes for one operation, from /proc/PID/stat; clients are `crates/registry/examples/load.rs`, on the same two cores. No server
+NOTES = """CPU is that of the server's processes for one operation, from /proc/PID/stat; clients are `bench/src/bin/load.rs`, on the same two cores. No server
 writes an access log. A push is POST and PUT of the whole. What teu acknowledges lasts: it syncs the file, its directory and the database; none of the
 peers syncs anything. nginx gives the same bytes as files, by sendfile. With 100 MiB there are no 256 clients that push: that would be 25 GiB."""
 

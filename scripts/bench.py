@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""Measures teu beside its peers: the same image, registry and disk, in turns, in one run.
+"""Measures teu beside its peers: the same image, registry and disk, in turns, in one run. `cargo run -p bench` builds all that it takes, and starts it.
 
-usage: scripts/bench.py [--turns N] [--write] [--smoke] [--corpus DIR] [--peers DIR] [--disk DIR] [ROW…]
+usage: scripts/bench.py [--only ROW,ROW] [--turns N] [--write] [--smoke] [--list] [--corpus DIR] [--peers DIR] [--disk DIR] [ROW…]
 
-Each row is a job that teu and those of crane, skopeo, umoci and tar that can do it do in turns (A B C D, A B C D, …) after a warm-up that does
-not count. Reported are medians of CPU (user and system, of the whole process tree), wall time and peak memory, the requests that the registry
-saw, and how many times as much CPU and time a peer took. CPU is the figure that survives a noisy machine.
+Each row is a job that teu and those of its peers that can do it do in turns (A B C D, A B C D, …) after a warm-up that does not count. Reported are medians of CPU (user
+and system, of the whole process tree), wall time and peak memory, the requests that registries saw, and how many times as much CPU and time a peer took. CPU is the figure
+that survives a noisy machine.
 
-ROW is any of those that --list names; all of them when none is named. --write puts each row into
-bench/RESULTS.md when it was measured; the others stay there as they were. --smoke runs every row
-once on a tiny image and checks outcomes, not speeds. TEU in the environment names the binary (target/release/teu).
+ROW is any of those that --list names; all of them when none is named. --write puts each row into bench/results.json and bench/RESULTS.md when it was measured; the others stay
+there as they were. --smoke runs every row once on a tiny image and checks outcomes, not speeds. TEU in the environment names the binary (target/dist/teu-MACHINE-linux).
 
-The standard library alone.
+The standard library alone, and what bench/src builds.
 """
 
 import argparse
@@ -21,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "bench"))
@@ -28,15 +28,23 @@ sys.dont_write_bytecode = True
 
 import copying  # noqa: E402
 import inside  # noqa: E402
+import large  # noqa: E402
 import looking  # noqa: E402
 import report  # noqa: E402
 import serving  # noqa: E402
-from rig import Bench, Failed, skipped  # noqa: E402
+from process import Failed, skipped  # noqa: E402
+from rig import Bench  # noqa: E402
 
 # The groups of bench/RESULTS.md.
-GROUPS = [("From place to place", copying), ("Inside an image", inside), ("What is in an image", looking), ("What a registry serves", serving)]
-ROWS = {**copying.ROWS, **inside.ROWS, **looking.ROWS, **serving.ROWS}
-NEEDS_REGISTRY = copying.NEEDS_REGISTRY | inside.NEEDS_REGISTRY | looking.NEEDS_REGISTRY
+GROUPS = [
+    ("From place to place", copying),
+    ("A file of 2 GiB", large),
+    ("Inside an image", inside),
+    ("What is in an image", looking),
+    ("What a registry serves", serving),
+]
+ROWS = {key: row for _, module in GROUPS for key, row in module.ROWS.items()}
+NEEDS_REGISTRY = set().union(*(module.NEEDS_REGISTRY for _, module in GROUPS))
 
 
 def own_mounts():
@@ -65,8 +73,9 @@ def default_disk():
 def main():
     parser = argparse.ArgumentParser(description="teu beside its peers", add_help=True)
     parser.add_argument("rows", nargs="*", metavar="ROW")
-    parser.add_argument("--turns", type=int, default=7, help="how many at most; rows that take long have fewer")
-    parser.add_argument("--write", action="store_true", help="put the rows into bench/RESULTS.md")
+    parser.add_argument("--only", action="append", default=[], metavar="ROW,ROW", help="the same, by commas")
+    parser.add_argument("--turns", type=int, default=5, help="how many at most; rows that take long have fewer (default: 5)")
+    parser.add_argument("--write", action="store_true", help="put the rows into bench/results.json and bench/RESULTS.md")
     parser.add_argument("--smoke", action="store_true", help="every row once, on a tiny image")
     parser.add_argument("--list", action="store_true", help="the rows")
     parser.add_argument("--corpus", default=os.environ.get("TEU_CORPUS", os.path.join(ROOT, "target/corpus")))
@@ -76,7 +85,8 @@ def main():
     if options.list:
         print("\n".join(ROWS))
         return
-    unknown = [row for row in options.rows if row not in ROWS]
+    named = [*options.rows, *(row for rows in options.only for row in rows.replace(",", " ").split())]
+    unknown = [row for row in named if row not in ROWS]
     if unknown:
         sys.exit("bench: no such row: %s (%s)" % (", ".join(unknown), " ".join(ROWS)))
     options.private = own_mounts()
@@ -84,46 +94,52 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     # What registries are asked for is made up, and no image.
-    if any(row not in serving.ROWS for row in options.rows or ROWS):
+    if any(row not in serving.ROWS for row in named or ROWS):
         subprocess.run([os.path.join(ROOT, "scripts/corpus.sh"), options.corpus, "small" if options.smoke else "bench"], check=True)
     bench = Bench(options)
-    results, broken = [], []
     try:
-        for key in options.rows or ROWS:
-            if key in NEEDS_REGISTRY and not bench.registry:
-                continue
-            try:
-                results.append(ROWS[key](bench))
-            except Failed as error:
-                # A row that teu itself fails is a failure of the bench; one that this machine cannot run is not.
-                if "teu failed" in str(error):
-                    broken.append(str(error))
-                    print("bench: %s" % error, file=sys.stderr)
-                else:
-                    skipped(key, error)
-                continue
-            if not options.smoke:
-                report.print_table(results[-1:])
-                print()
-            if options.write:
-                # What is measured is not lost where the next row ends the run.
-                groups = [
-                    (title, [result for result in results if result.key in module.ROWS], getattr(module, "NOTES", ""))
-                    for title, module in GROUPS
-                ]
-                report.write(bench, groups)
-        if not options.smoke:
-            report.print_table(results)
-            print()
-            report.print_aims(results)
-            print()
-            print("\n".join(report.describe(bench)))
+        broken = run(bench, options, named or ROWS)
     finally:
         bench.close()
     if broken:
         sys.exit(1)
+
+
+def run(bench, options, named):
+    """Measures the rows; what of them teu itself failed."""
+    begin, results, broken = time.monotonic(), [], []
+    groups = [(title, module.ROWS, getattr(module, "NOTES", "")) for title, module in GROUPS]
+    for key in named:
+        if key in NEEDS_REGISTRY and not bench.registry:
+            continue
+        since = time.monotonic()
+        try:
+            result = ROWS[key](bench)
+        except Failed as error:
+            # A row that teu itself fails is a failure of the bench; one that this machine cannot run is not.
+            if "teu failed" in str(error):
+                broken.append(str(error))
+                print("bench: %s" % error, file=sys.stderr)
+            else:
+                skipped(key, error)
+            continue
+        results.append(result)
+        if not options.smoke:
+            report.print_table([result])
+            print("%s took %.0f s\n" % (key, time.monotonic() - since))
+        if options.write:
+            # What is measured is not lost where the next row ends the run.
+            report.write(bench, groups, [result])
+        over = report.over(result)
+        if over:
+            broken.append("%s: teu failed: %s" % (key, over))
+            print("bench: %s" % broken[-1], file=sys.stderr)
     if options.smoke:
         print("bench: %d rows ran, and what they made has the digest of its source" % len(results))
+    else:
+        report.print_aims(results)
+        print("\n%s\n\nbench: %d rows in %.0f min" % ("\n".join(report.describe(bench)), len(results), (time.monotonic() - begin) / 60))
+    return broken
 
 
 if __name__ == "__main__":

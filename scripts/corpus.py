@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes OCI layouts out of tar files: the half of scripts/corpus.sh that shell does badly.
 
-usage: corpus.py small|bench|many|huge DIR
+usage: corpus.py small|bench|many|large DIR
        corpus.py local FILE DIRECTORY MEBIBYTES    a tar of this machine's files, where Debian's archive is out of reach
 
 The standard library alone. Nothing here depends on the clock, on the order of a directory or on chance that is not seeded, so that the same
@@ -15,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tarfile
 import zlib
@@ -64,6 +65,18 @@ class Layout:
         os.rename(part, os.path.join(self.path, "blobs", "sha256", packed.hexdigest()))
         return {"mediaType": LAYER, "digest": "sha256:" + packed.hexdigest(), "size": size}, "sha256:" + plain.hexdigest()
 
+    def stored(self, source, how):
+        """A tar file as it is, or compressed by zstd; the same two things of it."""
+        part = os.path.join(self.path, "part")
+        if how == "zstd":
+            subprocess.run(["zstd", "-q", "-3", "-T0", "-o", part, source], check=True)
+        else:
+            shutil.copy(source, part)
+        (plain, _), (stored, size) = of(source), of(part)
+        os.rename(part, os.path.join(self.path, "blobs", "sha256", stored))
+        media_type = LAYER.removesuffix("+gzip") + ("+zstd" if how == "zstd" else "")
+        return {"mediaType": media_type, "digest": "sha256:" + stored, "size": size}, "sha256:" + plain
+
     def image(self, architecture, layers, variant=None):
         """layers: (descriptor, DiffID, how it was made)."""
         config = {
@@ -106,6 +119,12 @@ class Layout:
                 json.dump(value, f)
         shutil.rmtree(self.final, ignore_errors=True)
         os.rename(self.path, self.final)
+
+
+def of(path):
+    """A file's digest and size."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest(), os.path.getsize(path)
 
 
 def member(tar, name, data=None, **fields):
@@ -232,24 +251,24 @@ def edge_upper(tar):
     member(tar, ".wh.never-was", b"")
 
 
-def noise(mebibytes, seed):
-    """A file that does not compress, as what a layer holds already compressed does not."""
+def half(out, mebibytes):
+    """A tar of one file of so many MiB, of which each other one compresses by half, as what a layer holds already compressed does not."""
+    chance = random.Random(0)
 
-    class Noise(io.RawIOBase):
+    class Half(io.RawIOBase):
         def __init__(self):
-            self.chance, self.left = random.Random(seed), mebibytes * MIB
+            self.number, self.rest = 0, b""
 
         def read(self, size=-1):
-            size = min(size if size >= 0 else MIB, self.left)
-            self.left -= size
-            return self.chance.randbytes(size)
+            if not self.rest and self.number < mebibytes:
+                self.rest = chance.randbytes(MIB // 2).hex().encode() if self.number % 2 else chance.randbytes(MIB)
+                self.number += 1
+            given, self.rest = self.rest[:size], self.rest[size:]
+            return given
 
-    def fill(tar):
-        info = tarfile.TarInfo("data/%d.bin" % seed)
-        info.size, info.mtime = mebibytes * MIB, MTIME
-        tar.addfile(info, Noise())
-
-    return fill
+    info = tarfile.TarInfo("data.bin")
+    info.size, info.mtime = mebibytes * MIB, MTIME
+    out.addfile(info, Half())
 
 
 def packed(layout, jobs):
@@ -304,14 +323,16 @@ def many(out):
     layout.finish(layout.image("amd64", layers))
 
 
-def huge(out):
-    layout = Layout(os.path.join(out, "huge"))
-    layers = []
-    for mebibytes, seed in ((2048, 0), (48, 1), (48, 2), (48, 3), (48, 4), (48, 5)):
-        # Level 0 stores: a gzip stream like any other, made as fast as it is written.
-        tar = os.path.join(out, ".tar", "huge-%d.tar" % seed)
-        layers.append((made(tar, noise(mebibytes, seed)), 0, "%d MiB that do not compress" % mebibytes))
-    layout.finish(layout.image("amd64", packed(layout, layers)))
+def large(out):
+    """One layer, stored in three ways."""
+    tar = made(os.path.join(out, ".tar", "large.tar"), lambda out: half(out, 2048))
+    for name in ("gzip", "zstd", "plain"):
+        layout = Layout(os.path.join(out, "large-" + name))
+        if os.path.exists(layout.final):
+            shutil.rmtree(layout.path)
+            continue
+        descriptor, diff_id = layout.layer(tar, 1) if name == "gzip" else layout.stored(tar, name)
+        layout.finish(layout.image("amd64", [(descriptor, diff_id, "a file of 2 GiB, half of it compressible")]))
 
 
 def local(path, root, mebibytes):
@@ -334,8 +355,8 @@ def local(path, root, mebibytes):
 
 
 def main():
-    if len(sys.argv) == 3 and sys.argv[1] in ("small", "bench", "many", "huge"):
-        {"small": small, "bench": bench, "many": many, "huge": huge}[sys.argv[1]](sys.argv[2])
+    if len(sys.argv) == 3 and sys.argv[1] in ("small", "bench", "many", "large"):
+        {"small": small, "bench": bench, "many": many, "large": large}[sys.argv[1]](sys.argv[2])
     elif len(sys.argv) == 5 and sys.argv[1] == "local":
         local(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:

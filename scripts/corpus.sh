@@ -6,16 +6,16 @@
 #           DIR/edge     latest: names, modes and types that are hard to carry, whiteouts, an opaque directory
 #   bench   and          DIR/bench   latest: linux/amd64, Debian's buildpack-deps in its four layers (about 350 MB; 1 GB of files)
 #           DIR/many    latest: linux/amd64, one layer of 100,000 small files (about 120 MB)
-#   huge    and          DIR/huge    latest: linux/amd64, six layers, one of 2 GiB
+#   large   and          DIR/large-gzip, large-zstd, large-plain   latest: linux/amd64, one layer of one file of 2 GiB, half of which compresses
 #
 # The same Debian packages give the same bytes. Where Debian's archive is out of reach, this machine's own files stand in, and a line says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-out=${1:?usage: scripts/corpus.sh DIR [small|bench|huge]}
+out=${1:?usage: scripts/corpus.sh DIR [small|bench|large]}
 size=${2:-small}
-case $size in small | bench | huge) ;; *)
-  echo "corpus: no such size: $size (small, bench or huge)" >&2
+case $size in small | bench | large) ;; *)
+  echo "corpus: no such size: $size (small, bench or large)" >&2
   exit 2
   ;;
 esac
@@ -124,8 +124,8 @@ if [ "$size" != small ] && [ ! -e "$out/many/index.json" ]; then
   say "making many (half a minute)"
   python3 scripts/corpus.py many "$out"
 fi
-if [ "$size" = huge ] && [ ! -e "$out/huge/index.json" ]; then
-  say "making huge: 2.3 GiB"
-  python3 scripts/corpus.py huge "$out"
+if [ "$size" = large ] && ! ls "$out"/large-{gzip,zstd,plain}/index.json >/dev/null 2>&1; then
+  say "making large-gzip, large-zstd and large-plain: 2 GiB, three times (two minutes)"
+  python3 scripts/corpus.py large "$out"
 fi
 rm -f "$out"/.tar/*.tar # the layouts have what they need of them

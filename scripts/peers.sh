@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The current builds of what `make bench` measures teu beside, by Go's modules, in DIR/bin: crane, umoci, skopeo, imagecopy (the library
-# that skopeo is made of, see bench/imagecopy), and the registries registry:3 and zot. What is there is kept; what cannot be had is said, and its columns stay empty.
+# The current builds of what `make bench` measures teu beside, by Go's modules, in DIR/bin: crane, regctl, regsync, oras, umoci, skopeo,
+# imagecopy (the library that skopeo is made of, see bench/imagecopy), and the registries registry:3 and zot. What is there is kept; what cannot be had is said
+# with its reason, and has no columns.
 #
 # usage: scripts/peers.sh DIR
 set -euo pipefail
@@ -14,7 +15,7 @@ tags="containers_image_openpgp containers_image_storage_stub exclude_graphdriver
 say() { printf 'peers: %s\n' "$*"; }
 
 command -v go >/dev/null || {
-  say "SKIPPED crane, current umoci and skopeo, registry:3 and zot: there is no go here"
+  say "SKIPPED crane, regctl, regsync, oras, current umoci and skopeo, registry:3 and zot: there is no go here"
   exit 0
 }
 export CGO_ENABLED=0 GOFLAGS=-modcacherw
@@ -29,6 +30,12 @@ attempt() {
 }
 
 crane() { GOBIN=$out/bin go install github.com/google/go-containerregistry/cmd/crane@latest; }
+
+regctl() { GOBIN=$out/bin go install github.com/regclient/regclient/cmd/regctl@latest; }
+
+regsync() { GOBIN=$out/bin go install github.com/regclient/regclient/cmd/regsync@latest; }
+
+oras() { GOBIN=$out/bin go install oras.land/oras/cmd/oras@latest; }
 
 # It stands on a fork of go-mtree, which `go install` does not take from it.
 umoci() {
@@ -87,6 +94,9 @@ zot() {
 }
 
 attempt crane crane
+attempt regctl regctl
+attempt regsync regsync
+attempt oras oras
 attempt umoci umoci
 attempt skopeo skopeo
 attempt imagecopy imagecopy

@@ -11,9 +11,8 @@ say() { printf 'soak: %s\n' "$*"; }
 
 say "the long tests"
 cargo test --workspace --all-features --release -- --ignored --nocapture
-say "memory with a layer of 2 GiB, six blobs side by side"
-cargo build --quiet --release --package teu
-scripts/bench.py memory memory-pull memory-push
+say "memory with a layer of 2 GiB"
+cargo run --quiet --package bench -- --turns 1 --only large-local-gzip,large-pull-gzip,large-push-gzip,large-copy-gzip
 say "each fuzz target for $seconds s"
 SANITIZER=address scripts/fuzz.sh "$seconds"
 say "all of it held; note it in docs/soak.md with $(git rev-parse --short HEAD) and the date"

@@ -46,8 +46,8 @@ end() {
 trap end EXIT
 
 smoke() {
-  # Built with the tests: the clients that ask registries; any build of them will do.
-  TEU="$binary" TEU_LOAD=target/debug/examples/load scripts/bench.py --smoke
+  # The clients and what measures were built with the tests; any build of them will do.
+  TEU="$binary" scripts/bench.py --smoke
 }
 
 rm -f "$binary" # what a failed build left is not what is tested

@@ -1,0 +1,65 @@
+"""Commands, run and measured from outside, and what the parts of the bench say to one another when they fail."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections import namedtuple
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# Seconds, bytes, and how many requests registries saw.
+Sample = namedtuple("Sample", "cpu wall rss requests")
+
+
+class Failed(Exception):
+    pass
+
+
+SAID = set()
+
+
+def skipped(what, why):
+    """One line for what this machine cannot do, once."""
+    line = "SKIPPED bench %s: %s" % (what, why)
+    if line not in SAID:
+        SAID.add(line)
+        print(line, flush=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def helper(name):
+    """One of the programs of bench/src/bin: as a release, or as the tests built it."""
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+    for profile in ("release", "quick", "debug"):
+        path = os.path.join(target, profile, name)
+        if os.access(path, os.X_OK):
+            return path
+    raise SystemExit("bench: there is no %s: cargo build --release --package bench --features load" % name)
+
+
+def measure(argv, env, repeat=1, status=0):
+    """Runs a command `repeat` times, which is to end with this status: CPU and wall time of all runs, and the peak of memory (bench/src/bin/measure.rs)."""
+    with tempfile.TemporaryFile() as errors:
+        # A group of its own, so that whoever ends the bench ends it with all that it started.
+        command = [helper("measure"), str(repeat), str(status), *argv]
+        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, process_group=0)
+        try:
+            out, _ = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        said = json.loads(out) if process.returncode == 0 else None
+        if said is None or said["status"] != status:
+            errors.seek(0)
+            ended = "" if said is None else "it ended with %d: " % said["status"]
+            raise Failed("%s\n%s%s" % (" ".join(argv), ended, errors.read().decode(errors="replace").strip()[-2000:]))
+    return said["cpu"], said["wall"], said["rss"]
