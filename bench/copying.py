@@ -9,11 +9,11 @@ from process import measure
 from rig import disk_kind, layout_digest
 
 
-def parts(bench, image=None, disk=None, writes=True):
+def parts(bench, image=None, disk=None, to="file"):
     """What whoever copies and checks an image does with its blobs."""
     directory = os.path.join(image or bench.image, "blobs/sha256")
     blobs = [os.path.join(directory, name) for name in sorted(os.listdir(directory))]
-    return limits.copied(blobs, disk or bench.work, writes)
+    return limits.copied(bench, blobs, disk or bench.work, to)
 
 
 def pull(bench):
@@ -34,8 +34,8 @@ def push(bench):
         lambda tool: bench.copy(tool, ("oci", bench.image), ("docker", "pushed:1")),
         prepare=lambda tool: bench.registry.empty(),
         check=lambda tool: (bench.registry.digest("pushed:1"), layout_digest(bench.image)),
-        # It is the registry that writes.
-        limits=parts(bench, writes=False),
+        # It is the registry that writes them to files.
+        limits=parts(bench, to="socket"),
     )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def copy(bench):
         lambda tool: bench.copy(tool, ("origin", "bench:1"), ("docker", "copied:1")),
         prepare=lambda tool: bench.registry.empty(),
         check=lambda tool: (bench.registry.digest("copied:1"), layout_digest(bench.image)),
-        limits=parts(bench, writes=False),
+        limits=parts(bench, to="socket"),
     )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def mount(bench):
     )  # fmt: skip
 
 
-def local_row(bench, key, title, disk=None, writes=True, **more):
+def local_row(bench, key, title, disk=None, to="file", **more):
     source = bench.image
     if disk:
         source = os.path.join(disk, "source")
@@ -81,7 +81,7 @@ def local_row(bench, key, title, disk=None, writes=True, **more):
         lambda tool: bench.copy(tool, ("oci", source), ("oci", out), **more),
         prepare=lambda tool: bench.fresh("out", disk),
         check=lambda tool: (layout_digest(out), layout_digest(source)),
-        limits=parts(bench, source, disk, writes),
+        limits=parts(bench, source, disk, to),
     )  # fmt: skip
 
 
@@ -94,14 +94,14 @@ def local_ext4(bench):
 
 
 def local_reflink(bench):
-    return local_row(bench, "local-reflink", "oci → oci, reflinks (xfs)", bench.file_system("xfs", 4 << 30), writes=False)
+    return local_row(bench, "local-reflink", "oci → oci, reflinks (xfs)", bench.file_system("xfs", 4 << 30), to=None)
 
 
 def local_trust(bench):
     """What teu does when it is told that the source is what it says; none of the others can be told."""
     disk = bench.file_system("xfs", 4 << 30)
     title = "oci → oci, reflinks (xfs), teu with --trust-source"
-    return local_row(bench, "local-trust", title, disk, writes=False, teu_flags=["--trust-source"])
+    return local_row(bench, "local-trust", title, disk, to=None, teu_flags=["--trust-source"])
 
 
 def again(bench, key, repeat):

@@ -19,7 +19,7 @@ from tools import Tool
 # What teu may take, whatever the image.
 MEMORY = 128 << 20
 CHANGED = 24 << 20  # bytes that repack finds new
-ADDED = 96 << 20  # bytes that append and insert put into an image, and 1 GiB
+ADDED = 96 << 20  # bytes that append and insert put into an image
 
 
 class Peers:
@@ -272,42 +272,51 @@ def busy(result):
     return [aims.at_least("processors at work", 0.9 * os.cpu_count(), ours.cpu / ours.wall)]
 
 
-def append_row(bench, key, size, turns=None):
-    """A directory as a new layer. Both compress it with gzip at the level that they have when nothing is said."""
+def append_row(bench, key, title, state, source, turns=None, flags=(), parts=()):
+    """A directory as a new layer. Both compress it with gzip at the level that they have when nothing is said, but for what flags say."""
     who, layout = peers(bench), os.path.join(bench.work, "layout")
-    source = os.path.join(bench.work, "added")
-    shutil.rmtree(source, ignore_errors=True)
-    texts(source, 1 << 16 if bench.options.smoke else size)
     sizes = {}
 
     def command(tool):
         if tool.key == "teu":
-            return [tool.path, "append", "--progress", "none", "oci:%s:latest" % layout, source]
+            return [tool.path, "append", "--progress", "none", *flags, "oci:%s:latest" % layout, source]
         return [tool.path, "insert", "--image", layout + ":latest", source, "/added"]
 
     def check(tool):
         sizes[tool] = os.path.getsize(layers(layout)[-1])
         return len(layers(layout)), len(layers(bench.image)) + 1
 
-    count, unit = (size >> 20, "MiB") if size < 1 << 30 else (size >> 30, "GiB")
     result = bench.row(
-        key, "%d %s appended, gzip" % (count, unit), "cold: the layer is new, of %d files of 1 MiB that compress by half" % (size >> 20),
+        key, title, "cold: the layer is new; " + state,
         command,
         prepare=lambda tool: linked(bench, bench.image, "layout"),
         check=check,
-        tools=who.here(who.teu, who.umoci or who.debian), turns=turns, limit=MEMORY, limits=limits.deflate(source),
+        tools=who.here(who.teu, who.umoci or who.debian), turns=turns, limit=MEMORY, limits=parts,
     )  # fmt: skip
-    shutil.rmtree(source)
+    bench.fresh("layout")
     return result._replace(reached=[*beside(who, sizes, "size of the new layer"), *busy(result)])
 
 
 def append(bench):
-    return append_row(bench, "append", ADDED)
+    source = os.path.join(bench.work, "added")
+    texts(source, 1 << 16 if bench.options.smoke else ADDED)
+    state = "%d files of 1 MiB of digits, in which nothing comes twice" % (ADDED >> 20)
+    result = append_row(bench, "append", "96 MiB appended, gzip", state, source, parts=limits.deflate(source))
+    shutil.rmtree(source)
+    return result
 
 
-def append_large(bench):
-    bench.need(4 << 30)
-    return append_row(bench, "append-1g", 1 << 30, turns=2)
+def append_tree(bench):
+    source = limits.tree(bench, bench.teu, bench.image)
+    state = "the files of the image, 944 MB of tar"
+    return append_row(bench, "append-1g", "Debian's files appended, gzip", state, source, turns=2, parts=limits.deflate(source))
+
+
+def append_equal(bench):
+    """At a level whose output is as large as umoci's: what is compared is then the deflating alone."""
+    source = limits.tree(bench, bench.teu, bench.image)
+    title = "Debian's files appended, gzip at level 3"
+    return append_row(bench, "append-1g-equal", title, "as large as what umoci makes", source, turns=2, flags=["--compress-level", "3"])
 
 
 def repack(bench):
@@ -367,7 +376,8 @@ ROWS = {
     "unpack-files-many": files_many,
     "unpack-files-ext4": files_ext4,
     "append": append,
-    "append-1g": append_large,
+    "append-1g": append_tree,
+    "append-1g-equal": append_equal,
     "repack": repack,
 }
 NEEDS_REGISTRY = set()

@@ -23,18 +23,18 @@ def image(bench, how):
     return os.path.join(bench.corpus, "large-" + how)
 
 
-def row(bench, kind, how, title, state, source, destination, prepare, digest, writes):
+def row(bench, kind, how, title, state, source, destination, prepare, digest, to):
     """One of four ways. Debian's skopeo is left out, which takes two to four times as long as the current one in all of them."""
     at = image(bench, how)
     directory = os.path.join(at, "blobs/sha256")
     blobs = [os.path.join(directory, name) for name in sorted(os.listdir(directory))]
     result = bench.row(
         "large-%s-%s" % (kind, how), "%s, a file of 2 GiB, %s" % (title, "not compressed" if how == "plain" else how), state,
-        lambda tool: bench.copy(tool, source, destination),
+        lambda tool: bench.copy(tool, source, destination, as_it_is=True),
         prepare=lambda _: prepare(),
         check=lambda _: (digest(), layout_digest(at)),
         tools=[tool for tool in bench.tools if tool.key != "debian"],
-        turns=2 if how == "gzip" else 1, limits=limits.copied(blobs, bench.work, writes),
+        turns=2 if how == "gzip" else 1, limits=limits.copied(bench, blobs, bench.work, to),
     )  # fmt: skip
     bench.fresh("out")
     for registry in (bench.registry, bench.origin):
@@ -47,7 +47,7 @@ def local(bench, how):
     out = os.path.join(bench.work, "out")
     return row(
         bench, "local", how, "oci → oci", "cold: the layout is empty", ("oci", image(bench, how)), ("oci", out),
-        lambda: bench.fresh("out"), lambda: layout_digest(out), True,
+        lambda: bench.fresh("out"), lambda: layout_digest(out), "file",
     )  # fmt: skip
 
 
@@ -57,14 +57,14 @@ def pull(bench, how):
     bench.fill_registry(image(bench, how), "large:1")
     return row(
         bench, "pull", how, "registry → oci", "cold: the layout is empty", ("docker", "large:1"), ("oci", out),
-        lambda: bench.fresh("out"), lambda: layout_digest(out), True,
+        lambda: bench.fresh("out"), lambda: layout_digest(out), "file",
     )  # fmt: skip
 
 
 def push(bench, how):
     return row(
         bench, "push", how, "oci → registry", "cold: the registry is empty", ("oci", image(bench, how)), ("docker", "large:1"),
-        bench.registry.empty, lambda: bench.registry.digest("large:1"), False,
+        bench.registry.empty, lambda: bench.registry.digest("large:1"), "socket",
     )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def copy(bench, how):
     bench.fill_registry(image(bench, how), "large:1", "origin")
     return row(
         bench, "copy", how, "registry → registry", "cold: the other registry is empty", ("origin", "large:1"), ("docker", "large:1"),
-        bench.registry.empty, lambda: bench.registry.digest("large:1"), False,
+        bench.registry.empty, lambda: bench.registry.digest("large:1"), "socket",
     )  # fmt: skip
 
 

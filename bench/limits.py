@@ -6,8 +6,10 @@ zstd, both to nowhere; deflate by pigz; files by `cp -a`, which reads them from 
 
 import os
 import shutil
+import socket
 import statistics
 import subprocess
+import threading
 
 from process import ROOT, measure, skipped
 from rig import Limit
@@ -46,15 +48,21 @@ def digests(bench, layers, diff_ids=True):
     return [_script("sha256", "SHA-256 of what is hashed", 'exec openssl dgst -sha256 "$@"', *files)]
 
 
-def copied(blobs, disk, writes=True):
-    """What a copy of these files is made of. Hashed in as many threads as there are and copied by cp they are shown, but parts that all must do are
-    that they are hashed once and written."""
+def copied(bench, blobs, disk, to="file"):
+    """What a copy of these files is made of, to a file, to a socket, or, where the file system copies, to neither (None). Hashed in as many threads as there are and
+    copied by cp they are shown, but parts that all must do are that they are hashed once and written."""
     parts = []
     if _has("openssl", "SHA-256"):
         parts.append(_script("sha256", "SHA-256, one thread", 'exec openssl dgst -sha256 "$@"', *blobs))
         every = 'printf "%s\\0" "$@" | xargs -0 -n 1 -P 0 openssl dgst -sha256'
         parts.append(_script("sha256-all", "SHA-256, a thread for each blob", every, *blobs, counts=False))
-    if writes:
+    if to is None:
+        to = os.path.join(disk, "cloned")
+        script = 'to=$1; shift; mkdir "$to" && exec cp --reflink=always "$@" "$to"'
+        parts.append(_script("clone", "cp --reflink=always", script, to, *blobs, removes=to, counts=False))
+    elif to == "socket":
+        parts += sent(bench, blobs)
+    elif to == "file":
         to = os.path.join(disk, "written")
         size = sum(os.path.getsize(blob) for blob in blobs)
         write = 'exec dd if=/dev/zero of="$1" bs=256K count=%d iflag=count_bytes status=none' % size
@@ -63,6 +71,28 @@ def copied(blobs, disk, writes=True):
         script = 'to=$1; shift; mkdir "$to" && exec cp --reflink=never "$@" "$to"'
         parts.append(_script("cp", "cp --reflink=never", script, to, *blobs, removes=to, counts=False))
     return parts
+
+
+def sent(bench, blobs):
+    """The same bytes read and written to a socket of this machine, where somebody reads them and does nothing else."""
+
+    def sink():
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def read():
+            buffer = bytearray(1 << 20)
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    while connection.recv_into(buffer):
+                        pass
+
+        threading.Thread(target=read, daemon=True).start()
+        return listener.getsockname()[1]
+
+    port = bench.once("sink", sink)
+    script = 'port=$1; shift; exec cat "$@" >"/dev/tcp/127.0.0.1/$port"'
+    return [Limit("sent", "send (cat to a socket)", ("/bin/bash", "-c", script, "bash", str(port), *blobs))]
 
 
 def compiled(bench, name, *flags):

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import statistics
+import subprocess
 import sys
 import time
 
@@ -77,8 +78,12 @@ def describe(bench):
     samples = [measure(["/bin/true"], bench.env) for _ in range(21)]
     cpu, wall, rss = (statistics.median(values) for values in zip(*samples))
     binary = os.path.relpath(bench.teu.path, ROOT)
-    # Where else it lies is nobody's business.
-    binary = os.path.basename(binary) if binary.startswith("..") else binary
+    if binary.startswith(".."):
+        # Where else it lies is nobody's business, and of what it was made is not known.
+        binary = os.path.basename(binary)
+    else:
+        said = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+        binary += (", of commit " + said.stdout.strip()) if said.returncode == 0 else ""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return [
         "%s: %s, %d cores, %.0f GiB, Linux %s; files on %s unless a row says otherwise; at most %d turns, or fewer where a row takes long."

@@ -67,9 +67,9 @@ def find(root, peers, env):
     return [tool for tool in (*tools, crane, current, regctl, oras, debian) if tool]
 
 
-def copy(tool, source, destination, hosts, teu_flags=()):
+def copy(tool, source, destination, hosts, teu_flags=(), as_it_is=False):
     """The command by which a tool copies, or None where it has none. Places are ("oci", path), ("docker", name) and ("origin", name), of which the last two
-    are in registries that `hosts` names."""
+    are in registries that `hosts` names. What comes is to be what was there: skopeo compresses what is not, on its way to a registry, unless told so."""
 
     def name(place):
         return "%s/%s" % (hosts[place[0]], place[1])
@@ -80,9 +80,10 @@ def copy(tool, source, destination, hosts, teu_flags=()):
         if tool.key == "teu":
             plain = [flag for flag, is_layout in zip(("--src-tls-verify=false", "--dest-tls-verify=false"), layouts) if not is_layout]
             return [tool.path, "copy", "--quiet", *plain, *teu_flags, *places]
+        preserve = ["--preserve-digests"] * as_it_is
         if tool.key == "library":
-            return [tool.path, *places]
-        return [tool.path, "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false", *places]
+            return [tool.path, *preserve, *places]
+        return [tool.path, "--insecure-policy", "copy", "--quiet", *preserve, "--src-tls-verify=false", "--dest-tls-verify=false", *places]
     if tool.key == "regctl":
         places = ["ocidir://%s:latest" % place[1] if place[0] == "oci" else name(place) for place in (source, destination)]
         known = sorted({hosts[place[0]] for place in (source, destination) if place[0] != "oci"})

@@ -99,6 +99,7 @@ attempt regsync regsync
 attempt oras oras
 attempt umoci umoci
 attempt skopeo skopeo
+[ ! bench/imagecopy/main.go -nt "$out/bin/imagecopy" ] || rm -f "$out/bin/imagecopy"
 attempt imagecopy imagecopy
 attempt registry registry
 attempt zot zot

@@ -1,7 +1,7 @@
 // Imagecopy copies an image with the library that skopeo is made of, in its current version, and with skopeo's settings: a stand-in for
 // the current skopeo on machines where that module itself is not to be had. scripts/bench.py measures it beside teu.
 //
-// usage: imagecopy [--all] SOURCE DESTINATION
+// usage: imagecopy [--all] [--preserve-digests] SOURCE DESTINATION
 package main
 
 import (
@@ -17,12 +17,20 @@ import (
 
 func run(arguments []string) error {
 	selection := copy.CopySystemImage
-	if len(arguments) > 0 && arguments[0] == "--all" {
-		selection = copy.CopyAllImages
+	preserve := false
+	for len(arguments) > 2 {
+		switch arguments[0] {
+		case "--all":
+			selection = copy.CopyAllImages
+		case "--preserve-digests":
+			preserve = true
+		default:
+			return fmt.Errorf("no such flag: %s", arguments[0])
+		}
 		arguments = arguments[1:]
 	}
 	if len(arguments) != 2 {
-		return fmt.Errorf("usage: imagecopy [--all] SOURCE DESTINATION")
+		return fmt.Errorf("usage: imagecopy [--all] [--preserve-digests] SOURCE DESTINATION")
 	}
 	source, err := alltransports.ParseImageName(arguments[0])
 	if err != nil {
@@ -43,6 +51,7 @@ func run(arguments []string) error {
 		SourceCtx:          &system,
 		DestinationCtx:     &system,
 		ImageListSelection: selection,
+		PreserveDigests:    preserve,
 		ReportWriter:       os.Stdout,
 	})
 	return err
