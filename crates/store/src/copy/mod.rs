@@ -30,6 +30,7 @@ mod referrers;
 mod rehearse;
 mod repository;
 mod resume;
+mod seen;
 mod tally;
 mod threads;
 mod turns;
@@ -48,7 +49,8 @@ pub(crate) use choose::{descend, selected};
 pub use ready::Ready;
 pub use recompress::{Layers, Recompress, Recompressed, follow, forget_bytes};
 pub use rehearse::Imagined;
-pub use repository::{CopiedRepository, LeftOut, Whole, copy_repository};
+pub use repository::{CopiedRepository, LeftOut, Whole, copy_one, copy_repository};
+pub use seen::Came;
 pub use turns::Turns;
 
 use crate::{

@@ -3,14 +3,21 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use futures_util::{FutureExt, StreamExt, stream};
 use teu_spec::{Descriptor, Digest, Document, Pick};
 
-use super::{Options, Which, copy_descriptor};
+use super::{
+    Options, Which, copy_descriptor,
+    seen::{Came, Seen, lock, seeing},
+};
 use crate::{
-    Browse, Error, ErrorKind, Event, Events, How, Intent, Keyset, Result, Role, Side, Source, SourceExt, Target,
+    Browse, Error, ErrorKind, Events, Intent, Keyset, Result, Role, Side, Source, SourceExt, Target, graph::Permits,
 };
 
 /// How many manifests are asked for at once.
@@ -34,14 +41,21 @@ pub struct CopiedRepository {
     pub names: usize,
     /// How many manifests without a name of their own came along, but those that indexes name.
     pub unnamed: usize,
-    /// How many manifests were put, those included that indexes name.
-    pub manifests: usize,
-    /// How many blobs went to the target.
-    pub blobs: usize,
-    /// How many bytes they have.
-    pub bytes: u64,
+    /// Manifests that were put, those included that indexes name.
+    pub manifests: HashSet<Digest>,
+    /// Blobs that were come to.
+    pub blobs: HashMap<Digest, Came>,
     /// What did not come along.
     pub left_out: Vec<LeftOut>,
+}
+
+impl CopiedRepository {
+    /// How many blobs went to the target, and how many bytes they have.
+    #[must_use]
+    pub fn brought(&self) -> (usize, u64) {
+        let new = self.blobs.values().filter(|came| came.is_new);
+        new.fold((0, 0), |(blobs, bytes), came| (blobs + 1, bytes + came.size))
+    }
 }
 
 /// Something that did not come along.
@@ -57,12 +71,15 @@ pub struct LeftOut {
 
 /// Copies all that `source` has to `target`, under the same names. Names and manifests that the target has beside them stay there.
 ///
+/// Images go side by side, as many as [`Options::jobs`]. What comes back does not depend on which of them is done first.
+///
 /// What is missing at the source, damaged, or of a form that is not read is left out, with the names that lead to it, and so is what the
 /// target refuses; it is in what comes back, and no error. The same copy again costs a question for each name and each manifest where the
 /// target is [closed](Source::is_closed). It is durable as after [`copy`](super::copy), when the caller has finished the target.
 ///
 /// # Errors
-/// `Unsupported` where the source does not list; what else keeps it from reading or writing at all. What came until then stays.
+/// `Unsupported` where the source does not list; what else keeps it from reading or writing at all: the first in the order of what is listed. What
+/// came until then stays, and what was under way came to its end.
 pub async fn copy_repository(
     source: Arc<dyn Source>,
     target: Arc<dyn Target>,
@@ -73,21 +90,10 @@ pub async fn copy_repository(
         let message = "this place does not list what it has, so not all of it can be copied";
         Error::new(ErrorKind::Unsupported, message).on(Side::Source)
     })?;
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let mut work = Work {
-        source: &source,
-        target: &target,
-        how,
-        events: seeing(&seen, events),
-        done: CopiedRepository::default(),
-    };
-    let mut tried = HashSet::new();
-    for (descriptor, names) in work.named(browse).await? {
-        tried.insert(descriptor.digest);
-        if !names.is_empty() || !work.has(&descriptor.digest).await? {
-            work.copy(&descriptor, names).await?;
-        }
-    }
+    let mut work = Work::new(&source, &target, how, events);
+    let named = work.named(browse).await?;
+    let mut tried: HashSet<Digest> = named.iter().map(|image| image.digest).collect();
+    work.copy_all(named).await?;
     let mut after: Option<String> = None;
     loop {
         let part = Keyset {
@@ -96,80 +102,112 @@ pub async fn copy_repository(
         };
         let Some(page) = browse.manifests(part) else { break };
         let page = page.await.map_err(|error| error.on(Side::Source))?;
-        for digest in page.items {
-            let is_done = tried.contains(&digest) || lock(&seen).manifests.contains(&digest);
-            if !is_done && !work.has(&digest).await? {
-                work.copy_unnamed(&digest).await?;
-            }
-        }
+        let others = page.items.into_iter().filter(|digest| tried.insert(*digest));
+        work.copy_all(others.map(Image::unnamed).collect()).await?;
         match page.next {
             Some(next) => after = Some(next),
             None => break,
         }
     }
-    let mut done = work.done;
-    let seen = lock(&seen);
-    (done.blobs, done.bytes) = (seen.blobs.len(), seen.blobs.values().sum());
-    done.manifests = seen.put.len();
-    Ok(done)
+    Ok(work.end())
 }
 
-/// What the copies of all images tell, each content once: a rehearsal finds it absent again with each image.
-#[derive(Default)]
-struct Seen {
-    manifests: HashSet<Digest>,
-    put: HashSet<Digest>,
-    sizes: HashMap<Digest, u64>,
-    blobs: HashMap<Digest, u64>,
+/// Copies the one image that `pick` leads to, as [`copy`](super::copy) does, and tells of it as [`copy_repository`] does. Nothing of it is left out.
+///
+/// # Errors
+/// As [`copy`](super::copy).
+pub async fn copy_one(
+    source: Arc<dyn Source>,
+    pick: &Pick,
+    target: Arc<dyn Target>,
+    names: &[String],
+    how: &Whole,
+    events: &Events,
+) -> Result<CopiedRepository> {
+    let mut work = Work::new(&source, &target, how, events);
+    let events = seeing(&work.seen, None, events);
+    super::copy(
+        Arc::clone(&source),
+        pick,
+        Arc::clone(&target),
+        names,
+        &work.options,
+        &events,
+    )
+    .await?;
+    work.done.names = names.len();
+    Ok(work.end())
 }
 
-fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
-    // No one leaves it half changed, so what a panic elsewhere left is whole.
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is to be copied.
+struct Image {
+    digest: Digest,
+    /// Where the list says it.
+    descriptor: Option<Descriptor>,
+    names: Vec<String>,
 }
 
-/// The same events, noted on their way.
-fn seeing(seen: &Arc<Mutex<Seen>>, events: &Events) -> Events {
-    let (seen, events) = (Arc::clone(seen), Arc::clone(events));
-    Arc::new(move |event| {
-        let mut noted = lock(&seen);
-        match &event {
-            Event::BlobStarted { descriptor, .. } => {
-                noted.sizes.insert(descriptor.digest, descriptor.size);
-            }
-            Event::BlobDone { digest, how } => {
-                let size = noted.sizes.remove(digest).unwrap_or_default();
-                if matches!(how, How::Copied | How::Linked | How::Recompressed) {
-                    noted.blobs.insert(*digest, size);
-                }
-            }
-            Event::ManifestDone {
-                descriptor, existed, ..
-            } => {
-                noted.manifests.insert(descriptor.digest);
-                if !existed {
-                    noted.put.insert(descriptor.digest);
-                }
-            }
-            _ => {}
+impl Image {
+    fn unnamed(digest: Digest) -> Self {
+        Self {
+            digest,
+            descriptor: None,
+            names: Vec::new(),
         }
-        drop(noted);
-        events(event);
-    })
+    }
+}
+
+/// What became of it.
+enum Outcome {
+    Copied,
+    /// Another image brought it, or it was there.
+    Passed,
+    Failed(Error),
 }
 
 struct Work<'a> {
     source: &'a Arc<dyn Source>,
     target: &'a Arc<dyn Target>,
     how: &'a Whole,
-    events: Events,
+    options: Options,
+    events: &'a Events,
+    seen: Arc<Mutex<Seen>>,
+    /// What came along without a name.
+    unnamed: HashSet<Digest>,
     done: CopiedRepository,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(source: &'a Arc<dyn Source>, target: &'a Arc<dyn Target>, how: &'a Whole, events: &'a Events) -> Self {
+        let mut options = how.options.clone();
+        // What images have in common is brought once.
+        options.turns.get_or_insert_default();
+        options.permits.get_or_insert_with(|| Permits::new(options.jobs));
+        Self {
+            source,
+            target,
+            how,
+            options,
+            events,
+            seen: Arc::default(),
+            unnamed: HashSet::new(),
+            done: CopiedRepository::default(),
+        }
+    }
+
+    fn end(self) -> CopiedRepository {
+        let seen = std::mem::take(&mut *lock(&self.seen));
+        CopiedRepository {
+            unnamed: self.unnamed.difference(&seen.below).count(),
+            manifests: seen.put,
+            blobs: seen.blobs,
+            ..self.done
+        }
+    }
+
     /// What is listed, with all names that each has, in the order of the list.
-    async fn named(&mut self, browse: &dyn Browse) -> Result<Vec<(Descriptor, Vec<String>)>> {
-        let mut listed: Vec<(Descriptor, Vec<String>)> = Vec::new();
+    async fn named(&mut self, browse: &dyn Browse) -> Result<Vec<Image>> {
+        let mut listed: Vec<Image> = Vec::new();
         let mut places: HashMap<Digest, usize> = HashMap::new();
         let mut from: Option<String> = None;
         loop {
@@ -188,11 +226,15 @@ impl Work<'_> {
                         }
                     },
                 };
-                let place = *places.entry(descriptor.digest).or_insert_with(|| {
-                    listed.push((descriptor, Vec::new()));
+                let digest = descriptor.digest;
+                let place = *places.entry(digest).or_insert_with(|| {
+                    listed.push(Image {
+                        descriptor: Some(descriptor),
+                        ..Image::unnamed(digest)
+                    });
                     listed.len() - 1
                 });
-                listed[place].1.extend(name);
+                listed[place].names.extend(name);
             }
             match page.next {
                 Some(next) => from = Some(next),
@@ -228,56 +270,95 @@ impl Work<'_> {
         Ok(found.map_err(|error| error.on(Side::Destination))?.is_some())
     }
 
-    async fn copy_unnamed(&mut self, digest: &Digest) -> Result<()> {
-        match self.source.resolve(&Pick::Digest(*digest)).await {
-            Ok(descriptor) => self.copy(&descriptor, Vec::new()).await,
-            Err(error) => self.leave_out(Vec::new(), Some(*digest), error.on(Side::Source)),
-        }
-    }
-
-    async fn copy(&mut self, descriptor: &Descriptor, names: Vec<String>) -> Result<()> {
-        let copied = self.try_copy(descriptor, &names).await;
-        match copied {
-            Ok(()) if names.is_empty() => self.done.unnamed += 1,
-            Ok(()) => self.done.names += names.len(),
-            Err(error) => self.leave_out(names, Some(descriptor.digest), error)?,
+    /// Copies images side by side, and notes what became of each in their order.
+    async fn copy_all(&mut self, images: Vec<Image>) -> Result<()> {
+        let has_failed = AtomicBool::new(false);
+        let this = &*self;
+        let copies = images.into_iter().map(|image| this.copy(image, &has_failed).boxed());
+        let copies = stream::iter(copies).buffered(self.options.jobs);
+        let outcomes: Vec<(Image, Outcome)> = copies.collect().await;
+        for (image, outcome) in outcomes {
+            match outcome {
+                Outcome::Passed => {}
+                Outcome::Copied => {
+                    self.done.names += image.names.len();
+                    if image.names.is_empty() {
+                        self.unnamed.insert(image.digest);
+                    }
+                }
+                Outcome::Failed(error) => self.leave_out(image.names, Some(image.digest), error)?,
+            }
         }
         Ok(())
     }
 
-    async fn try_copy(&self, descriptor: &Descriptor, names: &[String]) -> Result<()> {
+    /// After one that failed for good none is begun.
+    async fn copy(&self, image: Image, has_failed: &AtomicBool) -> (Image, Outcome) {
+        if has_failed.load(Ordering::Relaxed) {
+            return (image, Outcome::Passed);
+        }
+        let outcome = self.try_copy(&image).await.unwrap_or_else(Outcome::Failed);
+        if let Outcome::Failed(error) = &outcome
+            && !is_left_out(error)
+        {
+            has_failed.store(true, Ordering::Relaxed);
+        }
+        (image, outcome)
+    }
+
+    async fn try_copy(&self, image: &Image) -> Result<Outcome> {
+        if image.names.is_empty() {
+            let is_done = image.descriptor.is_none() && lock(&self.seen).manifests.contains(&image.digest);
+            if is_done || self.has(&image.digest).await? {
+                return Ok(Outcome::Passed);
+            }
+        }
+        let of_source = |error: Error| error.on(Side::Source);
+        let descriptor = match &image.descriptor {
+            Some(descriptor) => descriptor.clone(),
+            None => self
+                .source
+                .resolve(&Pick::Digest(image.digest))
+                .await
+                .map_err(of_source)?,
+        };
         let which = match self.how.sparse {
-            true => present(&**self.source, descriptor).await,
-            false => Ok(Which::All),
+            true => present(&**self.source, &descriptor).await.map_err(of_source)?,
+            false => Which::All,
         };
         let options = Options {
-            which: which.map_err(|error| error.on(Side::Source))?,
-            ..self.how.options.clone()
+            which,
+            ..self.options.clone()
         };
         let (source, target) = (Arc::clone(self.source), Arc::clone(self.target));
-        copy_descriptor(source, descriptor, target, names, &options, &self.events).await?;
-        Ok(())
+        let events = seeing(&self.seen, Some(image.digest), self.events);
+        copy_descriptor(source, &descriptor, target, &image.names, &options, &events).await?;
+        Ok(Outcome::Copied)
     }
 
     /// Tells of what does not come along, unless the reason is one that nothing would come along for.
     fn leave_out(&mut self, names: Vec<String>, digest: Option<Digest>, error: Error) -> Result<()> {
-        let stays = match (error.kind(), error.side()) {
-            (ErrorKind::MissingChildren(_) | ErrorKind::Conflict, _) => true,
-            (_, Some(Side::Destination)) => false,
-            (kind, _) => matches!(
-                kind,
-                ErrorKind::NotFound
-                    | ErrorKind::Mismatch
-                    | ErrorKind::Invalid
-                    | ErrorKind::Unsupported
-                    | ErrorKind::TooLarge
-            ),
-        };
-        if !stays {
+        if !is_left_out(&error) {
             return Err(error);
         }
         self.done.left_out.push(LeftOut { names, digest, error });
         Ok(())
+    }
+}
+
+/// Whether an error is about what is copied alone.
+fn is_left_out(error: &Error) -> bool {
+    match (error.kind(), error.side()) {
+        (ErrorKind::MissingChildren(_) | ErrorKind::Conflict, _) => true,
+        (_, Some(Side::Destination)) => false,
+        (kind, _) => matches!(
+            kind,
+            ErrorKind::NotFound
+                | ErrorKind::Mismatch
+                | ErrorKind::Invalid
+                | ErrorKind::Unsupported
+                | ErrorKind::TooLarge
+        ),
     }
 }
 

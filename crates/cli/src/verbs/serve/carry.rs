@@ -11,7 +11,7 @@ use teu_store::{Error, ErrorKind, Intent, Keyset, Memory, Repositories, Source, 
 
 use self::{
     places::{Destination, REGISTRY, of_layouts},
-    trip::Trip,
+    trip::{Common, Trip},
 };
 use super::tend::directory;
 use crate::{
@@ -50,7 +50,8 @@ pub(super) async fn import(arguments: &ServeImport, settings: &Settings) -> Resu
             None => Arc::new(Memory::new()),
         });
     }
-    trip.carry(loads, targets).await
+    let common = depot.as_ref().map_or(Common::All, Common::With);
+    trip.carry(loads, targets, common).await
 }
 
 /// The depot that is written to; none where it is only rehearsed and there is none.
@@ -119,5 +120,5 @@ pub(super) async fn export(arguments: &ServeExport, settings: &Settings) -> Resu
             only: None,
         });
     }
-    trip.carry(loads, places).await
+    trip.carry(loads, places, to.common()).await
 }

@@ -7,7 +7,7 @@ use teu_spec::{Pick, Reference, Repository, Tag, layout};
 use teu_store::{ErrorKind, Intent, Memory, Repositories, Target};
 use teu_transport::layout::Layout;
 
-use super::Load;
+use super::{Load, trip::Common};
 use crate::{failure::Failure, places::reference, verbs::serve::directory_name};
 
 /// What a registry's directory is called by.
@@ -42,6 +42,14 @@ impl Destination {
                     format!("{other} is no place for repositories; write oci:DIRECTORY or registry:DIRECTORY");
                 Err(Failure::Usage(message))
             }
+        }
+    }
+
+    /// What repositories have in common there.
+    pub(super) fn common(&self) -> Common<'static> {
+        match self {
+            Self::Registry(_) => Common::All,
+            Self::Layout { .. } => Common::Nothing,
         }
     }
 

@@ -1,18 +1,18 @@
 //! How are repositories carried, and what is said of it?
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
-use teu_depot::{Distribution, Pattern};
-use teu_spec::Tag;
+use teu_depot::{Depot, Distribution, Pattern};
+use teu_spec::{Digest, Tag};
 use teu_store::{
-    BoxFuture, Error, ErrorKind, Event, Events, Intent, Repositories, Side, Target,
-    copy::{self, CopiedRepository, Foreign, Options, Turns, Which, Whole, copy_repository},
+    BoxFuture, Error, ErrorKind, Event, Events, Intent, Keyset, Repositories, Side, Target,
+    copy::{CopiedRepository, Foreign, Options, Turns, Which, Whole, copy_one, copy_repository},
     graph::Permits,
 };
 
@@ -28,6 +28,18 @@ const LEFT_OUT: u8 = 10;
 type Lane = Vec<(usize, Load, Arc<dyn Target>)>;
 /// A repository, and what was done.
 type Told = (String, CopiedRepository);
+/// What failed first, in the order of what was to be carried.
+type Failed = Mutex<Option<(usize, Failure)>>;
+
+/// Which repositories have content in common, at the place that is carried to.
+pub(super) enum Common<'a> {
+    /// None.
+    Nothing,
+    /// All of them.
+    All,
+    /// All, and what others have that are there already.
+    With(&'a Depot),
+}
 
 /// What is carried, and what came of it.
 pub(super) struct Trip<'a> {
@@ -106,7 +118,12 @@ impl<'a> Trip<'a> {
     /// Carries all of these, each to its target: several repositories side by side, what goes into one of them in its order. And tells of it.
     ///
     /// After one that fails none is begun; those under way come to their end, and are told of before it is said what failed first.
-    pub(super) async fn carry(mut self, loads: Vec<Load>, targets: Vec<Arc<dyn Target>>) -> Result<(), Failure> {
+    pub(super) async fn carry(
+        mut self,
+        loads: Vec<Load>,
+        targets: Vec<Arc<dyn Target>>,
+        common: Common<'_>,
+    ) -> Result<(), Failure> {
         let mut lanes: Vec<Lane> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         for (at, (load, target)) in loads.into_iter().zip(targets).enumerate() {
@@ -116,7 +133,7 @@ impl<'a> Trip<'a> {
             }
             lanes[lane].push((at, load, target));
         }
-        let failed: Mutex<Option<Failure>> = Mutex::default();
+        let failed = Failed::default();
         // Boxed, or the compiler does not see that they may move between threads.
         let lanes = lanes.into_iter().map(|lane| self.carry_lane(lane, &failed).boxed());
         let lanes: Vec<BoxFuture<'_, _>> = lanes.collect();
@@ -124,10 +141,11 @@ impl<'a> Trip<'a> {
         let mut told: Vec<(usize, Told)> = lanes.concat().await;
         told.sort_by_key(|(at, _)| *at);
         self.told = told.into_iter().map(|(_, done)| done).collect();
+        self.settle(common).await?;
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             None => self.tell(),
-            Some(failure) if self.told.is_empty() => Err(failure),
-            Some(failure) => {
+            Some((_, failure)) if self.told.is_empty() => Err(failure),
+            Some((_, failure)) => {
                 // That something was left out as well is told; this says more.
                 let _ = self.tell();
                 Err(failure)
@@ -135,28 +153,48 @@ impl<'a> Trip<'a> {
         }
     }
 
-    async fn carry_lane(&self, lane: Lane, failed: &Mutex<Option<Failure>>) -> Vec<(usize, Told)> {
-        let failed = || failed.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn carry_lane(&self, lane: Lane, failed: &Failed) -> Vec<(usize, Told)> {
         let mut told = Vec::with_capacity(lane.len());
-        if failed().is_some() {
-            return told;
-        }
-        for (at, load, target) in lane {
-            match self.carry_one(load, target).await {
-                Ok((repository, done)) => {
-                    self.warn_of(&repository, &done);
-                    told.push((at, (repository, done)));
-                }
-                Err(failure) => {
-                    failed().get_or_insert(failure);
-                    break;
-                }
-            }
+        for group in groups(lane) {
+            let images = group.into_iter();
+            let images = images.map(|(at, load, target)| self.carry_one(at, load, target, failed).boxed());
+            // Collected first, or the compiler does not see that they may move between threads.
+            let images: Vec<BoxFuture<'_, _>> = images.collect();
+            let images = stream::iter(images).buffered(self.how.options.jobs);
+            let done: Vec<Option<(usize, Told)>> = images.collect().await;
+            told.extend(done.into_iter().flatten());
         }
         told
     }
 
-    async fn carry_one(&self, load: Load, target: Arc<dyn Target>) -> Result<Told, Failure> {
+    /// None where it failed, or another one had.
+    async fn carry_one(
+        &self,
+        at: usize,
+        load: Load,
+        target: Arc<dyn Target>,
+        failed: &Failed,
+    ) -> Option<(usize, Told)> {
+        let failed = || failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed().is_some() {
+            return None;
+        }
+        match self.try_one(load, target).await {
+            Ok((repository, done)) => {
+                self.warn_of(&repository, &done);
+                Some((at, (repository, done)))
+            }
+            Err(failure) => {
+                let mut failed = failed();
+                if failed.as_ref().is_none_or(|(first, _)| at < *first) {
+                    *failed = Some((at, failure));
+                }
+                None
+            }
+        }
+    }
+
+    async fn try_one(&self, load: Load, target: Arc<dyn Target>) -> Result<Told, Failure> {
         let Load {
             repository,
             source,
@@ -164,29 +202,10 @@ impl<'a> Trip<'a> {
         } = load;
         let within = |error: Error| error.within(format!("repository {repository}"));
         let done = match only {
-            None => copy_repository(source, Arc::clone(&target), &self.how, &self.events)
-                .await
-                .map_err(within)?,
-            Some((pick, tag)) => {
-                let names = [tag];
-                let copied = copy::copy(
-                    source,
-                    &pick,
-                    Arc::clone(&target),
-                    &names,
-                    &self.how.options,
-                    &self.events,
-                );
-                let copied = copied.await.map_err(within)?;
-                CopiedRepository {
-                    names: 1,
-                    manifests: copied.manifests,
-                    blobs: copied.blobs,
-                    bytes: copied.bytes,
-                    ..CopiedRepository::default()
-                }
-            }
+            None => copy_repository(source, Arc::clone(&target), &self.how, &self.events).await,
+            Some((pick, tag)) => copy_one(source, &pick, Arc::clone(&target), &[tag], &self.how, &self.events).await,
         };
+        let done = done.map_err(within)?;
         if !self.how.options.rehearse {
             target
                 .finish()
@@ -207,12 +226,28 @@ impl<'a> Trip<'a> {
         }
     }
 
+    /// Says of what several bring that the first of them brings it, whichever of them it was: it goes there once.
+    async fn settle(&mut self, common: Common<'_>) -> Result<(), Failure> {
+        attribute(&mut self.told, !matches!(common, Common::Nothing));
+        let Common::With(depot) = common else { return Ok(()) };
+        if !self.how.options.rehearse {
+            return Ok(());
+        }
+        for (_, done) in &mut self.told {
+            for (digest, came) in done.blobs.iter_mut().filter(|(_, came)| came.is_new) {
+                let any = Keyset { after: None, limit: 1 };
+                came.is_new = depot.holders(digest, any).await?.items.is_empty();
+            }
+        }
+        Ok(())
+    }
+
     fn tell(self) -> Result<(), Failure> {
         let is_rehearsed = self.how.options.rehearse;
         self.shown.finish();
         let all = |of: fn(&CopiedRepository) -> u64| -> u64 { self.told.iter().map(|(_, done)| of(done)).sum() };
         let left_out = all(|done| done.left_out.len() as u64) + self.odd.len() as u64;
-        let (blobs, bytes) = (all(|done| done.blobs as u64), all(|done| done.bytes));
+        let (blobs, bytes) = (all(|done| done.brought().0 as u64), all(|done| done.brought().1));
         if self.settings.json {
             let repositories = self.told.iter().map(in_json);
             output::json(&json!({
@@ -224,12 +259,13 @@ impl<'a> Trip<'a> {
             }))?;
         } else {
             let rows = self.told.iter().map(|(repository, done)| {
+                let (blobs, bytes) = done.brought();
                 vec![
                     repository.clone(),
                     count(done.names as u64, "tag"),
-                    format!("{} new", count(done.manifests as u64, "manifest")),
-                    format!("{} new", count(done.blobs as u64, "blob")),
-                    output::size(done.bytes),
+                    format!("{} new", count(done.manifests.len() as u64, "manifest")),
+                    format!("{} new", count(blobs as u64, "blob")),
+                    output::size(bytes),
                 ]
             });
             output::table(&rows.collect::<Vec<_>>())?;
@@ -254,7 +290,44 @@ impl<'a> Trip<'a> {
     }
 }
 
+/// The images of a lane that may go side by side: single ones whose tags differ.
+fn groups(lane: Lane) -> Vec<Lane> {
+    let mut groups: Vec<Lane> = Vec::new();
+    let mut tags = HashSet::new();
+    for (at, load, target) in lane {
+        let tag = load.only.as_ref().map(|(_, tag)| tag.clone());
+        let goes_along = tag.is_some_and(|tag| !tags.is_empty() && tags.insert(tag));
+        if !goes_along {
+            groups.push(Lane::new());
+            tags = load.only.iter().map(|(_, tag)| tag.clone()).collect();
+        }
+        if let Some(group) = groups.last_mut() {
+            group.push((at, load, target));
+        }
+    }
+    groups
+}
+
+/// What each brings that none before it does; of blobs where all share them, of manifests within its repository.
+fn attribute(told: &mut [Told], share: bool) {
+    let place = |repository: &str| if share { String::new() } else { repository.to_owned() };
+    let mut new: HashSet<(String, Digest)> = HashSet::new();
+    for (repository, done) in told.iter() {
+        let came = done.blobs.iter().filter(|(_, came)| came.is_new);
+        new.extend(came.map(|(digest, _)| (place(repository), *digest)));
+    }
+    let mut put = HashSet::new();
+    for (repository, done) in told {
+        for (digest, came) in &mut done.blobs {
+            came.is_new = new.remove(&(place(repository), *digest));
+        }
+        done.manifests
+            .retain(|digest| put.insert((repository.clone(), *digest)));
+    }
+}
+
 fn in_json((repository, done): &(String, CopiedRepository)) -> Value {
+    let (blobs, bytes) = done.brought();
     let left_out = done.left_out.iter().map(|left| {
         json!({
             "names": left.names,
@@ -266,9 +339,9 @@ fn in_json((repository, done): &(String, CopiedRepository)) -> Value {
         "repository": repository,
         "names": done.names,
         "unnamed": done.unnamed,
-        "manifests": done.manifests,
-        "blobs": done.blobs,
-        "bytes": done.bytes,
+        "manifests": done.manifests.len(),
+        "blobs": blobs,
+        "bytes": bytes,
         "leftOut": left_out.collect::<Vec<_>>(),
     })
 }
