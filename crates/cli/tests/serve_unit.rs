@@ -1,6 +1,8 @@
-//! Does systemd take the unit that we give to operators, and think well of it?
+//! Does systemd take the unit that we give to operators, think well of it, and run it?
 
-use crate::support::{self, Room, peers};
+#![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
+
+use crate::support::{self, Room, image, peers};
 
 #[test]
 fn the_unit_is_understood_and_confined() {
@@ -33,4 +35,41 @@ fn unit_line(key: &str) -> String {
     let unit = include_str!("../../../deploy/teu-serve.service");
     let line = unit.lines().find_map(|line| line.strip_prefix(key));
     line.expect("it is in the unit").to_owned()
+}
+
+/// In the systemd of this machine, booted once more beside itself: `serve_unit/try.sh` says what must hold.
+#[test]
+fn the_unit_serves_is_confined_and_ends_under_systemd() {
+    const TEST: &str = "the_unit_serves_is_confined_and_ends_under_systemd";
+    if !peers(TEST, &["unshare", "nsenter", "findmnt", "pivot_root", "awk", "find"]) {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED {TEST}: mounting needs root");
+        return;
+    }
+    let room = Room::new();
+    room.layout("images").image("one", &image());
+    for (name, content) in [
+        ("teu-serve.service", include_str!("../../../deploy/teu-serve.service")),
+        ("try.service", include_str!("serve_unit/try.service")),
+        ("try.target", include_str!("serve_unit/try.target")),
+        ("try.sh", include_str!("serve_unit/try.sh")),
+        ("boot.sh", include_str!("serve_unit/boot.sh")),
+    ] {
+        room.file(name, content);
+    }
+    let arguments = [room.path("boot.sh"), room.path(""), env!("CARGO_BIN_EXE_teu").into()];
+    let ran = room.run("sh", &arguments).ran();
+    if ran.code == 77 {
+        eprintln!("SKIPPED {TEST}: {}", ran.stdout.trim());
+        return;
+    }
+    let said = |name: &str| std::fs::read_to_string(room.path(name)).unwrap_or_default();
+    assert!(
+        ran.code == 0 && said("said").ends_with("tried\n"),
+        "{ran:?}\n{}\n{}",
+        said("said"),
+        said("journal")
+    );
 }
