@@ -12,6 +12,7 @@ mod failing;
 mod habits;
 mod health;
 mod http2;
+mod large;
 mod malformed;
 mod oauth;
 mod repositories;
