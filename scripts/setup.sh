@@ -12,7 +12,7 @@ peers=(skopeo:skopeo umoci:umoci docker-registry:docker-registry buildah:buildah
   mmdebstrap:mmdebstrap zstd:zstd jq:jq python3:python3 openssl:openssl htpasswd:apache2-utils mkfs.xfs:xfsprogs filefrag:e2fsprogs strace:strace
   man:man-db groff:groff zsh:zsh fish:fish ip:iproute2 unshare:util-linux)
 bench=(skopeo:skopeo umoci:umoci zstd:zstd docker-registry:docker-registry mmdebstrap:mmdebstrap python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs
-  openssl:openssl igzip:isal pigz:pigz nginx:nginx-light)
+  openssl:openssl igzip:isal pigz:pigz nginx:nginx-light /usr/include/openssl/evp.h:libssl-dev)
 
 say() { printf 'setup: %s\n' "$*"; }
 
