@@ -124,6 +124,15 @@ def floor(bench, name, layout):
     return [*process(), Limit("floor", "what it cannot do without, by hand (bench/floor.c)", argv, counts=False, repeats=True)]
 
 
+def asked(bench, count, *repositories):
+    """What a sync cannot do without that finds all in its place: the questions, four images at a time as teu has them."""
+    at = compiled(bench, "floor_many", "-static")
+    if not at:
+        return []
+    argv = (at, bench.registry.host.rsplit(":", 1)[1], "4", str(count), *repositories)
+    return [Limit("asked", "the questions, by hand (bench/floor_many.c)", argv, counts=False)]
+
+
 PUSHED = [("h", "received and hashed", False), ("hds", "received, hashed, written past the cache, synced", True)]
 
 

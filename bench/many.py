@@ -7,6 +7,7 @@ import os
 import tarfile
 
 import aims
+import limits
 import tools
 from process import measure
 
@@ -92,6 +93,7 @@ def sync(bench):
     row = bench.row(
         "sync", "registry → registry, %s small images, up to date" % format(count, ","), "warm: all is there",
         lambda tool: command(bench, tool), prepare=prepare, check=check, turns=3,
+        limits=limits.asked(bench, count, "small", "mirror-teu/small"),
         tools=[tool for tool in (*bench.tools, tools.built(bench.peers, "regsync", "github.com/regclient/regclient")) if tool],
     )  # fmt: skip
     return row._replace(reached=reached(row, count, 2, "a HEAD at either end for each"))
@@ -111,6 +113,7 @@ def sync_layout(bench):
     row = bench.row(
         "sync-layout", "registry → oci, %s small images, up to date" % format(count, ","), "warm: all is there",
         lambda tool: argv if tool.key == "teu" else None, prepare=prepare, turns=2,
+        limits=limits.asked(bench, count, "small"),
     )  # fmt: skip
     return row._replace(reached=reached(row, count, 1, "a HEAD for each"))
 

@@ -30,7 +30,7 @@ use arguments::Teu;
 use clap::Command;
 use failure::Failure;
 use settings::Settings;
-use threads::Runtimes;
+use threads::{Begins, Runtimes};
 use verbs::config::Unread;
 
 fn main() -> ExitCode {
@@ -103,7 +103,10 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
     // Nobody hears signals on the first thread. They end a process nevertheless, but not the first one of a container: from it the kernel keeps those
     // that it does not ask for (pid_namespaces(7)).
     let is_ended_by_signals = std::process::id() != 1;
-    let may_be_done_at_once = is_ended_by_signals && limit.is_none() && verbs::may_be_done_at_once(&teu.verb);
+    let begins = match is_ended_by_signals && limit.is_none() {
+        true => verbs::begins(&teu.verb),
+        false => Begins::Several,
+    };
     // A server stops by itself when it is told to.
     let serves = matches!(&teu.verb, arguments::Verb::Serve(serve) if serve.tend.is_none());
     let cut = async {
@@ -113,7 +116,7 @@ fn run(teu: Teu, settings: &Arc<Settings>) -> Result<ExitCode, Failure> {
         }
     };
     let work = Box::pin(verbs::run(teu.verb, Arc::clone(settings)));
-    let outcome = runtimes.run(work, cut, may_be_done_at_once).map_err(failed)?;
+    let outcome = runtimes.run(work, cut, begins).map_err(failed)?;
     let was_cut = matches!(outcome, Err(Failure::Stopped { .. } | Failure::TimedOut));
     if was_cut {
         settings.stop.request();

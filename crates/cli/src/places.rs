@@ -39,6 +39,7 @@ impl Places {
     /// For a verb whose images are reached with `options`; all of a run share what they know of registries.
     pub(crate) fn new(settings: Arc<Settings>, options: &ImageOptions, events: Events) -> Self {
         let mut remote = settings.remote();
+        remote.details = settings.debug;
         remote.events = match settings.debug {
             true => progress::with_details(&settings, events),
             false => events,

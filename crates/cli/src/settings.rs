@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use futures_util::FutureExt as _;
@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     /// Whether results are coloured where they go to a terminal (no-color.org).
     pub(crate) colours: bool,
     policy: Option<PathBuf>,
+    read_policy: OnceLock<Option<(PathBuf, Policy)>>,
     insecure_policy: bool,
     override_arch: Option<String>,
     override_os: Option<String>,
@@ -94,6 +95,7 @@ impl Settings {
             debug: global.debug,
             colours: path("NO_COLOR").is_none() && env::var_os("TERM").is_none_or(|term| term != "dumb"),
             policy: global.policy.clone(),
+            read_policy: OnceLock::new(),
             insecure_policy: global.insecure_policy,
             override_arch: global.override_arch.clone(),
             override_os: global.override_os.clone(),
@@ -140,13 +142,27 @@ impl Settings {
         if self.insecure_policy {
             return Ok(());
         }
+        let Some((path, policy)) = self.known_policy()? else {
+            return Ok(());
+        };
+        policy.check(reference).map_err(|error| of_policy(error, path))
+    }
+
+    /// The policy and its file, which is read once.
+    fn known_policy(&self) -> Result<Option<&(PathBuf, Policy)>> {
+        if let Some(known) = self.read_policy.get() {
+            return Ok(known.as_ref());
+        }
         let found = match &self.policy {
             Some(path) => Some((path.clone(), fs::read(path).map_err(|error| unreadable(error, path))?)),
             None => self.usual_policy()?,
         };
-        let Some((path, raw)) = found else { return Ok(()) };
-        let within = |error: Error| error.within(format!("policy {}", path.display()));
-        Policy::parse(&raw).map_err(within)?.check(reference).map_err(within)
+        let read = found.map(|(path, raw)| match Policy::parse(&raw) {
+            Ok(policy) => Ok((path, policy)),
+            Err(error) => Err(of_policy(error, &path)),
+        });
+        let read = read.transpose()?;
+        Ok(self.read_policy.get_or_init(|| read).as_ref())
     }
 
     fn usual_policy(&self) -> Result<Option<(PathBuf, Vec<u8>)>> {
@@ -258,6 +274,10 @@ impl Settings {
     pub(crate) fn warn(&self, message: &str) {
         say::warn(self.as_skopeo, message);
     }
+}
+
+fn of_policy(error: Error, path: &Path) -> Error {
+    error.within(format!("policy {}", path.display()))
 }
 
 fn unreadable(error: io::Error, path: &Path) -> Error {

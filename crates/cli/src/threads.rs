@@ -1,8 +1,9 @@
 //! On how many threads does a verb run? On the one that is there, until there is work for more.
 //!
-//! To begin and to end threads costs more than a copy does that finds all in its place. So a verb that may be done at once begins on the first thread, and
-//! once it has to bring something ([`Threads::wanted`]), or has taken a while, goes on as it stands on several others. What it had begun on the first,
-//! such as a connection, stays there: that thread waits for the end, a signal or the time limit, and serves it meanwhile.
+//! To begin and to end threads costs more than a copy does that finds all in its place, and to hand a request and its answer from thread to thread more than
+//! both cost. So a verb that may be done at once, or asks and waits, begins on the first thread, and once it has to bring something ([`Threads::wanted`]), or
+//! has taken longer than it may ([`Begins`]), goes on as it stands on several others. What it had begun on the first, such as a connection, stays there: that
+//! thread waits for the end, a signal or the time limit, and serves it meanwhile.
 
 use std::{
     io,
@@ -15,17 +16,40 @@ use std::{
 use tokio::{
     runtime::{Builder, Runtime},
     sync::watch,
+    task::yield_now,
     time::sleep,
 };
 
 /// How much stack the work has, in bytes: as much as a program's first thread usually has.
 const STACK: usize = 8 << 20;
 
-/// How long work may stay on the first thread.
+/// How long work may stay on the first thread that is usually done by then.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// How long what is still being written may take to break off: its temporary files go when their threads end.
 const BREAKING_OFF: Duration = Duration::from_millis(500);
+
+/// Where work begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// On several threads, at once.
+    Several,
+    /// On the first, and goes on elsewhere if it is not done at once.
+    First,
+    /// On the first, where it stays until it wants more: it waits for others most of the time.
+    FirstForLong,
+}
+
+impl Begins {
+    /// How long it may stay on the first thread.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Several => Duration::ZERO,
+            Self::First => AT_ONCE,
+            Self::FirstForLong => Duration::MAX,
+        }
+    }
+}
 
 /// Where work asks for more threads than one.
 #[derive(Clone, Debug)]
@@ -89,7 +113,7 @@ impl Runtimes {
         })
     }
 
-    /// Does `work` unless `cut` comes before its end. What `may_be_done_at_once` is begun on the first thread, and `cut` is first looked for when it is not.
+    /// Does `work` unless `cut` comes before its end, which is looked for once there are several threads.
     ///
     /// # Errors
     /// Where there can be no more threads.
@@ -97,19 +121,22 @@ impl Runtimes {
         &mut self,
         mut work: Work<T>,
         cut: impl Future<Output = T>,
-        may_be_done_at_once: bool,
+        begins: Begins,
     ) -> io::Result<T> {
         let mut cut = pin!(cut);
-        if may_be_done_at_once {
+        if begins != Begins::Several {
             let ended = self.first.block_on(async {
                 // A signal does here what it does by itself, also where a disk, a lock or whoever reads our output holds us up: nothing of an image is
                 // written yet.
                 tokio::select! {
                     biased;
-                    outcome = &mut work => Some(outcome),
-                    () = self.threads.reached(Stage::Wanted) => None,
-                    () = sleep(AT_ONCE) => None,
+                    outcome = &mut work => return Some(outcome),
+                    () = self.threads.reached(Stage::Wanted) => {}
+                    () = sleep(begins.patience()) => {}
                 }
+                // Parts of the work that let others go first are woken when this is, and by nobody once this has ended.
+                yield_now().await;
+                None
             });
             if let Some(outcome) = ended {
                 return Ok(outcome);
@@ -167,6 +194,8 @@ mod tests {
         thread,
     };
 
+    use futures_util::{StreamExt as _, stream::FuturesUnordered};
+
     use super::*;
 
     fn here() -> thread::ThreadId {
@@ -176,7 +205,9 @@ mod tests {
     #[test]
     fn what_is_done_at_once_is_done_on_the_thread_that_is_there() {
         let mut runtimes = Runtimes::new(Threads::default()).expect("a runtime");
-        let ran_on = runtimes.run(Box::pin(async { here() }), pending(), true).expect("run");
+        let ran_on = runtimes
+            .run(Box::pin(async { here() }), pending(), Begins::First)
+            .expect("run");
         assert_eq!(ran_on, here());
         assert!(runtimes.several.is_none());
         runtimes.end(false);
@@ -200,9 +231,22 @@ mod tests {
             let there = tokio::spawn(async { here() }).await.expect("a task");
             (begun, task.await.expect("a task"), here(), there)
         };
-        let (begun, served, went_on, there) = runtimes.run(Box::pin(work), pending(), true).expect("run");
+        let (begun, served, went_on, there) = runtimes.run(Box::pin(work), pending(), Begins::First).expect("run");
         assert_eq!((begun, served), (here(), here()));
         assert!(went_on != here() && there != here());
+        runtimes.end(false);
+    }
+
+    #[test]
+    fn a_part_of_the_work_that_let_others_go_first_goes_on_elsewhere() {
+        let threads = Threads::default();
+        let mut runtimes = Runtimes::new(threads.clone()).expect("a runtime");
+        let work = async move {
+            let parts: [Work<()>; 2] = [Box::pin(yield_now()), Box::pin(async move { threads.wanted().await })];
+            // Of its parts it looks at those alone that were woken.
+            parts.into_iter().collect::<FuturesUnordered<_>>().count().await
+        };
+        assert_eq!(runtimes.run(Box::pin(work), pending(), Begins::First).expect("run"), 2);
         runtimes.end(false);
     }
 
@@ -226,7 +270,7 @@ mod tests {
             is_blocked.await.expect("told");
             "cut"
         };
-        assert_eq!(runtimes.run(Box::pin(work), cut, true).expect("run"), "cut");
+        assert_eq!(runtimes.run(Box::pin(work), cut, Begins::First).expect("run"), "cut");
         blocked.store(false, Ordering::Relaxed);
         runtimes.end(false);
     }
@@ -234,7 +278,9 @@ mod tests {
     #[test]
     fn work_that_is_known_to_be_long_never_begins_on_the_first_thread() {
         let mut runtimes = Runtimes::new(Threads::default()).expect("a runtime");
-        let ran_on = runtimes.run(Box::pin(async { here() }), pending(), false).expect("run");
+        let ran_on = runtimes
+            .run(Box::pin(async { here() }), pending(), Begins::Several)
+            .expect("run");
         assert_ne!(ran_on, here());
         runtimes.end(false);
     }

@@ -68,8 +68,15 @@ impl Policy {
             let scopes = scopes?;
             candidates.iter().find_map(|scope| scopes.get_key_value(scope))
         };
-        let mut found = narrowest(candidates(reference)?);
-        if let Reference::Registry(image) = reference {
+        // Where the policy says nothing of registries there is no scope to be looked for.
+        let is_unsaid = scopes.is_none() && matches!(reference, Reference::Registry(_));
+        let mut found = match is_unsaid {
+            true => None,
+            false => narrowest(candidates(reference)?),
+        };
+        if let Reference::Registry(image) = reference
+            && !is_unsaid
+        {
             let names = |(scope, _): &(&String, _)| scope.starts_with(image.repository.registry());
             // What the policy forbids is not allowed by being spelt otherwise.
             if !found.as_ref().is_some_and(names) {

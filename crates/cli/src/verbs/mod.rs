@@ -41,28 +41,30 @@ use crate::{
     arguments::{Blob, Manifest, Raw, Verb},
     failure::Failure,
     settings::Settings,
+    threads::Begins,
 };
 
 pub(crate) use serve::config;
 
-/// Whether it may be done before threads for it would have begun: it asks a question or two, or may find that there is nothing to do. It writes nothing
-/// of an image before it has asked for threads.
-pub(crate) fn may_be_done_at_once(verb: &Verb) -> bool {
+/// Where it begins: on the first thread if it asks a question or two, or may find that there is nothing to do. It writes nothing of an image there before it
+/// has asked for threads.
+pub(crate) fn begins(verb: &Verb) -> Begins {
     match verb {
         // An archive is begun before anything is asked.
-        Verb::Copy(copy) => matches!(
-            Reference::parse(&copy.destination),
-            Ok(Reference::Registry(_) | Reference::Layout { .. })
-        ),
+        Verb::Copy(copy) => match Reference::parse(&copy.destination) {
+            Ok(Reference::Registry(_) | Reference::Layout { .. }) => Begins::First,
+            _ => Begins::Several,
+        },
+        Verb::Sync(arguments) => sync::begins(arguments),
         Verb::Inspect(_) | Verb::Config(_) | Verb::History(_) | Verb::Stat(_) | Verb::Tree(_) | Verb::Referrers(_) => {
-            true
+            Begins::First
         }
         Verb::Digest(_) | Verb::ManifestDigest(_) | Verb::Manifest(Manifest::Get(_)) | Verb::Blob(Blob::Head(_)) => {
-            true
+            Begins::First
         }
-        Verb::ListTags(_) | Verb::Ls(_) | Verb::Catalog(_) => true,
-        Verb::Completion(_) => true,
-        _ => false,
+        Verb::ListTags(_) | Verb::Ls(_) | Verb::Catalog(_) => Begins::First,
+        Verb::Completion(_) => Begins::First,
+        _ => Begins::Several,
     }
 }
 

@@ -7,7 +7,8 @@ use teu_store::{Error, ErrorKind, Expect, Result};
 
 use super::{
     Inner,
-    resolve::{is_called, name},
+    kept::Listed,
+    resolve::{Content as _, is_called, name},
 };
 use crate::{
     files,
@@ -122,7 +123,7 @@ pub(crate) fn parse(raw: bytes::Bytes, path: &str) -> Result<Index> {
 
 impl Inner {
     /// The index as it stands.
-    pub(super) fn index(&self) -> Result<Arc<Index>> {
+    pub(super) fn index(&self) -> Result<Arc<Listed>> {
         let read = self.kept.read(&self.root.join(layout::INDEX_FILE))?;
         read.ok_or_else(|| {
             Error::new(
@@ -136,10 +137,22 @@ impl Inner {
         })
     }
 
-    /// Whether what is picked is found in less time than a thread is woken in: in an index that is small, or in something small that it leads to.
+    /// The manifest that is picked.
+    pub(super) fn picked(&self, pick: &Pick) -> Result<Descriptor> {
+        let index = self.index()?;
+        if let Pick::Name(name) = pick
+            && let Some(found) = index.called(name)
+        {
+            return Ok(found.clone());
+        }
+        self.resolve(&index.manifests, pick)
+    }
+
+    /// Whether what is picked is found in less time than a thread is woken in: in an index that is small or known, or in something small that it leads to.
     pub(super) fn is_found_at_once(&self, pick: &Pick) -> bool {
         let is_small = |path: PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.len() <= SMALL);
-        is_small(self.root.join(layout::INDEX_FILE))
+        let index = self.root.join(layout::INDEX_FILE);
+        (self.kept.has(&index) || is_small(index))
             && match pick {
                 Pick::Name(_) | Pick::At(_) => true,
                 Pick::Digest(digest) => is_small(self.blob(digest)),
@@ -164,7 +177,7 @@ impl Inner {
         self.kept.forget();
         let index = self.index()?;
         let change = change(&index)?;
-        let old = Document::Index(Arc::unwrap_or_clone(index));
+        let old = Document::Index(index.into_index());
         let document = change.apply(&old, &self.root.display().to_string())?;
         if document.raw() == old.raw() {
             return Ok(());

@@ -261,7 +261,7 @@ impl Source for Layout {
     fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>> {
         let (inner, pick) = (Arc::clone(&self.0), pick.clone());
         let is_little = inner.is_found_at_once(&pick);
-        blocking::run_unless(is_little, move || inner.resolve(&inner.index()?.manifests, &pick)).boxed()
+        blocking::run_unless(is_little, move || inner.picked(&pick)).boxed()
     }
 
     fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {

@@ -217,7 +217,7 @@ impl Registry {
                 self.warn(&answer);
                 return Ok(answer);
             }
-            if Origin::of(&answer.url) != Origin::of(self.base()) {
+            if !Origin::of(self.base()).has(&answer.url) {
                 // It is spoken to by TLS by now, and will say there what it wants.
                 refused = None;
                 continue;
@@ -306,16 +306,15 @@ impl Repository {
     }
 
     pub(super) async fn call_with(&self, path: &str, make: impl Fn(Url) -> Call, need: &Need) -> Result<Answer> {
-        let path = format!("{}/{path}", self.path);
-        let make = |base: Url| {
-            let mut url = base.clone();
-            // Paths are made of names and digests, which hold nothing that would have to be escaped, and a query where there is one.
-            match path.split_once('?') {
-                Some((path, query)) => {
-                    url.set_path(&format!("/v2/{path}"));
-                    url.set_query(Some(query));
-                }
-                None => url.set_path(&format!("/v2/{path}")),
+        // Paths are made of names and digests, which hold nothing that would have to be escaped, and a query where there is one.
+        let (path, query) = path
+            .split_once('?')
+            .map_or((path, None), |(path, query)| (path, Some(query)));
+        let path = format!("/v2/{}/{path}", self.path);
+        let make = |mut url: Url| {
+            url.set_path(&path);
+            if query.is_some() {
+                url.set_query(query);
             }
             make(url)
         };

@@ -105,7 +105,7 @@ impl Http {
         let mut left_home = false;
         for _ in 0..=MAX_REDIRECTS {
             // Once led away, a request does not come back with credentials: who led it may have chosen what is asked.
-            let is_own = Origin::of(&url) == *home && !left_home;
+            let is_own = home.has(&url) && !left_home;
             left_home |= !is_own;
             let mut request = Request::new(call.method.clone(), url.clone());
             *request.headers_mut() = call.headers.clone();
@@ -220,7 +220,7 @@ impl Http {
         home: &Origin,
         authorization: Option<&HeaderValue>,
     ) -> std::result::Result<Answer, Failure> {
-        let is_own = Origin::of(request.url()) == *home;
+        let is_own = home.has(request.url());
         if let (true, Some(authorization)) = (is_own, authorization) {
             self.secrets.keep_authorization(authorization);
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
@@ -251,22 +251,9 @@ impl Http {
                 Failure::Broken(Error::new(ErrorKind::Io, message))
             })?,
         };
-        let told = match &response {
-            Ok(response) => response.status().to_string(),
-            Err(_) => "no answer".to_owned(),
-        };
-        let mut shown = url.clone();
-        // What is behind the path may be a signature that lets whoever has it in.
-        shown.set_query(None);
-        let query = url.query().map_or("", |_| "?…");
-        let _ = (shown.set_username(""), shown.set_password(None));
-        (self.settings.events)(Event::Detail {
-            // A redirect may lead to a path that holds what we sent.
-            message: self.secrets.hide(&format!(
-                "{method} {shown}{query}: {told} ({} ms)",
-                begun.elapsed().as_millis()
-            )),
-        });
+        if self.settings.details {
+            self.tell(&method, &url, &response, begun.elapsed());
+        }
         let response = response.map_err(|error| failure(&url, error))?;
         let idle = self.settings.timeouts.idle;
         Ok(Answer {
@@ -278,10 +265,28 @@ impl Http {
         })
     }
 
+    /// Tells of a request and its answer who looks for a fault.
+    fn tell(&self, method: &Method, url: &Url, response: &reqwest::Result<Response>, took: Duration) {
+        let told = match response {
+            Ok(response) => response.status().to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        let mut shown = url.clone();
+        // What is behind the path may be a signature that lets whoever has it in.
+        shown.set_query(None);
+        let query = url.query().map_or("", |_| "?…");
+        let _ = (shown.set_username(""), shown.set_password(None));
+        (self.settings.events)(Event::Detail {
+            // A redirect may lead to a path that holds what we sent.
+            message: self
+                .secrets
+                .hide(&format!("{method} {shown}{query}: {told} ({} ms)", took.as_millis())),
+        });
+    }
+
     async fn client(&self, url: &Url) -> Result<&reqwest::Client> {
-        let origin = Origin::of(url);
-        let show = self.tls.client.is_some() && origin == self.registry;
-        let is_registry = origin.is_at_host_of(&self.registry);
+        let show = self.tls.client.is_some() && self.registry.has(url);
+        let is_registry = self.registry.is_host_of(url);
         let is_plain = is_registry && url.scheme() == "http";
         let (cell, whose) = match is_registry {
             true if show => (&self.clients.known, Whose::Registry),

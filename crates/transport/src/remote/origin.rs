@@ -28,9 +28,16 @@ impl Origin {
 }
 
 impl Origin {
-    /// Whether it is at the host of another, be it on another port.
-    pub(super) fn is_at_host_of(&self, other: &Self) -> bool {
-        self.host == other.host
+    /// Whether a URL is of it.
+    pub(super) fn has(&self, url: &Url) -> bool {
+        self.is_host_of(url)
+            && self.scheme == url.scheme()
+            && self.port == url.port_or_known_default().unwrap_or_default()
+    }
+
+    /// Whether a URL is at its host, be it on another port.
+    pub(super) fn is_host_of(&self, url: &Url) -> bool {
+        self.host == url.host_str().unwrap_or_default()
     }
 }
 

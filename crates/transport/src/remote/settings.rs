@@ -27,6 +27,9 @@ pub struct Settings {
     pub addresses: HashMap<String, Vec<IpAddr>>,
     /// Is told of retries and of warnings of registries.
     pub events: Events,
+    /// Whether they are told of each request and its answer too ([`Event::Detail`](teu_store::Event::Detail)): to put that into words takes as long as a tenth
+    /// of the request.
+    pub details: bool,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             transfers_per_registry: 16,
             addresses: HashMap::new(),
             events: silent(),
+            details: false,
         }
     }
 }

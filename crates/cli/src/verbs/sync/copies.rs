@@ -82,7 +82,7 @@ impl Shared<'_> {
                     let done = Done::new(&job, Some(copied));
                     let noted = digests.as_mut().map_or(Ok(()), |digests| digests.add(&done));
                     if let Some(printer) = printer {
-                        printer.line(done.line());
+                        printer.line(&done.line());
                     }
                     places.push(place);
                     report.images.push(done);
@@ -130,7 +130,9 @@ impl Shared<'_> {
     }
 
     async fn copy(&self, place: usize, job: &Job) -> Result<Copied, Failure> {
-        Done::new(job, None).tell(self.settings, "Copying", place, self.count);
+        if self.settings.as_skopeo {
+            Done::new(job, None).tell("Copying", place, self.count);
+        }
         let source = self.places.source(&job.found.reference, &job.found.options);
         let (source, pick) = source.map_err(|failure| failure.on(Side::Source))?;
         self.settings.check_policy(&job.found.reference)?;

@@ -32,8 +32,16 @@ use self::{
 use super::copy::manifest_format;
 use crate::{
     arguments::Sync, failure::Failure, output, places::Places, progress::Shown, recompressed::Remembered, say,
-    settings::Settings,
+    settings::Settings, threads::Begins,
 };
+
+/// Where it begins. Most of what is synced again is up to date, and then it asks and waits; a directory for an image is made before that.
+pub(super) fn begins(arguments: &Sync) -> Begins {
+    match places::read(arguments) {
+        Ok((_, To::Registry(_) | To::Layout(_))) => Begins::FirstForLong,
+        _ => Begins::Several,
+    }
+}
 
 pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(), Failure> {
     let (from, to) = places::read(arguments)?;
@@ -69,7 +77,9 @@ pub(super) async fn run(arguments: &Sync, settings: Arc<Settings>) -> Result<(),
         for (place, job) in jobs.iter().enumerate() {
             places::check_room(&job.to)?;
             let done = Done::new(job, None);
-            done.tell(&settings, "Would have copied", place, count);
+            if settings.as_skopeo {
+                done.tell("Would have copied", place, count);
+            }
             if printed.is_ok() && !settings.json && !settings.as_skopeo {
                 printed = output::line(&format!("{} {}", done.source, done.destination));
             }
@@ -180,6 +190,7 @@ fn options(arguments: &Sync, settings: &Settings) -> Result<copy::Options, Failu
         partials: settings.partials(),
         // As many blobs at a time as of one image, however many images go side by side.
         permits: Some(Permits::new(defaults.jobs)),
+        ready: Some(settings.ready()),
         ..defaults
     })
 }

@@ -1,42 +1,110 @@
 //! How does a reader of standard output who stops reading hold up no copy? Lines are printed by a thread, and wait for it.
+//!
+//! It lets them gather for a moment: to wake a thread for each of them takes longer than a question to a registry.
 
 use std::{
-    sync::mpsc::{Sender, channel},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use teu_store::Error;
 
 use crate::{failure::Failure, output};
 
+/// How long lines gather.
+const GATHERING: Duration = Duration::from_millis(20);
+
 /// Prints lines. So many wait at most as there are images.
 pub(super) struct Printer {
-    lines: Sender<String>,
+    waiting: Arc<Waiting>,
     thread: JoinHandle<Result<(), Failure>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    text: String,
+    /// Whether the thread sleeps until there is something.
+    is_awaited: bool,
+    is_end: bool,
+}
+
+impl Waiting {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        // No one leaves them half changed.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits to be printed, once it has gathered; none at the end.
+    fn next(&self) -> Option<String> {
+        let mut lines = self.lines();
+        lines.is_awaited = true;
+        let is_idle = |lines: &mut Lines| lines.text.is_empty() && !lines.is_end;
+        lines = self
+            .changed
+            .wait_while(lines, is_idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        lines.is_awaited = false;
+        let gathered = self.changed.wait_timeout_while(lines, GATHERING, |lines| !lines.is_end);
+        let (mut lines, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        (!lines.text.is_empty()).then(|| std::mem::take(&mut lines.text))
+    }
 }
 
 impl Printer {
     pub(super) fn start() -> Result<Self, Failure> {
-        let (lines, waiting) = channel::<String>();
+        let waiting = Arc::new(Waiting::default());
+        let printed = Arc::clone(&waiting);
         let thread = thread::Builder::new().name("printer".to_owned()).spawn(move || {
             // That it cannot go on is no reason to leave images behind, and is told at the end.
-            waiting.into_iter().try_for_each(|line| output::line(&line))
+            while let Some(text) = printed.next() {
+                output::bytes(text.as_bytes())?;
+            }
+            Ok(())
         });
         let thread = thread.map_err(|error| Error::from(error).within("starting a thread"))?;
-        Ok(Self { lines, thread })
+        Ok(Self { waiting, thread })
     }
 
-    pub(super) fn line(&self, line: String) {
-        // It has ended where lines cannot be printed.
-        let _ = self.lines.send(line);
+    pub(super) fn line(&self, line: &str) {
+        let mut lines = self.waiting.lines();
+        lines.text.push_str(line);
+        lines.text.push('\n');
+        if std::mem::take(&mut lines.is_awaited) {
+            self.waiting.changed.notify_one();
+        }
     }
 
     /// Waits until all of them are printed, or says why they cannot be.
     pub(super) fn finish(self) -> Result<(), Failure> {
-        drop(self.lines);
+        self.waiting.lines().is_end = true;
+        self.waiting.changed.notify_one();
         match self.thread.join() {
             Ok(printed) => printed,
             Err(panic) => std::panic::resume_unwind(panic),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_gathered_is_printed_at_once_and_all_of_it_before_the_end() {
+        let waiting = Waiting::default();
+        {
+            let mut lines = waiting.lines();
+            lines.text.push_str("a\nb\n");
+            lines.is_end = true;
+        }
+        assert_eq!(waiting.next().as_deref(), Some("a\nb\n"));
+        assert_eq!(waiting.next(), None);
     }
 }

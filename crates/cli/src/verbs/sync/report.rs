@@ -65,12 +65,10 @@ impl Done {
         }
     }
 
-    /// In skopeo's log, where we are called that.
-    pub(super) fn tell(&self, settings: &Settings, what: &str, place: usize, count: usize) {
-        if settings.as_skopeo {
-            let message = format!("{what} image ref {}/{count}", place + 1);
-            say::inform(&message, &[("from", &self.source), ("to", &self.destination)]);
-        }
+    /// In skopeo's log.
+    pub(super) fn tell(&self, what: &str, place: usize, count: usize) {
+        let message = format!("{what} image ref {}/{count}", place + 1);
+        say::inform(&message, &[("from", &self.source), ("to", &self.destination)]);
     }
 
     /// The digest and the place, for people and scripts.
