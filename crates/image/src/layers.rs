@@ -139,6 +139,11 @@ impl Opened {
         }
     }
 
+    /// By what its reading is broken off while another thread waits for it, which sees an error then.
+    pub(crate) fn abort_handle(&self) -> AbortHandle {
+        self.feeding.clone()
+    }
+
     /// Reads what is left, and so checks all of it.
     ///
     /// # Errors
@@ -187,28 +192,65 @@ pub struct Layers {
     runtime: Handle,
     source: Arc<dyn Source>,
     options: Options,
-    waiting: std::vec::IntoIter<Layer>,
+    waiting: VecDeque<Layer>,
     begun: VecDeque<(Layer, Opened)>,
+    /// The place of one that was begun out of turn.
+    early: Option<usize>,
 }
 
 impl Layers {
     /// Begins to read the first of `layers`.
     #[must_use]
     pub fn open(source: &Arc<dyn Source>, layers: Vec<Layer>, options: &Options) -> Self {
-        let mut all = Self {
-            runtime: Handle::current(),
-            source: Arc::clone(source),
-            options: options.clone(),
-            waiting: layers.into_iter(),
-            begun: VecDeque::new(),
-        };
+        let mut all = Self::waiting(source, layers, options);
         all.begin(options.side_by_side.max(1));
         all
     }
 
+    /// The same; none is begun before the first is asked for.
+    #[must_use]
+    pub(crate) fn waiting(source: &Arc<dyn Source>, layers: Vec<Layer>, options: &Options) -> Self {
+        Self {
+            runtime: Handle::current(),
+            source: Arc::clone(source),
+            options: options.clone(),
+            waiting: layers.into(),
+            begun: VecDeque::new(),
+            early: None,
+        }
+    }
+
+    /// The place in the image of the layer that comes next.
+    pub(crate) fn position(&self) -> Option<usize> {
+        let next = self.begun.front().map(|(layer, _)| layer).or(self.waiting.front());
+        next.map(|layer| layer.position)
+    }
+
+    /// Whether there is a layer behind the next with at least so many bytes that has not begun.
+    pub(crate) fn any_after_the_next(&self, least: u64) -> bool {
+        self.largest(least).is_some()
+    }
+
+    fn largest(&self, least: u64) -> Option<usize> {
+        let first = usize::from(self.begun.is_empty());
+        let size = |place: &usize| self.waiting[*place].descriptor.size;
+        (first..self.waiting.len())
+            .filter(|place| size(place) >= least)
+            .max_by_key(size)
+    }
+
+    /// Begins the largest layer that has not begun and is not the next, of those with at least so many bytes: it comes out of turn.
+    pub(crate) fn begin_largest(&mut self, least: u64) -> Option<(Layer, Opened)> {
+        let largest = self.largest(least)?;
+        let layer = self.waiting.remove(largest)?;
+        let opened = Opened::start(&self.runtime, &self.source, &layer, &self.options);
+        self.early = Some(layer.position);
+        Some((layer, opened))
+    }
+
     fn begin(&mut self, most: usize) {
         while self.begun.len() < most
-            && let Some(layer) = self.waiting.next()
+            && let Some(layer) = self.waiting.pop_front()
         {
             let opened = Opened::start(&self.runtime, &self.source, &layer, &self.options);
             self.begun.push_back((layer, opened));
@@ -222,7 +264,9 @@ impl Iterator for Layers {
     fn next(&mut self) -> Option<(Layer, Opened)> {
         self.begin(1);
         let next = self.begun.pop_front();
-        self.begin(self.options.side_by_side.saturating_sub(1));
+        let position = next.as_ref().map(|(layer, _)| layer.position);
+        let early = usize::from(self.early > position);
+        self.begin(self.options.side_by_side.saturating_sub(1 + early));
         next
     }
 }

@@ -36,6 +36,14 @@ impl Attributed {
             }
         }
     }
+
+    /// Notes the files of another.
+    pub(crate) fn take_in(&mut self, other: Self) {
+        match other.0 {
+            Some(files) => files.into_iter().for_each(|file| self.add(file)),
+            None => self.0 = None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,5 +72,16 @@ mod tests {
             attributed.add((3, inode));
         }
         assert!(attributed.may_have(&file(8)));
+    }
+
+    #[test]
+    fn what_another_knows_is_taken_in() {
+        let (mut one, mut other) = (Attributed::default(), Attributed::default());
+        one.add((1, 7));
+        other.add((1, 8));
+        one.take_in(other);
+        assert!(one.may_have(&file(7)) && one.may_have(&file(8)) && !one.may_have(&file(9)));
+        one.take_in(Attributed(None));
+        assert!(one.may_have(&file(9)));
     }
 }

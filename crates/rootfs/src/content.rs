@@ -79,11 +79,17 @@ impl<'a> FileWriter<'a> {
     /// # Errors
     /// The file system fails.
     pub fn finish(self) -> Result<()> {
+        self.settle().map(drop)
+    }
+
+    /// The same; the writer comes back.
+    pub(crate) fn settle(self) -> Result<&'a mut Writer> {
         if self.end < self.size {
             fs::ftruncate(&self.file, self.size)
                 .map_err(|errno| Error::system(self.path, "give the file its size", errno))?;
         }
         self.writer
-            .settle_file(self.path, self.file.as_fd(), self.metadata, self.rest)
+            .settle_file(self.path, self.file.as_fd(), self.metadata, self.rest)?;
+        Ok(self.writer)
     }
 }

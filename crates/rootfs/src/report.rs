@@ -24,6 +24,17 @@ pub struct Report {
     pub attributed: Attributed,
 }
 
+impl Report {
+    /// Takes in what another says of files that come next, but for how many entries and bytes there are.
+    pub(crate) fn take_in(&mut self, other: Self) {
+        self.devices.take_in(other.devices);
+        self.xattrs.take_in(other.xattrs);
+        self.set_id.take_in(other.set_id);
+        self.owners.take_in(other.owners);
+        self.attributed.take_in(other.attributed);
+    }
+}
+
 /// What was passed over, of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PassedOver {
@@ -40,5 +51,11 @@ impl PassedOver {
         if self.examples.len() < EXAMPLES {
             self.examples.push(path.to_vec());
         }
+    }
+
+    fn take_in(&mut self, other: Self) {
+        self.count += other.count;
+        let room = EXAMPLES - self.examples.len();
+        self.examples.extend(other.examples.into_iter().take(room));
     }
 }

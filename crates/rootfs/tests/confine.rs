@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use teu_rootfs::{Confinement, Metadata, Options, Root, Sibling, Writer, confined};
+use teu_rootfs::{Ahead, Confinement, Metadata, Options, Root, Sibling, Writer, confined};
 
 /// What each attempt came to, by name.
 fn attempts(outside: &Path, port: u16) -> Vec<(&'static str, Option<ErrorKind>)> {
@@ -44,10 +44,11 @@ fn a_confined_thread_changes_nothing_outside() {
     fs::create_dir_all(outside.join("empty")).unwrap();
     fs::write(outside.join("canary"), "sings").unwrap();
     let sibling = Sibling::new(&directory.path().join("rootfs")).unwrap();
+    let aside = Sibling::new(&directory.path().join("rootfs")).unwrap();
     let server = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = server.local_addr().unwrap().port();
 
-    let (confinement, results) = confined(&[sibling.root()], |confinement| {
+    let (confinement, results) = confined(&[sibling.root(), aside.root()], |confinement| {
         // All that a writer does is possible.
         let metadata = Metadata {
             mode: 0o755,
@@ -62,6 +63,9 @@ fn a_confined_thread_changes_nothing_outside() {
         writer.hard_link(b"b/hard", b"a/file").unwrap();
         writer.symlink(b"b/soft", &metadata, b"/etc").unwrap();
         writer.next_layer();
+        let mut ahead = Ahead::new(aside.root(), Options::default()).unwrap();
+        let unnamed = ahead.file(b"b/late", &metadata, 0).unwrap().finish().unwrap();
+        writer.give_name(aside.root(), b"b/late", unnamed).unwrap();
         writer.remove(b"a").unwrap();
         writer.finish().unwrap();
         (confinement, attempts(&outside, port))
@@ -69,6 +73,7 @@ fn a_confined_thread_changes_nothing_outside() {
     .unwrap();
 
     assert_eq!(sibling.root().read(b"b/hard", 9).unwrap().unwrap(), b"content\0\0");
+    assert_eq!(sibling.root().read(b"b/late", 9).unwrap().unwrap(), b"");
     if confinement == Confinement::Absent {
         eprintln!("SKIPPED a_confined_thread_changes_nothing_outside: this kernel has no Landlock");
         return;

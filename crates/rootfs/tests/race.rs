@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use support::{Arena, file, metadata, within_limit};
+use support::{Arena, Aside, file, metadata, within_limit};
 use teu_rootfs::{ErrorKind, Node, Options, Result, Root, Writer};
 
 /// How often the enemy changes the tree meanwhile.
@@ -91,7 +91,8 @@ fn directories_that_become_links_lead_nowhere() {
         let arena = Arena::new();
         let enemy = Enemy::on(&arena, &["d", "directory"]);
         let data = metadata(0o777);
-        let mut done = [0_usize; 8];
+        let mut done = [0_usize; 9];
+        let mut aside = Aside::new(Options::default());
         let mut number = 0;
         // Until both have had their turns.
         while enemy.exchanged() < EXCHANGES || done.contains(&0) {
@@ -109,6 +110,7 @@ fn directories_that_become_links_lead_nowhere() {
                     4 => writer.node(b"d/directory/canary", &data, &Node::Fifo),
                     5 => writer.hard_link(b"d/hard", b"d/canary"),
                     6 => writer.remove(b"d/canary"),
+                    7 => aside.file(&mut writer, b"d/canary", &data, b"x"),
                     _ => writer.clear(b"d"),
                 };
                 done[which] += usize::from(bearable(result));

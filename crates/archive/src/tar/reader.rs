@@ -154,6 +154,11 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// The entry that was given last; its content goes on where it was left.
+    pub fn last_entry(&mut self) -> Entry<'_, R> {
+        Entry { reader: self }
+    }
+
     /// How the archive ended; `None` while there may be more entries.
     pub fn end(&self) -> Option<End> {
         match self.state {

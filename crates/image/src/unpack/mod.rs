@@ -1,36 +1,37 @@
 //! How does an image become files? [`unpack`] fetches, inflates, hashes and checks its layers side by side while it applies them in order, into a
 //! temporary directory beside the destination, which gets its name when all is whole and all digests and DiffIDs held. On any failure nothing is
-//! at the destination.
+//! at the destination. The largest of the layers that wait is read meanwhile, and the content of its files made ahead of its turn ([`Ahead`]).
 //!
-//! What an entry asks for is [`entry::action`]'s word, what becomes of it the door's ([`teu_rootfs::Writer`]). What it makes is a runtime's
-//! bundle (runtime-spec, bundle.md) with what is remembered for packing it again, or the files alone.
+//! What it makes is a runtime's bundle (runtime-spec, bundle.md) with what is remembered for packing it again, or the files alone.
 
+mod ahead;
+mod apply;
+mod line;
 pub(crate) mod stop;
 
 use std::{
-    io::{BufRead, Write},
+    io::Write,
     path::Path,
     sync::Arc,
     thread,
     time::{Duration, SystemTime},
 };
 
-use teu_archive::{
-    Escaped,
-    tar::{self, Header},
-};
-use teu_rootfs::{self as rootfs, Budget, Metadata, Node, Root, Sibling, walk::Found};
+use teu_archive::tar;
+use teu_rootfs::{self as rootfs, Budget, Metadata, Root, Sibling, walk::Found};
 use teu_store::{Error, ErrorKind, Result, Source};
 
+use self::ahead::Early;
 use crate::{
     Image,
     bundle::{self, Bundle, Entry, record},
-    entry::{self, Action},
     failure::of_files,
     layers::{self, Layers},
     runtime::{self, Accounts},
 };
 
+pub use ahead::Ahead;
+pub use apply::apply;
 pub use stop::Stop;
 pub use teu_rootfs::{Owners, PassedOver, Report};
 
@@ -45,6 +46,8 @@ pub struct Options {
     pub tar: tar::Limits,
     /// How layers are read.
     pub layers: layers::Options,
+    /// How a layer is unpacked before its turn.
+    pub ahead: Ahead,
     /// Devices are made.
     pub devices: bool,
     /// A directory's entry on a link to a directory goes to that directory, as `umoci unpack --keep-dirlinks` has it; else it takes its place.
@@ -68,7 +71,7 @@ pub struct Options {
 /// `Conflict` where something is at the destination; `Invalid` for what no honest image asks for, and `TooLarge` for what reaches a limit, with the
 /// entry; `Mismatch` where content is not what its digest says; what the places say. Nothing is at the destination then.
 pub async fn unpack(source: &Arc<dyn Source>, image: &Image, destination: &Path, options: &Options) -> Result<Report> {
-    let layers = Layers::open(source, image.layers.clone(), &options.layers);
+    let layers = Layers::waiting(source, image.layers.clone(), &options.layers);
     let (image, destination, options) = (image.clone(), destination.to_owned(), options.clone());
     let stop = options.stop.clone();
     stop::on_a_thread(&stop, move || whole(layers, &image, &destination, &options)).await
@@ -85,12 +88,24 @@ fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options) -
         ),
         _ => of_files(error),
     })?;
-    let top = sibling.root();
-    // A second wall: should the first ever have a hole, the kernel lets this thread change nothing outside of the new directory.
-    let made = rootfs::confined(&[top], |_| fill(layers, image, top, options)).map_err(of_files);
-    match made.and_then(|made| made) {
+    // Where files lie that have no names yet: not in the tree, whose names would lead there.
+    let aside = match layers.any_after_the_next(options.ahead.least) && ahead::is_possible(&options.owners) {
+        true => Some(Sibling::new(destination).map_err(of_files)?),
+        false => None,
+    };
+    let made = {
+        let roots: Vec<&Root> = std::iter::once(&sibling).chain(&aside).map(Sibling::root).collect();
+        // A second wall: should the first ever have a hole, the kernel lets this thread change nothing outside of the new directories.
+        let work = |_| fill(layers, image, (roots[0], roots.get(1).copied()), options);
+        rootfs::confined(&roots, work).map_err(of_files)
+    };
+    let made = made.and_then(|made| made).and_then(|report| {
+        options.stop.check()?;
+        Ok(report)
+    });
+    let gone = aside.map_or(Ok(()), Sibling::discard);
+    match made.and_then(|report| gone.map_err(of_files).map(|()| report)) {
         Ok(report) => {
-            options.stop.check()?;
             sibling.commit().map_err(of_files)?;
             Ok(report)
         }
@@ -101,13 +116,13 @@ fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options) -
     }
 }
 
-/// Makes all that there is to be at the destination, in `top`.
-fn fill(layers: Layers, image: &Image, top: &Root, options: &Options) -> Result<Report> {
+/// Makes all that there is to be at the destination, in `top`; files that wait for their names lie in `aside`.
+fn fill(layers: Layers, image: &Image, (top, aside): (&Root, Option<&Root>), options: &Options) -> Result<Report> {
     let Some(for_runtime) = &options.bundle else {
-        return files(layers, top, options);
+        return files(layers, top, aside, options);
     };
     let rootfs = top.create_in(bundle::ROOTFS).map_err(of_files)?;
-    let report = files(layers, &rootfs, options)?;
+    let report = files(layers, &rootfs, aside, options)?;
     // The files are an enemy's still: what is read of them is read as they would read it themselves.
     let accounts = Accounts::of_root(&rootfs)?;
     let config = runtime::configuration(&image.config, &accounts, for_runtime)?;
@@ -136,7 +151,7 @@ fn fill(layers: Layers, image: &Image, top: &Root, options: &Options) -> Result<
 }
 
 /// Applies all layers to an empty root.
-fn files(layers: Layers, root: &Root, options: &Options) -> Result<Report> {
+fn files(mut layers: Layers, root: &Root, aside: Option<&Root>, options: &Options) -> Result<Report> {
     let writing = rootfs::Options {
         owners: options.owners.clone(),
         budget: options.budget.clone(),
@@ -146,68 +161,36 @@ fn files(layers: Layers, root: &Root, options: &Options) -> Result<Report> {
         keep_directory_links: options.keep_directory_links,
         sync: options.sync,
     };
-    let mut writer = rootfs::Writer::new(root, writing).map_err(of_files)?;
+    let mut writer = rootfs::Writer::new(root, writing.clone()).map_err(of_files)?;
     // What the root is like where no layer says so, as umoci has it.
     let ordinary = Metadata {
         mode: 0o755,
         ..Metadata::default()
     };
     writer.directory(b".", &ordinary).map_err(of_files)?;
-    for (layer, opened) in layers {
-        let applied = apply(&mut writer, opened, options);
-        applied.map_err(|error| error.within(format!("unpacking layer {}", layer.descriptor.digest)))?;
-        writer.next_layer();
-    }
-    writer.finish().map_err(of_files)
-}
-
-/// Applies the archive of one layer to what `writer` made of those below it, and reads it to its end, where an [`Opened`](layers::Opened) checks its
-/// digests. [`Writer::next_layer`](rootfs::Writer::next_layer) is the caller's to call. Of `options` the limits of the archive count, and who wants
-/// it to stop.
-///
-/// # Errors
-/// `Invalid` for what no honest image asks for, and `TooLarge` for what reaches a limit, with the entry; what reading the layer says. What was
-/// made until then is there, and is to be thrown away.
-pub fn apply(writer: &mut rootfs::Writer, layer: impl BufRead, options: &Options) -> Result<()> {
-    let mut reader = tar::Reader::buffered(layer, options.tar.clone());
-    while let Some(mut entry) = reader.next_entry()? {
-        options.stop.check()?;
-        let action = entry::action(entry.header()).map_err(|why| refused(entry.header(), why))?;
-        if let Action::Make(Node::File(size)) = action {
-            let mut header = entry.take_header();
-            let metadata = entry::metadata(&mut header);
-            let mut file = writer.file(&header.path, &metadata, size).map_err(of_files)?;
-            while let Some(chunk) = entry.next_chunk().map_err(|error| cut(error, &header))? {
-                file.write_at(chunk.offset, chunk.data).map_err(of_files)?;
-                options.stop.check()?;
-            }
-            file.finish().map_err(of_files)?;
-            continue;
-        }
-        let mut header = entry.take_header();
-        let metadata = entry::metadata(&mut header);
-        let path = &header.path;
-        let done = match action {
-            Action::Make(Node::Directory) => writer.directory(path, &metadata),
-            Action::Make(Node::Symlink(target)) => writer.symlink(path, &metadata, &target),
-            Action::Make(node) => writer.node(path, &metadata, &node),
-            Action::HardLink => writer.hard_link(path, &header.link),
-            Action::Remove(path) => writer.remove(&path),
-            Action::Clear(directory) => writer.clear(&directory),
-            Action::PassOver => Ok(()),
+    thread::scope(|scope| {
+        let begin = |layers: &mut Layers| match aside {
+            Some(aside) => Early::begin(scope, layers, aside, &writing, options),
+            None => Ok(None),
         };
-        done.map_err(of_files)?;
-    }
-    reader.finish()?;
-    Ok(())
-}
-
-fn cut(error: teu_archive::Error, header: &Header) -> Error {
-    Error::from(error).within(Escaped(&header.path).to_string())
-}
-
-fn refused(header: &Header, why: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("{}: refused: {why}", Escaped(&header.path)))
+        let mut ahead = begin(&mut layers)?;
+        loop {
+            let place = layers.position().unwrap_or(usize::MAX);
+            let (layer, applied) = if let Some(ahead) = ahead.take_if(|ahead| ahead.layer.position < place) {
+                (ahead.layer.clone(), ahead.apply(&mut writer, options))
+            } else if let Some((layer, opened)) = layers.next() {
+                (layer, apply(&mut writer, opened, options))
+            } else {
+                break;
+            };
+            applied.map_err(|error| error.within(format!("unpacking layer {}", layer.descriptor.digest)))?;
+            writer.next_layer();
+            if ahead.is_none() {
+                ahead = begin(&mut layers)?;
+            }
+        }
+        writer.finish().map_err(of_files)
+    })
 }
 
 /// Writes down what every file is like, so that a later change is seen. Only those that may have extended attributes are asked for them: that is most of
@@ -246,3 +229,6 @@ pub(crate) fn wait_out(latest: rootfs::Time) {
         thread::sleep(rest);
     }
 }
+
+#[cfg(test)]
+mod tests;

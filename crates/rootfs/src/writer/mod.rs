@@ -4,6 +4,7 @@
 //! mode, attributes and times go to the handle of what was made, never to a name. What is made in one layer is known
 //! ([`Made`]), so that a whiteout takes away only what was there before it.
 
+mod ahead;
 mod place;
 mod settle;
 mod whiteout;
@@ -26,6 +27,7 @@ use crate::{
     root::{DIRECTORY, open_beside},
 };
 
+pub use ahead::{Ahead, Unnamed, UnnamedWriter};
 use place::Last;
 use settle::umask;
 
@@ -159,11 +161,22 @@ impl Writer {
     /// # Errors
     /// As [`directory`](Self::directory); the name may be no other file's, nor the root's.
     pub fn file<'a>(&'a mut self, path: &'a [u8], metadata: &'a Metadata, size: u64) -> Result<FileWriter<'a>> {
+        self.file_at(path, path, metadata, size)
+    }
+
+    /// The same `at` another path than the one that errors and the report name.
+    pub(crate) fn file_at<'a>(
+        &'a mut self,
+        at: &[u8],
+        path: &'a [u8],
+        metadata: &'a Metadata,
+        size: u64,
+    ) -> Result<FileWriter<'a>> {
         let time = check::said(path, metadata)?;
         let owner = self.options.owners.of(path, metadata)?;
         check::file_size(path, size, &self.options.budget)?;
         self.spent.entry(&self.options.budget, path)?;
-        let split = split(path, &self.options.budget)?;
+        let split = split(at, &self.options.budget)?;
         let opened = if self.is_opened_for_attributes(metadata, owner) {
             0o200
         } else {

@@ -2,9 +2,9 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use teu_rootfs::ErrorKind;
+use teu_rootfs::{ErrorKind, Options};
 
-use crate::support::{Arena, Step, Step::*, file, metadata, within_limit};
+use crate::support::{Arena, Aside, Step, Step::*, file, metadata, within_limit};
 
 enum Outcome {
     /// The last step is refused.
@@ -415,15 +415,17 @@ const ATTACKS: &[(&str, &[Step], Outcome)] = &[
 
 #[test]
 fn sequences_of_entries_stay_inside_or_are_refused() {
-    for (name, steps, outcome) in ATTACKS {
+    let both = ATTACKS.iter().flat_map(|attack| [(false, attack), (true, attack)]);
+    for (ahead, (name, steps, outcome)) in both {
         let arena = Arena::new();
         let (result, arena) = within_limit(name, move || {
             let mut writer = arena.writer();
+            let mut aside = ahead.then(|| Aside::new(Options::default()));
             let (last, before) = steps.split_last().unwrap();
             // A step that is not the last may be the one that is refused where something follows which only would show what came of it.
             let mut result = Ok(());
             for step in before.iter().chain([last]) {
-                result = step.run(&arena, &mut writer);
+                result = step.run(&arena, &mut writer, aside.as_mut());
                 if result.is_err() {
                     break;
                 }
@@ -456,9 +458,11 @@ fn a_directory_that_was_exchanged_leads_nowhere() {
             &["OUT/new x", "d -> OUT", "old/", "old/a x"],
         ),
     ];
-    for (name, target, tree) in attacks {
+    let both = attacks.into_iter().flat_map(|attack| [(false, attack), (true, attack)]);
+    for (ahead, (name, target, tree)) in both {
         let arena = Arena::new();
         let mut writer = arena.writer();
+        let mut aside = Aside::new(Options::default());
         file(&mut writer, b"d/a", &metadata(0o644), b"x").unwrap();
         let d = arena.dest().join("d");
         fs::rename(&d, arena.dest().join("old")).unwrap();
@@ -466,7 +470,10 @@ fn a_directory_that_was_exchanged_leads_nowhere() {
             None => fs::create_dir(&d).unwrap(),
             Some(target) => symlink(String::from_utf8(arena.path(target)).unwrap(), &d).unwrap(),
         }
-        file(&mut writer, b"d/new", &metadata(0o644), b"x").unwrap();
+        match ahead {
+            true => aside.file(&mut writer, b"d/new", &metadata(0o644), b"x").unwrap(),
+            false => file(&mut writer, b"d/new", &metadata(0o644), b"x").unwrap(),
+        }
         writer.finish().unwrap();
         arena.check(name);
         assert_eq!(arena.tree(), tree, "{name}");

@@ -15,7 +15,7 @@ use std::{
 
 use canaries::{Except, Seen, listing, look, plant};
 use tempfile::TempDir;
-use teu_rootfs::{Metadata, Node, Options, Result, Root, Time, Writer};
+use teu_rootfs::{Ahead, Metadata, Node, Options, Result, Root, Time, Unnamed, Writer};
 
 /// Whatever takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -124,6 +124,45 @@ pub(crate) fn file(writer: &mut Writer, path: &[u8], metadata: &Metadata, conten
     file.finish()
 }
 
+/// Where files are made before they get their names.
+pub(crate) struct Aside {
+    directory: TempDir,
+    root: Root,
+    ahead: Ahead,
+}
+
+impl Aside {
+    pub(crate) fn new(options: Options) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let ahead = Ahead::new(&root, options).unwrap();
+        Self { directory, root, ahead }
+    }
+
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// How many files lie there without names.
+    pub(crate) fn lying(&self) -> usize {
+        fs::read_dir(self.directory.path()).unwrap().count()
+    }
+
+    pub(crate) fn make(&mut self, path: &[u8], metadata: &Metadata, content: &[u8]) -> Result<Unnamed> {
+        let mut file = self.ahead.file(path, metadata, content.len() as u64)?;
+        file.write_at(0, content)?;
+        file.finish()
+    }
+
+    /// As [`file`], in two steps.
+    pub(crate) fn file(&mut self, writer: &mut Writer, path: &[u8], metadata: &Metadata, content: &[u8]) -> Result<()> {
+        self.ahead.check(path, metadata, content.len() as u64)?;
+        let unnamed = self.make(path, metadata, content)?;
+        writer.give_name(&self.root, path, unnamed)
+    }
+}
+
 /// What an attack does, one entry after the other; `OUT` in a path stands for the directory of canaries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
@@ -139,7 +178,8 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    pub(crate) fn run(self, arena: &Arena, writer: &mut Writer) -> Result<()> {
+    /// Files are made ahead where there is a place aside.
+    pub(crate) fn run(self, arena: &Arena, writer: &mut Writer, aside: Option<&mut Aside>) -> Result<()> {
         let at = |text| arena.path(text);
         let mut marked = metadata(0o777);
         marked.uid = 1234;
@@ -149,7 +189,10 @@ impl Step {
         }
         match self {
             Self::Dir(path) => writer.directory(&at(path), &marked),
-            Self::File(path) => file(writer, &at(path), &marked, b"x"),
+            Self::File(path) => match aside {
+                Some(aside) => aside.file(writer, &at(path), &marked, b"x"),
+                None => file(writer, &at(path), &marked, b"x"),
+            },
             Self::Link(path, target) => writer.symlink(&at(path), &marked, &at(target)),
             Self::Hard(path, target) => writer.hard_link(&at(path), &at(target)),
             Self::Fifo(path) => writer.node(&at(path), &marked, &Node::Fifo),

@@ -106,7 +106,7 @@ fn in_tree(tree: &Tree) -> Seen {
         .collect()
 }
 
-async fn unpacked(layers: &[Vec<u8>], destination: &Path) -> Result<Seen> {
+async fn unpacked(layers: &[Vec<u8>], destination: &Path, ahead: unpack::Ahead) -> Result<Seen> {
     let store = Memory::new();
     let layers: Vec<Layer> = layers
         .iter()
@@ -130,6 +130,7 @@ async fn unpacked(layers: &[Vec<u8>], destination: &Path) -> Result<Seen> {
             true => unpack::Owners::Kept,
             false => unpack::Owners::Recorded,
         },
+        ahead,
         ..unpack::Options::default()
     };
     unpack::unpack(&source, &image, destination, &options).await?;
@@ -157,7 +158,13 @@ async fn a_tree_is_what_is_unpacked() {
         };
         let tables = tables_by(&layers, &options).await;
         let merged = tables.and_then(|tables| Tree::of(&tables, &Options::default()));
-        let unpacked = unpacked(&layers, &home.path().join("root")).await;
+        // Every third time a layer is unpacked ahead, and every sixth time little of it.
+        let ahead = unpack::Ahead {
+            least: if round % 3 == 1 { 0 } else { u64::MAX },
+            memory: if round % 2 == 1 { 1000 } else { 1 << 20 },
+            ..unpack::Ahead::default()
+        };
+        let unpacked = unpacked(&layers, &home.path().join("root"), ahead).await;
         match (merged, unpacked) {
             (Ok(tree), Ok(mut files)) => {
                 let mut seen = in_tree(&tree);
