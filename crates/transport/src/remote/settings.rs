@@ -27,8 +27,8 @@ pub struct Settings {
     pub addresses: HashMap<String, Vec<IpAddr>>,
     /// Is told of retries and of warnings of registries.
     pub events: Events,
-    /// Whether they are told of each request and its answer too ([`Event::Detail`](teu_store::Event::Detail)): to put that into words takes as long as a tenth
-    /// of the request.
+    /// Whether they are told of each request and its answer too ([`Event::Detail`](teu_store::Event::Detail)): to put that into words takes a twentieth of what
+    /// a request takes.
     pub details: bool,
 }
 
