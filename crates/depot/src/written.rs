@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use teu_spec::{Algorithm, Digest, Hasher};
 use teu_store::{Error, ErrorKind, Expected, Result, blocking::Together};
 
-use crate::{content::Writing, pieces::Gathering};
+use crate::{content::Writing, gathering::Gathering};
 
 /// Bytes on their way.
 pub(crate) struct Written {

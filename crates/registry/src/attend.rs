@@ -3,12 +3,16 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
+use http::{HeaderValue, header};
 use http_body::{Frame, SizeHint};
 use hyper::{Request, Version, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -23,7 +27,8 @@ use tokio::{
 };
 
 use crate::{
-    Body, Registry, connection::Patient, exchange::Peer, outgoing::Outgoing, settings::Limits, strict::Strict,
+    Body, Registry, connection::Patient, direct::Open, exchange::Peer, outgoing::Outgoing, settings::Limits,
+    strict::Strict,
 };
 
 /// Serves one connection to its end: the client's, that of its patience or ours, or that of the server. `stopped` ends when the server is to
@@ -34,28 +39,43 @@ pub(crate) async fn attend<S>(
     stream: S,
     peer: Peer,
     outgoing: Option<Outgoing>,
+    direct: Option<Open>,
     mut stopped: watch::Receiver<()>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = registry.settings.limits.clone();
     let work = Arc::new(Work::new());
+    let large = direct.as_ref().map(Open::direct);
+    let requests = AtomicU64::new(0);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
+        let large = large.clone().filter(|_| request.version() <= Version::HTTP_11);
+        let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some((length, rest)) = large.as_ref().and_then(|large| large.rest(number)) {
+            request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+            request.extensions_mut().insert(rest);
+        }
         // HTTP/2 wraps content into frames.
         if let Some(outgoing) = outgoing.clone().filter(|_| request.version() <= Version::HTTP_11) {
             request.extensions_mut().insert(outgoing);
         }
         let (registry, running) = (Arc::clone(&registry), Work::begin(&work));
         async move {
-            let answer = registry.answer(request).await;
+            let mut answer = registry.answer(request).await;
+            if large.is_some_and(|large| large.is_left()) {
+                answer
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(answer.map(|body| Held {
                 body,
                 _running: running,
             }))
         }
     });
-    let stream = TokioIo::new(Strict::new(Patient::new(stream, limits.connection_idle), &limits));
+    let stream = Strict::new(Patient::new(stream, limits.connection_idle), &limits);
+    let stream = TokioIo::new(stream.beside(direct));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
     let mut is_ending = false;
     loop {

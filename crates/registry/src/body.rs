@@ -1,6 +1,6 @@
 //! What is in an answer, and what comes with a request? Bytes as they come, never whole but for what is small.
 
-use std::{pin::Pin, time::Duration};
+use std::{io, pin::Pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -9,7 +9,10 @@ use http_body::Frame;
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncBoxBody};
 use teu_store::{Error, Reader};
 
-use crate::problem::{Code, Problem};
+use crate::{
+    direct::Rest,
+    problem::{Code, Problem},
+};
 
 /// The content of an answer.
 pub type Body = UnsyncBoxBody<Bytes, Error>;
@@ -29,11 +32,17 @@ pub(crate) fn stream(reader: Reader) -> Body {
 /// The content of a request, on its way.
 pub(crate) struct Incoming {
     chunks: Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>,
+    /// What follows them, where it is large.
+    direct: Option<Rest>,
+    /// Whether they have come to their end.
+    is_direct: bool,
+    /// Why nothing more comes, when that is told.
+    end: Option<Problem>,
     idle: Duration,
 }
 
 impl Incoming {
-    pub(crate) fn new<B>(body: B, idle: Duration) -> Self
+    pub(crate) fn new<B>(body: B, direct: Option<Rest>, idle: Duration) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
@@ -47,6 +56,9 @@ impl Incoming {
         });
         Self {
             chunks: Box::pin(chunks),
+            direct,
+            is_direct: false,
+            end: None,
             idle,
         }
     }
@@ -56,20 +68,42 @@ impl Incoming {
     /// # Errors
     /// 408 where nothing came for too long, 400 where the connection broke.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        match tokio::time::timeout(self.idle, self.chunks.next()).await {
-            Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
-            Ok(None) => Ok(None),
-            Ok(Some(Err(error))) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                Code::SizeInvalid,
-                format!("the content did not come to its end: {error}"),
-            )),
-            Err(_) => Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                Code::SizeInvalid,
-                format!("nothing came for {} seconds", self.idle.as_secs()),
-            )),
+        if let Some(problem) = self.end.take() {
+            return Err(problem);
         }
+        match self.chunk().await {
+            Err(problem) => match self.rest() {
+                None => Err(problem),
+                rest => {
+                    self.end = Some(problem);
+                    Ok(rest)
+                }
+            },
+            chunk => chunk,
+        }
+    }
+
+    /// What came and was not given yet, where no more is waited for. To be called until there is none.
+    pub(crate) fn rest(&mut self) -> Option<Bytes> {
+        self.direct.as_mut()?.came()
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        if !self.is_direct {
+            match tokio::time::timeout(self.idle, self.chunks.next()).await {
+                Ok(Some(Ok(bytes))) => return Ok(Some(bytes)),
+                Ok(Some(Err(error))) => return Err(broken_off(&error)),
+                Err(_) => return Err(silent(self.idle)),
+                Ok(None) => self.is_direct = true,
+            }
+        }
+        let Some(direct) = &mut self.direct else {
+            return Ok(None);
+        };
+        direct.next(self.idle).await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => silent(self.idle),
+            _ => broken_off(&error.to_string()),
+        })
     }
 
     /// All of it, if it has no more than `limit` bytes; else none.
@@ -83,4 +117,20 @@ impl Incoming {
         }
         Ok(Some(all.freeze()))
     }
+}
+
+fn broken_off(error: &str) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        Code::SizeInvalid,
+        format!("the content did not come to its end: {error}"),
+    )
+}
+
+fn silent(idle: Duration) -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        Code::SizeInvalid,
+        format!("nothing came for {} seconds", idle.as_secs()),
+    )
 }

@@ -21,6 +21,17 @@ pub(crate) struct Patient<S> {
     end: Pin<Box<Sleep>>,
 }
 
+/// What has patience, and gets it anew where bytes came beside it.
+pub(crate) trait Patience {
+    fn anew(&mut self);
+}
+
+impl<S> Patience for Patient<S> {
+    fn anew(&mut self) {
+        self.end.as_mut().reset(Instant::now() + self.idle);
+    }
+}
+
 impl<S> Patient<S> {
     pub(crate) fn new(stream: S, idle: Duration) -> Self {
         Self {

@@ -1,6 +1,8 @@
 //! Where does one request end and the next begin? Bytes of HTTP/1.1 that readers read in different ways are refused (threat 93): a proxy before us
 //! that takes the end of a request to be elsewhere would let one client write another's requests. Nothing is read here beyond what says that.
 
+use std::ops::Range;
+
 /// How HTTP/2 begins, which frames its requests beyond doubt.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest line before a chunk. Those of heads are bounded by the parser, which stops reading.
@@ -13,6 +15,12 @@ pub(crate) struct Framing {
     /// What came before of the line that we are in.
     line: Vec<u8>,
     head: Head,
+    /// Where in what was looked at last the length of content stands in a head that ended there.
+    length_at: Option<Range<usize>>,
+    /// How many heads ended.
+    heads: u64,
+    /// How long the content of the last head that ended is, where it said so.
+    length: u64,
     /// How many bytes have come that HTTP/2 begins with; none where it is another version.
     preface: Preface,
     /// The most bytes of a head, if there is a limit.
@@ -94,11 +102,41 @@ impl Framing {
         }
     }
 
+    /// How long the content is that the next byte belongs to, where that was said, and how much of it is left.
+    pub(crate) fn content(&self) -> Option<(u64, u64)> {
+        match self.place {
+            Place::Content(left) => Some((self.length, left)),
+            _ => None,
+        }
+    }
+
+    /// How many heads ended.
+    pub(crate) fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// Where in what was looked at last the digits of a length stand whose head ended there.
+    pub(crate) fn length_at(&mut self) -> Option<Range<usize>> {
+        self.length_at.take()
+    }
+
+    /// So many bytes of content came that nobody looked at.
+    pub(crate) fn pass(&mut self, count: u64) {
+        if let Place::Content(left) = self.place {
+            self.place = match left.saturating_sub(count) {
+                0 => Place::Head,
+                left => Place::Content(left),
+            };
+        }
+    }
+
     /// Looks at the next bytes; the place of the first that is wrong, and why it is.
     pub(crate) fn look(&mut self, bytes: &[u8]) -> Option<(usize, Fault)> {
         if self.is_http2(bytes) {
             self.place = Place::Elsewhere;
         }
+        self.length_at = None;
+        let mut found: Option<Range<usize>> = None;
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
@@ -128,7 +166,10 @@ impl Framing {
                             return Some((at, Fault::TooLong { within_first }));
                         }
                     }
+                    let (begin, had_length) = (at, self.head.length.is_some());
                     at += part.len();
+                    let is_whole = self.line.is_empty();
+                    let (was_head, had_begun) = (self.place == Place::Head, self.head.has_begun);
                     let is_wrong = match end {
                         None => {
                             self.line.extend_from_slice(part);
@@ -143,6 +184,16 @@ impl Framing {
                     };
                     if is_wrong {
                         return Some((at - 1, Fault::Ambiguous));
+                    }
+                    if was_head && is_whole && !had_length && self.head.length.is_some() {
+                        found = digits(part).map(|digits| begin + digits.start..begin + digits.end);
+                    }
+                    if was_head && had_begun && !self.head.has_begun {
+                        self.heads += 1;
+                    }
+                    if let (true, Place::Content(length)) = (was_head, self.place) {
+                        self.length = length;
+                        self.length_at = found.take();
                     }
                 }
             }
@@ -267,6 +318,14 @@ impl Head {
     }
 }
 
+/// Where the digits stand in a line that says a length.
+fn digits(line: &[u8]) -> Option<Range<usize>> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let begin = colon + 1 + line[colon + 1..].iter().position(u8::is_ascii_digit)?;
+    let count = line[begin..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    Some(begin..begin + count)
+}
+
 /// The name and the value of a field. A line that goes on with the one before it is none.
 fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Wrong> {
     let colon = line.iter().position(|byte| *byte == b':').ok_or(Wrong)?;
@@ -330,6 +389,35 @@ mod tests {
             &long,
         ] {
             assert!(!wrong(stream.as_bytes()), "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_length_stands_is_known_where_all_of_it_was_looked_at_with_the_end_of_its_head() {
+        let head = "PUT / HTTP/1.1\r\nHost: a\r\ncontent-length: \t0123 \r\nX: y\r\n\r\n";
+        let at = head.find("0123").expect("digits");
+        let mut framing = Framing::default();
+        assert_eq!(framing.look(format!("{head}ab").as_bytes()), None);
+        assert_eq!(
+            (framing.length_at(), framing.content()),
+            (Some(at..at + 4), Some((123, 121)))
+        );
+        assert_eq!(framing.length_at(), None);
+        framing.pass(120);
+        assert_eq!(framing.look(b"cPUT / HTTP/1.1\r\n"), None);
+        assert!(framing.is_within_head());
+        // Behind content that is short, and a request that has none.
+        let before = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nabGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut framing = Framing::default();
+        assert_eq!(framing.look(format!("{before}{head}").as_bytes()), None);
+        assert_eq!(framing.length_at(), Some(before.len() + at..before.len() + at + 4));
+        assert_eq!(framing.heads(), 3);
+        for cut in [at - 20, at, at + 2, at + 4, head.len() - 1] {
+            let mut framing = Framing::default();
+            let (one, other) = head.as_bytes().split_at(cut);
+            assert_eq!((framing.look(one), framing.look(other)), (None, None));
+            let whole_line = cut < at - 16;
+            assert_eq!(framing.length_at().is_some(), whole_line, "{cut}");
         }
     }
 

@@ -28,6 +28,7 @@ mod body;
 mod certificate;
 mod condition;
 mod connection;
+mod direct;
 mod exchange;
 mod framing;
 #[cfg(feature = "fuzz")]

@@ -23,7 +23,7 @@ use http_body_util::{BodyExt, StreamBody};
 use rustix::{
     fs::sendfile,
     io::{Errno, ReadWriteFlags, preadv2},
-    net::{SendFlags, send},
+    net::{SendFlags, Shutdown, send, shutdown},
 };
 use teu_store::{Error, blocking};
 use tokio::{
@@ -146,16 +146,21 @@ fn is_placeholder(bytes: &[u8]) -> bool {
 
 /// A connection that sends files where placeholders stand for them.
 pub(crate) struct Sending {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     outgoing: Outgoing,
 }
 
 impl Sending {
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self {
-            stream,
+            stream: Arc::new(stream),
             outgoing: Outgoing::default(),
         }
+    }
+
+    /// The socket.
+    pub(crate) fn socket(&self) -> Arc<TcpStream> {
+        Arc::clone(&self.stream)
     }
 
     /// The files that are on their way here.
@@ -180,12 +185,14 @@ impl Sending {
 }
 
 impl AsyncRead for Sending {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read_buf(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome.map(drop)),
+            }
+        }
     }
 }
 
@@ -195,7 +202,7 @@ impl AsyncWrite for Sending {
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
@@ -217,7 +224,13 @@ impl AsyncWrite for Sending {
                 let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
                 Ok(send(socket, bytes, flags)?)
             }),
-            (_, None) => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+            (_, None) => loop {
+                ready!(self.stream.poll_write_ready(context))?;
+                match self.stream.try_write_vectored(slices) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    outcome => return Poll::Ready(outcome),
+                }
+            },
         }
     }
 
@@ -225,12 +238,13 @@ impl AsyncWrite for Sending {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A socket keeps nothing back.
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(shutdown(&*self.stream, Shutdown::Write)?))
     }
 }
 

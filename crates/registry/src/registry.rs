@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -17,6 +17,7 @@ use teu_store::{Intent, Repositories, Store};
 use crate::{
     auth::{Caller, Gate},
     body::{self, Body, Incoming},
+    direct::Passed,
     exchange::{Begun, Observer},
     outgoing::Outgoing,
     problem::{Code, Problem},
@@ -119,7 +120,9 @@ impl Registry {
         let reached = &self.settings.reached;
         let way = (!reached.is_plain()).then(|| Way::of(&parts));
         let is_head = parts.method == Method::HEAD;
-        let content = Incoming::new(content, self.settings.limits.body_idle);
+        let rest = parts.extensions.remove::<Passed>();
+        let rest = rest.and_then(|rest| rest.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let content = Incoming::new(content, rest, self.settings.limits.body_idle);
         let mut below_api = false;
         let outcome = match self.health(&parts).await {
             Some(outcome) => outcome,

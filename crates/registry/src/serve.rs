@@ -16,7 +16,8 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
-    Registry, Tls, attend::attend, certificate::common_name, exchange::Peer, outgoing::Sending, settings::Settings,
+    Registry, Tls, attend::attend, certificate::common_name, direct::Open, exchange::Peer, outgoing::Sending,
+    settings::Settings,
 };
 
 /// How often uploads are looked at that may have been idle for too long.
@@ -94,14 +95,15 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
                 None => {
                     let stream = Sending::new(stream);
                     let outgoing = Some(stream.outgoing());
-                    attend(registry, &builder, stream, peer, outgoing, stopped).await;
+                    let direct = registry.settings.writable.then(|| Open::new(stream.socket()));
+                    attend(registry, &builder, stream, peer, outgoing, direct, stopped).await;
                 }
                 Some(acceptor) => {
                     if let Some(stream) = shake_hands(acceptor, stream, &registry, stopped.clone()).await {
                         let shown = stream.get_ref().1.peer_certificates();
                         let name = shown.and_then(|chain| common_name(chain.first()?));
                         peer.common_name = name.map(Arc::from);
-                        attend(registry, &builder, stream, peer, None, stopped).await;
+                        attend(registry, &builder, stream, peer, None, None, stopped).await;
                     }
                 }
             }

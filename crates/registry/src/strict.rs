@@ -26,6 +26,8 @@ use tokio::{
 };
 
 use crate::{
+    connection::Patience,
+    direct::Open,
     framing::{Fault, Framing},
     settings::Limits,
 };
@@ -46,6 +48,10 @@ pub(crate) struct Strict<S> {
     fields: usize,
     /// What is still given to be read, where nothing more is read because it was wrong: the parser looks at a head when that has an end.
     over: Option<Bytes>,
+    /// Where large content is taken from the socket beside this, if it is.
+    direct: Option<Open>,
+    /// How much of the content that comes the parser is not told of.
+    untold: u64,
     /// Until when, and for how much, what comes is read and dropped.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
@@ -59,15 +65,69 @@ impl<S> Strict<S> {
             fields: limits.headers,
             head_end: None,
             over: None,
+            direct: None,
+            untold: 0,
             lingers: None,
         }
     }
+
+    /// The same, of whose content what is large is taken from the socket.
+    pub(crate) fn beside(mut self, direct: Option<Open>) -> Self {
+        self.direct = direct;
+        self
+    }
 }
 
-impl<S: AsyncRead + Unpin> Strict<S> {
+impl<S: AsyncRead + Patience + Unpin> Strict<S> {
     fn give_over(&mut self, buffer: &mut ReadBuf<'_>) {
         if let Some(over) = &mut self.over {
             buffer.put_slice(&over.split_to(over.len().min(buffer.remaining())));
+        }
+    }
+
+    /// Reads what the parser is told of.
+    fn poll_next(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.untold > 0 {
+            let (_, left) = self.framing.content().unwrap_or_default();
+            let told = usize::try_from(left.saturating_sub(self.untold)).unwrap_or(usize::MAX);
+            if told == 0 {
+                ready!(self.poll_untold(context));
+            } else if told < buffer.remaining() {
+                let mut part = ReadBuf::new(buffer.initialize_unfilled_to(told));
+                ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+                let count = part.filled().len();
+                buffer.advance(count);
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+
+    /// Waits until what the parser is not told of was taken.
+    fn poll_untold(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(direct) = &self.direct {
+            ready!(direct.poll_done(context));
+            self.stream.anew();
+            self.framing.pass(std::mem::take(&mut self.untold));
+        }
+        Poll::Ready(())
+    }
+
+    /// Where these bytes end the head of large content, and say how long it is, says less of it.
+    fn tell_less(&mut self, bytes: &mut [u8]) {
+        let (Some(direct), Some(at)) = (&self.direct, self.framing.length_at()) else {
+            return;
+        };
+        let digits = &mut bytes[at];
+        let said = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+        let Some((length, left)) = self.framing.content().filter(|(length, _)| Some(*length) == said) else {
+            return;
+        };
+        // What is here of it already is told of.
+        if let Some(told) = Open::told(length).filter(|told| length - left <= *told) {
+            digits.copy_from_slice(format!("{told:0width$}", width = digits.len()).as_bytes());
+            direct.offer(self.framing.heads(), length);
+            self.untold = length - told;
         }
     }
 
@@ -97,7 +157,7 @@ impl<S: AsyncRead + Unpin> Strict<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
+impl<S: AsyncRead + Patience + Unpin> AsyncRead for Strict<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -108,12 +168,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+        match self.poll_next(context, buffer) {
             Poll::Ready(outcome) => outcome?,
             Poll::Pending => return self.poll_head(context),
         }
         match self.framing.look(&buffer.filled()[before..]) {
-            None => {}
+            None => self.tell_less(&mut buffer.filled_mut()[before..]),
             Some((wrong, Fault::Ambiguous)) => {
                 buffer.filled_mut()[before + wrong] = 0;
                 buffer.set_filled(before + wrong + 1);
@@ -141,7 +201,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
+impl<S: AsyncRead + AsyncWrite + Patience + Unpin> AsyncWrite for Strict<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -166,6 +226,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
         if self.lingers.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
         }
+        if self.untold > 0 {
+            // Taken to its end it is no request that nobody reads.
+            let _ = self.poll_untold(context);
+        }
         if self.over.is_some() || self.framing.is_within() {
             ready!(self.poll_drain(context));
         }
@@ -176,11 +240,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
 #[cfg(test)]
 mod tests {
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, Interest, duplex},
+        net::{TcpListener, TcpStream},
         time::{advance, timeout},
     };
 
     use super::*;
+    use crate::{connection::Patient, outgoing::Sending};
+
+    impl Patience for DuplexStream {
+        fn anew(&mut self) {}
+    }
 
     const TIME: Duration = Duration::from_secs(30);
 
@@ -217,5 +287,92 @@ mod tests {
         let error = strict.read_u8().await.expect_err("its time is over");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() < TIME / 10);
+    }
+
+    /// Large content is taken beside the parser, which reads a shorter one, and the next request when that was done.
+    #[tokio::test]
+    async fn what_is_large_is_taken_from_the_socket() {
+        const MIB: usize = 1 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("an address"));
+        let (client, server) = tokio::join!(client, listener.accept());
+        let (mut client, server) = (client.expect("connected"), server.expect("accepted").0);
+        let server = Sending::new(server);
+        let open = Open::new(server.socket());
+        let direct = open.direct();
+        let mut strict = Strict::new(Patient::new(server, TIME), &Limits::default()).beside(Some(open));
+        let content: Vec<u8> = (0..4 * MIB + 300_001).map(|n| (n % 251) as u8).collect();
+        let head = |length: usize| format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length:09}\r\n\r\n");
+        let next = head(7) + "1234567";
+        let all = [head(content.len()).as_bytes(), &content[..], next.as_bytes()].concat();
+        let sent = tokio::spawn(async move {
+            client.write_all(&all).await.expect("sent");
+            client
+        });
+        let mut parsed = vec![0; head(0).len() + 2 * MIB];
+        strict.read_exact(&mut parsed).await.expect("read");
+        assert!(parsed == [head(2 * MIB).as_bytes(), &content[..2 * MIB]].concat());
+        let waits = timeout(Duration::from_millis(1), strict.read_u8()).await;
+        waits.expect_err("the parser reads no more");
+        let (length, rest) = direct.rest(1).expect("there is more");
+        assert_eq!((length, direct.rest(1).is_none()), (content.len() as u64, true));
+        let mut rest = rest.lock().expect("one").take().expect("the rest");
+        let (mut found, mut lengths) = (content[..2 * MIB].to_vec(), Vec::new());
+        while let Some(bytes) = rest.next(TIME).await.expect("read") {
+            assert!(direct.is_left() || found.len() + bytes.len() == content.len());
+            found.extend_from_slice(&bytes);
+            lengths.push(bytes.len());
+        }
+        assert!(found == content);
+        assert_eq!(
+            lengths.iter().filter(|length| **length == MIB).count(),
+            2,
+            "{lengths:?}"
+        );
+        assert!(!direct.is_left());
+        let mut parsed = vec![0; next.len()];
+        strict.read_exact(&mut parsed).await.expect("read");
+        assert_eq!(parsed, next.as_bytes());
+        drop((strict, sent.await));
+    }
+
+    /// What the connection takes with it is no end of content.
+    #[tokio::test]
+    async fn content_that_is_cut_off_gives_what_came_and_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        for is_dropped in [false, true] {
+            let client = TcpStream::connect(listener.local_addr().expect("an address"));
+            let (client, server) = tokio::join!(client, listener.accept());
+            let (mut client, server) = (client.expect("connected"), Sending::new(server.expect("accepted").0));
+            let open = Open::new(server.socket());
+            let direct = open.direct();
+            open.offer(2, 4 << 20);
+            assert!(direct.rest(1).is_none());
+            let mut rest = direct
+                .rest(2)
+                .expect("there is more")
+                .1
+                .lock()
+                .expect("one")
+                .take()
+                .expect("the rest");
+            client.write_all(b"0123456789").await.expect("sent");
+            while server.socket().try_io(Interest::READABLE, || Ok(())).is_err() {
+                server.socket().readable().await.expect("readable");
+            }
+            match is_dropped {
+                true => drop(open),
+                false => drop(client),
+            }
+            let kind = rest.next(TIME).await.expect_err("no end").kind();
+            let expected = if is_dropped {
+                io::ErrorKind::ConnectionAborted
+            } else {
+                io::ErrorKind::UnexpectedEof
+            };
+            assert_eq!(kind, expected);
+            assert_eq!(rest.came().as_deref(), Some(&b"0123456789"[..]));
+            assert_eq!((rest.came(), direct.is_left()), (None, true));
+        }
     }
 }

@@ -238,29 +238,41 @@ impl Upload {
         loop {
             let next = tokio::select! {
                 biased;
-                next = content.next() => next?,
+                next = content.next() => Some(next?),
                 // The other end lives as long as the uploads do.
-                _ = closing.wait_for(|closing| *closing) => return Err(stopping()),
+                _ = closing.wait_for(|closing| *closing) => None,
+            };
+            let Some(next) = next else {
+                while let Some(bytes) = content.rest() {
+                    self.put(writer, bytes).await?;
+                }
+                return Err(stopping());
             };
             let Some(bytes) = next else { break };
             let count = bytes.len() as u64;
             if length.is_some_and(|length| taken + count > length) {
                 return Err(wrong_length(taken + count));
             }
-            let open = writer.as_mut().ok_or_else(broken)?;
-            if let Err(error) = open.write(bytes).await {
-                // What failed half-way is of no use, and a disk that is full is not to stay full.
-                *writer = None;
-                return Err(Problem::writing(error, Code::BlobUploadInvalid));
-            }
+            self.put(writer, bytes).await?;
             taken += count;
-            self.written.fetch_add(count, Ordering::AcqRel);
-            *self.touched() = Instant::now();
         }
         match length {
             Some(length) if taken != length => Err(wrong_length(taken)),
             _ => Ok(()),
         }
+    }
+
+    async fn put(&self, writer: &mut Option<Writer>, bytes: Bytes) -> Result<(), Problem> {
+        let count = bytes.len() as u64;
+        let open = writer.as_mut().ok_or_else(broken)?;
+        if let Err(error) = open.write(bytes).await {
+            // What failed half-way is of no use, and a disk that is full is not to stay full.
+            *writer = None;
+            return Err(Problem::writing(error, Code::BlobUploadInvalid));
+        }
+        self.written.fetch_add(count, Ordering::AcqRel);
+        *self.touched() = Instant::now();
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{Error, ErrorKind, Reader, Result};
 
 mod buffers;
 mod hashing;
+pub mod pieces;
 mod streams;
 mod together;
 

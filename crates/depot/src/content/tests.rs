@@ -17,7 +17,7 @@ use super::{
     suite::content_suite,
 };
 use crate::{
-    pieces::Gathering,
+    gathering::Gathering,
     place::{Millis, Place, Ulid},
 };
 

@@ -7,12 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use teu_store::{BoxFuture, Error, ErrorKind, Reader, Result, blocking};
+use teu_store::{
+    BoxFuture, Error, ErrorKind, Reader, Result,
+    blocking::{self, pieces::is_aligned},
+};
 
 use super::{super::directory::failed, Files};
 use crate::{
     content::{Content, Placing, Writing},
-    pieces::is_aligned,
     place::Place,
 };
 

@@ -1,0 +1,134 @@
+//! How does what comes in chunks get into pieces, which go to a disk without being copied into the kernel's cache? It is gathered in them, where it does not
+//! come in one already, and goes on when one is whole. What is small, and what finds no piece, goes on as it came.
+
+use bytes::Bytes;
+use teu_store::blocking::pieces::{ALIGNMENT, Piece, SMALL, is_aligned};
+
+/// Content that is gathered.
+pub(crate) struct Gathering {
+    came: u64,
+    piece: Option<Piece>,
+}
+
+impl Gathering {
+    /// Behind so many bytes.
+    pub(crate) fn after(came: u64) -> Self {
+        Self { came, piece: None }
+    }
+
+    /// How many bytes came.
+    pub(crate) fn came(&self) -> u64 {
+        self.came
+    }
+
+    /// Takes of the bytes that come next; what goes on now, where there is enough. To be called until there are none left.
+    pub(crate) fn take(&mut self, bytes: &mut Bytes) -> Option<Bytes> {
+        if self.piece.is_none() {
+            let before = self.before();
+            if before == 0 && is_aligned(bytes, self.came) {
+                // It came in a piece.
+                self.came += bytes.len() as u64;
+                return Some(std::mem::take(bytes));
+            }
+            if before == 0 {
+                self.piece = Piece::take();
+            }
+            if self.piece.is_none() {
+                let count = match before {
+                    0 => bytes.len(),
+                    before => usize::try_from(before).unwrap_or(usize::MAX).min(bytes.len()),
+                };
+                self.came += count as u64;
+                return Some(bytes.split_to(count));
+            }
+        }
+        let piece = self.piece.as_mut()?;
+        let waits = bytes.len();
+        piece.fill(bytes);
+        self.came += (waits - bytes.len()) as u64;
+        match piece.is_full() {
+            true => self.rest(),
+            false => None,
+        }
+    }
+
+    /// What waits.
+    pub(crate) fn rest(&mut self) -> Option<Bytes> {
+        self.piece.take().map(Bytes::from)
+    }
+
+    /// How many bytes go on as they come before a piece can begin.
+    fn before(&self) -> u64 {
+        match self.came.checked_sub(SMALL) {
+            None => SMALL - self.came,
+            Some(_) => self.came.next_multiple_of(ALIGNMENT as u64) - self.came,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use teu_store::blocking::pieces::PIECE;
+
+    use super::*;
+
+    fn content(length: usize) -> Bytes {
+        (0..length).map(|n| (n % 251) as u8).collect()
+    }
+
+    /// The lengths of what goes on of content that comes in chunks of `chunk` bytes behind `came` others, and whether each lies as a disk wants it.
+    fn gathered(came: u64, length: usize, chunk: usize) -> Vec<(usize, bool)> {
+        let whole = content(length);
+        let mut gathering = Gathering::after(came);
+        let (mut found, mut lengths) = (Vec::new(), Vec::new());
+        let mut goes_on = |bytes: Bytes| {
+            lengths.push((bytes.len(), is_aligned(&bytes, came + found.len() as u64)));
+            found.extend_from_slice(&bytes);
+        };
+        for part in whole.chunks(chunk) {
+            let mut part = Bytes::copy_from_slice(part);
+            while !part.is_empty() {
+                gathering.take(&mut part).into_iter().for_each(&mut goes_on);
+            }
+        }
+        gathering.rest().into_iter().for_each(&mut goes_on);
+        assert!(found == whole, "{came} {length} {chunk}");
+        assert_eq!(gathering.came(), came + length as u64);
+        lengths
+    }
+
+    #[test]
+    fn what_is_large_goes_on_in_pieces_that_lie_as_disks_want_them() {
+        let (small, chunk) = (SMALL as usize, 300_000);
+        let head = [(chunk, false); 6];
+        let before = [&head[..], &[(small - 6 * chunk, false)]].concat();
+        assert_eq!(gathered(0, 1000, chunk), [(1000, false)]);
+        assert_eq!(gathered(0, small, chunk), before);
+        let pieces = [(PIECE, true), (PIECE, true), (7, false)];
+        assert_eq!(
+            gathered(0, small + 2 * PIECE + 7, chunk),
+            [&before[..], &pieces].concat()
+        );
+        // What is gone on with, or was written to its end meanwhile, begins where a block does.
+        assert_eq!(
+            gathered(SMALL + 5, ALIGNMENT - 5 + PIECE, chunk),
+            [(ALIGNMENT - 5, false), (PIECE, true)]
+        );
+        assert_eq!(gathered(SMALL + ALIGNMENT as u64, PIECE, 8 * PIECE), [(PIECE, true)]);
+    }
+
+    #[test]
+    fn what_comes_in_a_piece_goes_on_in_it() {
+        let mut piece = Piece::take().expect("one");
+        piece.add(PIECE);
+        let whole = Bytes::from(piece);
+        for (came, is_same) in [(SMALL, true), (SMALL + 1, false), (0, false)] {
+            let mut gathering = Gathering::after(came);
+            let mut bytes = whole.clone();
+            let first = gathering.take(&mut bytes);
+            let same = first.is_some_and(|first| first.as_ptr() == whole.as_ptr() && first.len() == PIECE);
+            // What is small goes on as it comes, whatever it is.
+            assert_eq!(same, is_same || came == 0, "{came}");
+        }
+    }
+}
