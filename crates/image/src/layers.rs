@@ -1,6 +1,9 @@
-//! How is a layer read? [`open`] fetches it, checks it, inflates it and hashes it, each on a thread of its own, and gives the tar in it to
+//! How is a layer read? [`open`] fetches it, checks it, inflates it and hashes it, beside whoever uses it, and gives the tar in it to
 //! blocking code as a [`BufRead`] that ends in an error where size, digest or DiffID are not what they should be: never in a short success.
-//! [`Layers`] opens those of an image in order, later ones ahead of their turn.
+//! [`Layers`] opens those of an image in order, later ones ahead of their turn. [`within`] is for who does so little with what is in a layer that
+//! handing it to another thread would take longer.
+
+mod inflated;
 
 use std::{
     collections::VecDeque,
@@ -10,13 +13,8 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use futures_util::StreamExt;
-use teu_archive::codec::{Decoder, Limits};
-use teu_spec::Digest;
-use teu_store::{
-    Error, ErrorKind, Event, Events, How, Result, Role, Source, SourceExt,
-    blocking::{self, BATCH, Buffers, Chunks, Hashing, Sink},
-};
+use teu_archive::codec::Limits;
+use teu_store::{Error, ErrorKind, Event, Events, How, Result, Role, Source, SourceExt, blocking::BATCH};
 use tokio::{
     runtime::Handle,
     sync::mpsc,
@@ -25,14 +23,13 @@ use tokio::{
 
 pub use crate::image::Layer;
 
+use inflated::Inflated;
+
 /// How layers are read.
 #[derive(Clone)]
 pub struct Options {
     /// How much a compressed layer may ask for.
     pub limits: Limits,
-    /// Whether the DiffID is checked too. Without, what is read is what the manifest names, by its digest, and it costs a third less; nothing is
-    /// to be made of it that must be what the config names.
-    pub diff_ids: bool,
     /// How many layers are under way at once, the one in use among them.
     pub side_by_side: usize,
     /// How many inflated bytes wait for their turn, in all.
@@ -45,7 +42,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            diff_ids: true,
             side_by_side: 3,
             ahead: 24 << 20,
             events: teu_store::silent(),
@@ -58,7 +54,6 @@ impl fmt::Debug for Options {
         formatter
             .debug_struct("Options")
             .field("limits", &self.limits)
-            .field("diff_ids", &self.diff_ids)
             .field("side_by_side", &self.side_by_side)
             .field("ahead", &self.ahead)
             .finish_non_exhaustive()
@@ -69,6 +64,21 @@ impl fmt::Debug for Options {
 #[must_use]
 pub fn open(source: &Arc<dyn Source>, layer: &Layer, options: &Options) -> Opened {
     Opened::start(&Handle::current(), source, layer, options)
+}
+
+/// Has `work` look at the tar in a layer on the thread that inflates it, within a tokio runtime. What it makes of it is given only where blob and tar were
+/// whole and what their digests say; until then nothing is to be trusted.
+///
+/// # Errors
+/// What `work` says, and `Mismatch` where size or digest are why it found something `Invalid`; `Mismatch` where size, digest or DiffID differ; `NotFound`
+/// for a layer that is not there; whatever else kept it from being read.
+pub async fn within<T: Send + 'static>(
+    source: &Arc<dyn Source>,
+    layer: &Layer,
+    options: &Options,
+    work: impl FnOnce(&mut dyn BufRead) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    inflated(&**source, layer, options, |tar| work(tar)).await
 }
 
 /// The tar in a layer, on its way. To be read in blocking code; dropped early, it stops what is under way.
@@ -279,54 +289,44 @@ async fn feed(source: Arc<dyn Source>, layer: Layer, options: Options, sender: m
 }
 
 async fn read(source: &dyn Source, layer: &Layer, options: &Options, sender: &mpsc::Sender<Message>) -> Result<()> {
+    let sender = sender.clone();
+    inflated(source, layer, options, move |tar| {
+        while let Some(bytes) = tar.next_chunk()? {
+            if sender.blocking_send(Message::Bytes(bytes)).is_err() {
+                return Err(broken_off());
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Has `work` look at the tar in a layer where it is inflated; then it is read to its end, and what that is compared.
+async fn inflated<T: Send + 'static>(
+    source: &dyn Source,
+    layer: &Layer,
+    options: &Options,
+    work: impl FnOnce(&mut Inflated<'_>) -> Result<T> + Send + 'static,
+) -> Result<T> {
     let descriptor = &layer.descriptor;
+    let (digest, events) = (descriptor.digest, Arc::clone(&options.events));
     let opened = source.open(Role::Blob, descriptor).await;
-    let mut content = opened.map_err(|error| absent(error, layer))?;
-    let events = &options.events;
+    let content = opened.map_err(|error| absent(error, layer))?;
     events(Event::BlobStarted {
         descriptor: descriptor.clone(),
         config: false,
     });
-    let (limits, sender) = (options.limits.clone(), sender.clone());
-    let diff_id = options.diff_ids.then_some(layer.diff_id);
-    let mut sink = Sink::spawn(move |chunks| inflate(chunks, limits, diff_id, &sender));
-    let mut done = 0;
-    while let Some(bytes) = content.next().await {
-        let bytes = match bytes {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                sink.abort().await;
-                return Err(error);
-            }
-        };
-        done += bytes.len() as u64;
-        events(Event::BlobProgress {
-            digest: descriptor.digest,
-            done,
-        });
-        if let Err(error) = sink.send(bytes).await {
-            return Err(cause(error, content).await);
-        }
-    }
-    sink.finish().await?;
-    events(Event::BlobDone {
-        digest: descriptor.digest,
-        how: How::Read,
+    let (limits, diff_id) = (options.limits.clone(), layer.diff_id);
+    let told = move |done| events(Event::BlobProgress { digest, done });
+    let made = content.within(told, move |content| {
+        let mut inflated = Inflated::new(content, limits, diff_id)?;
+        let made = work(&mut inflated)?;
+        inflated.finish()?;
+        Ok(made)
     });
-    Ok(())
-}
-
-/// Why content could not be inflated: where it is not even what its digest says, that is why.
-async fn cause(error: Error, mut content: teu_store::Verified) -> Error {
-    if *error.kind() != ErrorKind::Invalid {
-        return error;
-    }
-    while let Some(bytes) = content.next().await {
-        if let Err(mismatch) = bytes {
-            return mismatch;
-        }
-    }
-    error
+    let made = made.await?;
+    (options.events)(Event::BlobDone { digest, how: How::Read });
+    Ok(made)
 }
 
 /// Says of a layer that need not be there why it is not.
@@ -344,38 +344,6 @@ fn absent(error: Error, layer: &Layer) -> Error {
          copy the image with --include-foreign-layers from a registry that has it"
     );
     Error::new(ErrorKind::NotFound, message)
-}
-
-fn inflate(chunks: Chunks, limits: Limits, diff_id: Option<Digest>, sender: &mpsc::Sender<Message>) -> Result<()> {
-    let mut decoder = Decoder::detect(chunks, limits)?;
-    let buffers = Buffers::default();
-    let mut checked = diff_id.map(|expected| (expected, Hashing::new(expected.algorithm())));
-    loop {
-        let mut buffer = buffers.take();
-        let filled = blocking::fill(&mut decoder, &mut buffer);
-        let filled = filled.map_err(|error| Error::from(teu_archive::Error::from(error)))?;
-        if filled == 0 {
-            break;
-        }
-        let bytes = buffers.lend(buffer, filled);
-        if let Some((_, hashing)) = &mut checked {
-            hashing.update(bytes.clone());
-        }
-        if sender.blocking_send(Message::Bytes(bytes)).is_err() {
-            return Err(broken_off());
-        }
-    }
-    let Some((expected, hashing)) = checked else {
-        return Ok(());
-    };
-    let found = hashing.finish();
-    if found == expected {
-        return Ok(());
-    }
-    let message = format!(
-        "the layer's DiffID is {found}, and the config says {expected}: the image is not what its config tells"
-    );
-    Err(Error::new(ErrorKind::Mismatch, message))
 }
 
 fn broken_off() -> Error {

@@ -1,5 +1,7 @@
 //! Is it what was asked for? [`Verified`] hashes content while it streams and ends in an error where size or digest differ.
 
+mod within;
+
 use std::{
     fs::File,
     io::Read as _,
@@ -30,6 +32,8 @@ pub struct Verified {
 enum State {
     /// Chunks are checked as they come.
     Checking(Box<Check>),
+    /// It is a file of which nothing was read yet.
+    AtHand(Box<(File, Check)>),
     /// Chunks come checked from the thread that reads them.
     Checked,
     Ended,
@@ -58,21 +62,33 @@ impl Verified {
     /// would take longer.
     fn of_file(descriptor: Descriptor, mut file: File) -> Result<Self> {
         let mut check = Check::new(&descriptor, descriptor.digest.algorithm().hasher(), 0);
-        let reader = if descriptor.size <= SMALL {
+        let (reader, state) = if descriptor.size <= SMALL {
             let mut content = Vec::with_capacity(usize::try_from(descriptor.size).unwrap_or_default());
             // One byte more says that there is more.
             file.by_ref().take(descriptor.size + 1).read_to_end(&mut content)?;
             let content = Bytes::from(content);
             check.take(&content).and_then(|()| check.take(&Bytes::new()))?;
-            stream::iter((!content.is_empty()).then_some(Ok(content))).boxed()
+            let all = stream::iter((!content.is_empty()).then_some(Ok(content)));
+            (all.boxed(), State::Checked)
         } else {
-            blocking::seen_reader(move || Ok(file), move |chunk| check.take(chunk))
+            (stream::empty().boxed(), State::AtHand(Box::new((file, check))))
         };
         Ok(Self {
             reader,
             descriptor,
-            state: State::Checked,
+            state,
         })
+    }
+
+    /// The file that the content is in, where it is in one that is not small and nothing was read yet. The stream has ended then.
+    fn take_file(&mut self) -> Option<(File, Check)> {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::AtHand(file) => Some(*file),
+            other => {
+                self.state = other;
+                None
+            }
+        }
     }
 
     /// What it is checked against.
@@ -108,6 +124,10 @@ impl Stream for Verified {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
+            if let Some((file, mut check)) = self.take_file() {
+                self.reader = blocking::seen_reader(move || Ok(file), move |chunk| check.take(chunk));
+                self.state = State::Checked;
+            }
             if matches!(self.state, State::Ended) {
                 return Poll::Ready(None);
             }

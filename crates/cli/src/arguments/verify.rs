@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::One;
+use super::{LimitOptions, One};
 
 /// Read all of an image and check it
 #[derive(Debug, Args)]
@@ -34,6 +34,8 @@ pub(crate) struct Verify {
     /// Read so many blobs side by side
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: u16,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) one: One,
 }

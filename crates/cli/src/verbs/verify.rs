@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use teu_archive::Escaped;
 use teu_image::verify::{self, Finding, Kind, Report, Severity};
 use teu_spec::{Descriptor, Platform};
-use teu_store::{copy::choose_image, graph::Position, silent};
+use teu_store::{copy::choose_image, graph::Position, silent, verify as checked};
 
 use crate::{
     arguments::Verify,
     failure::Failure,
+    limits::{self, Limits},
     output,
     places::{Places, reference},
     settings::Settings,
@@ -18,6 +19,7 @@ use crate::{
 
 pub(super) async fn run(arguments: &Verify, settings: Arc<Settings>) -> Result<(), Failure> {
     let platform: Option<Platform> = arguments.platform.as_deref().map(str::parse).transpose()?;
+    let how = how(arguments)?;
     let place = reference(&arguments.image)?;
     let options = arguments.one.options();
     let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
@@ -26,12 +28,7 @@ pub(super) async fn run(arguments: &Verify, settings: Arc<Settings>) -> Result<(
         Some(platform) => choose_image(&*source, &top, platform).await?.0,
         None => top,
     };
-    let options = verify::Options {
-        allow_sparse: arguments.allow_sparse,
-        jobs: usize::from(arguments.jobs),
-        ..verify::Options::default()
-    };
-    let report = verify::verify(source, &root, &options).await?;
+    let report = verify::verify(source, &root, &how).await?;
     let told = match settings.json {
         true => output::json(&as_json(&root, &report)),
         false => output::bytes(as_text(&root, &report).as_bytes()),
@@ -42,6 +39,27 @@ pub(super) async fn run(arguments: &Verify, settings: Arc<Settings>) -> Result<(
         (Some(kind), Ok(()) | Err(Failure::BrokenPipe)) => Err(Failure::Found { code: code(kind) }),
         (Some(_), Err(failure)) => Err(failure),
     }
+}
+
+fn how(arguments: &Verify) -> Result<verify::Options, Failure> {
+    let mut how = verify::Options {
+        checked: checked::Options {
+            allow_sparse: arguments.allow_sparse,
+            jobs: usize::from(arguments.jobs),
+            ..checked::Options::default()
+        },
+        ..verify::Options::default()
+    };
+    limits::set(
+        &arguments.limits,
+        Limits {
+            budget: Some(&mut how.budget),
+            tar: Some(&mut how.tar),
+            codec: Some(&mut how.checked.layers),
+            ..Limits::default()
+        },
+    )?;
+    Ok(how)
 }
 
 /// The exit code that says what kind of thing is wrong: of several, the first here.

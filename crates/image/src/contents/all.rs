@@ -4,6 +4,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    thread,
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -43,6 +44,17 @@ pub async fn of_all_with(
     gather(source, layers, cache, &options, visitor, &gathered).await
 }
 
+/// How many layers are read at once. Of what lies here no more than there are processors: the largest would be read more slowly, and alone for longer in
+/// the end, with no other that is hashed with it.
+fn side_by_side(source: &dyn Source, most: usize) -> usize {
+    let processors = || thread::available_parallelism().map_or(1, usize::from);
+    let most = most.max(1);
+    match source.local() {
+        Some(_) => most.min(processors().max(2)),
+        None => most,
+    }
+}
+
 /// As [`of_all_with`], of some of an image's layers: the options are what is left for each of its tables, and `gathered` has their files.
 pub(crate) async fn gather(
     source: &Arc<dyn Source>,
@@ -69,13 +81,14 @@ pub(crate) async fn gather(
     let mut once: Vec<(usize, Layer)> = once.into_iter().enumerate().collect();
     once.sort_by_key(|(_, layer)| Reverse(layer.descriptor.size));
     let mut once = once.into_iter();
+    let side_by_side = side_by_side(&**source, options.layers.side_by_side);
     let mut reading = FuturesUnordered::new();
     let mut under_way = BTreeSet::new();
     let mut tables: Vec<(usize, Contents)> = Vec::new();
     let mut failure: Option<(usize, Error)> = None;
     loop {
         while failure.is_none()
-            && reading.len() < options.layers.side_by_side.max(1)
+            && reading.len() < side_by_side
             && let Some((place, layer)) = once.next()
         {
             // Each has all that it needs: what borrows here could not be sent to another thread.

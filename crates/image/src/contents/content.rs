@@ -7,8 +7,6 @@ use teu_archive::tar::{self, Chunk};
 use teu_spec::{Digest, Hasher};
 use teu_store::Result;
 
-use crate::layers::Opened;
-
 /// What is in an entry. Read as it is, holes are zeros.
 pub trait Content: Read {
     /// How many bytes there are beside holes.
@@ -22,16 +20,16 @@ pub trait Content: Read {
 }
 
 /// The content of an entry, hashed as it is read where that is wanted.
-pub(super) struct Hashed<'a, 'r> {
-    content: &'a mut tar::Entry<'r, Counted>,
+pub(super) struct Hashed<'a, 'r, R> {
+    content: &'a mut tar::Entry<'r, R>,
     stored: u64,
     hasher: Option<Hasher>,
     /// Up to where it is hashed.
     at: u64,
 }
 
-impl<'a, 'r> Hashed<'a, 'r> {
-    pub(super) fn new(content: &'a mut tar::Entry<'r, Counted>, stored: u64, hasher: Option<Hasher>) -> Self {
+impl<'a, 'r, R: Read> Hashed<'a, 'r, R> {
+    pub(super) fn new(content: &'a mut tar::Entry<'r, R>, stored: u64, hasher: Option<Hasher>) -> Self {
         Self {
             content,
             stored,
@@ -46,7 +44,7 @@ impl<'a, 'r> Hashed<'a, 'r> {
     }
 }
 
-impl Read for Hashed<'_, '_> {
+impl<R: Read> Read for Hashed<'_, '_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.content.read(buffer)?;
         if let Some(hasher) = &mut self.hasher {
@@ -57,7 +55,7 @@ impl Read for Hashed<'_, '_> {
     }
 }
 
-impl Content for Hashed<'_, '_> {
+impl<R: Read> Content for Hashed<'_, '_, R> {
     fn stored(&self) -> u64 {
         self.stored
     }
@@ -89,26 +87,26 @@ fn zeros(hasher: &mut Hasher, mut count: u64) {
 }
 
 /// Counts what is read of a layer.
-pub(super) struct Counted {
-    pub(super) opened: Opened,
+pub(super) struct Counted<'c> {
+    pub(super) tar: &'c mut dyn BufRead,
     pub(super) count: u64,
 }
 
-impl Read for Counted {
+impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.opened.read(buffer)?;
+        let read = self.tar.read(buffer)?;
         self.count += read as u64;
         Ok(read)
     }
 }
 
-impl BufRead for Counted {
+impl BufRead for Counted<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.opened.fill_buf()
+        self.tar.fill_buf()
     }
 
     fn consume(&mut self, count: usize) {
         self.count += count as u64;
-        self.opened.consume(count);
+        self.tar.consume(count);
     }
 }

@@ -15,7 +15,11 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io::{self, BufRead},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use teu_archive::{
     Escaped,
@@ -36,7 +40,7 @@ use crate::{
     Layer,
     entry::{self, Action},
     failure::of_reading,
-    layers::{self, Opened},
+    layers,
 };
 
 use content::{Counted, Hashed};
@@ -226,13 +230,18 @@ pub async fn read_with<V>(source: &Arc<dyn Source>, layer: &Layer, options: &Opt
 where
     V: FnMut(&Entry, &mut dyn Content) -> Result<()> + Send + 'static,
 {
-    let opened = layers::open(source, layer, &options.layers);
-    let (layer, options) = (layer.clone(), options.clone());
-    blocking::run(move || {
-        let read = table(opened, &layer, &options, visit);
-        read.map_err(|error| error.within(format!("the contents of layer {}", layer.descriptor.digest)))
-    })
-    .await
+    let (of, how) = (layer.clone(), options.clone());
+    let made = move |tar: &mut dyn BufRead| table(tar, &of, &how, visit);
+    let read = match options.digests {
+        // To hash what is in files takes half as long as to inflate it.
+        true => {
+            let mut opened = layers::open(source, layer, &options.layers);
+            blocking::run(move || made(&mut opened)).await
+        }
+        false => layers::within(source, layer, &options.layers, made).await,
+    };
+    let digest = layer.descriptor.digest;
+    read.map_err(|error| error.within(format!("the contents of layer {digest}")))
 }
 
 /// A layer's table of contents: what the cache has, or else read out of the layer and put there.
@@ -289,12 +298,12 @@ pub(crate) async fn read_once(
     Ok(contents)
 }
 
-/// Reads a layer to its verified end.
-fn table<V>(opened: Opened, layer: &Layer, options: &Options, mut visit: V) -> Result<Contents>
+/// Reads the archive in a layer to its end.
+fn table<V>(tar: &mut dyn BufRead, layer: &Layer, options: &Options, mut visit: V) -> Result<Contents>
 where
     V: FnMut(&Entry, &mut dyn Content) -> Result<()>,
 {
-    let mut reader = tar::Reader::buffered(Counted { opened, count: 0 }, options.tar.clone());
+    let mut reader = tar::Reader::buffered(Counted { tar, count: 0 }, options.tar.clone());
     let room = options
         .temporary
         .as_deref()

@@ -4,8 +4,8 @@ use teu_archive::{
     codec::Compression,
     tar::{Header, Reader},
 };
-use teu_spec::MediaType;
-use teu_store::Memory;
+use teu_spec::{Digest, MediaType};
+use teu_store::{Memory, blocking};
 
 use super::*;
 use crate::rigged::{Lie, Rigged, insert, tar};
@@ -102,7 +102,7 @@ async fn the_error_comes_through_the_tar_reader_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_wrong_diff_id_is_an_error_at_the_end_unless_it_was_not_asked_for() {
+async fn a_wrong_diff_id_is_an_error_at_the_end() {
     for size in [10, 3 * BATCH] {
         let store = Memory::new();
         let tar = tar(&[(Header::file("f", size as u64), &noise(size))]);
@@ -113,11 +113,16 @@ async fn a_wrong_diff_id_is_an_error_at_the_end_unless_it_was_not_asked_for() {
             .await
             .expect_err("threat 54");
         assert_eq!(error.kind(), &ErrorKind::Mismatch, "{error}");
-        let options = Options {
-            diff_ids: false,
-            ..Options::default()
+        let all = |tar: &mut dyn BufRead| {
+            let mut content = Vec::new();
+            tar.read_to_end(&mut content)?;
+            Ok(content)
         };
-        assert!(read_all(source, layer, options).await.expect("read") == tar);
+        let error = within(&source, &layer, &Options::default(), all).await;
+        assert_eq!(error.expect_err("threat 54").kind(), &ErrorKind::Mismatch);
+        layer.diff_id = Digest::of(&tar);
+        let read = within(&source, &layer, &Options::default(), all).await;
+        assert!(read.expect("as it is said to be") == tar);
     }
 }
 

@@ -33,9 +33,12 @@ pub(super) struct Seen {
 }
 
 /// Reads a layer's archive to its end.
-pub(super) fn judge(layer: Digest, content: &mut dyn BufRead) -> (Seen, Vec<Found>) {
-    let mut judge = Judge::default();
-    let mut reader = Reader::buffered(content, Limits::default());
+pub(super) fn judge(layer: Digest, content: &mut dyn BufRead, tar: &Limits, budget: &Budget) -> (Seen, Vec<Found>) {
+    let mut judge = Judge {
+        budget: budget.clone(),
+        ..Judge::default()
+    };
+    let mut reader = Reader::buffered(content, tar.clone());
     let broken = loop {
         match reader.next_entry() {
             Ok(Some(entry)) => judge.entry(entry.header()),

@@ -15,13 +15,26 @@ use std::{
 };
 
 use futures_util::{FutureExt, future};
+use teu_archive::tar;
+use teu_rootfs::Budget;
 use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Result, Source, verify as checked};
 
 pub use notes::{Note, NoteKind};
-pub use teu_store::verify::{Finding, Found, Image, Inspect, Kind, LayerIds, Options, Severity};
+pub use teu_store::verify::{Finding, Found, Image, Inspect, Kind, LayerIds, Severity};
 
 use entries::{Seen, judge};
+
+/// How an image is verified.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How content and documents are.
+    pub checked: checked::Options,
+    /// How much the archive in a layer may ask for.
+    pub tar: tar::Limits,
+    /// What an entry may ask for, of which names, paths and sizes count here.
+    pub budget: Budget,
+}
 
 /// What was checked, what was found, and what is worth knowing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,9 +52,13 @@ pub struct Report {
 /// # Errors
 /// What kept it from being checked: the source could not be read, or a limit was reached.
 pub async fn verify(source: Arc<dyn Source>, root: &Descriptor, options: &Options) -> Result<Report> {
-    let inspector = Arc::new(Inspector::default());
+    let inspector = Arc::new(Inspector {
+        tar: options.tar.clone(),
+        budget: options.budget.clone(),
+        seen: Mutex::default(),
+    });
     let inspect: Arc<dyn Inspect> = inspector.clone();
-    let checked = checked::verify_with(source, root, options, Some(inspect)).await?;
+    let checked = checked::verify_with(source, root, &options.checked, Some(inspect)).await?;
     let mut layers = inspector.seen.lock().unwrap_or_else(PoisonError::into_inner);
     let entries = layers.values().map(|seen| seen.entries).sum();
     let mut notes: Vec<Note> = layers
@@ -58,14 +75,15 @@ pub async fn verify(source: Arc<dyn Source>, root: &Descriptor, options: &Option
 }
 
 /// Looks at layers as they go by.
-#[derive(Default)]
 struct Inspector {
+    tar: tar::Limits,
+    budget: Budget,
     seen: Mutex<HashMap<Digest, Seen>>,
 }
 
 impl Inspect for Inspector {
     fn layer(&self, layer: &Descriptor, content: &mut dyn BufRead) -> Vec<Found> {
-        let (seen, found) = judge(layer.digest, content);
+        let (seen, found) = judge(layer.digest, content, &self.tar, &self.budget);
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(layer.digest, seen);
         found

@@ -5,6 +5,7 @@ mod documents;
 mod pass;
 #[cfg(test)]
 mod tests;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -12,27 +13,27 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future};
-use teu_archive::codec::Compression;
+use teu_archive::codec::{Compression, Limits as LayerLimits};
 use teu_spec::{Descriptor, Digest, Document, Platform};
 
 use crate::{
     BoxFuture, Error, ErrorKind, Result, Role, Source, SourceExt,
-    blocking::Sink,
     compression::codec,
     graph::{Content, Fold, Limits, Node, Position, Step, Visit},
     task::Tasks,
 };
-use pass::{Pass, pass};
+use pass::{Begun, MAGIC, Pass, begin, pass};
 
 /// How an image is verified.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Whether an index may name images that are not there.
     pub allow_sparse: bool,
     /// How large an image may be.
     pub limits: Limits,
+    /// How much a compressed layer may ask for.
+    pub layers: LayerLimits,
     /// How many manifests and blobs are read side by side.
     pub jobs: usize,
 }
@@ -42,6 +43,7 @@ impl Default for Options {
         Self {
             allow_sparse: false,
             limits: Limits::default(),
+            layers: LayerLimits::default(),
             jobs: 6,
         }
     }
@@ -234,7 +236,7 @@ struct Checker<'a> {
 
 /// What a blob is made of.
 struct Seen {
-    beginning: Bytes,
+    beginning: Vec<u8>,
     pass: Option<Pass>,
 }
 
@@ -287,28 +289,28 @@ impl Checker<'_> {
     async fn read(&self, node: Node<'_>) -> Result<()> {
         let blob = node.descriptor;
         let (source, descriptor) = (Arc::clone(&self.source), blob.clone());
-        let inspect = self.inspect.clone();
+        let (inspect, limits) = (self.inspect.clone(), self.options.layers.clone());
         let is_layer =
             node.position == Position::Layer && node.in_image && blob.media_type.layer_compression().is_some();
         let read = self.tasks.run(async move {
             let mut content = source.open(Role::Blob, &descriptor).await?;
-            let mut beginning = Bytes::new();
-            let layer = descriptor.clone();
-            let mut sink = is_layer.then(|| Sink::spawn(move |content| pass(content, &layer, inspect.as_deref())));
-            while let Some(bytes) = content.next().await {
-                let bytes = bytes?;
-                if beginning.is_empty() {
-                    beginning = bytes.slice(..bytes.len().min(MAGIC));
-                }
-                if let Some(sink) = &mut sink {
-                    sink.send(bytes).await?;
-                }
+            if is_layer {
+                let passed = content.within(
+                    |_| (),
+                    move |content| {
+                        let mut begun = Begun::new(content);
+                        let pass = Some(pass(&mut begun, &descriptor, limits, inspect.as_deref()));
+                        let beginning = begun.beginning;
+                        Ok(Seen { beginning, pass })
+                    },
+                );
+                return passed.await;
             }
-            let pass = match sink {
-                Some(sink) => Some(sink.finish().await?),
-                None => None,
-            };
-            Ok(Seen { beginning, pass })
+            let mut beginning = Vec::new();
+            while let Some(bytes) = content.next().await {
+                begin(&mut beginning, &bytes?);
+            }
+            Ok(Seen { beginning, pass: None })
         });
         match read.await {
             Ok(Seen { beginning, pass }) => {
@@ -354,9 +356,6 @@ impl Checker<'_> {
         }
     }
 }
-
-/// How many bytes tell a compression.
-const MAGIC: usize = 4;
 
 impl Visit for Checker<'_> {
     fn read<'a>(&'a self, source: &'a dyn Source, node: Node<'a>) -> BoxFuture<'a, Result<Document>> {

@@ -8,10 +8,7 @@ use teu_archive::codec::{Decoder, Limits};
 use teu_spec::{Algorithm, Descriptor, Digest};
 
 use super::{Found, Inspect, Kind};
-use crate::{
-    Result,
-    blocking::{Buffers, Chunks, Hashing},
-};
+use crate::blocking::{Buffers, Hashing};
 
 /// How a DiffID is computed. One of another algorithm is reported as not checked.
 pub(super) const DIFF_ID: Algorithm = Algorithm::Sha256;
@@ -24,17 +21,9 @@ pub(super) struct Pass {
     pub(super) found: Vec<Found>,
 }
 
-/// Reads a layer to its end. What cannot be uncompressed is read on nevertheless, so that its digest is checked.
-pub(super) fn pass(mut content: Chunks, layer: &Descriptor, inspect: Option<&dyn Inspect>) -> Result<Pass> {
-    let passed = uncompress(&mut content, layer, inspect);
-    for chunk in content {
-        chunk?;
-    }
-    Ok(passed)
-}
-
-fn uncompress(content: &mut Chunks, layer: &Descriptor, inspect: Option<&dyn Inspect>) -> Pass {
-    let decoder = match Decoder::detect(content, Limits::default()) {
+/// Reads a layer, to its end where it can be uncompressed.
+pub(super) fn pass(content: &mut dyn Read, layer: &Descriptor, limits: Limits, inspect: Option<&dyn Inspect>) -> Pass {
+    let decoder = match Decoder::detect(content, limits) {
         Ok(decoder) => decoder,
         Err(error) => {
             return Pass {
@@ -131,6 +120,38 @@ impl<R: Read> BufRead for Tee<R> {
 
     fn consume(&mut self, count: usize) {
         self.ahead.advance(count);
+    }
+}
+
+/// How many bytes tell a compression.
+pub(super) const MAGIC: usize = 4;
+
+/// Takes in what comes next of content, as far as its beginning goes.
+pub(super) fn begin(beginning: &mut Vec<u8>, bytes: &[u8]) {
+    let missing = MAGIC - beginning.len();
+    beginning.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+}
+
+/// Content, and how it began.
+pub(super) struct Begun<'c> {
+    content: &'c mut dyn Read,
+    pub(super) beginning: Vec<u8>,
+}
+
+impl<'c> Begun<'c> {
+    pub(super) fn new(content: &'c mut dyn Read) -> Self {
+        Self {
+            content,
+            beginning: Vec::new(),
+        }
+    }
+}
+
+impl Read for Begun<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(into)?;
+        begin(&mut self.beginning, &into[..count]);
+        Ok(count)
     }
 }
 

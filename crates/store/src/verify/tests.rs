@@ -1,5 +1,6 @@
 //! Is a good image good, and is what is wrong found?
 
+use bytes::Bytes;
 use teu_spec::{Format, Manifest, MediaType};
 
 use super::*;
