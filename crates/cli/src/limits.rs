@@ -1,7 +1,7 @@
 //! How is a limit set by the name that errors give it? Wherever there is one of that name.
 
 use teu_archive::{codec, tar};
-use teu_image::{contents, diff::TextLimits, tree};
+use teu_image::{bundle::MtreeLimits, contents, diff::TextLimits, tree};
 use teu_rootfs::{Budget, walk};
 
 use crate::{arguments::LimitOptions, failure::Failure, output::plain};
@@ -23,6 +23,8 @@ pub(crate) struct Limits<'a> {
     pub(crate) tree: Option<&'a mut tree::Limits>,
     /// How much a directory on the disk may ask for.
     pub(crate) walk: Option<&'a mut walk::Limits>,
+    /// How much umoci's record of a bundle may ask for.
+    pub(crate) mtree: Option<&'a mut MtreeLimits>,
     /// How much is shown of how texts differ.
     pub(crate) texts: Option<&'a mut TextLimits>,
 }
@@ -70,6 +72,7 @@ const TAR: [&str; 6] = [
 ];
 const TREE: [&str; 3] = ["tree_bytes", "depth", "path_bytes"];
 const WALK: [&str; 3] = ["entries", "path_bytes", "memory_bytes"];
+const MTREE: [&str; 2] = ["line_bytes", "total_bytes"];
 const TEXTS: [&str; 3] = ["text_file_bytes", "text_bytes", "text_files"];
 const CODEC: [&str; 5] = ["output_bytes", "ratio", "ratio_from", "window_bytes", "header_bytes"];
 
@@ -131,6 +134,14 @@ impl Limits<'_> {
                 _ => {}
             }
         }
+        if let Some(mtree) = &mut self.mtree {
+            set |= MTREE.contains(&name);
+            match name {
+                "line_bytes" => mtree.line_bytes = value,
+                "total_bytes" => mtree.total_bytes = value,
+                _ => {}
+            }
+        }
         if let Some(texts) = &mut self.texts {
             set |= TEXTS.contains(&name);
             match name {
@@ -156,6 +167,7 @@ impl Limits<'_> {
             (self.codec.is_some(), &CODEC),
             (self.tree.is_some(), &TREE),
             (self.walk.is_some(), &WALK),
+            (self.mtree.is_some(), &MTREE),
             (self.texts.is_some(), &TEXTS),
             (self.content_bytes.is_some(), &["content_bytes"]),
             (self.contents_bytes.is_some(), &["contents_bytes"]),

@@ -37,7 +37,7 @@ fn made(room: &Room) {
 }
 
 /// A terminal of 100 columns and 30 lines, in which `teu explore` runs.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     keys: ChildStdin,
     output: Receiver<Vec<u8>>,
@@ -45,12 +45,15 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(room: &Room) -> Self {
-        let script = "stty rows 30 cols 100; stty -g >before; \
-             sh -c 'echo $$ >pid; exec teu --progress=none explore oci:images:app'; echo code=$?; stty -g >after";
+    pub(crate) fn start(room: &Room, flags: &[&str]) -> Self {
+        let script = format!(
+            "stty rows 30 cols 100; stty -g >before; \
+             sh -c 'echo $$ >pid; exec teu --progress=none explore {} oci:images:app'; echo code=$?; stty -g >after",
+            flags.join(" ")
+        );
         let mut run = room.run(
             "script",
-            ["--quiet", "--flush", "--return", "--command", script, "/dev/null"],
+            ["--quiet", "--flush", "--return", "--command", &script, "/dev/null"],
         );
         let programs = std::path::Path::new(env!("CARGO_BIN_EXE_teu"))
             .parent()
@@ -83,7 +86,7 @@ impl Terminal {
 
     /// Waits until something stands on the screen.
     #[track_caller]
-    fn shows(&mut self, text: &str) {
+    pub(crate) fn shows(&mut self, text: &str) {
         while !seen(&self.raw).iter().any(|line| line.contains(text)) {
             match self.output.recv_timeout(Duration::from_secs(60)) {
                 Ok(more) => self.raw.extend(more),
@@ -92,14 +95,25 @@ impl Terminal {
         }
     }
 
-    fn types(&mut self, keys: &str) {
+    pub(crate) fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("typed");
         self.keys.flush().expect("typed");
     }
 
+    /// Waits for the end, before which nothing was drawn; what was said, and the exit code in its last line.
+    pub(crate) fn says(mut self) -> String {
+        while let Ok(more) = self.output.recv_timeout(Duration::from_secs(60)) {
+            self.raw.extend(more);
+        }
+        self.child.wait().expect("it ends");
+        let text = String::from_utf8_lossy(&self.raw).into_owned();
+        assert!(!text.contains('\x1b'), "{text:?}");
+        text
+    }
+
     /// Waits for the end, after which the terminal must be what it was.
     #[track_caller]
-    fn ends(mut self, room: &Room, code: i32) -> String {
+    pub(crate) fn ends(mut self, room: &Room, code: i32) -> String {
         while let Ok(more) = self.output.recv_timeout(Duration::from_secs(60)) {
             self.raw.extend(more);
         }
@@ -166,7 +180,7 @@ fn an_image_is_walked_through_and_the_terminal_given_back() {
     }
     let room = Room::new();
     made(&room);
-    let mut terminal = Terminal::start(&room);
+    let mut terminal = Terminal::start(&room, &[]);
     terminal.shows("Files up to layer 0, 18 B");
     terminal.shows("efficiency 1.0000");
     terminal.types("]");
@@ -198,7 +212,7 @@ fn what_ends_it_from_outside_gives_the_terminal_back_too() {
     for (signal, code) in [(Some(Signal::TERM), 143), (Some(Signal::INT), 130), (None, 130)] {
         let room = Room::new();
         made(&room);
-        let mut terminal = Terminal::start(&room);
+        let mut terminal = Terminal::start(&room, &[]);
         terminal.shows("Files up to layer 0, 18 B");
         match signal {
             Some(signal) => {

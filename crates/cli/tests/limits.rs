@@ -2,7 +2,11 @@
 
 use std::{fs, io::Write};
 
-use crate::support::{Room, archive, directory, file, of, tree::content};
+use crate::{
+    explore::Terminal,
+    support::{Room, archive, directory, file, of, peers, tree::content},
+};
+use serde_json::json;
 use teu_archive::codec::{Compression, Encoder};
 
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -83,13 +87,7 @@ fn reached(room: &Room, verb: &[&str], limits: &[&str], named: &str) {
     assert_eq!(content(&images), before, "{verb:?} {limits:?}");
     assert_eq!(content(&room.path("../tmp")).len(), 0, "{verb:?} {limits:?}");
     assert!(!room.path("out").exists(), "{verb:?} {limits:?}");
-    let raised: Vec<String> = given
-        .iter()
-        .map(|limit| match limit.split_once('=') {
-            Some((name, _)) if name == named => format!("{name}=99999999"),
-            _ => limit.clone(),
-        })
-        .collect();
+    let raised = raised(limits, named);
     let worked = run(&raised);
     // Those that tell of differences say so by 1.
     assert!(
@@ -110,6 +108,33 @@ const OF_ARCHIVES: [(&[&str], &str); 7] = [
     (&["output_bytes=700"], "output_bytes"),
     (&["ratio=1", "ratio_from=100"], "ratio"),
 ];
+
+/// What an entry may ask for.
+const OF_ENTRIES: [(&[&str], &str); 3] = [
+    (&["name_bytes=100"], "name_bytes"),
+    (&["path_bytes=100"], "path_bytes"),
+    (&["file_bytes=1000"], "file_bytes"),
+];
+
+/// What may be made of layers.
+const OF_TREES: [(&[&str], &str); 2] = [
+    (&["contents_bytes=10"], "contents_bytes"),
+    (&["tree_bytes=100"], "tree_bytes"),
+];
+
+/// The same limits, the one with this name raised.
+fn raised(limits: &[&str], named: &str) -> Vec<String> {
+    let raised = limits.iter().map(|limit| match limit.split_once('=') {
+        Some((name, _)) if name == named => format!("{name}=99999999"),
+        _ => (*limit).to_owned(),
+    });
+    raised.collect()
+}
+
+/// A flag for each.
+fn flags<'l>(limits: &[&'l str]) -> Vec<&'l str> {
+    limits.iter().flat_map(|limit| ["--limit", *limit]).collect()
+}
 
 #[test]
 fn who_changes_layers_leaves_the_image_as_it_is() {
@@ -146,14 +171,7 @@ fn who_changes_layers_leaves_the_image_as_it_is() {
 #[test]
 fn who_looks_into_layers_prints_nothing() {
     let room = room();
-    let inside = [
-        (&["name_bytes=100"][..], "name_bytes"),
-        (&["path_bytes=100"], "path_bytes"),
-        (&["file_bytes=1000"], "file_bytes"),
-        (&["contents_bytes=10"], "contents_bytes"),
-        (&["tree_bytes=100"], "tree_bytes"),
-    ];
-    for (limits, named) in OF_ARCHIVES.iter().chain(&inside) {
+    for (limits, named) in OF_ARCHIVES.iter().chain(&OF_ENTRIES).chain(&OF_TREES) {
         for verb in [
             &["files", "oci:images:app"][..],
             &["export", "oci:images:app"],
@@ -164,6 +182,100 @@ fn who_looks_into_layers_prints_nothing() {
         ] {
             reached(&room, verb, limits, named);
         }
+    }
+}
+
+#[test]
+fn who_draws_has_drawn_nothing() {
+    if !peers("who_draws_has_drawn_nothing", &["script", "stty"]) {
+        return;
+    }
+    let room = room();
+    for (limits, named) in OF_ARCHIVES.iter().chain(&OF_ENTRIES).chain(&OF_TREES) {
+        // What was read before is known, and would be asked for nothing.
+        let _ = fs::remove_dir_all(room.home(".cache"));
+        let said = Terminal::start(&room, &flags(limits)).says();
+        let says = said.starts_with("teu: ") && said.ends_with("code=1\r\n");
+        let is_named = said.contains(&format!("limit {named}")) && said.contains("raise it only for");
+        assert!(says && is_named, "{limits:?}: {said}");
+        let raised = raised(limits, named);
+        let raised: Vec<&str> = raised.iter().map(String::as_str).collect();
+        let mut terminal = Terminal::start(&room, &flags(&raised));
+        terminal.shows("Files up to layer 0");
+        terminal.types("q");
+        terminal.ends(&room, 0);
+    }
+}
+
+/// What is past a limit is found, as all that is wrong with an image: a layer that cannot be read, or an entry that would be refused.
+#[test]
+fn who_verifies_finds_what_is_past_a_limit() {
+    let room = room();
+    for ((limits, named), code) in OF_ARCHIVES
+        .iter()
+        .zip(std::iter::repeat(13))
+        .chain(OF_ENTRIES.iter().zip(std::iter::repeat(14)))
+    {
+        let run = |limits: &[&str]| {
+            let flags = flags(limits);
+            room.teu([&["verify", "oci:images:app"][..], &flags].concat()).ran()
+        };
+        let found = run(limits);
+        let (wrong, said) = (found.code, &found.stdout);
+        let is_named = said.contains(&format!("limit {named}")) && said.contains("raise it only for");
+        assert!(wrong == code && is_named, "{limits:?}: {wrong} {said}");
+        let raised = raised(limits, named);
+        let raised: Vec<&str> = raised.iter().map(String::as_str).collect();
+        let good = run(&raised);
+        assert!(
+            good.code == 0 && good.stdout.contains("good: "),
+            "{raised:?}: {}",
+            good.stdout
+        );
+    }
+}
+
+/// A bundle as umoci would have made it of the image `base`.
+fn of_umoci(room: &Room) {
+    let digest = room.teu(["digest", "oci:images:base"]).succeeds().stdout;
+    let hex = digest.trim().trim_start_matches("sha256:");
+    let size = fs::metadata(room.path("images/blobs/sha256").join(hex))
+        .expect("a blob")
+        .len();
+    let from =
+        json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest.trim(), "size": size});
+    let told = json!({
+        "umoci_version": "2",
+        "from_descriptor_path": {"descriptor_walk": [from]},
+        "map_options": {"uid_mappings": null, "gid_mappings": null, "rootless": true},
+        "whiteout_mode": 0,
+    });
+    fs::create_dir_all(room.path("umoci/rootfs/some")).expect("made");
+    room.file("umoci/rootfs/some/file", "x");
+    room.file("umoci/umoci.json", told.to_string());
+    let record = "#mtree v2.0\n/set type=file nlink=1 mode=0664 uid=0 gid=0\n. size=80 type=dir mode=0755 nlink=4 tar_time=0.000000000\n..\n";
+    room.file(format!("umoci/sha256_{hex}.mtree"), record);
+}
+
+/// A bundle is a directory, and umoci's has a record that is read into memory.
+#[test]
+fn who_packs_a_bundle_again_leaves_the_image_as_it_is() {
+    let room = room();
+    let unpack = ["unpack", "--rootless", "oci:images:base", "bundle"];
+    room.teu(unpack).succeeds();
+    fs::create_dir_all(room.path("bundle/rootfs/some/deep")).expect("made");
+    fs::write(room.path("bundle/rootfs/some/deep/file"), "x").expect("written");
+    of_umoci(&room);
+    for (bundle, limit, named) in [
+        ("bundle", "entries=1", "entries"),
+        ("bundle", "path_bytes=5", "path_bytes"),
+        ("bundle", "memory_bytes=1", "memory_bytes"),
+        ("umoci", "line_bytes=20", "line_bytes"),
+        ("umoci", "total_bytes=50", "total_bytes"),
+    ] {
+        reached(&room, &["repack", bundle, "oci:images:new"], &[limit], named);
+        room.teu(["untag", "oci:images:new"]).succeeds();
+        room.teu(["gc", "--grace=0s", "oci:images"]).succeeds();
     }
 }
 
@@ -197,6 +309,7 @@ fn who_reads_a_directory_has_limits_too() {
 #[test]
 fn a_name_that_is_no_limit_is_answered_with_those_that_there_are() {
     let room = room();
+    of_umoci(&room);
     for (verb, has) in [
         (&["files", "oci:images:app"][..], "contents_bytes"),
         (&["squash", "oci:images:app"], "tree_bytes"),
@@ -205,6 +318,8 @@ fn a_name_that_is_no_limit_is_answered_with_those_that_there_are() {
         (&["cat", "oci:images:app", "a/b/c"], "content_bytes"),
         (&["diff", "oci:images:base", "oci:images:app"], "text_file_bytes"),
         (&["edit", "--set-times", "0", "oci:images:app"], "hole_bytes"),
+        (&["verify", "oci:images:app"], "sparse_segments"),
+        (&["repack", "umoci", "oci:images:app"], "line_bytes"),
     ] {
         let arguments = [&[verb[0], "--limit", "courage=1"], &verb[1..]].concat();
         let error = room.teu(arguments).fails(2);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, DestinationOptions, LayerOptions, SourceOptions};
+use super::{Common, DestinationOptions, LayerOptions, LimitOptions, SourceOptions};
 
 /// Put what has changed in a bundle on top
 #[derive(Debug, Args)]
@@ -51,6 +51,8 @@ pub(crate) struct Repack {
     /// Say nothing but errors
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) layer: LayerOptions,
     #[command(flatten)]

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     arguments::{self, ImageOptions},
     failure::Failure,
+    limits::{self, Limits},
     output,
     places::{Places, absolute, reference},
     progress::Shown,
@@ -81,7 +82,7 @@ fn options(arguments: &arguments::Repack, settings: &Settings) -> Result<Options
     let paths = |given: &[String]| -> Result<Vec<Vec<u8>>, Error> {
         given.iter().map(|path| path_in_image(path.as_bytes())).collect()
     };
-    Ok(Options {
+    let mut options = Options {
         masked: paths(&arguments.mask_path)?,
         mask_volumes: !arguments.no_mask_volumes,
         layer_per: paths(&arguments.layer_per)?,
@@ -91,7 +92,16 @@ fn options(arguments: &arguments::Repack, settings: &Settings) -> Result<Options
         refresh: arguments.refresh_bundle,
         stop: settings.stop.clone(),
         ..Options::default()
-    })
+    };
+    limits::set(
+        &arguments.limits,
+        Limits {
+            walk: Some(&mut options.limits),
+            mtree: Some(&mut options.mtree),
+            ..Limits::default()
+        },
+    )?;
+    Ok(options)
 }
 
 /// What is there already where the new image goes.

@@ -40,7 +40,7 @@ pub fn read(mut from: impl BufRead, limits: MtreeLimits) -> teu_store::Result<Ve
     let (mut line, mut number, mut total) = (Vec::new(), 0_u64, 0_u64);
     loop {
         line.clear();
-        let most = limits.line_bytes + 1;
+        let most = limits.line_bytes.saturating_add(1);
         let count = (&mut from).take(most).read_until(b'\n', &mut line)? as u64;
         if count == 0 {
             break;
@@ -52,7 +52,9 @@ pub fn read(mut from: impl BufRead, limits: MtreeLimits) -> teu_store::Result<Ve
                 true => ("line_bytes", limits.line_bytes),
                 false => ("total_bytes", limits.total_bytes),
             };
-            let message = format!("line {number} of the mtree reaches the limit {what} of {limit} bytes");
+            let message = format!(
+                "line {number} of the mtree reaches the limit {what} of {limit} bytes; raise it only for a bundle that you trust"
+            );
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         state.line(line.strip_suffix(b"\n").unwrap_or(&line)).map_err(|what| {

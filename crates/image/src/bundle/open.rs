@@ -69,12 +69,12 @@ impl Opened {
     }
 
     /// What the files were like, from the first.
-    pub(crate) fn record(&self) -> Result<Record> {
+    pub(crate) fn record(&self, of_umoci: MtreeLimits) -> Result<Record> {
         let mut file = self.record.try_clone()?;
         file.rewind()?;
         let reader = BufReader::with_capacity(256 << 10, file);
         match self.of_umoci {
-            true => Ok(Record::Umoci(read_mtree(reader, MtreeLimits::default())?.into_iter())),
+            true => Ok(Record::Umoci(read_mtree(reader, of_umoci)?.into_iter())),
             false => Ok(Record::Ours(Box::new(record::Reader::new(reader)?))),
         }
     }

@@ -17,7 +17,7 @@ use super::{
     scope::{Scope, is_at_or_below, is_below},
 };
 use crate::{
-    bundle::{self, Entry, Mark, Opened, order, record},
+    bundle::{self, Entry, Mark, MtreeLimits, Opened, order, record},
     failure::of_files,
     layer::PassedOver,
     unpack::{self, Stop},
@@ -30,6 +30,7 @@ pub(super) struct Comparison<'a> {
     /// Whether a file that was touched and looks as it did is what it was.
     pub(super) trust_times: bool,
     pub(super) limits: &'a Limits,
+    pub(super) mtree: MtreeLimits,
     pub(super) stop: &'a Stop,
 }
 
@@ -60,7 +61,7 @@ pub struct Counts {
 
 /// Compares all. What every file is like now goes into `record`, but for what is masked, of which what was remembered is remembered on.
 pub(super) fn compare(bundle: &Opened, how: &Comparison<'_>, record: Option<std::fs::File>) -> Result<Changes> {
-    let mut old = Old::begin(bundle.record()?)?;
+    let mut old = Old::begin(bundle.record(how.mtree)?)?;
     let own = old.next.as_ref().filter(|first| first.path.is_empty());
     let own = own.map_or((0, 0), |root| (root.uid, root.gid));
     let options = teu_rootfs::walk::Options {
@@ -322,7 +323,8 @@ impl Work<'_> {
             return Ok(());
         }
         let message = format!(
-            "more files have changed, or have several names, than are kept in mind: they take more than the limit memory_bytes of {most}"
+            "more files have changed, or have several names, than are kept in mind: they take more than the limit memory_bytes of {most}; \
+             raise it only for files that are meant"
         );
         Err(Error::new(ErrorKind::TooLarge, message))
     }

@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     append::{Settings, path_in_image},
-    bundle::{Bundle, Opened},
+    bundle::{Bundle, MtreeLimits, Opened},
     change::{Change, Image, Stage},
     layer::{self, NO_SOCKETS, Owners, Written},
     unpack::Stop,
@@ -56,6 +56,8 @@ pub struct Options {
     pub history: Option<History>,
     /// How much the tree may ask for; the list of what changed is within its `memory_bytes`.
     pub limits: walk::Limits,
+    /// How much umoci's record of what it unpacked may ask for.
+    pub mtree: MtreeLimits,
     /// Whether the bundle is to remember how it is now: see [`Repack::refresh`].
     pub refresh: bool,
     /// Who wants it to stop.
@@ -72,6 +74,7 @@ impl Default for Options {
             layers: Settings::default(),
             history: Some(History::default()),
             limits: walk::Limits::default(),
+            mtree: MtreeLimits::default(),
             refresh: false,
             stop: Stop::default(),
         }
@@ -261,6 +264,7 @@ impl Repack {
                 scope: &scope,
                 trust_times: options.trust_times,
                 limits: &options.limits,
+                mtree: options.mtree,
                 stop: &options.stop,
             };
             compare::compare(&bundle, &how, record)
