@@ -15,7 +15,7 @@
 //! gets its name when all is whole; [`Staged`] is one for files that go among those of a directory that is there. [`Ahead`] makes files of entries
 //! whose turn has not come, where no name of the tree leads. A layer hides what earlier ones left, and never what is its own, whichever comes first: that is decided by
 //! what was really made where, not by names. [`Owners`] says whom files belong to, [`Budget`] how much a tree may ask for; an error that comes of
-//! a limit names its field. What was asked for and not done, such as devices, is in the [`Report`]. [`check`] says of an entry beforehand
+//! a limit names its field. What was asked for and not done, such as devices, is in the [`Report`]. [`check()`] says of an entry beforehand
 //! whether it would be refused. What was made stays an enemy's tree, and is read by [`Root::read`].
 //!
 //! Behind that stands a second wall: work that is [`confined`] cannot change anything but these directories, by the kernel's word (Landlock).
