@@ -637,5 +637,11 @@ fn types_that_are_no_files() {
         Truncated,
         "a block of which 24 of 512 bytes are there",
     );
-    assert_refused(&[b'x'; 512], Malformed, "checksum");
+    assert_refused(&[b'x'; 512], Malformed, "it is no tar archive");
+    // What begins as one is one, and is damaged.
+    let mut damaged = Raw::new().file(b"a", b"").file(b"b", b"").end();
+    damaged[512] ^= 1;
+    assert_refused(&damaged, Malformed, "checksum");
+    damaged[0] ^= 1;
+    assert_refused(&damaged, Malformed, "checksum");
 }

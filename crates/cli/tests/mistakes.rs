@@ -2,7 +2,8 @@
 
 use std::{io::Write, os::unix::fs::PermissionsExt, process::Command};
 
-use crate::support::{Asks, Peer, Room, image};
+use crate::support::{Asks, Peer, Room, image, layer};
+use teu_spec::Digest;
 
 /// What is typed, the exit code, and what must be said, all on one line.
 type Mistake<'a> = (&'a [&'a str], i32, &'a [&'a str]);
@@ -329,7 +330,8 @@ impl Drop for Small {
 fn a_full_disk() {
     let room = Room::new();
     let mut large = image();
-    large.layers[0].1.resize(1 << 20, 0);
+    large.layers[0].1 = layer(&"x".repeat(1 << 20));
+    large.config["rootfs"]["diff_ids"][0] = Digest::of(&large.layers[0].1).to_string().into();
     room.layout("large").image("app", &large);
     let Some(small) = Small::mount(room.path("small")) else {
         let _ = writeln!(
@@ -338,10 +340,24 @@ fn a_full_disk() {
         );
         return;
     };
-    for target in ["oci:small/layout:app", "dir:small/dir", "oci-archive:small/app.tar:app"] {
-        let error = room.teu(["copy", "--progress", "none", "oci:large", target]).fails(1);
+    let copied = |target| room.teu(["copy", "--progress", "none", "oci:large", target]).fails(1);
+    let exported = || {
+        let export = ["export", "--progress", "none", "--file", "small/app.tar", "oci:large"];
+        room.teu(export).fails(1)
+    };
+    for (target, place) in [
+        ("oci:small/layout:app", "small/layout"),
+        ("dir:small/dir", "small/dir"),
+        ("oci-archive:small/app.tar:app", "writing small/app.tar: "),
+        ("docker-archive:small/app.tar:app:1", "writing small/app.tar: "),
+        ("export", "writing small/app.tar: "),
+    ] {
+        let error = match target {
+            "export" => exported(),
+            target => copied(target),
+        };
         assert!(
-            error.contains("destination: ") && error.contains("No space left"),
+            error.contains("destination: ") && error.contains("No space left") && error.contains(place),
             "{target}: {error}"
         );
         let mut left = Vec::new();

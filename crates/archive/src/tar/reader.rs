@@ -221,7 +221,13 @@ impl<R: Read> Reader<R> {
                 self.state = State::Ended(self.end_marker()?);
                 return Ok(false);
             }
-            block.verify()?;
+            if let Err(error) = block.verify() {
+                let is_first = self.input.offset() == BLOCK as u64;
+                return Err(match is_first && block.dialect() == Dialect::V7 {
+                    true => Error::malformed("tar", "it is no tar archive"),
+                    false => error,
+                });
+            }
             match block.0[block::TYPE] {
                 b'x' => {
                     let bytes = self.metadata(&block, &mut pending)?;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use teu_image::export;
+use teu_store::{Error, Side};
 
 use crate::{
     arguments::Export, beside::Beside, failure::Failure, inside::Inside, limits, progress::Shown, settings::Settings,
@@ -31,19 +32,19 @@ pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(
     match &arguments.file {
         Some(path) => {
             let beside = Beside::new(path)?;
-            written(inside, beside.file()?).await?;
+            written(inside, beside.file()?, path.display().to_string()).await?;
             beside.finish()?;
         }
         None => {
             let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-            written(inside, stdout).await?;
+            written(inside, stdout, "to standard output".to_owned()).await?;
         }
     }
     shown.finish();
     Ok(())
 }
 
-async fn written(inside: Inside, file: File) -> Result<(), Failure> {
+async fn written(inside: Inside, file: File, place: String) -> Result<(), Failure> {
     let options = export::Options {
         contents: inside.contents,
         tree: inside.tree.limits,
@@ -51,6 +52,7 @@ async fn written(inside: Inside, file: File) -> Result<(), Failure> {
     let unread = Arc::new(AtomicBool::new(false));
     let out = Out {
         file,
+        place,
         unread: Arc::clone(&unread),
     };
     let sink = BufWriter::with_capacity(BUFFER, out);
@@ -69,21 +71,23 @@ async fn written(inside: Inside, file: File) -> Result<(), Failure> {
     }
 }
 
-/// Where the archive goes; notes that nobody reads it any more.
+/// Where the archive goes; what goes wrong with that is told with its place. Notes that nobody reads it any more.
 struct Out {
     file: File,
+    place: String,
     unread: Arc<AtomicBool>,
 }
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes);
-        if let Err(error) = &written
-            && error.kind() == io::ErrorKind::BrokenPipe
-        {
-            self.unread.store(true, Ordering::Relaxed);
-        }
-        written
+        self.file.write(bytes).map_err(|error| {
+            let kind = error.kind();
+            if kind == io::ErrorKind::BrokenPipe {
+                self.unread.store(true, Ordering::Relaxed);
+            }
+            let error = Error::from(error).within(format!("writing {}", self.place));
+            io::Error::new(kind, error.on(Side::Destination))
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

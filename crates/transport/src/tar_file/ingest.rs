@@ -108,6 +108,10 @@ pub(super) fn write_member(
 pub(super) fn spool(temporary: Option<&Path>, chunks: Chunks, hashed: Option<Algorithm>) -> Result<Written<Spooled>> {
     let why = "a blob must wait until another is written";
     let mut file = unnamed(temporary, why)?;
+    let failed = |error| match temporary {
+        Some(directory) => files::failed(error, "writing a temporary file in", directory),
+        None => Error::from(error),
+    };
     let mut hasher = hashed.map(|algorithm| (algorithm, algorithm.hasher()));
     let mut size = 0;
     for chunk in chunks {
@@ -116,7 +120,7 @@ pub(super) fn spool(temporary: Option<&Path>, chunks: Chunks, hashed: Option<Alg
         if let Some((_, hasher)) = &mut hasher {
             hasher.update(&chunk);
         }
-        file.write_all(&chunk)?;
+        file.write_all(&chunk).map_err(failed)?;
     }
     Ok(Written {
         to: Spooled {

@@ -19,7 +19,7 @@ const BUFFER: usize = 256 << 10;
 
 /// The file, and how far it is.
 pub(super) struct Out {
-    sink: BufWriter<File>,
+    sink: BufWriter<Named>,
     place: Place,
     pub(super) offset: u64,
     /// Directories that are in it.
@@ -69,7 +69,13 @@ impl Out {
             (file, Place::Beside(Some(beside), path), temporary.or(Some(directory)))
         };
         let out = Self {
-            sink: BufWriter::with_capacity(BUFFER, file),
+            sink: BufWriter::with_capacity(
+                BUFFER,
+                Named {
+                    file,
+                    path: path.to_owned(),
+                },
+            ),
             place,
             offset: 0,
             directories: HashSet::new(),
@@ -92,9 +98,9 @@ impl Out {
 
     /// Goes back to where the archive was when it had `offset` bytes.
     pub(super) fn take_back(&mut self, offset: u64) {
-        let back = |sink: &mut BufWriter<File>| {
+        let back = |sink: &mut BufWriter<Named>| {
             sink.seek(SeekFrom::Start(offset))?;
-            sink.get_ref().set_len(offset)
+            sink.get_ref().file.set_len(offset)
         };
         if !self.can_take_back() || back(&mut self.sink).is_err() {
             self.over = Some("a blob was broken off in the middle of the archive, so nothing can follow");
@@ -191,5 +197,34 @@ impl Out {
             files::sync_directory(directory.unwrap_or(Path::new(".")))?;
         }
         Ok(())
+    }
+}
+
+/// The file that is written; what goes wrong with that is told with where it is to be.
+struct Named {
+    file: File,
+    path: PathBuf,
+}
+
+impl Named {
+    fn failed(&self, error: io::Error) -> io::Error {
+        // Its kind is asked for on the way.
+        io::Error::new(error.kind(), files::failed(error, "writing", &self.path))
+    }
+}
+
+impl Write for Named {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| self.failed(error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Named {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
     }
 }

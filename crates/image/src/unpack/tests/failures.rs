@@ -144,3 +144,24 @@ fn who_wants_it_to_stop_finds_nothing() {
     stop.wait();
     assert_eq!(places().count(), 0);
 }
+
+#[tokio::test]
+async fn where_something_is_in_the_way_no_layer_is_asked_for() {
+    let case = Case::of(&[tar(&[directory("etc/")])]);
+    let rigged = Arc::new(Rigged {
+        inner: case.store.clone(),
+        ..Rigged::default()
+    });
+    let source = Arc::clone(&rigged) as Arc<dyn Source>;
+    let fetched = || rigged.fetched.lock().expect("a list").len();
+    let home = tempfile::tempdir().expect("a directory");
+    let error = unpack(&source, &case.image(), home.path(), &Options::default()).await;
+    let error = error.expect_err("something is there");
+    assert_eq!((error.kind(), fetched()), (&ErrorKind::Conflict, 0), "{error}");
+    let options = Options {
+        owners: Owners::Recorded,
+        ..Options::default()
+    };
+    let unpacked = unpack(&source, &case.image(), &home.path().join("new"), &options).await;
+    assert_eq!((unpacked.is_ok(), fetched()), (true, 1));
+}
