@@ -103,6 +103,8 @@ layers = {
 }
 for name, archives in layers.items():
     put("rootfs_apply", name, b"".join(archives) + b"\x10")
+    # With a layer below, as the lowest is never ahead of its turn.
+    put("ahead", name, b"".join([ustar(*through), *archives]) + b"\x10")
     if len(archives) == 1:
         put("layer", name, archives[0])
 

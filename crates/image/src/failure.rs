@@ -13,6 +13,7 @@ pub(crate) fn of_files(error: teu_rootfs::Error) -> Error {
         Files::NotFound => ErrorKind::NotFound,
         Files::Changed => ErrorKind::Conflict,
         Files::Unsupported => ErrorKind::Unsupported,
+        Files::Full => ErrorKind::Quota,
         _ => ErrorKind::Io,
     };
     Error::new(kind, error.to_string())

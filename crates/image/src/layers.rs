@@ -236,6 +236,13 @@ impl Layers {
         next.map(|layer| layer.position)
     }
 
+    /// How many bytes the layers have, compressed, that were not given.
+    pub(crate) fn bytes_to_come(&self) -> u64 {
+        let begun = self.begun.iter().map(|(layer, _)| layer);
+        let sizes = begun.chain(&self.waiting).map(|layer| layer.descriptor.size);
+        sizes.fold(0, u64::saturating_add)
+    }
+
     /// Whether there is a layer behind the next with at least so many bytes that has not begun.
     pub(crate) fn any_after_the_next(&self, least: u64) -> bool {
         self.largest(least).is_some()

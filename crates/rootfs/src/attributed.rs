@@ -27,6 +27,13 @@ impl Attributed {
         }
     }
 
+    /// What it takes of memory beside itself, about.
+    pub(crate) fn held(&self) -> usize {
+        let files = self.0.as_ref().map_or(0, HashSet::capacity);
+        // As many places as there may be files, and a byte of each.
+        2 * files * size_of::<Identity>()
+    }
+
     /// Notes a file.
     pub(crate) fn add(&mut self, file: Identity) {
         if let Some(files) = &mut self.0 {

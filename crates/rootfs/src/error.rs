@@ -27,7 +27,9 @@ pub enum ErrorKind {
     Unsupported,
     /// What is read is changed by somebody at the same time.
     Changed,
-    /// The file system failed.
+    /// The disk is full, or what this user may have of it is used up.
+    Full,
+    /// The file system failed otherwise.
     Io,
 }
 
@@ -79,6 +81,7 @@ impl Error {
                 " (openat2 is needed: Linux 5.6, and a sandbox that lets it pass)",
             ),
             Errno::OPNOTSUPP => (ErrorKind::Unsupported, ""),
+            Errno::NOSPC | Errno::DQUOT => (ErrorKind::Full, ""),
             _ => (ErrorKind::Io, ""),
         };
         Self::new(kind, format!("{}: cannot {what}{hint}", Shown(path))).with_cause(errno)

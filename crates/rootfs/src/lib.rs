@@ -39,6 +39,7 @@ mod name;
 mod node;
 mod owners;
 mod remove;
+mod rename;
 mod report;
 mod root;
 mod sibling;

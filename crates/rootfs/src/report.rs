@@ -33,6 +33,12 @@ impl Report {
         self.owners.take_in(other.owners);
         self.attributed.take_in(other.attributed);
     }
+
+    /// What it takes of memory beside itself, about.
+    pub(crate) fn held(&self) -> usize {
+        let passed_over = [&self.devices, &self.xattrs, &self.set_id, &self.owners];
+        passed_over.iter().map(|kind| kind.held()).sum::<usize>() + self.attributed.held()
+    }
 }
 
 /// What was passed over, of one kind.
@@ -51,6 +57,11 @@ impl PassedOver {
         if self.examples.len() < EXAMPLES {
             self.examples.push(path.to_vec());
         }
+    }
+
+    fn held(&self) -> usize {
+        let names: usize = self.examples.iter().map(Vec::capacity).sum();
+        self.examples.capacity() * size_of::<Vec<u8>>() + names
     }
 
     fn take_in(&mut self, other: Self) {

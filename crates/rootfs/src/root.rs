@@ -5,13 +5,14 @@
 use std::{
     fs::File,
     io::Read,
+    mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::ffi::OsStrExt,
     path::Path,
 };
 
 use rustix::{
-    fs::{self, CWD, FileType, Mode, OFlags, ResolveFlags, Stat},
+    fs::{self, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat},
     io::Errno,
 };
 
@@ -117,6 +118,33 @@ impl Root {
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (one_name(from)?, one_name(to)?);
         fs::renameat(&self.handle, from, &self.handle, to).map_err(|errno| Error::system(from, "rename it", errno))
+    }
+
+    /// How many bytes its file system has free for this user, as it says.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let said =
+            fs::fstatvfs(&self.handle).map_err(|errno| Error::system(b".", "ask how much room there is", errno))?;
+        Ok(said.f_bavail.saturating_mul(said.f_frsize))
+    }
+
+    /// Whether nothing is in this directory.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_empty(&self) -> Result<bool> {
+        let failed = |errno| Error::system(b".", "read the directory", errno);
+        let listed = fs::openat(&self.handle, c".", DIRECTORY, Mode::empty()).map_err(failed)?;
+        let mut buffer = [MaybeUninit::uninit(); 1 << 10];
+        let mut entries = RawDir::new(listed, &mut buffer);
+        while let Some(entry) = entries.next() {
+            if !matches!(entry.map_err(failed)?.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Another handle of the same directory.

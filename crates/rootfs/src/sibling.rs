@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, RenameFlags},
+    fs::{self, AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir},
     io::Errno,
 };
 
@@ -24,6 +24,7 @@ use crate::{
     made::identity,
     name::{Leaf, parts},
     remove::remove_all,
+    rename::rename_new,
     root::DIRECTORY,
 };
 
@@ -107,25 +108,7 @@ impl Sibling {
             Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR => taken(path),
             errno => Error::system(path, "give the new directory its name", errno),
         };
-        match fs::renameat_with(
-            &self.parent,
-            &self.temporary[..],
-            &self.parent,
-            &self.name[..],
-            RenameFlags::NOREPLACE,
-        ) {
-            Ok(()) => {}
-            // A file system that has no such flag: a rename replaces nothing but an empty directory.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                match fs::statat(&self.parent, &self.name[..], AtFlags::SYMLINK_NOFOLLOW) {
-                    Err(Errno::NOENT) => {}
-                    Ok(_) => return Err(taken(path)),
-                    Err(errno) => return Err(failed(errno)),
-                }
-                fs::renameat(&self.parent, &self.temporary[..], &self.parent, &self.name[..]).map_err(failed)?;
-            }
-            Err(errno) => return Err(failed(errno)),
-        }
+        rename_new(&self.parent, &self.temporary, &self.parent, &self.name).map_err(failed)?;
         self.temporary.clear();
         // Others may want to lock what is a directory like any other now.
         self.lock = None;

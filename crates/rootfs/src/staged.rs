@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, FileType, Mode, RawDir, RenameFlags, Stat},
+    fs::{self, AtFlags, FileType, Mode, RawDir, Stat},
     io::Errno,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     Error, ErrorKind, Result, Root,
     name::Shown,
     remove::remove_all,
+    rename::rename_new,
     root::{DIRECTORY, PLACE, open_beside},
     sibling::{make, remove_left_over},
 };
@@ -196,14 +197,9 @@ impl Level {
             }
             false => None,
         };
-        if replace {
-            fs::renameat(&self.from, name, &self.into, name)?;
-        } else {
-            match fs::renameat_with(&self.from, name, &self.into, name, RenameFlags::NOREPLACE) {
-                // A file system that has no such flag: it was just seen that nothing is there.
-                Err(Errno::INVAL | Errno::NOSYS) => fs::renameat(&self.from, name, &self.into, name)?,
-                other => other?,
-            }
+        match replace {
+            true => fs::renameat(&self.from, name, &self.into, name)?,
+            false => rename_new(&self.from, name, &self.into, name)?,
         }
         match handle {
             // A handle that only stands for a file changes its mode but by this way.

@@ -264,6 +264,25 @@ fn what_could_not_be_made_counts_as_far_as_it_came() {
 }
 
 #[test]
+fn what_is_kept_of_one_in_memory_counts() {
+    let arena = Arena::new();
+    let mut writer = arena.writer();
+    let mut aside = Aside::new(Options::default());
+    let path = ["n".repeat(200).as_str(); 20].join("/").into_bytes();
+    let names = (0..8).map(|number| (format!("trusted.{number}").into_bytes(), b"yes".to_vec()));
+    let data = Metadata {
+        xattrs: names.collect(),
+        ..metadata(0o644)
+    };
+    let plain = aside.make(&path, &metadata(0o644), b"").unwrap();
+    assert_eq!(plain.held(), 0);
+    let unnamed = aside.make(&path, &data, b"").unwrap();
+    assert_eq!(unnamed.held(), 8 * (path.len() + size_of::<Vec<u8>>()));
+    writer.give_name(aside.root(), &path, unnamed).unwrap();
+    assert_eq!(writer.finish().unwrap().xattrs.count, 8);
+}
+
+#[test]
 fn owners_that_a_directory_decides_are_not_made_ahead() {
     let arena = Arena::new();
     for owners in [Owners::Recorded, Owners::Forgotten] {

@@ -1,6 +1,7 @@
 //! Which targets are there?
 
 mod accounts;
+mod ahead;
 mod auth_file;
 mod bundle;
 mod certificate;
@@ -41,6 +42,7 @@ use crate::{Target, given};
 /// All of them, by name.
 pub(crate) const ALL: &[(&str, Target)] = &[
     ("accounts", |bytes| given(bytes, accounts::run)),
+    ("ahead", |bytes| given(bytes, ahead::run)),
     ("auth_file", |bytes| given(bytes, auth_file::run)),
     ("bundle", |bytes| given(bytes, bundle::run)),
     ("certificate", |bytes| given(bytes, certificate::run)),

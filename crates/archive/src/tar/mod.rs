@@ -13,6 +13,7 @@ mod header;
 mod index;
 mod input;
 mod meaning;
+mod next;
 mod number;
 mod pax;
 mod reader;

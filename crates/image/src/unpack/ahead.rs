@@ -24,7 +24,7 @@ use crate::{
 
 /// How the largest of the layers that wait for their turn is unpacked ahead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ahead {
+pub struct AheadLimits {
     /// How many bytes a layer has at least, compressed, to be worth a thread.
     pub least: u64,
     /// What waits in memory at most, about.
@@ -33,7 +33,7 @@ pub struct Ahead {
     pub lying: u64,
 }
 
-impl Default for Ahead {
+impl Default for AheadLimits {
     fn default() -> Self {
         Self {
             least: 1 << 20,
@@ -42,6 +42,9 @@ impl Default for Ahead {
         }
     }
 }
+
+/// How many times as large as its blob a layer is taken to be on the disk; most are two to four times as large.
+const INFLATED: u64 = 5;
 
 /// Whether files of these owners can be made ahead.
 pub(super) fn is_possible(owners: &Owners) -> bool {
@@ -60,20 +63,24 @@ pub(super) struct Early<'a> {
 }
 
 impl<'a> Early<'a> {
-    /// Begins to read the largest layer that has not begun and is not the next, where one is large enough; files are made in `directory`, as `writing`
-    /// says.
+    /// Begins to read the largest layer that has not begun and is not the next, where one is large enough and the disk has room; files are made in
+    /// `directory`, as `writing` says. The tree may have `left` more bytes of content.
     pub(super) fn begin<'scope>(
         scope: &'scope thread::Scope<'scope, '_>,
         layers: &mut Layers,
         directory: &'a Root,
         writing: &rootfs::Options,
+        left: u64,
         options: &'scope Options,
     ) -> Result<Option<Self>> {
+        if !layers.any_after_the_next(options.ahead.least) || !has_room(directory, layers, options)? {
+            return Ok(None);
+        }
         let ahead = rootfs::Ahead::new(directory, writing.clone()).map_err(of_files)?;
         let Some((layer, opened)) = layers.begin_largest(options.ahead.least) else {
             return Ok(None);
         };
-        let line = Arc::new(Line::new(&options.ahead, &options.budget));
+        let line = Arc::new(Line::new(&options.ahead, left));
         let reading = opened.abort_handle();
         let filled = Arc::clone(&line);
         let thread = thread::Builder::new().name("ahead".to_owned());
@@ -90,6 +97,11 @@ impl<'a> Early<'a> {
             reading,
             directory,
         }))
+    }
+
+    /// A layer below it was applied: how many bytes of content the tree may have yet.
+    pub(super) fn leave(&self, left: u64) {
+        self.line.leave(left);
     }
 
     /// It is its turn: applies it, as [`apply`](apply::apply) does.
@@ -109,6 +121,14 @@ impl<'a> Early<'a> {
             }
         }
     }
+}
+
+/// Whether all that is to come has room on the disk, as far as one can say, beside what lies there without a name. In its turn a file may only be made
+/// where the one was that it replaces.
+fn has_room(directory: &Root, layers: &Layers, options: &Options) -> Result<bool> {
+    let to_come = layers.bytes_to_come().saturating_mul(INFLATED);
+    let free = directory.free_bytes().map_err(of_files)?;
+    Ok(free >= to_come.saturating_add(options.ahead.lying))
 }
 
 impl Drop for Early<'_> {
@@ -133,7 +153,8 @@ impl Item {
     pub(super) fn held(&self) -> usize {
         let more = match self {
             Self::Other(asked) => asked.held(),
-            Self::Lying(path, _) | Self::Failed(path, ..) => path.capacity(),
+            Self::Lying(path, unnamed) => path.capacity() + unnamed.held(),
+            Self::Failed(path, ..) => path.capacity(),
         };
         size_of::<Self>() + more
     }

@@ -7,10 +7,9 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use teu_rootfs::Budget;
 use teu_store::{Error, ErrorKind};
 
-use super::ahead::{Ahead, End, Item};
+use super::ahead::{AheadLimits, End, Item};
 
 /// What was lined up, between the two threads.
 pub(super) struct Line {
@@ -20,12 +19,13 @@ pub(super) struct Line {
     lying: u64,
 }
 
-#[derive(Default)]
 struct State {
     items: VecDeque<Item>,
     end: Option<End>,
     held: usize,
     lying: u64,
+    /// How many bytes the tree may have yet.
+    left: u64,
     /// All was applied that was there: it is the layer's turn, and more is waited for.
     wanted: bool,
     /// Nobody will apply anything.
@@ -34,15 +34,40 @@ struct State {
     waiting: usize,
 }
 
-impl Line {
-    pub(super) fn new(most: &Ahead, budget: &Budget) -> Self {
+impl State {
+    fn new(left: u64) -> Self {
         Self {
-            state: Mutex::default(),
+            items: VecDeque::new(),
+            end: None,
+            held: 0,
+            lying: 0,
+            left,
+            wanted: false,
+            abandoned: false,
+            waiting: 0,
+        }
+    }
+}
+
+impl Line {
+    /// Of a tree that may have `left` more bytes of content: no more than that lie there, beside what the layer that is applied meanwhile takes.
+    pub(super) fn new(most: &AheadLimits, left: u64) -> Self {
+        Self {
+            state: Mutex::new(State::new(left)),
             moved: Condvar::new(),
             memory: most.memory,
-            // What the tree may not have is not on the disk either.
-            lying: most.lying.min(budget.bytes),
+            lying: most.lying,
         }
+    }
+
+    /// Another layer was applied: how many bytes the tree may have yet.
+    pub(super) fn leave(&self, left: u64) {
+        self.state().left = left;
+    }
+
+    /// How many bytes may lie there.
+    fn most(&self, state: &State) -> u64 {
+        self.lying.min(state.left)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -81,7 +106,7 @@ impl Line {
     /// Waits for room for a file of so many bytes; whether there is some before more is wanted.
     pub(super) fn waits_for_room(&self, bytes: u64) -> bool {
         let state = self.wait_while(|state| self.is_full(state, 0, bytes));
-        state.lying.saturating_add(bytes) <= self.lying
+        state.lying.saturating_add(bytes) <= self.most(&state)
     }
 
     /// Whether all was applied that was lined up, or never will be.
@@ -110,7 +135,7 @@ impl Line {
 
     /// Whether who fills the line is to wait with so much more.
     fn is_full(&self, state: &State, held: usize, lying: u64) -> bool {
-        let is_full = state.held + held > self.memory || state.lying.saturating_add(lying) > self.lying;
+        let is_full = state.held + held > self.memory || state.lying.saturating_add(lying) > self.most(state);
         is_full && !state.wanted && !state.abandoned
     }
 
@@ -121,7 +146,8 @@ impl Line {
             if let Some(item) = state.items.pop_front() {
                 state.held -= item.held();
                 state.lying -= item.lying();
-                if state.held <= self.memory / 2 && state.lying <= self.lying / 2 {
+                state.left = state.left.saturating_sub(item.lying());
+                if state.held <= self.memory / 2 && state.lying <= self.most(&state) / 2 {
                     self.wake(&state);
                 }
                 return ControlFlow::Continue(item);
@@ -157,17 +183,13 @@ mod tests {
         Item::Failed(name.into(), 0, Error::new(ErrorKind::Invalid, "as asked"))
     }
 
-    fn line(memory: usize, lying: u64, budget: u64) -> Line {
-        let most = Ahead {
+    fn line(memory: usize, lying: u64, left: u64) -> Line {
+        let most = AheadLimits {
             least: 0,
             memory,
             lying,
         };
-        let budget = Budget {
-            bytes: budget,
-            ..Budget::default()
-        };
-        Line::new(&most, &budget)
+        Line::new(&most, left)
     }
 
     #[test]
@@ -177,19 +199,29 @@ mod tests {
             (line(0, 100, 10), [false, true]),
             (line(0, 11, 11), [false, false]),
         ] {
-            let state = State::default();
+            let state = line.state();
             assert_eq!([10, 11].map(|bytes| line.is_full(&state, 0, bytes)), is_full);
         }
         let line = line(1000, 10, 10);
-        let mut state = State {
-            lying: 4,
-            held: 900,
-            ..State::default()
-        };
+        let mut state = State::new(10);
+        (state.lying, state.held) = (4, 900);
         assert_eq!([6, 7].map(|bytes| line.is_full(&state, 0, bytes)), [false, true]);
         assert_eq!([100, 101].map(|bytes| line.is_full(&state, bytes, 0)), [false, true]);
         state.wanted = true;
         assert!(!line.is_full(&state, 101, 7));
+    }
+
+    #[test]
+    fn what_the_layers_below_take_is_no_room() {
+        let line = line(1000, 100, 90);
+        line.leave(40);
+        let is_full = |bytes| line.is_full(&line.state(), 0, bytes);
+        assert_eq!([40, 41].map(is_full), [false, true]);
+        // What lay there and was applied has been taken, too: there is as much room as before, and no more.
+        line.state().lying = 30;
+        assert_eq!([10, 11].map(is_full), [false, true]);
+        line.leave(0);
+        assert!(is_full(1));
     }
 
     #[test]

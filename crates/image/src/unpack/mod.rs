@@ -1,6 +1,6 @@
 //! How does an image become files? [`unpack`] fetches, inflates, hashes and checks its layers side by side while it applies them in order, into a
 //! temporary directory beside the destination, which gets its name when all is whole and all digests and DiffIDs held. On any failure nothing is
-//! at the destination. The largest of the layers that wait is read meanwhile, and the content of its files made ahead of its turn ([`Ahead`]).
+//! at the destination. The largest of the layers that wait is read meanwhile, and the content of its files made ahead of its turn ([`AheadLimits`]).
 //!
 //! What it makes is a runtime's bundle (runtime-spec, bundle.md) with what is remembered for packing it again, or the files alone.
 
@@ -30,7 +30,7 @@ use crate::{
     runtime::{self, Accounts},
 };
 
-pub use ahead::Ahead;
+pub use ahead::AheadLimits;
 pub use apply::apply;
 pub use stop::Stop;
 pub use teu_rootfs::{Owners, PassedOver, Report};
@@ -47,7 +47,7 @@ pub struct Options {
     /// How layers are read.
     pub layers: layers::Options,
     /// How a layer is unpacked before its turn.
-    pub ahead: Ahead,
+    pub ahead: AheadLimits,
     /// Devices are made.
     pub devices: bool,
     /// A directory's entry on a link to a directory goes to that directory, as `umoci unpack --keep-dirlinks` has it; else it takes its place.
@@ -65,19 +65,33 @@ pub struct Options {
 /// Unpacks an image into `destination`, where nothing may be, within a tokio runtime.
 ///
 /// The work is done on a thread of its own, which is told to stop where the future is dropped; it removes what it made then, and [`Stop::wait`] waits
-/// for that.
+/// for that. Where the disk is full while files lie there ahead of their turn, it begins once more, and makes none ahead: who listens hears of its layers again.
 ///
 /// # Errors
 /// `Conflict` where something is at the destination; `Invalid` for what no honest image asks for, and `TooLarge` for what reaches a limit, with the
-/// entry; `Mismatch` where content is not what its digest says; what the places say. Nothing is at the destination then.
+/// entry; `Mismatch` where content is not what its digest says; `Quota` where the disk is full; what the places say. Nothing is at the destination then.
 pub async fn unpack(source: &Arc<dyn Source>, image: &Image, destination: &Path, options: &Options) -> Result<Report> {
-    let layers = Layers::waiting(source, image.layers.clone(), &options.layers);
+    let layers = || Layers::waiting(source, image.layers.clone(), &options.layers);
+    let (layers, again) = (layers(), layers());
     let (image, destination, options) = (image.clone(), destination.to_owned(), options.clone());
     let stop = options.stop.clone();
-    stop::on_a_thread(&stop, move || whole(layers, &image, &destination, &options)).await
+    stop::on_a_thread(&stop, move || {
+        let mut is_lying = false;
+        match whole(layers, &image, &destination, &options, &mut is_lying) {
+            // In order the files may have room that were made ahead of what they replace.
+            Err(error) if is_lying && *error.kind() == ErrorKind::Quota => {
+                let mut options = options.clone();
+                options.ahead.least = u64::MAX;
+                whole(again, &image, &destination, &options, &mut is_lying)
+            }
+            made => made,
+        }
+    })
+    .await
 }
 
-fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options) -> Result<Report> {
+/// `is_lying` says afterwards whether files lay without names when it ended.
+fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options, is_lying: &mut bool) -> Result<Report> {
     let sibling = Sibling::new(destination).map_err(|error| match error.kind() {
         rootfs::ErrorKind::Exists => Error::new(
             ErrorKind::Conflict,
@@ -103,6 +117,9 @@ fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options) -
         options.stop.check()?;
         Ok(report)
     });
+    *is_lying = aside
+        .as_ref()
+        .is_some_and(|aside| !aside.root().is_empty().unwrap_or(true));
     let gone = aside.map_or(Ok(()), Sibling::discard);
     match made.and_then(|report| gone.map_err(of_files).map(|()| report)) {
         Ok(report) => {
@@ -169,11 +186,11 @@ fn files(mut layers: Layers, root: &Root, aside: Option<&Root>, options: &Option
     };
     writer.directory(b".", &ordinary).map_err(of_files)?;
     thread::scope(|scope| {
-        let begin = |layers: &mut Layers| match aside {
-            Some(aside) => Early::begin(scope, layers, aside, &writing, options),
+        let begin = |layers: &mut Layers, left| match aside {
+            Some(aside) => Early::begin(scope, layers, aside, &writing, left, options),
             None => Ok(None),
         };
-        let mut ahead = begin(&mut layers)?;
+        let mut ahead = begin(&mut layers, options.budget.bytes)?;
         loop {
             let place = layers.position().unwrap_or(usize::MAX);
             let (layer, applied) = if let Some(ahead) = ahead.take_if(|ahead| ahead.layer.position < place) {
@@ -185,8 +202,10 @@ fn files(mut layers: Layers, root: &Root, aside: Option<&Root>, options: &Option
             };
             applied.map_err(|error| error.within(format!("unpacking layer {}", layer.descriptor.digest)))?;
             writer.next_layer();
-            if ahead.is_none() {
-                ahead = begin(&mut layers)?;
+            let left = options.budget.bytes.saturating_sub(writer.bytes());
+            match &ahead {
+                Some(ahead) => ahead.leave(left),
+                None => ahead = begin(&mut layers, left)?,
             }
         }
         writer.finish().map_err(of_files)

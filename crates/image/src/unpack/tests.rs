@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod failures;
+mod full;
 
 const LARGE: usize = 700_000;
 /// Whatever takes longer hangs.
@@ -55,33 +56,35 @@ fn file<'a>(path: &str, content: &'a [u8]) -> (Header, &'a [u8]) {
 }
 
 /// How it is without.
-fn never() -> Ahead {
-    Ahead {
+fn never() -> AheadLimits {
+    AheadLimits {
         least: u64::MAX,
-        ..Ahead::default()
+        ..AheadLimits::default()
     }
 }
 
 /// Each way in which little or much is ahead.
-fn ways() -> [Ahead; 5] {
-    let all = Ahead {
+fn ways() -> [AheadLimits; 5] {
+    let all = AheadLimits {
         least: 0,
-        ..Ahead::default()
+        // So much room has every disk.
+        lying: 16 << 20,
+        ..AheadLimits::default()
     };
     [
-        Ahead {
+        AheadLimits {
             memory: 0,
             ..all.clone()
         },
-        Ahead {
+        AheadLimits {
             memory: 1000,
             ..all.clone()
         },
-        Ahead {
+        AheadLimits {
             lying: 0,
             ..all.clone()
         },
-        Ahead {
+        AheadLimits {
             lying: 100,
             ..all.clone()
         },
@@ -135,9 +138,13 @@ impl Case {
     }
 
     /// What comes of it: all files, and how many bytes were counted; nothing but the destination is left, and on a failure not that either.
-    async fn unpacked(&self, ahead: Ahead) -> Result<(Seen, u64, u64)> {
+    async fn unpacked(&self, ahead: AheadLimits) -> Result<(Seen, u64, u64)> {
         let home = tempfile::tempdir().expect("a directory");
-        let destination = home.path().join("root");
+        self.unpacked_in(home.path(), ahead).await
+    }
+
+    async fn unpacked_in(&self, home: &Path, ahead: AheadLimits) -> Result<(Seen, u64, u64)> {
+        let destination = home.join("root");
         let source = Rigged {
             inner: self.store.clone(),
             lies: self.lies.clone(),
@@ -155,7 +162,7 @@ impl Case {
         let (source, image) = (source.shared(), self.image());
         let unpacking = unpack(&source, &image, &destination, &options);
         let report = tokio::time::timeout(LIMIT, unpacking).await.expect("it hangs");
-        let left = fs::read_dir(home.path()).expect("a directory");
+        let left = fs::read_dir(home).expect("a directory");
         let left: Vec<_> = left.map(|entry| entry.expect("an entry").file_name()).collect();
         match report {
             Ok(report) => {

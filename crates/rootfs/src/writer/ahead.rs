@@ -4,13 +4,9 @@
 //!
 //! The directory is the caller's: on the file system of the tree, closed to others, outside of the root, and removed by him with what got no name.
 
-use rustix::{
-    fs::{self, AtFlags, RenameFlags},
-    io::Errno,
-};
-
 use crate::{
     Error, ErrorKind, FileWriter, Metadata, Options, Owners, Report, Result, Root, Writer, check, made::identity,
+    rename::rename_new,
 };
 
 /// Makes files that have no name in the tree yet.
@@ -33,6 +29,12 @@ impl Unnamed {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// What is kept of it in memory beside itself, about: the names of what was passed over, nearly always nothing.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.report.held()
     }
 }
 
@@ -121,14 +123,7 @@ impl Writer {
         let place = self.entry(path)?;
         let number = name(unnamed.number);
         self.make(path, "make the file", &place, || {
-            match fs::renameat_with(ahead, &number[..], &place.parent, place.leaf, RenameFlags::NOREPLACE) {
-                // A file system that has no such flag: a second name replaces nothing either.
-                Err(Errno::INVAL | Errno::NOSYS) => {
-                    fs::linkat(ahead, &number[..], &place.parent, place.leaf, AtFlags::empty())?;
-                    fs::unlinkat(ahead, &number[..], AtFlags::empty())
-                }
-                other => other,
-            }
+            rename_new(ahead, &number, &place.parent, place.leaf)
         })?;
         self.made.add(identity(&place.seen), place.leaf);
         self.spent.content(&self.options.budget, path, unnamed.bytes)?;

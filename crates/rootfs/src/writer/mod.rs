@@ -317,6 +317,12 @@ impl Writer {
         self.made.next_layer();
     }
 
+    /// Bytes of content that were written so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.spent.bytes
+    }
+
     /// What was made and passed over so far.
     #[must_use]
     pub fn report(&self) -> Report {

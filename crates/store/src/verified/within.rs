@@ -31,14 +31,14 @@ impl Verified {
         work: impl FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         match self.take_file() {
-            Some((file, check)) => of_file(Direct::new(file, check, told), work).await,
+            Some((file, check)) => of_file(CheckedFile::new(file, check, told), work).await,
             None => of_stream(self, told, work).await,
         }
     }
 }
 
 async fn of_file<T: Send + 'static, F: Fn(u64) + Send + 'static>(
-    mut file: Direct<F>,
+    mut file: CheckedFile<F>,
     work: impl FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let wanted = Arc::new(());
@@ -54,7 +54,7 @@ async fn of_file<T: Send + 'static, F: Fn(u64) + Send + 'static>(
 }
 
 /// A file that is read where it is used. As in the stream, the last bytes come only after the digest was found right.
-struct Direct<F> {
+struct CheckedFile<F> {
     file: File,
     check: Check,
     told: F,
@@ -67,7 +67,7 @@ struct Direct<F> {
     failed: Option<(ErrorKind, String)>,
 }
 
-impl<F: Fn(u64)> Direct<F> {
+impl<F: Fn(u64)> CheckedFile<F> {
     fn new(file: File, check: Check, told: F) -> Self {
         Self {
             file,
@@ -118,7 +118,7 @@ impl<F: Fn(u64)> Direct<F> {
     }
 }
 
-impl<F: Fn(u64)> Read for Direct<F> {
+impl<F: Fn(u64)> Read for CheckedFile<F> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() || (self.ahead.is_empty() && !self.refill()?) {
             return Ok(0);

@@ -1,7 +1,7 @@
 //! Is a good image good, and is what is wrong found?
 
 use bytes::Bytes;
-use teu_spec::{Format, Manifest, MediaType};
+use teu_spec::{Format, Manifest, MediaType, Platform};
 
 use super::*;
 use crate::{

@@ -106,7 +106,7 @@ fn in_tree(tree: &Tree) -> Seen {
         .collect()
 }
 
-async fn unpacked(layers: &[Vec<u8>], destination: &Path, ahead: unpack::Ahead) -> Result<Seen> {
+async fn unpacked(layers: &[Vec<u8>], destination: &Path, ahead: unpack::AheadLimits) -> Result<Seen> {
     let store = Memory::new();
     let layers: Vec<Layer> = layers
         .iter()
@@ -159,10 +159,10 @@ async fn a_tree_is_what_is_unpacked() {
         let tables = tables_by(&layers, &options).await;
         let merged = tables.and_then(|tables| Tree::of(&tables, &Options::default()));
         // Every third time a layer is unpacked ahead, and every sixth time little of it.
-        let ahead = unpack::Ahead {
+        let ahead = unpack::AheadLimits {
             least: if round % 3 == 1 { 0 } else { u64::MAX },
             memory: if round % 2 == 1 { 1000 } else { 1 << 20 },
-            ..unpack::Ahead::default()
+            ..unpack::AheadLimits::default()
         };
         let unpacked = unpacked(&layers, &home.path().join("root"), ahead).await;
         match (merged, unpacked) {
