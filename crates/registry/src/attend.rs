@@ -51,8 +51,8 @@ pub(crate) async fn attend<S>(
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         let large = large.clone().filter(|_| request.version() <= Version::HTTP_11);
-        let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some((length, rest)) = large.as_ref().and_then(|large| large.rest(number)) {
+        let ordinal = requests.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some((length, rest)) = large.as_ref().and_then(|large| large.rest(ordinal)) {
             request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
             request.extensions_mut().insert(rest);
         }

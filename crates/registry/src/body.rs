@@ -83,9 +83,10 @@ impl Incoming {
         }
     }
 
-    /// What came and was not given yet, where no more is waited for. To be called until there is none.
+    /// What came and was not given yet, and some of what is there, where no more is waited for.
     pub(crate) fn rest(&mut self) -> Option<Bytes> {
-        self.direct.as_mut()?.came()
+        // Before that, what is there belongs to the parser.
+        self.direct.as_mut().filter(|_| self.is_direct)?.came()
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {

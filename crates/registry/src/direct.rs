@@ -14,17 +14,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use teu_store::blocking::{
-    BATCH,
-    pieces::{ALIGNMENT, PIECE, Piece, SMALL},
-};
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use teu_store::blocking::pieces::{ALIGNMENT, PIECE, Piece, SMALL};
+use tokio::{net::TcpStream, sync::watch, task::yield_now, time::timeout};
 
 /// What a connection and who takes its content know of it.
 #[derive(Clone)]
 pub(crate) struct Direct {
     socket: Arc<TcpStream>,
-    state: Arc<Mutex<State>>,
+    /// How much is read at once, at most, where there is no piece.
+    at_once: usize,
+    shared: Arc<Mutex<Shared>>,
     /// Ends where the connection does.
     open: watch::Receiver<()>,
 }
@@ -36,24 +35,34 @@ pub(crate) struct Open {
 }
 
 #[derive(Default)]
+struct Shared {
+    state: State,
+    /// Who waits until the rest was taken.
+    waker: Option<Waker>,
+}
+
+#[derive(Default)]
 enum State {
     /// The parser reads.
     #[default]
     Parsed,
-    /// So much content is that of a request which is to be parsed: of the how manieth, as the one before it may be parsed from the same bytes.
-    Offered { request: u64, length: u64 },
+    /// So much content is that of a request which is to be parsed, and so much of it the parser is not told of. The request has its ordinal on this
+    /// connection, as the one before it may be parsed from the same bytes.
+    Offered { ordinal: u64, length: u64, untold: u64 },
     /// Somebody takes it.
-    Taken(Option<Waker>),
+    Taken,
     /// It was taken to its end.
     Done,
 }
 
 impl Open {
-    pub(crate) fn new(socket: Arc<TcpStream>) -> Self {
+    /// Of a connection that reads so much at once.
+    pub(crate) fn new(socket: Arc<TcpStream>, at_once: usize) -> Self {
         let (sender, open) = watch::channel(());
         let direct = Direct {
             socket,
-            state: Arc::default(),
+            at_once,
+            shared: Arc::default(),
             open,
         };
         Self { direct, _open: sender }
@@ -68,45 +77,47 @@ impl Open {
         (length >= SMALL + PIECE as u64).then_some(SMALL)
     }
 
-    /// The connection's how manieth request has content of this length, of which the parser is told less.
-    pub(crate) fn offer(&self, request: u64, length: u64) {
-        *self.direct.state() = State::Offered { request, length };
+    /// The request of this ordinal on the connection has content of this length, and so much of it the parser is not told of.
+    pub(crate) fn offer(&self, ordinal: u64, length: u64, untold: u64) {
+        self.direct.shared().state = State::Offered {
+            ordinal,
+            length,
+            untold,
+        };
     }
 
-    /// Waits until the rest was taken.
+    /// Waits until the rest was taken. Where it is refused that is never, and the connection ends.
     pub(crate) fn poll_done(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.direct.state();
-        match &mut *state {
-            State::Done => {
-                *state = State::Parsed;
-                return Poll::Ready(());
-            }
-            State::Taken(waker) => *waker = Some(context.waker().clone()),
-            // It is refused, and the connection ends.
-            State::Parsed | State::Offered { .. } => {}
+        let mut shared = self.direct.shared();
+        if let State::Done = shared.state {
+            shared.state = State::Parsed;
+            return Poll::Ready(());
         }
+        shared.waker = Some(context.waker().clone());
         Poll::Pending
     }
 }
 
 impl Direct {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn shared(&self) -> MutexGuard<'_, Shared> {
         // No one leaves it half changed, so what a panic elsewhere left is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the parser is not told of the request that it has just parsed, the how manieth, and the true length of its content.
-    pub(crate) fn rest(&self, number: u64) -> Option<(u64, Passed)> {
-        let mut state = self.state();
-        let State::Offered { request, length } = *state else {
-            return None;
+    /// What the parser is not told of the request of this ordinal, which it has just parsed, and the true length of its content.
+    pub(crate) fn rest(&self, ordinal: u64) -> Option<(u64, Passed)> {
+        let mut shared = self.shared();
+        let (length, left) = match shared.state {
+            State::Offered {
+                ordinal: offered,
+                length,
+                untold,
+            } if offered == ordinal => (length, untold),
+            _ => return None,
         };
-        if request != number {
-            return None;
-        }
-        *state = State::Taken(None);
+        shared.state = State::Taken;
         let rest = Rest {
-            left: length - Open::told(length)?,
+            left,
             direct: self.clone(),
             room: Room::None,
         };
@@ -115,7 +126,7 @@ impl Direct {
 
     /// Whether a rest is not taken to its end.
     pub(crate) fn is_left(&self) -> bool {
-        matches!(*self.state(), State::Taken(_))
+        matches!(self.shared().state, State::Taken)
     }
 }
 
@@ -147,45 +158,95 @@ impl Rest {
     /// `TimedOut` where nothing came for so long; another where the connection broke before the end.
     pub(crate) async fn next(&mut self, idle: Duration) -> io::Result<Option<Bytes>> {
         let socket = Arc::clone(&self.direct.socket);
+        // Who sends without a pause keeps no other from this thread, and does not outlive its connection.
+        yield_now().await;
         while self.left > 0 {
-            let count = loop {
-                match socket.try_read(self.room()) {
-                    Ok(count) => break count,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-                tokio::select! {
-                    ready = timeout(idle, socket.readable()) => ready??,
-                    _ = self.direct.open.changed() => return Err(io::ErrorKind::ConnectionAborted.into()),
-                }
-            };
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            if self.direct.open.has_changed().is_err() {
+                return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            self.left -= count as u64;
-            let is_full = match &mut self.room {
-                Room::None => true,
-                Room::Piece(piece) => {
-                    piece.add(count);
-                    piece.is_full()
-                }
-                Room::Chunk { memory, filled } => {
-                    *filled += count;
-                    *filled == memory.len()
-                }
-            };
-            if self.left == 0 {
-                self.end();
+            if self.fill()? {
+                break;
             }
-            if is_full || self.left == 0 {
-                return Ok(self.came());
+            tokio::select! {
+                ready = timeout(idle, socket.readable()) => ready??,
+                _ = self.direct.open.changed() => return Err(io::ErrorKind::ConnectionAborted.into()),
             }
         }
-        Ok(None)
+        Ok(self.filled())
     }
 
-    /// What came and was not given yet.
+    /// What came and was not given yet, and of what is there as much as there is room for: nothing is waited for.
     pub(crate) fn came(&mut self) -> Option<Bytes> {
+        // Where the connection broke no more is there.
+        let _ = self.fill();
+        self.filled()
+    }
+
+    /// Reads what is there; whether the room is full with it, or has all that is left.
+    fn fill(&mut self) -> io::Result<bool> {
+        let socket = Arc::clone(&self.direct.socket);
+        while self.left > 0 {
+            let room = self.room();
+            if room.is_empty() {
+                break;
+            }
+            match socket.try_read(room) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => self.add(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Who sends nothing holds no memory.
+                    if self.room.is_empty() {
+                        self.room = Room::None;
+                    }
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Where the next bytes go, and no more than are left.
+    fn room(&mut self) -> &mut [u8] {
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        if let Room::None = self.room {
+            let piece = (left >= PIECE).then(Piece::take).flatten();
+            self.room = match piece {
+                Some(piece) => Room::Piece(piece),
+                None => Room::Chunk {
+                    memory: vec![0; self.direct.at_once.next_multiple_of(ALIGNMENT).min(left)],
+                    filled: 0,
+                },
+            };
+        }
+        let room = match &mut self.room {
+            Room::None => &mut [],
+            Room::Piece(piece) => piece.room(),
+            Room::Chunk { memory, filled } => &mut memory[*filled..],
+        };
+        let most = left.min(room.len());
+        &mut room[..most]
+    }
+
+    /// So many bytes were put into the room.
+    fn add(&mut self, count: usize) {
+        match &mut self.room {
+            Room::None => {}
+            Room::Piece(piece) => piece.add(count),
+            Room::Chunk { filled, .. } => *filled += count,
+        }
+        self.left -= count as u64;
+        if self.left == 0 {
+            let mut shared = self.direct.shared();
+            shared.state = State::Done;
+            if let Some(waker) = shared.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// What is in the room.
+    fn filled(&mut self) -> Option<Bytes> {
         let bytes = match std::mem::replace(&mut self.room, Room::None) {
             Room::None => return None,
             Room::Piece(piece) => Bytes::from(piece),
@@ -196,32 +257,17 @@ impl Rest {
         };
         (!bytes.is_empty()).then_some(bytes)
     }
+}
 
-    /// Where the next bytes go, and no more than are left.
-    fn room(&mut self) -> &mut [u8] {
-        if matches!(self.room, Room::None) {
-            let piece = (self.left >= PIECE as u64).then(Piece::take).flatten();
-            self.room = match piece {
-                Some(piece) => Room::Piece(piece),
-                None => Room::Chunk {
-                    memory: vec![0; BATCH.next_multiple_of(ALIGNMENT)],
-                    filled: 0,
-                },
-            };
-        }
-        let room = match &mut self.room {
-            Room::None => &mut [],
-            Room::Piece(piece) => piece.room(),
-            Room::Chunk { memory, filled } => &mut memory[*filled..],
-        };
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(room.len());
-        &mut room[..most]
-    }
-
-    fn end(&self) {
-        let state = std::mem::replace(&mut *self.direct.state(), State::Done);
-        if let State::Taken(Some(waker)) = state {
-            waker.wake();
+impl Room {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Piece(piece) => piece.as_ref().is_empty(),
+            Self::Chunk { filled, .. } => *filled == 0,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

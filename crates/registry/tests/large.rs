@@ -12,26 +12,30 @@ use crate::support::{Server, writable};
 use teu_depot::{Depot, Settings};
 use teu_spec::Digest;
 
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
-fn serve(directory: &Path) -> Server {
+pub(crate) fn serve(directory: &Path) -> Server {
+    serve_by(directory, writable())
+}
+
+pub(crate) fn serve_by(directory: &Path, settings: teu_registry::Settings) -> Server {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let depot = runtime.block_on(Depot::open(&directory.join("depot"), Settings::default()));
-    Server::of(Arc::new(depot.expect("a depot")), writable())
+    Server::of(Arc::new(depot.expect("a depot")), settings)
 }
 
 /// Content in which no part is like another.
-fn content(length: usize) -> Vec<u8> {
+pub(crate) fn content(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n % 251 + n / 65_521) as u8).collect()
 }
 
-fn put(location: &str, content: &[u8], more: &str) -> Vec<u8> {
+pub(crate) fn put(location: &str, content: &[u8], more: &str) -> Vec<u8> {
     let (digest, length) = (Digest::of(content), content.len());
     format!("PUT {location}?digest={digest} HTTP/1.1\r\nHost: a\r\n{more}Content-Length: {length}\r\n\r\n").into_bytes()
 }
 
 /// The status of the next answer, which has no content.
-fn status(client: &mut TcpStream) -> String {
+pub(crate) fn status(client: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -42,7 +46,7 @@ fn status(client: &mut TcpStream) -> String {
 }
 
 #[track_caller]
-fn shows(server: &Server, repository: &str, content: &[u8]) {
+pub(crate) fn shows(server: &Server, repository: &str, content: &[u8]) {
     let digest = Digest::of(content);
     let found = server.get(&format!("/v2/{repository}/blobs/{digest}")).expect(200);
     assert!(found.content == content, "{repository} {digest}");

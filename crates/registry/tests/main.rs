@@ -1,6 +1,7 @@
 //! What does a client see of a registry? Every file of tests is a module of this program.
 
 mod auth;
+mod beside;
 mod clients;
 mod clients_engines;
 mod clients_secured;

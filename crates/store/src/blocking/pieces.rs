@@ -43,12 +43,6 @@ impl Piece {
         ALL.take()
     }
 
-    /// Whether there is one at this moment.
-    #[must_use]
-    pub fn is_free() -> bool {
-        ALL.pieces().out < ALL.most
-    }
-
     /// Whether no more go in.
     #[must_use]
     pub fn is_full(&self) -> bool {
