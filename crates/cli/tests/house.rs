@@ -153,6 +153,26 @@ fn arrows_only_fall() {
     );
 }
 
+/// Whoever meets a crate for the first time has something to start from.
+#[test]
+fn every_library_has_an_example_that_its_front_page_names() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for library in HOUSE {
+        let directory = crates.join(library.name.trim_start_matches("teu-"));
+        let front = fs::read_to_string(directory.join("src/lib.rs")).expect("a front page");
+        let examples = fs::read_dir(directory.join("examples")).expect("a directory of examples");
+        let mut found = 0;
+        for example in examples {
+            found += 1;
+            let path = example.expect("an entry").path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name");
+            let named = format!("example `{stem}`");
+            assert!(front.contains(&named), "{} does not name the {named}", library.name);
+        }
+        assert!(found > 0, "{} has no example", library.name);
+    }
+}
+
 /// Where files of tests are modules of one program, none is left out: what is not named is not run.
 #[test]
 fn every_file_of_tests_is_run() {

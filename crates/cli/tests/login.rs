@@ -336,6 +336,9 @@ fn certificates_are_found_where_they_lie() {
     room.teu(["catalog", host])
         .env("SSL_CERT_FILE", &authority_file)
         .succeeds();
+    room.teu(["catalog", host])
+        .env("SSL_CERT_DIR", room.path("given"))
+        .succeeds();
     room.teu(["catalog", "--tls-verify=false", host]).succeeds();
     room.teu(["--tls-verify=false", "catalog", host]).succeeds();
     room.teu(["--tls-verify=false", "catalog", "--tls-verify=true", host])

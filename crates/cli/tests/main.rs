@@ -5,6 +5,7 @@ mod by_hand;
 mod cat;
 mod diff;
 mod edit;
+mod everywhere;
 mod explore;
 mod export;
 mod extract;

@@ -26,6 +26,8 @@
 //! # What it does not do
 //!
 //! It checks no content when that is read: it did so when it was put. It speaks no HTTP and asks nobody who they are.
+//!
+//! The example `keep` has an image outlive a restart, and collects what is left of it.
 
 mod backup;
 mod check;

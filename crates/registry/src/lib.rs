@@ -20,6 +20,8 @@
 //! # What it does not do
 //!
 //! Without a [gate](auth::Gate) it asks nobody who they are: whoever reaches it may read, and write where [`Settings::writable`] says so.
+//!
+//! The example `registry` keeps what is pushed in memory.
 
 mod attend;
 pub mod auth;
