@@ -18,6 +18,7 @@ mod login;
 mod make;
 mod mistakes;
 mod pairs;
+mod programs;
 mod progress;
 mod raw;
 mod real_trees;
