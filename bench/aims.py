@@ -44,7 +44,7 @@ AIMS = {
     "sync": [((*CURRENT, "regsync", "debian"), "CPU", 10)],
     "start-version": [((*CURRENT, "debian"), "wall", 1)],
     "start-inspect": [((*CURRENT, "debian"), "wall", 1)],
-    **{"unpack" + what: UNPACKED for what in ("", "-zstd", "-many", "-ext4", "-many-ext4")},
+    **{"unpack" + what: UNPACKED for what in ("", "-zstd", "-many", "-many-zstd", "-ext4", "-many-ext4")},
     **{"unpack-files" + what: [(("tar",), "CPU", 1.8)] for what in ("", "-zstd", "-many", "-ext4")},
     # The wall time is asked for where both make as much.
     "append": [(("umoci",), "CPU", 1), (("umoci",), "wall", 1.5)],
@@ -62,6 +62,12 @@ BESIDE_PARTS = {
     **{key: 1.2 for key in AIMS if key in ("pull", "push", "copy", "local", "local-ext4", "local-reflink") or key.startswith("large-")},
     **{key: 1.3 for key in AIMS if key.startswith(("unpack", "verify", "files"))},
 }
+# What a registry is to reach: how many times teu's CPU its peers are to take, and how many times nginx's teu may.
+SERVED = {
+    **dict.fromkeys(("serve-manifests", "serve-1k", "serve-1m"), 3),
+    **{"serve-" + what: 2 for what in ("push-manifests", "push-1k", "push-1m", "push-100m", "mix")},
+}
+BESIDE_NGINX = dict.fromkeys(("serve-1m", "serve-100m"), 1.5)
 # Wall time of each run, in milliseconds.
 MILLISECONDS = {"start-version": 5, "start-inspect": 10}
 # What "milliseconds when seen before" is taken to be.
@@ -94,7 +100,7 @@ def of(result):
         found.append(at_most("wall of each", MILLISECONDS[result.key], each, "%.1f ms"))
     if result.key.endswith("-again"):
         found.append(at_most("wall of each", AGAIN, each, "%.1f ms"))
-    return found + list(result.reached)
+    return found + [Aim(*aim) for aim in result.reached]
 
 
 def memory(ours, others, most):

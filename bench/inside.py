@@ -13,7 +13,7 @@ import tarfile
 import aims
 import limits
 import tools
-from process import measure, skipped
+from process import Failed, measure, skipped
 from tools import Tool
 
 # What teu may take, whatever the image.
@@ -66,14 +66,16 @@ def many(bench):
     return os.path.join(bench.corpus, "edge" if bench.options.smoke else "many")
 
 
-def as_zstd(bench):
-    """The bench's image with its layers in zstd."""
-    image = os.path.join(bench.work, "zstd")
-    if not os.path.exists(image):
+def as_zstd(bench, image):
+    """An image with its layers in zstd."""
+    if not shutil.which("zstd"):
+        raise Failed("zstd is missing")
+    at = os.path.join(bench.work, "zstd-" + os.path.basename(image))
+    if not os.path.exists(at):
         teu = peers(bench).teu
-        source, to = "oci:%s:latest" % bench.image, "oci:%s:latest" % image
+        source, to = "oci:%s:latest" % image, "oci:%s:latest" % at
         measure([teu.path, "copy", "--quiet", "--dest-compress-format", "zstd", source, to], bench.env)
-    return image
+    return at
 
 
 def linked(bench, image, name):
@@ -209,12 +211,17 @@ def unpack(bench):
 
 
 def unpack_zstd(bench):
-    return unpack_row(bench, "unpack-zstd", "unpack, zstd, tmpfs", as_zstd(bench), like=bench.image)
+    return unpack_row(bench, "unpack-zstd", "unpack, zstd, tmpfs", as_zstd(bench, bench.image), like=bench.image)
 
 
 def many_row(bench, key, title, disk=None):
     """Umoci takes half a minute a turn."""
     return unpack_row(bench, key, title, many(bench), disk=disk, turns=2)
+
+
+def unpack_many_zstd(bench):
+    image = many(bench)
+    return unpack_row(bench, "unpack-many-zstd", "unpack, small files, zstd, tmpfs", as_zstd(bench, image), like=image, turns=2)
 
 
 def unpack_many(bench):
@@ -234,9 +241,7 @@ def files(bench):
 
 
 def files_zstd(bench):
-    if not shutil.which("zstd"):
-        raise Failed("zstd is missing")
-    return files_row(bench, "unpack-files-zstd", "unpack, zstd, tmpfs", as_zstd(bench), like=bench.image)
+    return files_row(bench, "unpack-files-zstd", "unpack, zstd, tmpfs", as_zstd(bench, bench.image), like=bench.image)
 
 
 def files_many(bench):
@@ -369,6 +374,7 @@ ROWS = {
     "unpack": unpack,
     "unpack-zstd": unpack_zstd,
     "unpack-many": unpack_many,
+    "unpack-many-zstd": unpack_many_zstd,
     "unpack-ext4": unpack_ext4,
     "unpack-many-ext4": unpack_many_ext4,
     "unpack-files": files,

@@ -1,6 +1,7 @@
-"""Rows: a file of 2 GiB, half of which compresses, from place to place, in gzip, in zstd and as it is.
+"""Rows: a file of 2 GiB, half of which compresses, and five small layers beside it, from place to place, in gzip, in zstd and as it is.
 
-A layer that is alone: nothing goes on beside it, so that here it is told what one stream costs, and that memory does not follow the image.
+After the first moments the large layer is alone, so that here it is told what one stream costs; and, with six blobs at a time, that memory does not follow
+the image.
 """
 
 import functools
@@ -8,10 +9,9 @@ import os
 import subprocess
 
 import limits
+from aims import HOW
 from process import ROOT
 from rig import layout_digest
-
-HOW = ("gzip", "zstd", "plain")
 
 
 def image(bench, how):
@@ -20,7 +20,7 @@ def image(bench, how):
     bench.need(9 << 30)
     bench.once("large", lambda: subprocess.run([os.path.join(ROOT, "scripts/corpus.sh"), bench.corpus, "large"], check=True))
     bench.once("touched", lambda: bench.touched(7 << 30))
-    return os.path.join(bench.corpus, "large-" + how)
+    return os.path.join(bench.corpus, "six-" + how)
 
 
 def row(bench, kind, how, title, state, source, destination, prepare, digest, to):

@@ -11,6 +11,8 @@ import sys
 import time
 
 import aims
+import rig
+import serving
 from process import ROOT, measure
 from rig import disk_kind, mebibytes, seconds
 
@@ -23,7 +25,7 @@ Made by `make bench`, or `cargo run -p bench -- --only ROW --write` for some of 
 [docs/performance.md](../docs/performance.md) tells where the time goes, and what stands in the way of what was not reached.
 
 A row is a job that teu and those of its peers that can do it do in turns, A B C A B C, on the same disk and beside the same registry, after a warm-up that does not count.
-What is told is the median of whole processes: CPU, user and system, of all that a command started; wall time; the peak of memory of its largest process; and the requests
+What is told is the median of whole processes (of an even number of turns the lower of the two in the middle): CPU, user and system, of all that a command started; wall time; the peak of memory of its largest process; and the requests
 that registries saw. *Cold*: nothing is at the destination, or was seen before; *warm*: all of it is, or was. The page cache is warm in every row. A *limit* is what a
 part of the job takes alone, by the fastest program that Debian has for it, in the same turns. Ratios above 1 mean that teu took less.
 """
@@ -32,7 +34,8 @@ AIMS_HEAD = """
 ## Aims
 
 *CPU* and *wall* are those of the best peer (the best that is current; for pushes, of the best that checks what it sends) divided by teu's. *Parts* is teu's CPU divided by that of the limits
-that nobody can leave out. What is not reached is **bold**.
+that nobody can leave out. What is not reached is **bold**. All rows are judged by the aims of today, but those of *older aims*: of them too little was kept, and what
+they were to reach then, and did, is told instead.
 
 """
 COLUMNS = ("CPU", "wall", "parts", "memory")
@@ -116,7 +119,7 @@ def write(bench, groups, results):
             "title": result.title,
             "headings": result.headings,
             "lines": list(result.lines()),
-            "aims": [list(aim) for aim in aims.of(result)],
+            "kept": result.kept(),
         }
     known = {key for _, rows, _ in groups for key in rows}
     kept["rows"] = {key: row for key, row in kept["rows"].items() if key in known}
@@ -125,7 +128,12 @@ def write(bench, groups, results):
     lines = ['{"runs": [', ",\n".join(json.dumps(run, ensure_ascii=False) for run in kept["runs"]), '],\n"rows": {']
     lines.append(",\n".join("%s: %s" % (json.dumps(key), json.dumps(row, ensure_ascii=False)) for key, row in sorted(kept["rows"].items())))
     whole(KEPT, "\n".join([*lines, "}}\n"]))
-    whole(PATH, "".join(part for part in page(kept, groups)))
+    write_page(groups)
+
+
+def write_page(groups):
+    """Makes bench/RESULTS.md of what is kept."""
+    whole(PATH, "".join(page(load(), groups)))
     print("bench: written to bench/RESULTS.md")
 
 
@@ -139,21 +147,37 @@ def whole(path, text):
 # ---------------------------------------------------------------- the page
 
 
+def judged(key, row):
+    """The aims of a row, and whether they are those of today; of rows that were measured before it was kept what they are judged by, those of then."""
+    if "kept" not in row:
+        return [aims.Aim(*aim) for aim in row["aims"]], False
+    kind = serving.Result if row["headings"] == serving.HEADINGS else rig.Result
+    return aims.of(kind.again(key, row["title"], row["kept"])), True
+
+
 def page(kept, groups):
     dates = {run["id"]: run["date"] for run in kept["runs"]}
     newest = kept["runs"][0]["id"] if kept["runs"] else None
     yield HEAD
     yield AIMS_HEAD
     listed = [(key, kept["rows"][key]) for _, rows, _ in groups for key in rows if key in kept["rows"]]
-    judged = [(key, row) for key, row in listed if row["aims"]]
-    reached = sum(all(aim[3] for aim in row["aims"]) for _, row in judged)
-    every = [aim for _, row in judged for aim in row["aims"]]
-    yield "Of %d rows %d reach all that they aim at; of %d aims, %d are reached.\n\n" % (
-        len(judged), reached, len(every), sum(aim[3] for aim in every)
+    rows_of = [(key, row, *judged(key, row)) for key, row in listed]
+    today_s = [of for _, _, of, is_today_s in rows_of if of and is_today_s]
+    every = [aim for of in today_s for aim in of]
+    yield "Of %d rows that are judged by the aims of today %d reach all that they aim at; of their %d aims, %d are reached.\n" % (
+        len(today_s), sum(all(aim.holds for aim in of) for of in today_s), len(every), sum(aim.holds for aim in every)
     )  # fmt: skip
+    older = sum(not is_today_s for *_, is_today_s in rows_of)
+    if older:
+        yield "%d rows were measured before, and are told by older aims.\n" % older
+    absent = [key for _, rows, _ in groups for key in rows if key not in kept["rows"]]
+    if absent:
+        yield "Not measured yet: %s.\n" % ", ".join(absent)
+    yield "\n"
     yield table_row(["row", "job", *COLUMNS, "and", "reached", "measured"]) + "|---|---|---:|---:|---:|---:|---|---|---|\n"
-    for key, row in judged:
-        yield aims_row(key, row, dates[row["run"]] if row["run"] != newest else "")
+    for key, row, of, is_today_s in rows_of:
+        if of:
+            yield aims_row(key, row["title"], of, is_today_s, dates[row["run"]] if row["run"] != newest else "")
     yield "\nMeasured %s, unless a row says otherwise.\n" % dates.get(newest, "")
     for title, rows, notes in groups:
         there = [key for key in rows if key in kept["rows"]]
@@ -172,18 +196,18 @@ def page(kept, groups):
             yield "\n%s\n" % notes
 
 
-def aims_row(key, row, date):
+def aims_row(key, title, of_row, is_today_s, date):
     """One line: what was reached and, in brackets, what was asked for."""
 
     def cell(aim):
-        of, wanted, is_, holds = aim
-        named = "" if of in COLUMNS else of + ": "
-        return "%s%s (%s)" % (named, is_ if holds else "**%s**" % is_, wanted)
+        named = "" if aim.of in COLUMNS else aim.of + ": "
+        return "%s%s (%s)" % (named, aim.reached if aim.holds else "**%s**" % aim.reached, aim.aim)
 
-    columns = ["; ".join(cell(aim) for aim in row["aims"] if aim[0] == column) for column in COLUMNS]
-    more = "; ".join(cell(aim) for aim in row["aims"] if aim[0] not in COLUMNS)
-    missed = list(dict.fromkeys(aim[0] for aim in row["aims"] if not aim[3]))
-    return table_row([key, row["title"], *columns, more, "**not**: " + ", ".join(missed) if missed else "yes", date])
+    columns = ["; ".join(cell(aim) for aim in of_row if aim.of == column) for column in COLUMNS]
+    more = "; ".join(cell(aim) for aim in of_row if aim.of not in COLUMNS)
+    missed = list(dict.fromkeys(aim.of for aim in of_row if not aim.holds))
+    reached = "**not**: " + ", ".join(missed) if missed else "yes"
+    return table_row([key, title, *columns, more, reached if is_today_s else "*older aims*: " + reached, date])
 
 
 def table_row(cells):

@@ -147,7 +147,7 @@ class Bench:
             raise Failed("%s: teu failed: %s" % (key, failed[running[0]]))
 
         def medians(of):
-            return {one: Sample(*(statistics.median(values) for values in zip(*samples[one]))) for one in of if samples[one]}
+            return {one: Sample(*(statistics.median_low(values) for values in zip(*samples[one]))) for one in of if samples[one]}
 
         by_tool = medians(tool for tool in running if tool not in failed)
         return Result(key, title, state, by_tool, turns, repeat, medians(limits), limit)
@@ -224,6 +224,31 @@ class Result(collections.namedtuple("Result", "key title state medians turns rep
         for part, sample in self.limits.items():
             times = ratio(sample.cpu, ours.cpu), ratio(sample.wall, ours.wall)
             yield ["", "", "limit: " + part.title, seconds(sample.cpu), seconds(sample.wall), mebibytes(sample.rss), "", *times]
+
+    def kept(self):
+        """All that it is judged by, as JSON has it."""
+        return {
+            "state": self.state,
+            "medians": [[*named(tool), *sample] for tool, sample in self.medians.items()],
+            "limits": [[part.key, part.title, part.counts, *sample] for part, sample in self.limits.items()],
+            **{"turns": self.turns, "repeat": self.repeat, "most": self.most, "reached": [list(aim) for aim in self.reached]},
+        }
+
+    @classmethod
+    def again(cls, key, title, kept):
+        """What `kept` gave."""
+        medians = {again(*one[:3]): Sample(*one[3:]) for one in kept["medians"]}
+        parts = {Limit(part[0], part[1], (), counts=part[2]): Sample(*part[3:]) for part in kept["limits"]}
+        return cls(key, title, kept["state"], medians, kept["turns"], kept["repeat"], parts, kept["most"], kept["reached"])
+
+
+def named(tool):
+    return [tool.key, tool.title, tool.version]
+
+
+def again(key, title, version):
+    """Whoever was named so."""
+    return tools.Tool(key, title, None, version)
 
 
 def seconds(value):

@@ -15,7 +15,7 @@ import aims
 import limits
 import servers
 from process import Failed, helper, skipped
-from rig import disk_kind, mebibytes, ratio, seconds
+from rig import again, disk_kind, mebibytes, named, ratio, seconds
 
 CLIENTS = (1, 16, 256)
 # How long each turn takes.
@@ -27,13 +27,13 @@ MEMORY = 100 << 20  # what teu may take with 256 clients
 Sample = namedtuple("Sample", "cpu rate p50 p99 rss")
 
 HEADINGS = ["job", "clients", "server", "CPU of each", "each second", "p50", "p99", "MiB", "CPU ÷ teu's"]
-# Beside whom, and how many times less CPU teu is to take. nginx is a limit: how many times as much it may take.
+# Beside whom; how many times less CPU teu is to take, and how many times nginx's it may, is in aims.py.
 PEERS = ("registry3", "zot")
 
 
-class Result(namedtuple("Result", "key title state measured aim limit parts", defaults=[()])):
-    """What came of a row: for each number of clients, a sample for each server, teu's first. `aim` is how many times teu's CPU its peers are to
-    take, `limit` how many times nginx's teu may; `parts` are what parts of the job take alone: (title, CPU, whether it is all of it)."""
+class Result(namedtuple("Result", "key title state measured parts", defaults=[()])):
+    """What came of a row: for each number of clients, a sample for each server, teu's first. `parts` are what parts of the job take alone: (title, CPU,
+    whether it is all of it)."""
 
     headings = HEADINGS
 
@@ -58,25 +58,39 @@ class Result(namedtuple("Result", "key title state measured aim limit parts", de
         for title, cpu, _ in self.parts:
             yield ["", "", "limit: " + title, short(cpu), "", "", "", "", ratio(cpu, ours.cpu)]
 
+    def kept(self):
+        """All that it is judged by, as JSON has it."""
+        measured = [[clients, [[*named(server), *sample] for server, sample in samples.items()]] for clients, samples in self.measured.items()]
+        return {"state": self.state, "measured": measured, "parts": [list(part) for part in self.parts]}
+
+    @classmethod
+    def again(cls, key, title, kept):
+        """What `kept` gave."""
+        measured = {clients: {again(*one[:3]): Sample(*one[3:]) for one in samples} for clients, samples in kept["measured"]}
+        return cls(key, title, kept["state"], measured, kept["parts"])
+
     def aims(self):
         """With 1, 16 and 256 clients: all of them are to reach it."""
+        aim, limit = aims.SERVED.get(self.key), aims.BESIDE_NGINX.get(self.key)
         keyed = [{server.key: (server, sample) for server, sample in samples.items()} for samples in self.measured.values()]
         ours = [by_key["teu"][1] for by_key in keyed]
         for key in PEERS:
-            if self.aim and all(key in by_key for by_key in keyed):
+            if aim and all(key in by_key for by_key in keyed):
                 times = [by_key[key][1].cpu / sample.cpu for by_key, sample in zip(keyed, ours)]
-                yield aims.Aim("CPU", "≥ %.2f" % self.aim, "%s × %s" % (listed(times), keyed[0][key][0].title), round(min(times), 2) >= self.aim)
-        if self.limit and all("nginx" in by_key for by_key in keyed):
+                yield aims.Aim("CPU", "≥ %.2f" % aim, "%s × %s" % (listed(times), keyed[0][key][0].title), round(min(times), 2) >= aim)
+        if limit and all("nginx" in by_key for by_key in keyed):
             times = [sample.cpu / by_key["nginx"][1].cpu for by_key, sample in zip(keyed, ours)]
-            yield aims.Aim("parts", "≤ %.2f" % self.limit, "%s × nginx" % listed(times), round(max(times), 2) <= self.limit)
+            yield aims.Aim("parts", "≤ %.2f" % limit, "%s × nginx" % listed(times), round(max(times), 2) <= limit)
         for title, cpu, whole in self.parts:
             if whole:
                 yield aims.Aim("parts", "≤ 1.20", "%s × by hand" % listed(sample.cpu / cpu for sample in ours), max(sample.cpu / cpu for sample in ours) <= 1.2)
         yield aims.at_most("memory", MEMORY >> 20, max(sample.rss for sample in ours) / 2**20, "%.0f MiB")
-        theirs = [min((sample.rss, server.title) for key, (server, sample) in by_key.items() if key not in ("teu", "nginx")) for by_key in keyed if len(by_key) > 1]
-        if theirs:
-            holds = all(sample.rss <= least for sample, (least, _) in zip(ours, theirs))
-            yield aims.Aim("memory", "≤ every peer's", ", ".join("%.0f of %.0f" % (sample.rss / 2**20, least / 2**20) for sample, (least, _) in zip(ours, theirs)), holds)
+        # Where none of them ended well with so many clients there is nothing to be beside.
+        registries = [[sample.rss for key, (_, sample) in by_key.items() if key not in ("teu", "nginx")] for by_key in keyed]
+        pairs = [(sample.rss, min(peers)) for sample, peers in zip(ours, registries) if peers]
+        if pairs:
+            told = ", ".join("%.0f of %.0f" % (our / 2**20, least / 2**20) for our, least in pairs)
+            yield aims.Aim("memory", "≤ every peer's", told, all(our <= least for our, least in pairs))
         if self.key == "serve-tags":
             yield aims.at_most("first page", 5, ours[0].p50 * 1e3, "%.1f ms")
         if self.key == "serve-start":
@@ -165,7 +179,7 @@ class Served:
         count = said["operations"]
         return Sample(cpu / count, count / said["seconds"], said["p50"] / 1e6, said["p99"] / 1e6, server.peak())
 
-    def row(self, key, title, state, job, pushes=False, most=1 << 40, clients=CLIENTS, aim=None, limit=None):
+    def row(self, key, title, state, job, pushes=False, most=1 << 40, clients=CLIENTS):
         smoke = self.bench.options.smoke
         measured = {}
         for count in clients:
@@ -190,11 +204,11 @@ class Served:
                             server.stop()
                             shutil.rmtree(server.storage, ignore_errors=True)
             measured[count] = {
-                server: Sample(*(statistics.median(values) for values in list(zip(*taken))[:-1]), max(sample.rss for sample in taken))
+                server: Sample(*(statistics.median_low(values) for values in list(zip(*taken))[:-1]), max(sample.rss for sample in taken))
                 for server, taken in samples.items()
                 if server not in failed
             }
-        return Result(key, title, state, measured, aim, limit)
+        return Result(key, title, state, measured)
 
 
 def served(bench):
@@ -205,15 +219,15 @@ def served(bench):
 
 def manifests(bench):
     return served(bench).row(
-        "serve-manifests", "GET a manifest by its tag", WARM, ["get", servers.ACCEPT, "/v2/%s/manifests/v1" % servers.REPOSITORY], aim=3
+        "serve-manifests", "GET a manifest by its tag", WARM, ["get", servers.ACCEPT, "/v2/%s/manifests/v1" % servers.REPOSITORY]
     )
 
 
-def blobs(name, key, aim=None, limit=None):
+def blobs(name, key):
     def row(bench):
         rig = served(bench)
         path = "/v2/%s/blobs/%s" % (servers.REPOSITORY, rig.blobs[rig.sizes[name]])
-        return rig.row(key, "GET a blob of " + name, WARM, ["get", "*/*", path], aim=aim, limit=limit)
+        return rig.row(key, "GET a blob of " + name, WARM, ["get", "*/*", path])
 
     return row
 
@@ -226,7 +240,7 @@ def pushes(name, key, most):
             # What 256 clients bring at once is 25 GiB.
             clients = CLIENTS[:2]
         title = "push a blob of %s (%s)" % (name, disk_kind(rig.disk))
-        result = rig.row(key, title, COLD, ["push", servers.REPOSITORY, str(rig.sizes[name])], True, most, clients, aim=2)
+        result = rig.row(key, title, COLD, ["push", servers.REPOSITORY, str(rig.sizes[name])], True, most, clients)
         return result._replace(parts=limits.pushed(bench, rig.disk)) if name == "100 MiB" else result
 
     return row
@@ -238,7 +252,7 @@ def push_manifests(bench):
     with open(path, "wb") as f:
         f.write(rig.manifest)
     title = "push a manifest under a new tag (%s)" % disk_kind(rig.disk)
-    return rig.row("serve-push-manifests", title, COLD, ["manifests", servers.REPOSITORY, path], True, aim=2)
+    return rig.row("serve-push-manifests", title, COLD, ["manifests", servers.REPOSITORY, path], True)
 
 
 def mixed(bench):
@@ -249,7 +263,7 @@ def mixed(bench):
     everybody, rig.all = rig.all, pushed
     try:
         title = "mixed: 3 manifests, 3 blobs of 1 KiB, 3 of 1 MiB, a push of 64 KiB"
-        return rig.row("serve-mix", title, "warm, but for what is pushed", ["mix", servers.REPOSITORY, "65536", servers.ACCEPT, *paths], aim=2)
+        return rig.row("serve-mix", title, "warm, but for what is pushed", ["mix", servers.REPOSITORY, "65536", servers.ACCEPT, *paths])
     finally:
         rig.all = everybody
 
@@ -288,7 +302,7 @@ def start(bench):
         teu.stop()
     shutil.rmtree(teu.storage)
     wall, cpu, rss = (statistics.median(values) for values in zip(*taken))
-    return Result("serve-start", "started with {:,} blobs".format(count), "warm: the page cache has what it keeps", {1: {teu: Sample(cpu, 1 / wall, wall, wall, rss)}}, None, None)
+    return Result("serve-start", "started with {:,} blobs".format(count), "warm: the page cache has what it keeps", {1: {teu: Sample(cpu, 1 / wall, wall, wall, rss)}})
 
 
 def many_blobs(storage, count):
@@ -322,9 +336,9 @@ peers syncs anything. nginx gives the same bytes as files, by sendfile. With 100
 
 ROWS = {
     "serve-manifests": manifests,
-    "serve-1k": blobs("1 KiB", "serve-1k", aim=3),
-    "serve-1m": blobs("1 MiB", "serve-1m", aim=3, limit=1.5),
-    "serve-100m": blobs("100 MiB", "serve-100m", limit=1.5),
+    "serve-1k": blobs("1 KiB", "serve-1k"),
+    "serve-1m": blobs("1 MiB", "serve-1m"),
+    "serve-100m": blobs("100 MiB", "serve-100m"),
     "serve-push-manifests": push_manifests,
     "serve-push-1k": pushes("1 KiB", "serve-push-1k", 4000),
     "serve-push-1m": pushes("1 MiB", "serve-push-1m", 600),

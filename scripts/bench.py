@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Measures teu beside its peers: the same image, registry and disk, in turns, in one run. `cargo run -p bench` builds all that it takes, and starts it.
 
-usage: scripts/bench.py [--only ROW,ROW] [--turns N] [--write] [--smoke] [--list] [--corpus DIR] [--peers DIR] [--disk DIR] [ROW…]
+usage: scripts/bench.py [--only ROW,ROW] [--turns N] [--write] [--smoke] [--list] [--page] [--corpus DIR] [--peers DIR] [--disk DIR] [ROW…]
 
 Each row is a job that teu and those of its peers that can do it do in turns (A B C D, A B C D, …) after a warm-up that does not count. Reported are medians of CPU (user
 and system, of the whole process tree), wall time and peak memory, the requests that registries saw, and how many times as much CPU and time a peer took. CPU is the figure
 that survives a noisy machine.
 
 ROW is any of those that --list names; all of them when none is named. --write puts each row into bench/results.json and bench/RESULTS.md when it was measured; the others stay
-there as they were. --smoke runs every row once on a tiny image and checks outcomes, not speeds. TEU in the environment names the binary (target/dist/teu-MACHINE-linux).
+there as they were, and are judged anew; --page does that alone. --smoke runs every row once on a tiny image and checks outcomes, not speeds. TEU in the environment names the binary (target/dist/teu-MACHINE-linux).
 
 The standard library alone, and what bench/src builds.
 """
@@ -38,7 +38,7 @@ from rig import Bench  # noqa: E402
 # The groups of bench/RESULTS.md.
 GROUPS = [
     ("From place to place", copying),
-    ("A file of 2 GiB", large),
+    ("A file of 2 GiB and five small layers", large),
     ("Inside an image", inside),
     ("What is in an image", looking),
     ("What a registry serves", serving),
@@ -78,12 +78,16 @@ def main():
     parser.add_argument("--write", action="store_true", help="put the rows into bench/results.json and bench/RESULTS.md")
     parser.add_argument("--smoke", action="store_true", help="every row once, on a tiny image")
     parser.add_argument("--list", action="store_true", help="the rows")
+    parser.add_argument("--page", action="store_true", help="make bench/RESULTS.md of bench/results.json once more, by the aims of today, and measure nothing")
     parser.add_argument("--corpus", default=os.environ.get("TEU_CORPUS", os.path.join(ROOT, "target/corpus")))
     parser.add_argument("--peers", default=os.environ.get("TEU_PEERS", os.path.join(ROOT, "target/peers")))
     parser.add_argument("--disk", default=default_disk())
     options = parser.parse_args()
     if options.list:
         print("\n".join(ROWS))
+        return
+    if options.page:
+        report.write_page(said())
         return
     named = [*options.rows, *(row for rows in options.only for row in rows.replace(",", " ").split())]
     unknown = [row for row in named if row not in ROWS]
@@ -105,10 +109,15 @@ def main():
         sys.exit(1)
 
 
+def said():
+    """The groups of rows, and what is to be said of each."""
+    return [(title, module.ROWS, getattr(module, "NOTES", "")) for title, module in GROUPS]
+
+
 def run(bench, options, named):
     """Measures the rows; what of them teu itself failed."""
     begin, results, broken = time.monotonic(), [], []
-    groups = [(title, module.ROWS, getattr(module, "NOTES", "")) for title, module in GROUPS]
+    groups = said()
     for key in named:
         if key in NEEDS_REGISTRY and not bench.registry:
             continue

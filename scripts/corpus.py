@@ -251,9 +251,9 @@ def edge_upper(tar):
     member(tar, ".wh.never-was", b"")
 
 
-def half(out, mebibytes):
+def half(out, mebibytes, seed=0):
     """A tar of one file of so many MiB, of which each other one compresses by half, as what a layer holds already compressed does not."""
-    chance = random.Random(0)
+    chance = random.Random(seed)
 
     class Half(io.RawIOBase):
         def __init__(self):
@@ -266,7 +266,7 @@ def half(out, mebibytes):
             given, self.rest = self.rest[:size], self.rest[size:]
             return given
 
-    info = tarfile.TarInfo("data.bin")
+    info = tarfile.TarInfo("data-%d.bin" % seed)
     info.size, info.mtime = mebibytes * MIB, MTIME
     out.addfile(info, Half())
 
@@ -324,15 +324,21 @@ def many(out):
 
 
 def large(out):
-    """One layer, stored in three ways."""
-    tar = made(os.path.join(out, ".tar", "large.tar"), lambda out: half(out, 2048))
+    """A large layer and five small ones, as many as are copied at a time, stored in three ways."""
+    sizes = (2048, 4, 4, 4, 4, 4)
+
+    def tar(seed):
+        return made(os.path.join(out, ".tar", "six-%d.tar" % seed), lambda out: half(out, sizes[seed], seed))
+
+    tars = [tar(seed) for seed in range(len(sizes))]
     for name in ("gzip", "zstd", "plain"):
-        layout = Layout(os.path.join(out, "large-" + name))
+        layout = Layout(os.path.join(out, "six-" + name))
         if os.path.exists(layout.final):
             shutil.rmtree(layout.path)
             continue
-        descriptor, diff_id = layout.layer(tar, 1) if name == "gzip" else layout.stored(tar, name)
-        layout.finish(layout.image("amd64", [(descriptor, diff_id, "a file of 2 GiB, half of it compressible")]))
+        layers = [layout.layer(tar, 1) if name == "gzip" else layout.stored(tar, name) for tar in tars]
+        made_of = ["a file of %d MiB, half of it compressible" % size for size in sizes]
+        layout.finish(layout.image("amd64", [(*layer, how) for layer, how in zip(layers, made_of)]))
 
 
 def local(path, root, mebibytes):

@@ -6,7 +6,7 @@
 #           DIR/edge     latest: names, modes and types that are hard to carry, whiteouts, an opaque directory
 #   bench   and          DIR/bench   latest: linux/amd64, Debian's buildpack-deps in its four layers (about 350 MB; 1 GB of files)
 #           DIR/many    latest: linux/amd64, one layer of 100,000 small files (about 120 MB)
-#   large   and          DIR/large-gzip, large-zstd, large-plain   latest: linux/amd64, one layer of one file of 2 GiB, half of which compresses
+#   large   and          DIR/six-gzip, six-zstd, six-plain   latest: linux/amd64, a layer of one file of 2 GiB, half of which compresses, and five of 4 MiB
 #
 # The same Debian packages give the same bytes. Where Debian's archive is out of reach, this machine's own files stand in, and a line says so.
 set -euo pipefail
@@ -124,8 +124,8 @@ if [ "$size" != small ] && [ ! -e "$out/many/index.json" ]; then
   say "making many (half a minute)"
   python3 scripts/corpus.py many "$out"
 fi
-if [ "$size" = large ] && ! ls "$out"/large-{gzip,zstd,plain}/index.json >/dev/null 2>&1; then
-  say "making large-gzip, large-zstd and large-plain: 2 GiB, three times (two minutes)"
+if [ "$size" = large ] && ! ls "$out"/six-{gzip,zstd,plain}/index.json >/dev/null 2>&1; then
+  say "making six-gzip, six-zstd and six-plain: 2 GiB and five small layers, three times (two minutes)"
   python3 scripts/corpus.py large "$out"
 fi
 rm -f "$out"/.tar/*.tar # the layouts have what they need of them

@@ -46,8 +46,8 @@ end() {
 trap end EXIT
 
 smoke() {
-  # The clients and what measures were built with the tests; any build of them will do.
-  TEU="$binary" scripts/bench.py --smoke
+  # The clients and what measures were built with the tests.
+  TEU="$binary" cargo run --quiet --package bench -- --smoke
 }
 
 rm -f "$binary" # what a failed build left is not what is tested

@@ -27,7 +27,7 @@ fn run() -> Result<std::convert::Infallible, String> {
         .ok_or("the package has no parent")?;
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     let has = |names: &[&str]| arguments.iter().any(|given| names.iter().any(|name| given == name));
-    if !has(&["--list", "--help", "-h"]) {
+    if !has(&["--list", "--page", "--help", "-h"]) {
         build(root, has(&["--smoke"]))?;
     }
     let script = root.join("scripts/bench.py");
@@ -35,7 +35,7 @@ fn run() -> Result<std::convert::Infallible, String> {
     Err(format!("{}: {error}", script.display()))
 }
 
-/// The clients and what measures, as they are released; teu, unless one was named; and the peers, where it is for more than to see that all works.
+/// The clients and what measures, as they are released, or as they are tested; teu, unless one was named; and the peers, where it is for more than to see that all works.
 fn build(root: &Path, smoke: bool) -> Result<(), String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let in_root = |program: &dyn AsRef<std::ffi::OsStr>| {
@@ -49,16 +49,11 @@ fn build(root: &Path, smoke: bool) -> Result<(), String> {
         Err(error) => Err(format!("{}: {error}", command.get_program().display())),
     };
     let mut helpers = in_root(&cargo);
-    helpers.args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "bench",
-        "--features",
-        "load",
-    ]);
-    helpers.args(["--bin", "load", "--bin", "measure"]);
+    helpers.args(match smoke {
+        // No speed is told: as the tests have them, so that after those there is nothing to build.
+        true => "test --quiet --workspace --all-features --no-run --test measure".split(' '),
+        false => "build --quiet --release --package bench --features load --bin load --bin measure".split(' '),
+    });
     done(helpers)?;
     if env::var_os("TEU").is_none() {
         done(in_root(&root.join("scripts/dist.sh")))?;

@@ -113,7 +113,9 @@ impl Runtimes {
         })
     }
 
-    /// Does `work` unless `cut` comes before its end, which is looked for once there are several threads.
+    /// Does `work` unless `cut` comes before its end, which is looked for once there are several threads. As long as it is on the first one, be it a check
+    /// of what is up to date that takes minutes, `cut` is not looked for, and nobody hears signals: ^C ends the process at once, as it does one that knows
+    /// none, without a word or a status of ours. Nothing is half-written then.
     ///
     /// # Errors
     /// Where there can be no more threads.

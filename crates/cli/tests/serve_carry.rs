@@ -385,3 +385,45 @@ fn what_images_share_is_told_of_the_first_of_them() {
     assert_eq!(rows(&done), expected, "{done}");
     assert_eq!((&would["bytes"], &would["blobs"]), (&done["bytes"], &done["blobs"]));
 }
+
+#[test]
+fn what_is_carried_has_the_order_of_where_it_was() {
+    let room = Room::new();
+    let with = |author: &str| {
+        let mut image = image();
+        image.config["author"] = author.into();
+        image
+    };
+    // Many that are small after one that is not, and a name that two have.
+    let layout = room.layout("images");
+    let mut large = with("large");
+    let noise: String = (0..3_000_000_u32)
+        .map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 28) as u8))
+        .collect();
+    large.layers[0].1 = support::layer(&noise);
+    layout.image("first", &large);
+    let small = layout.image("second", &with("small")).to_string();
+    for number in 0..8 {
+        layout.image(&format!("v{number}"), &with(&number.to_string()));
+    }
+    let index = room.path("images/index.json");
+    let text = fs::read_to_string(&index).expect("an index");
+    fs::write(&index, text.replace("\"second\"", "\"first\"")).expect("written");
+    room.teu(["serve", "import", "--data", "kept", "app=oci:images"])
+        .succeeds();
+    let indexes = ["one", "two"].map(|out| {
+        room.teu(["serve", "export", "--data", "kept", &format!("app=oci:{out}")])
+            .succeeds();
+        fs::read_to_string(room.path(out).join("index.json")).expect("an index")
+    });
+    assert_eq!(indexes[0], indexes[1]);
+    let listed: Value = serde_json::from_str(&indexes[0]).expect("JSON");
+    let names = listed["manifests"].as_array().expect("a list").iter();
+    let names: Vec<_> = names
+        .map(|entry| entry["annotations"]["org.opencontainers.image.ref.name"].as_str())
+        .collect();
+    // The one whose name went has none, and comes behind those that have.
+    let wanted = ["first", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7"].map(Some);
+    assert_eq!(names, [&wanted[..], &[None]].concat());
+    assert_eq!(room.teu(["digest", "oci:one:first"]).succeeds().stdout.trim(), small);
+}

@@ -166,6 +166,12 @@ pub trait Visit: Send + Sync {
     /// A blob was come to: what stands for it.
     fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Content>>>;
 
+    /// All children of a manifest were visited. Here a walk may wait for others that share its [`Permits`]: it has none of them.
+    fn before_leaving<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, ()> {
+        let _ = node;
+        future::ready(()).boxed()
+    }
+
     /// All children of a manifest were visited, and `children` stand for them, where it is none the child is dropped: what stands for it.
     fn leave<'a>(
         &'a self,
@@ -199,6 +205,12 @@ impl Permits {
     #[must_use]
     pub fn new(jobs: usize) -> Self {
         Self(Arc::new(Semaphore::new(jobs.clamp(1, Semaphore::MAX_PERMITS))))
+    }
+
+    /// One of them, as long as it is held.
+    pub(crate) async fn take(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed, so there is always one in the end.
+        self.0.acquire().await.ok()
     }
 }
 
@@ -334,6 +346,7 @@ impl<'a> Fold<'a> {
         let steps = self.visitor.enter(node, &document).await?;
         debug_assert_eq!(steps.len(), document.children().len(), "one step for each child");
         let children = self.children(node, &document, &steps, &here).await?;
+        self.visitor.before_leaving(node).await;
         let _permit = self.permit().await;
         self.visitor.leave(node, &document, children).await
     }
@@ -398,8 +411,7 @@ impl<'a> Fold<'a> {
     }
 
     async fn permit(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed, so there is always one in the end.
-        self.permits.0.acquire().await.ok()
+        self.permits.take().await
     }
 }
 

@@ -22,6 +22,8 @@
 mod blob;
 mod choose;
 mod ends;
+mod listed;
+mod order;
 mod partial;
 mod progress;
 mod ready;
@@ -58,6 +60,7 @@ use crate::{
     graph::{Fold, Limits, Permits, Visit},
 };
 use ends::Ends;
+use order::Place;
 use tally::Tally;
 use threads::Threads;
 use visit::{Copier, Known};
@@ -197,6 +200,19 @@ pub async fn copy_descriptor(
     options: &Options,
     events: &Events,
 ) -> Result<Copied> {
+    copy_in_order(source, top, target, names, options, events, None).await
+}
+
+/// The same, which puts the image last of all when its place has come.
+async fn copy_in_order(
+    source: Arc<dyn Source>,
+    top: &Descriptor,
+    target: Arc<dyn Target>,
+    names: &[String],
+    options: &Options,
+    events: &Events,
+    naming: Option<Place<'_>>,
+) -> Result<Copied> {
     let (root, read) = match &options.which {
         Which::One(platform) => choose::descend(&*source, top, platform, options.limits).await?,
         _ => (top.clone(), Vec::new()),
@@ -220,6 +236,7 @@ pub async fn copy_descriptor(
         recompress: recompress.as_ref(),
         which: &options.which,
         names,
+        naming,
         known: Known::default(),
         read: Mutex::new(read.into_iter().collect::<HashMap<Digest, Document>>()),
         diff_ids: Mutex::default(),

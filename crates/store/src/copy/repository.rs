@@ -13,7 +13,9 @@ use futures_util::{FutureExt, StreamExt, stream};
 use teu_spec::{Descriptor, Digest, Document, Pick};
 
 use super::{
-    Options, Which, copy_descriptor,
+    Options, Which, copy_in_order,
+    listed::{Image, Listed},
+    order::{Order, Place},
     seen::{Came, Seen, lock, seeing},
 };
 use crate::{
@@ -32,6 +34,9 @@ pub struct Whole {
     pub sparse: bool,
     /// Which names can be names at the target. An image of another name is copied without it.
     pub is_name: fn(&str) -> bool,
+    /// What repositories share that are copied side by side, so that all of them together have only so many images under way; nothing, and then
+    /// [`Options::jobs`] of them are this one's.
+    pub under_way: Option<Permits>,
 }
 
 /// What a copy of a repository did.
@@ -71,7 +76,8 @@ pub struct LeftOut {
 
 /// Copies all that `source` has to `target`, under the same names. Names and manifests that the target has beside them stay there.
 ///
-/// Images go side by side, as many as [`Options::jobs`]. What comes back does not depend on which of them is done first.
+/// Images go side by side, as many as [`Options::jobs`], and come to their names in the order in which the source lists them; a name that it lists twice
+/// is that of the last. Neither what comes back nor what the target lists depends on which of them is read first.
 ///
 /// What is missing at the source, damaged, or of a form that is not read is left out, with the names that lead to it, and so is what the
 /// target refuses; it is in what comes back, and no error. The same copy again costs a question for each name and each manifest where the
@@ -125,6 +131,8 @@ pub async fn copy_one(
     events: &Events,
 ) -> Result<CopiedRepository> {
     let mut work = Work::new(&source, &target, how, events);
+    let under_way = work.under_way.clone();
+    let _under_way = under_way.take().await;
     let events = seeing(&work.seen, None, events);
     super::copy(
         Arc::clone(&source),
@@ -139,25 +147,7 @@ pub async fn copy_one(
     Ok(work.end())
 }
 
-/// What is to be copied.
-struct Image {
-    digest: Digest,
-    /// Where the list says it.
-    descriptor: Option<Descriptor>,
-    names: Vec<String>,
-}
-
-impl Image {
-    fn unnamed(digest: Digest) -> Self {
-        Self {
-            digest,
-            descriptor: None,
-            names: Vec::new(),
-        }
-    }
-}
-
-/// What became of it.
+/// What became of an image.
 enum Outcome {
     Copied,
     /// Another image brought it, or it was there.
@@ -165,11 +155,21 @@ enum Outcome {
     Failed(Error),
 }
 
+/// What images share that are copied side by side.
+struct Together {
+    /// In which they begin. None that is under way waits for one that cannot be.
+    beginning: Order,
+    /// In which they get their names.
+    naming: Order,
+    has_failed: AtomicBool,
+}
+
 struct Work<'a> {
     source: &'a Arc<dyn Source>,
     target: &'a Arc<dyn Target>,
     how: &'a Whole,
     options: Options,
+    under_way: Permits,
     events: &'a Events,
     seen: Arc<Mutex<Seen>>,
     /// What came along without a name.
@@ -187,6 +187,7 @@ impl<'a> Work<'a> {
             source,
             target,
             how,
+            under_way: how.under_way.clone().unwrap_or_else(|| Permits::new(options.jobs)),
             options,
             events,
             seen: Arc::default(),
@@ -207,8 +208,7 @@ impl<'a> Work<'a> {
 
     /// What is listed, with all names that each has, in the order of the list.
     async fn named(&mut self, browse: &dyn Browse) -> Result<Vec<Image>> {
-        let mut listed: Vec<Image> = Vec::new();
-        let mut places: HashMap<Digest, usize> = HashMap::new();
+        let mut listed = Listed::default();
         let mut from: Option<String> = None;
         loop {
             let page = browse.names(from.as_deref()).await;
@@ -226,19 +226,11 @@ impl<'a> Work<'a> {
                         }
                     },
                 };
-                let digest = descriptor.digest;
-                let place = *places.entry(digest).or_insert_with(|| {
-                    listed.push(Image {
-                        descriptor: Some(descriptor),
-                        ..Image::unnamed(digest)
-                    });
-                    listed.len() - 1
-                });
-                listed[place].names.extend(name);
+                listed.add(descriptor, name);
             }
             match page.next {
                 Some(next) => from = Some(next),
-                None => return Ok(listed),
+                None => return Ok(listed.images()),
             }
         }
     }
@@ -272,9 +264,14 @@ impl<'a> Work<'a> {
 
     /// Copies images side by side, and notes what became of each in their order.
     async fn copy_all(&mut self, images: Vec<Image>) -> Result<()> {
-        let has_failed = AtomicBool::new(false);
+        let together = Together {
+            beginning: Order::new(),
+            naming: Order::new(),
+            has_failed: AtomicBool::new(false),
+        };
         let this = &*self;
-        let copies = images.into_iter().map(|image| this.copy(image, &has_failed).boxed());
+        let copies = images.into_iter().enumerate();
+        let copies = copies.map(|(number, image)| this.copy(number, image, &together).boxed());
         let copies = stream::iter(copies).buffered(self.options.jobs);
         let outcomes: Vec<(Image, Outcome)> = copies.collect().await;
         for (image, outcome) in outcomes {
@@ -293,20 +290,27 @@ impl<'a> Work<'a> {
     }
 
     /// After one that failed for good none is begun.
-    async fn copy(&self, image: Image, has_failed: &AtomicBool) -> (Image, Outcome) {
-        if has_failed.load(Ordering::Relaxed) {
-            return (image, Outcome::Passed);
-        }
-        let outcome = self.try_copy(&image).await.unwrap_or_else(Outcome::Failed);
+    async fn copy(&self, number: usize, image: Image, together: &Together) -> (Image, Outcome) {
+        let (beginning, naming) = (together.beginning.place(number), together.naming.place(number));
+        beginning.come().await;
+        let _under_way = self.under_way.take().await;
+        beginning.pass();
+        let outcome = match together.has_failed.load(Ordering::Relaxed) {
+            true => Outcome::Passed,
+            false => self.try_copy(&image, naming).await.unwrap_or_else(Outcome::Failed),
+        };
         if let Outcome::Failed(error) = &outcome
             && !is_left_out(error)
         {
-            has_failed.store(true, Ordering::Relaxed);
+            together.has_failed.store(true, Ordering::Relaxed);
         }
+        // Also one that gets no name has its turn.
+        naming.come().await;
+        naming.pass();
         (image, outcome)
     }
 
-    async fn try_copy(&self, image: &Image) -> Result<Outcome> {
+    async fn try_copy(&self, image: &Image, naming: Place<'_>) -> Result<Outcome> {
         if image.names.is_empty() {
             let is_done = image.descriptor.is_none() && lock(&self.seen).manifests.contains(&image.digest);
             if is_done || self.has(&image.digest).await? {
@@ -332,7 +336,8 @@ impl<'a> Work<'a> {
         };
         let (source, target) = (Arc::clone(self.source), Arc::clone(self.target));
         let events = seeing(&self.seen, Some(image.digest), self.events);
-        copy_descriptor(source, &descriptor, target, &image.names, &options, &events).await?;
+        let naming = Some(naming);
+        copy_in_order(source, &descriptor, target, &image.names, &options, &events, naming).await?;
         Ok(Outcome::Copied)
     }
 

@@ -5,13 +5,14 @@ use std::{
     sync::{Mutex, PoisonError, atomic::Ordering},
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future};
 use teu_spec::{Descriptor, Digest, Document, Format, ImageConfig, LayerCompression, Manifest, MediaType, annotation};
 
 use super::{
     Foreign, Options, Recompress, Which,
     blob::of_blob,
     ends::Ends,
+    order::Place,
     recompress,
     tally::{Fate, Tally},
 };
@@ -30,6 +31,8 @@ pub(super) struct Copier<'a> {
     pub(super) which: &'a Which,
     /// The names of the root.
     pub(super) names: &'a [String],
+    /// When the root is put, where other copies into the same target go on meanwhile.
+    pub(super) naming: Option<Place<'a>>,
     /// What is known of the target's root before the walk.
     pub(super) known: Known,
     /// Manifests that were read before the walk.
@@ -58,6 +61,7 @@ impl Copier<'_> {
             recompress: self.recompress,
             which,
             names: &[],
+            naming: None,
             known: Known::default(),
             read: Mutex::default(),
             diff_ids: Mutex::default(),
@@ -456,6 +460,13 @@ impl Visit for Copier<'_> {
 
     fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Content>>> {
         self.blob_copied(node).map(|copied| copied.map(Some)).boxed()
+    }
+
+    fn before_leaving<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, ()> {
+        match self.naming.filter(|_| node.depth == 0) {
+            Some(place) => place.come().boxed(),
+            None => future::ready(()).boxed(),
+        }
     }
 
     fn leave<'a>(

@@ -18,7 +18,8 @@ const GATHERING: Duration = Duration::from_millis(20);
 /// Prints lines. So many wait at most as there are images.
 pub(super) struct Printer {
     waiting: Arc<Waiting>,
-    thread: JoinHandle<Result<(), Failure>>,
+    /// None once it was waited for.
+    thread: Option<JoinHandle<Result<(), Failure>>>,
 }
 
 #[derive(Default)]
@@ -39,6 +40,12 @@ impl Waiting {
     fn lines(&self) -> MutexGuard<'_, Lines> {
         // No one leaves them half changed.
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There come no more.
+    fn end(&self) {
+        self.lines().is_end = true;
+        self.changed.notify_one();
     }
 
     /// What waits to be printed, once it has gathered; none at the end.
@@ -69,7 +76,10 @@ impl Printer {
             Ok(())
         });
         let thread = thread.map_err(|error| Error::from(error).within("starting a thread"))?;
-        Ok(Self { waiting, thread })
+        Ok(Self {
+            waiting,
+            thread: Some(thread),
+        })
     }
 
     pub(super) fn line(&self, line: &str) {
@@ -82,13 +92,20 @@ impl Printer {
     }
 
     /// Waits until all of them are printed, or says why they cannot be.
-    pub(super) fn finish(self) -> Result<(), Failure> {
-        self.waiting.lines().is_end = true;
-        self.waiting.changed.notify_one();
-        match self.thread.join() {
-            Ok(printed) => printed,
-            Err(panic) => std::panic::resume_unwind(panic),
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
+        self.waiting.end();
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(printed)) => printed,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
         }
+    }
+}
+
+impl Drop for Printer {
+    /// Where nobody waits for it the thread ends by itself, once it has printed what it was given.
+    fn drop(&mut self) {
+        self.waiting.end();
     }
 }
 
@@ -106,5 +123,13 @@ mod tests {
         }
         assert_eq!(waiting.next().as_deref(), Some("a\nb\n"));
         assert_eq!(waiting.next(), None);
+    }
+
+    #[test]
+    fn one_that_is_dropped_lets_its_thread_end() {
+        let mut printer = Printer::start().expect("a thread");
+        let thread = printer.thread.take().expect("a thread");
+        drop(printer);
+        thread.join().expect("its end").expect("printed");
     }
 }

@@ -4,9 +4,16 @@ use std::sync::Arc;
 
 use teu_spec::{Digest, Pick};
 
-use super::{super::repository::*, Foreign, Options, all, recorded, rigged::Rigged, two_images};
+use super::{
+    super::repository::*,
+    Foreign, Options, all, recorded,
+    rigged::{Asked, Rigged},
+    two_images,
+};
 use crate::{
-    Browse, Delete, ErrorKind, Event, Intent, Memory, Role, Source, Takes, silent,
+    Browse, Delete, ErrorKind, Event, Intent, Memory, Role, Source, Takes,
+    graph::Permits,
+    silent,
     suite::{Image, powers::about},
 };
 
@@ -18,6 +25,7 @@ fn whole() -> Whole {
         },
         sparse: false,
         is_name: |name| !name.contains('/'),
+        under_way: None,
     }
 }
 
@@ -160,4 +168,57 @@ async fn what_fails_at_the_destination_ends_it() {
     };
     let error = copy_repository(Arc::new(source), Arc::new(target), &whole(), &silent()).await;
     assert_eq!(error.expect_err("it is full").kind(), &ErrorKind::Quota);
+}
+
+#[tokio::test]
+async fn images_come_to_their_names_in_the_order_of_the_list() {
+    let (source, images) = source().await;
+    let top = source.resolve(&Pick::Name("all".to_owned())).await.expect("there");
+    let target = Arc::new(Rigged {
+        slow: Some(images[0].document.children()[2].digest),
+        ..Rigged::of(&Memory::new())
+    });
+    copy_repository(Arc::new(source), Arc::clone(&target) as _, &whole(), &silent())
+        .await
+        .expect("copied");
+    // An image of the index is longer on its way than the other one.
+    let wanted = [(top.digest, vec!["all"]), (images[2].digest, vec!["one", "two"])];
+    let wanted = wanted.map(|(digest, names)| Asked::Put(digest, names.into_iter().map(str::to_owned).collect()));
+    let mut puts = target.asked();
+    puts.retain(|asked| matches!(asked, Asked::Put(_, names) if !names.is_empty()));
+    assert_eq!(puts, wanted);
+}
+
+#[tokio::test]
+async fn copies_that_share_it_have_only_so_many_images_under_way() {
+    let how = Whole {
+        under_way: Some(Permits::new(2)),
+        ..whole()
+    };
+    let (events, happened) = recorded();
+    let copies = ["first", "second", "third"].map(|repository| {
+        let (how, events) = (&how, &events);
+        async move {
+            let source = Memory::new();
+            for name in ["one", "two", "three"] {
+                let image = Image::small(Takes::EVERYTHING, &format!("{repository} {name}"));
+                image.put(&source, &[name]).await.expect("put");
+            }
+            let target = Rigged::of(&Memory::new());
+            copy_repository(Arc::new(source), Arc::new(target), how, events).await
+        }
+    });
+    for done in futures_util::future::join_all(copies).await {
+        assert_eq!(done.expect("copied").names, 3);
+    }
+    let (mut now, mut most) = (0, 0);
+    for event in happened.lock().expect("events").iter() {
+        match event {
+            Event::Planned { .. } => now += 1,
+            Event::ManifestDone { .. } => now -= 1,
+            _ => {}
+        }
+        most = most.max(now);
+    }
+    assert_eq!((now, most), (0, 2));
 }

@@ -49,6 +49,8 @@ pub(super) struct Rigged {
     pub(super) adopts: bool,
     /// The write of this blob, or of this manifest, fails.
     pub(super) fails: Option<Digest>,
+    /// The write of this blob takes longer than any other.
+    pub(super) slow: Option<Digest>,
     pub(super) log: Mutex<Vec<Asked>>,
     pub(super) ingests: Arc<InFlight>,
     /// Told when content that hangs is asked for.
@@ -201,6 +203,7 @@ impl Local for Rigged {
 impl Target for Rigged {
     fn ingest(&self, expected: Expected) -> BoxFuture<'_, Result<Box<dyn Ingest>>> {
         self.ask(Asked::Ingest(expected.digest));
+        let slow = expected.digest.is_some() && expected.digest == self.slow;
         async move {
             self.may(expected.digest)?;
             let now = self.ingests.now.fetch_add(1, Ordering::SeqCst) + 1;
@@ -208,6 +211,7 @@ impl Target for Rigged {
             let ingest = Counted {
                 inner: Some(self.inner.ingest(expected).await?),
                 ingests: Arc::clone(&self.ingests),
+                yields: if slow { 1000 } else { 8 },
             };
             Ok(Box::new(ingest) as Box<dyn Ingest>)
         }
@@ -298,12 +302,14 @@ impl Adopt for Rigged {
 struct Counted {
     inner: Option<Box<dyn Ingest>>,
     ingests: Arc<InFlight>,
+    /// How often all others go first.
+    yields: usize,
 }
 
 impl Ingest for Counted {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         async move {
-            for _ in 0..8 {
+            for _ in 0..self.yields {
                 tokio::task::yield_now().await;
             }
             match &mut self.inner {

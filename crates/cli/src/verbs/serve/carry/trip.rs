@@ -72,6 +72,8 @@ impl<'a> Trip<'a> {
                     ..Options::default()
                 },
                 sparse,
+                // Each has documents in memory.
+                under_way: Some(Permits::new(usize::from(carried.jobs))),
                 is_name: |name| name.parse::<Tag>().is_ok(),
             },
             told: Vec::new(),
@@ -141,11 +143,13 @@ impl<'a> Trip<'a> {
         let mut told: Vec<(usize, Told)> = lanes.concat().await;
         told.sort_by_key(|(at, _)| *at);
         self.told = told.into_iter().map(|(_, done)| done).collect();
-        self.settle(common).await?;
-        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        let settled = self.settle(common).await;
+        let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // What is told is what was done, and said is what failed first.
+        match failed.map(|(_, failure)| failure).or(settled.err()) {
             None => self.tell(),
-            Some((_, failure)) if self.told.is_empty() => Err(failure),
-            Some((_, failure)) => {
+            Some(failure) if self.told.is_empty() => Err(failure),
+            Some(failure) => {
                 // That something was left out as well is told; this says more.
                 let _ = self.tell();
                 Err(failure)
