@@ -31,7 +31,7 @@ pub struct Options {
     /// How much a compressed layer may ask for.
     pub limits: Limits,
     /// How many layers are under way at once, the one in use among them. One that is unpacked before its turn comes
-    /// ([`Ahead`](crate::unpack::Ahead)) is under way beside the one in use, also where this is 1.
+    /// ([`AheadLimits`](crate::unpack::AheadLimits)) is under way beside the one in use, also where this is 1.
     pub side_by_side: usize,
     /// How many inflated bytes wait for their turn, in all.
     pub ahead: usize,
