@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections import namedtuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -57,6 +59,21 @@ def helper(name):
             return path
     what = "%s is older than its source" % there[0] if there else "there is no %s" % paths[0]
     raise SystemExit("bench: %s: cargo build --release --package bench --features load" % what)
+
+
+def until_it_answers(process, host, title, log_path):
+    """Waits for a registry that was just started, at most half a minute."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen("http://%s/v2/" % host, timeout=60).close()
+            return
+        except OSError:
+            if process.poll() is not None:
+                with open(log_path) as log:
+                    raise Failed("%s ended at once: %s" % (title, log.read()[-500:]))
+            time.sleep(0.001)
+    raise Failed("%s does not answer at %s" % (title, host))
 
 
 def measure(argv, env, repeat=1, status=0):

@@ -6,11 +6,10 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 
-from process import Failed, free_port
+from process import free_port, until_it_answers
 
 MANIFEST_TYPES = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
 
@@ -47,15 +46,7 @@ class Registry:
         self.process = subprocess.Popen(
             [self.path, "serve", self.config], stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, env=environment
         )
-        for _ in range(3000):
-            try:
-                urllib.request.urlopen("http://%s/v2/" % self.host, timeout=60).close()
-                return
-            except OSError:
-                if self.process.poll() is not None:
-                    raise Failed("%s ended at once: %s" % (self.path, open(self.log_path).read()[-500:]))
-                time.sleep(0.01)
-        raise Failed("%s does not answer at %s" % (self.path, self.host))
+        until_it_answers(self.process, self.host, self.path, self.log_path)
 
     def stop(self):
         if self.process:

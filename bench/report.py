@@ -34,10 +34,10 @@ AIMS_HEAD = """
 ## Aims
 
 *CPU* and *wall* are those of the best peer (the best that is current; for pushes, of the best that checks what it sends) divided by teu's. *Parts* is teu's CPU divided by that of the limits
-that nobody can leave out. What is not reached is **bold**. All rows are judged by the aims of today, but those of *older aims*: of them too little was kept, and what
+that nobody can leave out. What was seen before is to take milliseconds, which is taken to be at most %d. What is not reached is **bold**. All rows are judged by the aims of today, but those of *older aims*: of them too little was kept, and what
 they were to reach then, and did, is told instead.
 
-"""
+""" % aims.AGAIN
 COLUMNS = ("CPU", "wall", "parts", "memory")
 
 

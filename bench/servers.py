@@ -7,10 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-import urllib.request
 
-from process import Failed, free_port, skipped
+from process import Failed, free_port, skipped, until_it_answers
 from tools import built
 
 ACCEPT = "application/vnd.oci.image.manifest.v1+json"
@@ -39,19 +37,12 @@ class Server:
     def start(self):
         self.host = "127.0.0.1:%d" % free_port()
         self.prepare()
-        with open(os.path.join(self.work, "log"), "w") as log:
+        log_path = os.path.join(self.work, "log")
+        with open(log_path, "w") as log:
             self.process = subprocess.Popen(
                 self.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**self.bench.env, "OTEL_TRACES_EXPORTER": "none"}
             )
-        for _ in range(30000):
-            try:
-                urllib.request.urlopen("http://%s/v2/" % self.host, timeout=60).close()
-                return
-            except OSError:
-                if self.process.poll() is not None:
-                    raise Failed("%s ended at once: %s" % (self.title, open(os.path.join(self.work, "log")).read()[-500:]))
-                time.sleep(0.001)
-        raise Failed("%s does not answer at %s" % (self.title, self.host))
+        until_it_answers(self.process, self.host, self.title, log_path)
 
     def prepare(self):
         """What must be there before it starts, at this address."""

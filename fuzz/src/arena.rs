@@ -80,6 +80,14 @@ impl Arena {
         }
     }
 
+    /// What the last byte chooses, and the others, [aimed](Self::aim) here.
+    pub(crate) fn chosen(&self, bytes: &[u8]) -> Option<(u8, Vec<u8>)> {
+        let (choice, bytes) = bytes.split_last()?;
+        let mut bytes = bytes.to_vec();
+        self.aim(&mut bytes);
+        Some((*choice, bytes))
+    }
+
     /// Runs `work` in an empty root, and removes what it made.
     ///
     /// # Panics

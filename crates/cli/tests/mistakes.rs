@@ -1,8 +1,8 @@
 //! Does a person who makes a common mistake read what failed, on which side, why, and what to do?
 
-use std::{io::Write, os::unix::fs::PermissionsExt, process::Command};
+use std::{io::Write, os::unix::fs::PermissionsExt};
 
-use crate::support::{Asks, Peer, Room, image, layer};
+use crate::support::{Asks, Peer, Room, image, layer, small::Small};
 use teu_spec::Digest;
 
 /// What is typed, the exit code, and what must be said, all on one line.
@@ -304,28 +304,6 @@ fn a_directory_that_cannot_be_written() {
     );
 }
 
-/// A file system of 64 KiB, gone when it is dropped.
-struct Small(std::path::PathBuf);
-
-impl Small {
-    fn mount(path: std::path::PathBuf) -> Option<Self> {
-        std::fs::create_dir(&path).expect("made");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=64k", "teu-test"])
-            .arg(&path)
-            .output();
-        mounted
-            .is_ok_and(|mounted| mounted.status.success())
-            .then(|| Self(path))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk() {
     let room = Room::new();
@@ -333,7 +311,7 @@ fn a_full_disk() {
     large.layers[0].1 = layer(&"x".repeat(1 << 20));
     large.config["rootfs"]["diff_ids"][0] = Digest::of(&large.layers[0].1).to_string().into();
     room.layout("large").image("app", &large);
-    let Some(small) = Small::mount(room.path("small")) else {
+    let Some(small) = Small::mount(room.path("small"), "64k") else {
         let _ = writeln!(
             std::io::stderr(),
             "SKIPPED a_full_disk: a small file system needs root, and mount"

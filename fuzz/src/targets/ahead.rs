@@ -18,16 +18,13 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread
 const BYTES: u64 = 1 << 20;
 
 pub(crate) fn run(bytes: &[u8]) {
-    // The last byte chooses how it is unpacked.
-    let Some((choice, bytes)) = bytes.split_last() else {
+    let Some((choice, mut bytes)) = ARENA.chosen(bytes) else {
         return;
     };
-    let mut bytes = bytes.to_vec();
-    ARENA.aim(&mut bytes);
     let layers = layers(&mut bytes, 4);
     let (source, image) = image(&layers);
     let unpacked = |least, memory, lying| {
-        let mut options = options(*choice);
+        let mut options = options(choice);
         options.ahead = unpack::AheadLimits { least, memory, lying };
         unpacked(&source, &image, &options)
     };

@@ -11,14 +11,11 @@ use teu_rootfs::{Budget, ErrorKind, Owners, Range, Root, Writer, walk};
 static ARENA: LazyLock<Arena> = LazyLock::new(Arena::new);
 
 pub(crate) fn run(bytes: &[u8]) {
-    // The last byte chooses how it is unpacked.
-    let Some((choice, bytes)) = bytes.split_last() else {
+    let Some((choice, mut bytes)) = ARENA.chosen(bytes) else {
         return;
     };
-    let mut bytes = bytes.to_vec();
-    ARENA.aim(&mut bytes);
     let layers = layers(&mut bytes, 4);
-    let (writing, options) = options(*choice);
+    let (writing, options) = options(choice);
     ARENA.attack(|root| {
         let Ok(mut writer) = Writer::new(root, writing.clone()) else {
             return;

@@ -27,6 +27,8 @@ pub(crate) mod peer;
 pub(crate) mod canaries;
 mod seen;
 mod served;
+#[path = "../../../rootfs/tests/support/small.rs"]
+pub(crate) mod small;
 
 use std::{
     ffi::OsStr,

@@ -72,9 +72,7 @@ impl Read for Inflated<'_> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let bytes = self.fill_buf()?;
-        let count = bytes.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&bytes[..count]);
+        let count = self.fill_buf()?.read(buffer)?;
         self.consume(count);
         Ok(count)
     }

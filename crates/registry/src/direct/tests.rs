@@ -32,6 +32,17 @@ fn taken(direct: &Direct, ordinal: u64) -> Rest {
     unpassed(&direct.rest(ordinal).expect("there is more").1)
 }
 
+/// A connection that reads [`ALIGNMENT`] bytes at once, and the rest of a request that is there already.
+async fn all_is_there(length: usize) -> (Open, Rest, TcpStream) {
+    let (mut client, server) = connected().await;
+    let open = Open::new(server.socket(), ALIGNMENT);
+    open.offer(1, length as u64, length as u64);
+    let rest = taken(&open.direct(), 1);
+    client.write_all(&vec![b'x'; length]).await.expect("sent");
+    server.socket().readable().await.expect("readable");
+    (open, rest, client)
+}
+
 /// Large content is taken beside the parser, which reads a shorter one, and the next request when that was done.
 #[tokio::test]
 async fn what_is_large_is_taken_from_the_socket() {
@@ -105,13 +116,7 @@ async fn content_that_is_cut_off_gives_what_came_and_an_error() {
 /// The connection's task may be gone while its socket is not: who sends without a pause is heard no longer.
 #[tokio::test]
 async fn content_that_does_not_pause_ends_with_its_connection() {
-    const LENGTH: usize = 4 * ALIGNMENT;
-    let (mut client, server) = connected().await;
-    let open = Open::new(server.socket(), ALIGNMENT);
-    open.offer(1, LENGTH as u64, LENGTH as u64);
-    let mut rest = taken(&open.direct(), 1);
-    client.write_all(&[b'x'; LENGTH]).await.expect("sent");
-    server.socket().readable().await.expect("readable");
+    let (open, mut rest, _client) = all_is_there(4 * ALIGNMENT).await;
     let length = rest.next(TIME).await.expect("read").map(|bytes| bytes.len());
     assert_eq!(length, Some(ALIGNMENT));
     drop(open);
@@ -122,13 +127,7 @@ async fn content_that_does_not_pause_ends_with_its_connection() {
 
 #[tokio::test]
 async fn content_that_does_not_pause_lets_others_work() {
-    const LENGTH: usize = 2 * ALIGNMENT;
-    let (mut client, server) = connected().await;
-    let open = Open::new(server.socket(), ALIGNMENT);
-    open.offer(1, LENGTH as u64, LENGTH as u64);
-    let mut rest = taken(&open.direct(), 1);
-    client.write_all(&[b'x'; LENGTH]).await.expect("sent");
-    server.socket().readable().await.expect("readable");
+    let (_open, mut rest, _client) = all_is_there(2 * ALIGNMENT).await;
     let has_worked = Arc::new(AtomicBool::new(false));
     let works = Arc::clone(&has_worked);
     tokio::spawn(async move { works.store(true, Ordering::Relaxed) });

@@ -99,9 +99,7 @@ impl<R: Read> Read for Tee<R> {
         if into.is_empty() {
             return Ok(0);
         }
-        let ahead = self.fill_buf()?;
-        let count = into.len().min(ahead.len());
-        into[..count].copy_from_slice(&ahead[..count]);
+        let count = self.fill_buf()?.read(into)?;
         self.consume(count);
         Ok(count)
     }

@@ -1,31 +1,11 @@
 //! What becomes of an image that a disk has room for, but not for what lies there ahead of its turn?
 
-use std::{path::PathBuf, process::Command};
-
 use super::*;
 
-/// A file system of 5 MiB, gone when it is dropped.
-struct Small(PathBuf);
+#[path = "../../../../rootfs/tests/support/small.rs"]
+mod small;
 
-impl Small {
-    fn mount(path: PathBuf) -> Option<Self> {
-        fs::create_dir(&path).expect("made");
-        let mut mount = Command::new("mount");
-        let mounted = mount
-            .args(["-t", "tmpfs", "-o", "size=5m", "teu-test"])
-            .arg(&path)
-            .output();
-        mounted
-            .is_ok_and(|mounted| mounted.status.success())
-            .then(|| Self(path))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
+use small::Small;
 
 /// What is made ahead would take room that there is only once what it replaces is gone.
 #[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
@@ -33,7 +13,7 @@ impl Drop for Small {
 async fn what_has_room_in_order_is_unpacked() {
     const SIZE: usize = 3 << 20;
     let home = tempfile::tempdir().expect("a directory");
-    let Some(small) = Small::mount(home.path().join("small")) else {
+    let Some(small) = Small::mount(home.path().join("small"), "5m") else {
         eprintln!("SKIPPED what_has_room_in_order_is_unpacked: a small file system needs root, and mount");
         return;
     };
