@@ -118,6 +118,15 @@ fn what_is_meant_is_taken_by_its_last_name() {
         (&["lib/one"], &[("one", "f 6")]),
         (&["etc/alias"], &[("alias", "f 8")]),
         (&["-P", "etc/alias"], &[("alias", "-> ../../etc/kept.conf")]),
+        // Links on the way are followed all the same.
+        (
+            &["--keep-links", "lib", "lib/one", "etc/alias"],
+            &[
+                ("alias", "-> ../../etc/kept.conf"),
+                ("lib", "-> usr/lib"),
+                ("one", "f 6"),
+            ],
+        ),
         (&["a*b"], &[("a*b", "f 4")]),
         (&["etc/*.conf"], &[("kept.conf", "f 8"), ("low.conf", "f 4")]),
         (&["lib/o*"], &[("one", "f 6"), ("out", "-> /../../../canary")]),

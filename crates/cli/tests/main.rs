@@ -3,8 +3,10 @@
 mod analyze;
 mod by_hand;
 mod cat;
+mod copy;
 mod diff;
 mod edit;
+mod edit_flags;
 mod everywhere;
 mod explore;
 mod export;

@@ -287,6 +287,26 @@ fn a_runtime_runs_the_bundle() {
 }
 
 #[test]
+fn a_terminal_is_asked_for_where_it_is_said() {
+    let room = Room::new();
+    put(&room, "app", &[tar(&[file("a")])]);
+    let flag = if is_root() { "--devices" } else { "--rootless" };
+    let config = |more: &[&str], to: &str| -> Value {
+        let arguments = [&["unpack", flag, "oci:images:app", to], more].concat();
+        room.teu(arguments).succeeds();
+        let raw = fs::read(room.path(to).join("config.json")).expect("a config");
+        serde_json::from_slice(&raw).expect("JSON")
+    };
+    let (mut without, with) = (config(&[], "without"), config(&["--terminal"], "with"));
+    assert_eq!(without["process"]["terminal"], json!(false));
+    without["process"]["terminal"] = json!(true);
+    assert_eq!(with, without, "nothing else differs");
+    let both = ["unpack", flag, "--terminal", "--rootfs-only", "oci:images:app", "alone"];
+    assert!(room.teu(both).fails(2).contains("--rootfs-only"));
+    assert!(!room.path("alone").exists());
+}
+
+#[test]
 fn content_that_is_not_what_it_is_called_leaves_nothing() {
     let room = Room::new();
     let layer = tar(&[file("a")]);

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use serde_json::json;
 use teu_image::change::{self, Change, Changed, Options};
 use teu_spec::Platform;
-use teu_store::{Error, Event, Events, How, Side, Store, copy};
+use teu_store::{Error, ErrorKind, Event, Events, How, Side, Store, copy};
 use teu_transport::layout::Layout;
 
 use super::{copy::is_standard_output, previewed};
@@ -132,10 +132,12 @@ impl Scratch {
     pub(super) fn new(temporary: &Path) -> Result<Self, Failure> {
         let directory = tempfile::Builder::new().prefix("teu-").tempdir_in(temporary);
         let within = |error: std::io::Error| {
-            Error::from(error).within(format!(
+            // That there is no such directory says nothing of an image.
+            let message = format!(
                 "making a temporary directory in {} (--tmpdir chooses another)",
                 temporary.display()
-            ))
+            );
+            Error::new(ErrorKind::Io, message).with_cause(error)
         };
         let directory = directory.map_err(within)?;
         let layout = Layout::create(directory.path().join("layout"), None)?;

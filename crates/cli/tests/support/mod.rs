@@ -14,6 +14,7 @@
     reason = "each test uses a part of it, and says what it passes over"
 )]
 
+pub(crate) mod answers;
 pub(crate) mod counting;
 mod guarded;
 mod layers;

@@ -19,7 +19,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use teu_spec::Digest;
-use teu_store::Result;
+use teu_store::{Error, ErrorKind, Result};
 
 use super::failed;
 
@@ -172,7 +172,14 @@ impl Keeper {
 /// A file without a name, on the file system of `directory`: it is gone when it is closed.
 #[cfg(feature = "archives")]
 pub(crate) fn unnamed(directory: &Path) -> Result<File> {
-    let temporary = Temporary::new(directory)?;
+    let temporary = Temporary::new(directory).map_err(|error| match error.kind() {
+        // That there is no such directory says nothing of an image.
+        ErrorKind::NotFound => {
+            let message = format!("{} is no directory for temporary files", directory.display());
+            Error::new(ErrorKind::Io, message).with_cause(error)
+        }
+        _ => error,
+    })?;
     // What is dropped takes its name away, and leaves the open file.
     let file = temporary.file.try_clone();
     file.map_err(|error| temporary.failed(error))
