@@ -100,6 +100,25 @@ fn a_login_is_checked_kept_used_and_forgotten() {
 }
 
 #[test]
+fn programs_read_what_became_of_a_login() {
+    let Some(registry) = Peer::start("programs_read_what_became_of_a_login", PASSWORD) else {
+        return;
+    };
+    let (room, host) = (Room::new(), registry.host.as_str());
+    let told = |arguments: &[&str]| -> Value {
+        let printed = room.teu(arguments.iter().chain(&["-o", "json"])).succeeds();
+        serde_json::from_str(&printed.stdout).expect("JSON alone")
+    };
+    let login = ["login", "--tls-verify=false", "-v", "-u", "user", "-p", "secret", host];
+    let kept = room.runtime("containers/auth.json");
+    assert_eq!(told(&login), json!({"registry": host, "kept": kept}));
+    let again = ["login", "--tls-verify=false", host];
+    assert_eq!(told(&again), json!({"registry": host, "kept": null}));
+    assert_eq!(told(&["logout", host]), json!({"removed": host}));
+    assert_eq!(told(&["logout", "--all"]), json!({"removed": "all"}));
+}
+
+#[test]
 fn skopeo_reads_our_logins_and_we_read_its() {
     let test = "skopeo_reads_our_logins_and_we_read_its";
     let Some(registry) = Peer::start(test, PASSWORD) else {

@@ -89,6 +89,70 @@ fn the_definitions_hold_together() {
     super::command().debug_assert();
 }
 
+/// What stands between backticks in a line.
+fn code(line: &str) -> Vec<&str> {
+    line.split('`').skip(1).step_by(2).collect()
+}
+
+/// Of each verb docs/output.md says what it prints, once but for its flags, and it knows no verb that is not there.
+#[test]
+fn of_every_verb_it_is_told_what_it_prints() {
+    let page = include_str!("../../../../docs/output.md");
+    let (_, rest) = page.split_once("## `-o json`\n").expect("where it begins");
+    let (told, _) = rest.split_once("\n## ").expect("where it ends");
+    let known: Vec<String> = leaves().into_iter().map(|(path, _)| path).collect();
+    let mut named: Vec<String> = Vec::new();
+    let (rows, others): (Vec<&str>, Vec<&str>) = told.lines().partition(|line| line.starts_with('|'));
+    let mut rows: Vec<&str> = rows.iter().filter_map(|row| row.split('|').nth(1)).skip(2).collect();
+    assert!(rows.len() > 30, "{rows:?}");
+    // Behind the table, verbs whose output is of another kind.
+    let others = others.join("\n");
+    let others = others
+        .split("\n\n")
+        .map(str::trim_start)
+        .filter(|paragraph| paragraph.starts_with('`'));
+    rows.extend(others);
+    for row in rows {
+        let mut family = "";
+        for verb in code(row) {
+            let (verb, flags) = verb.split_once(" --").unwrap_or((verb, ""));
+            if !flags.is_empty() || verb.starts_with("--") {
+                continue;
+            }
+            // `index create`, `add`: the first says whose verbs the others are.
+            let whole = match known.iter().any(|known| known == verb) {
+                true => verb.to_owned(),
+                false => format!("{family} {verb}"),
+            };
+            assert!(
+                known.contains(&whole),
+                "docs/output.md tells of {verb:?}, which is no verb: {row}"
+            );
+            family = verb.split_once(' ').map_or(family, |(family, _)| family);
+            named.push(whole);
+        }
+    }
+    for verb in &known {
+        let times = named.iter().filter(|named| *named == verb).count();
+        assert_eq!(times, 1, "docs/output.md must tell once what {verb} prints");
+    }
+}
+
+/// Every call of the operator's guide, in blocks and in sentences.
+#[test]
+fn every_call_of_the_operators_guide_is_right() {
+    let page = include_str!("../../../../docs/serve.md");
+    let blocks = examples(page);
+    assert!(blocks.len() > 15, "{blocks:?}");
+    blocks.iter().for_each(|call| parses(call));
+    // What is between the blocks; a verb may be named there without what it takes.
+    let known: Vec<String> = verbs().into_iter().map(|(path, _)| path).collect();
+    let calls = page.split("```").step_by(2).flat_map(code).flat_map(examples);
+    let (names, calls): (Vec<_>, Vec<_>) = calls.partition(|call| known.contains(&call[1..].join(" ")));
+    assert!(names.len() > 5 && calls.len() > 3, "{names:?} {calls:?}");
+    calls.iter().for_each(|call| parses(call));
+}
+
 #[test]
 fn examples_are_read_as_a_shell_reads_them() {
     let text = "words\n  teu a 'b c' > d   # teu e\n  teu f '' | g && teu h -\nteux";
