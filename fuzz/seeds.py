@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -45,9 +46,19 @@ def gnu(*options, name="f", content=b"x", holes=False):
             file.write(content)
             if holes:
                 file.truncate(1 << 18)
-        fixed = ["--mtime=@0", "--owner=0", "--group=0", "--blocking-factor=1"]
+        fixed = ["--mtime=@0", "--owner=0", "--group=0", "--mode=0644", "--blocking-factor=1"]
         command = ["tar", "--create", "--file=-", *fixed, *options, "-C", directory, name]
-        return subprocess.run(command, check=True, capture_output=True).stdout
+        raw = subprocess.run(command, check=True, capture_output=True).stdout
+    return b"".join(unnumbered(raw[at : at + 512]) for at in range(0, len(raw), 512))
+
+
+def unnumbered(block):
+    """A block without the number of the process, which GNU tar puts into the names of sparse files and no option changes."""
+    name = re.sub(rb"GNUSparseFile\.\d+/", b"GNUSparseFile.1/", block[:100].rstrip(b"\0")).ljust(100, b"\0")
+    if b"GNUSparseFile." not in name or name == block[:100]:
+        return block
+    block = name + block[100:]
+    return block[:148] + b"%06o\0 " % tarfile.calc_chksums(block)[0] + block[156:]
 
 
 links = [
@@ -62,8 +73,9 @@ put("tar_reader", "pax", archive(tarfile.PAX_FORMAT, entry("é" * 60, mtime=-1.5
 put("tar_reader", "global", archive(tarfile.PAX_FORMAT, entry("a"), pax_headers={"uname": "root"}))
 put("tar_reader", "gnu-long", archive(tarfile.GNU_FORMAT, entry("n" * 150, tarfile.SYMTYPE, linkname="t" * 120)))
 put("tar_reader", "sparse-old", gnu("--format=oldgnu", "--sparse", holes=True))
+posix = ["--format=posix", "--pax-option=delete=atime,delete=ctime", "--sparse"]
 for version in ["0.0", "0.1", "1.0"]:
-    put("tar_reader", f"sparse-{version}", gnu("--format=posix", "--sparse", f"--sparse-version={version}", holes=True))
+    put("tar_reader", f"sparse-{version}", gnu(*posix, f"--sparse-version={version}", holes=True))
 
 text = b"The same words, the same words, the same bytes. " * 8
 for member, count in [("one", 1), ("two", 2)]:
