@@ -18,7 +18,7 @@ lab: ## an image without Docker, step by step on real content: make lab [IMAGE=d
 	@scripts/lab.sh $(IMAGE)
 
 test: ## every test and every check, as CI runs them
-	@scripts/setup.sh build peers lint fuzz
+	@scripts/setup.sh build peers go lint fuzz
 	@scripts/test.sh
 
 lint: ## format, clippy, documentation, dependencies
@@ -26,7 +26,7 @@ lint: ## format, clippy, documentation, dependencies
 	@scripts/lint.sh
 
 bench: ## teu beside its peers, into bench/RESULTS.md; make bench ROWS="pull push" only shows those
-	@scripts/setup.sh build bench
+	@scripts/setup.sh build go bench
 	@cargo run --quiet --package bench -- $(if $(ROWS),--only "$(ROWS)",--write)
 
 fuzz: ## a short run of every fuzz target: make fuzz [SECONDS_EACH=20]
@@ -34,7 +34,7 @@ fuzz: ## a short run of every fuzz target: make fuzz [SECONDS_EACH=20]
 	@scripts/fuzz.sh $(or $(SECONDS_EACH),20)
 
 soak: ## what is long: hours; docs/soak.md keeps what came of it
-	@scripts/setup.sh build peers bench fuzz
+	@scripts/setup.sh build peers go bench fuzz
 	@scripts/soak.sh $(SECONDS_EACH)
 
 dist: ## a static binary, run in an empty root, its size guarded

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what teu's make targets need and this machine lacks. Says one line for each thing it installs, and nothing where all is there.
 #
-# usage: scripts/setup.sh GROUP…     groups: build, lab, peers, bench, lint, fuzz
+# usage: scripts/setup.sh GROUP…     groups: build, lab, peers, go, bench, lint, fuzz
 set -euo pipefail
 
 # command or file:package of Debian 12, by group
@@ -77,6 +77,41 @@ rust() {
   }
 }
 
+# Go, for what is tested and measured beside us and comes as Go's modules. Debian 12's own is too old for them, and new enough to fetch a newer one: that
+# is a module too, which Go's checksum database vouches for. From 1.21 on Go fetches what it needs by itself.
+go() {
+  local wanted=1.26.8 found machine work place
+  found=$(command go env GOVERSION 2>/dev/null) || found=
+  found=${found#go}
+  if [ -n "$found" ] && [ "$(printf '%s\n' 1.21 "$found" | sort -V | head -n 1)" = 1.21 ]; then return; fi
+  case $(uname -m) in
+    x86_64) machine=amd64 ;;
+    aarch64) machine=arm64 ;;
+    *) machine= ;;
+  esac
+  if [ -z "$machine" ] || ! command -v apt-get >/dev/null; then
+    say "please install Go 1.21 or newer; what needs it is skipped"
+    return 0
+  fi
+  place=/usr/local/lib/go-$wanted
+  say "installing Go $wanted by Go's module proxy, in $place with a link in /usr/local/bin"
+  work=$(mktemp -d)
+  if ! (
+    cd "$work" && as_root apt-get -qq update && apt-get -qq download golang-1.19-go golang-1.19-src &&
+      for package in *.deb; do dpkg --extract "$package" . || exit; done &&
+      GOROOT=$work/usr/lib/go-1.19 GOPATH=$work/modules GOCACHE=$work/cache GOFLAGS=-modcacherw \
+        "$work/usr/lib/go-1.19/bin/go" mod download "golang.org/toolchain@v0.0.1-go$wanted.linux-$machine" &&
+      # A module has no file that may be run.
+      cd "modules/pkg/mod/golang.org/toolchain@v0.0.1-go$wanted.linux-$machine" && find bin pkg/tool -type f -exec chmod 755 {} + &&
+      as_root rm -rf "$place" && as_root cp -r . "$place" && as_root chmod 755 "$place" &&
+      as_root ln -sf "$place/bin/go" "$place/bin/gofmt" /usr/local/bin
+  ) >"$work/log" 2>&1; then
+    tail -n 5 "$work/log"
+    say "Go cannot be had; what needs it is skipped"
+  fi
+  rm -rf "$work"
+}
+
 # A tool of cargo's, built from its published source.
 cargo_tool() {
   if command -v "$1" >/dev/null || [ -x "$HOME/.cargo/bin/$1" ]; then return; fi
@@ -95,6 +130,7 @@ for group in "$@"; do
     build) debian "${build[@]}"; rust ;;
     lab) debian "${lab[@]}" ;;
     peers) debian "${peers[@]}" ;;
+    go) go ;;
     bench) debian "${bench[@]}" ;;
     lint) cargo_tool cargo-deny ;;
     fuzz) debian c++:g++ ;; # libFuzzer is C++, built with the targets
