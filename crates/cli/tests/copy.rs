@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use teu_spec::Digest;
 
 use crate::support::{
-    Asks, Image, Layout, Peer, Room, Served,
+    Asks, Image, Layout, Peer, Ran, Room, Served,
     answers::{Answers, Held, served, status},
     archive, file, image, layer, of, peers,
 };
@@ -432,79 +432,101 @@ fn under_way(events: &str) -> usize {
     most
 }
 
-/// Copies an image of `layers` layers from a registry, which answers for a blob only when so many are asked for side by side. How many the
-/// program says were under way, and how many the registry saw.
-fn pulled(layers: usize, jobs: usize, expected: usize) -> (usize, usize) {
+/// Copies an image of `layers` layers from a registry, for whose blobs `wait` waits before they are answered. What the program said, and how many of
+/// its requests were for blobs.
+fn pulled(layers: usize, flags: &[&str], wait: impl Fn() + Send + Sync + 'static) -> (Ran, usize) {
     let room = Room::new();
     let layout = room.layout("images");
     let layers: Vec<_> = (0..layers).map(|number| layer(&number.to_string())).collect();
     let digest = layout.image("app", &of(&layers));
-    // The configuration is a blob too.
-    let held = Held::new(layers.len() + 1, expected);
-    let gate = Arc::clone(&held);
     let registry = Answers::start(move |request| {
-        if request.method == "GET" && request.target.contains("/blobs/") {
-            gate.wait();
+        if request.line().starts_with("GET /v2/app/blobs/") {
+            wait();
         }
         served(&layout, &digest, request).unwrap_or(status(404))
     });
     let from = format!("docker://{}/app:1", registry.host);
-    let jobs = jobs.to_string();
-    let fixed = ["copy", "--progress=json", "--src-tls-verify=false", "--jobs", &jobs];
-    let ran = room.teu(fixed.iter().chain(&[from.as_str(), "oci:to:app"])).succeeds();
-    (under_way(&ran.stderr), held.most())
+    let fixed = ["copy", "--progress=json", "--src-tls-verify=false", &from, "oci:to:app"];
+    let ran = room.teu(fixed.iter().chain(flags)).ran();
+    let lines = registry.lines();
+    let blobs = lines.iter().filter(|line| line.starts_with("GET /v2/app/blobs/"));
+    (ran, blobs.count())
+}
+
+/// Waits for what never comes.
+fn forever() {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Asserts that of an image of `layers` layers and its configuration so many blobs are asked for side by side, and no more.
+#[track_caller]
+fn are_asked_for(layers: usize, jobs: usize, started: usize, expected: usize) {
+    let jobs = format!("--jobs={jobs}");
+    // Answers are given only where so many are waited for.
+    let held = Held::new(layers + 1, expected);
+    let gate = Arc::clone(&held);
+    let (ran, blobs) = pulled(layers, &[&jobs], move || gate.wait());
+    assert_eq!((ran.code, blobs), (0, layers + 1), "{}", ran.stderr);
+    assert_eq!((under_way(&ran.stderr), held.most()), (started, expected));
+    // That no more come no event tells but the program's end: here nothing is answered until it gives up.
+    let (ran, blobs) = pulled(layers, &[&jobs, "--command-timeout=3s", "--retry-times=0"], forever);
+    assert!(ran.code == 1 && ran.stderr.contains("--command-timeout"), "{ran:?}");
+    assert!(blobs <= expected, "{blobs} blobs are asked for, and {expected} may be");
 }
 
 #[test]
 fn so_many_blobs_come_side_by_side_and_no_more() {
     for jobs in [1, 3] {
-        assert_eq!(pulled(9, jobs, jobs), (jobs, jobs));
+        are_asked_for(9, jobs, jobs, jobs);
     }
 }
 
-/// Whatever is asked for: a registry is not overrun.
-#[test]
-fn sixteen_blobs_at_most_come_from_one_registry_and_go_to_it() {
-    assert_eq!(pulled(19, 20, 16), (20, 16));
+/// Copies an image of 19 layers to a registry, which waits by `wait` before it has taken a blob. As [`pulled`].
+fn pushed(flags: &[&str], wait: impl Fn() + Send + Sync + 'static) -> (Ran, usize) {
     let room = Room::new();
     let layers: Vec<_> = (0..19).map(|number| layer(&number.to_string())).collect();
-    let digest = room.layout("images").image("app", &of(&layers));
-    let held = Held::new(20, 16);
-    let gate = Arc::clone(&held);
-    let registry = Answers::start(
-        move |request| match (request.method.as_str(), request.target.contains("/blobs/")) {
-            ("HEAD", _) => status(404),
-            ("POST", true) => (
-                202,
-                vec![("Location", "/v2/app/blobs/uploads/1".to_owned())],
-                Vec::new(),
-            ),
-            ("PATCH", true) => (
-                202,
-                vec![("Location", "/v2/app/blobs/uploads/1".to_owned())],
-                Vec::new(),
-            ),
-            ("PUT", true) => {
-                gate.wait();
+    room.layout("images").image("app", &of(&layers));
+    let registry = Answers::start(move |request| {
+        let goes_on = || vec![("Location", "/v2/app/blobs/uploads/1".to_owned())];
+        match (request.method.as_str(), request.target.contains("/blobs/")) {
+            ("POST" | "PATCH", true) => (202, goes_on(), Vec::new()),
+            ("PUT", is_blob) => {
+                if is_blob {
+                    wait();
+                }
                 status(201)
             }
-            ("PUT", false) => status(201),
             _ => status(404),
-        },
-    );
+        }
+    });
     let to = format!("docker://{}/app:1", registry.host);
     let fixed = [
         "copy",
         "--progress=json",
         "--dest-tls-verify=false",
-        "--jobs=20",
         "oci:images:app",
+        &to,
     ];
-    let ran = room.teu(fixed.iter().chain(&[to.as_str()])).succeeds();
-    assert_eq!(
-        (ran.stdout, under_way(&ran.stderr), held.most()),
-        (format!("{digest}\n"), 20, 16)
-    );
+    let ran = room.teu(fixed.iter().chain(flags)).ran();
+    let lines = registry.lines();
+    let blobs = lines.iter().filter(|line| line.starts_with("PUT /v2/app/blobs/"));
+    (ran, blobs.count())
+}
+
+/// Whatever is asked for: a registry is not overrun.
+#[test]
+fn sixteen_blobs_at_most_come_from_one_registry_and_go_to_it() {
+    are_asked_for(19, 20, 20, 16);
+    let held = Held::new(20, 16);
+    let gate = Arc::clone(&held);
+    let (ran, blobs) = pushed(&["--jobs=20"], move || gate.wait());
+    assert_eq!((ran.code, blobs), (0, 20), "{}", ran.stderr);
+    assert_eq!((under_way(&ran.stderr), held.most()), (20, 16));
+    let (ran, blobs) = pushed(&["--jobs=20", "--command-timeout=3s", "--retry-times=0"], forever);
+    assert!(ran.code == 1 && ran.stderr.contains("--command-timeout"), "{ran:?}");
+    assert!(blobs <= 16, "{blobs} blobs go there at once");
 }
 
 #[test]
