@@ -78,12 +78,12 @@ def as_zstd(bench, image):
     return at
 
 
-def linked(bench, image, name):
+def linked(bench, image, name, disk=None):
     """A layout that can be written to, made in no time: its blobs are links of a copy that is on the same disk."""
-    kept = os.path.join(bench.work, "kept-" + os.path.basename(image))
+    kept = os.path.join(disk or bench.work, "kept-" + os.path.basename(image))
     if not os.path.exists(kept):
         shutil.copytree(image, kept)
-    path = bench.fresh(name)
+    path = bench.fresh(name, disk)
     shutil.copytree(kept, path, copy_function=lambda at, to: shutil.copy(at, to) if at.endswith(".json") else os.link(at, to))
     return path
 
@@ -277,9 +277,9 @@ def busy(result):
     return [aims.at_least("processors at work", 0.9 * os.cpu_count(), ours.cpu / ours.wall)]
 
 
-def append_row(bench, key, title, state, source, turns=None, flags=(), parts=()):
+def append_row(bench, key, title, state, source, turns=None, flags=(), parts=(), disk=None):
     """A directory as a new layer. Both compress it with gzip at the level that they have when nothing is said, but for what flags say."""
-    who, layout = peers(bench), os.path.join(bench.work, "layout")
+    who, layout = peers(bench), os.path.join(disk or bench.work, "layout")
     sizes = {}
 
     def command(tool):
@@ -291,24 +291,38 @@ def append_row(bench, key, title, state, source, turns=None, flags=(), parts=())
         sizes[tool] = os.path.getsize(layers(layout)[-1])
         return len(layers(layout)), len(layers(bench.image)) + 1
 
+    def prepare(tool):
+        linked(bench, bench.image, "layout", disk)
+        if disk:
+            os.sync()
+
     result = bench.row(
         key, title, "cold: the layer is new; " + state,
         command,
-        prepare=lambda tool: linked(bench, bench.image, "layout"),
+        prepare=prepare,
         check=check,
         tools=who.here(who.teu, who.umoci or who.debian), turns=turns, limit=MEMORY, limits=parts,
     )  # fmt: skip
-    bench.fresh("layout")
+    bench.fresh("layout", disk)
     return result._replace(reached=[*beside(who, sizes, "size of the new layer"), *busy(result)])
 
 
-def append(bench):
+def append_digits(bench, key, title, disk=None):
     source = os.path.join(bench.work, "added")
     texts(source, 1 << 16 if bench.options.smoke else ADDED)
     state = "%d files of 1 MiB of digits, in which nothing comes twice" % (ADDED >> 20)
-    result = append_row(bench, "append", "96 MiB appended, gzip", state, source, parts=limits.deflate(source))
+    result = append_row(bench, key, title, state, source, parts=limits.deflate(source), disk=disk)
     shutil.rmtree(source)
     return result
+
+
+def append(bench):
+    return append_digits(bench, "append", "96 MiB appended, gzip")
+
+
+def append_ext4(bench):
+    """The layout is there; what is appended is in memory."""
+    return append_digits(bench, "append-ext4", "96 MiB appended, gzip, ext4", disk=ext4(bench))
 
 
 def append_tree(bench):
@@ -324,15 +338,15 @@ def append_equal(bench):
     return append_row(bench, "append-1g-equal", title, "as large as what umoci makes", source, turns=2, flags=["--compress-level", "3"])
 
 
-def repack(bench):
+def repack_row(bench, key, title, disk=None):
     """A bundle that each tool unpacked itself, in which a few files were then changed."""
-    who = peers(bench)
-    layout = os.path.join(bench.work, "layout")
+    who, place = peers(bench), disk or bench.work
+    layout = os.path.join(place, "layout")
     changed = CHANGED if not bench.options.smoke else 1 << 16
     sizes = {}
 
     def bundle(tool):
-        return os.path.join(bench.work, "bundle-" + tool.key)
+        return os.path.join(place, "bundle-" + tool.key)
 
     def command(tool):
         if tool.key == "teu":
@@ -350,7 +364,9 @@ def repack(bench):
             with open(next(file for file in first if os.path.isfile(file) and not os.path.islink(file)), "ab") as f:
                 f.write(b"changed\n")
             os.unlink(first[-1])
-        linked(bench, bench.image, "layout")
+        linked(bench, bench.image, "layout", disk)
+        if disk:
+            os.sync()
 
     def check(tool):
         sizes[tool] = os.path.getsize(layers(layout)[-1])
@@ -361,13 +377,21 @@ def repack(bench):
         texts(new, changed)
     parts = [*limits.deflate(new), *limits.walk(limits.tree(bench, who.teu, bench.image))]
     result = bench.row(
-        "repack", "repack after a small change, gzip", "warm: 24 MiB are new, a file is changed, one gone",
+        key, title, "warm: 24 MiB are new, a file is changed, one gone",
         command, prepare=prepare, check=check,
         tools=who.here(who.teu, who.umoci or who.debian), turns=5, limit=MEMORY, limits=parts,
     )  # fmt: skip
     for tool in result.medians:
         shutil.rmtree(bundle(tool), ignore_errors=True)
     return result._replace(reached=beside(who, sizes, "size of the new layer"))
+
+
+def repack(bench):
+    return repack_row(bench, "repack", "repack after a small change, gzip")
+
+
+def repack_ext4(bench):
+    return repack_row(bench, "repack-ext4", "repack after a small change, gzip, ext4", disk=ext4(bench))
 
 
 ROWS = {
@@ -382,8 +406,10 @@ ROWS = {
     "unpack-files-many": files_many,
     "unpack-files-ext4": files_ext4,
     "append": append,
+    "append-ext4": append_ext4,
     "append-1g": append_tree,
     "append-1g-equal": append_equal,
     "repack": repack,
+    "repack-ext4": repack_ext4,
 }
 NEEDS_REGISTRY = set()

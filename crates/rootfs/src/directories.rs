@@ -163,6 +163,25 @@ impl Directories {
         Ok(())
     }
 
+    /// The path of one before which about as many of those that wait stand as behind it, in the order of a walk; none where they are few.
+    pub(crate) fn middle(&self) -> Option<Vec<u8>> {
+        const FEW: usize = 64;
+        if self.list.len() < FEW {
+            return None;
+        }
+        let mut paths: Vec<&[u8]> = self.list.iter().map(|late| self.path(late)).collect();
+        let middle = paths.len() / 2;
+        let (_, middle, _) = paths.select_nth_unstable_by(middle, |one, other| {
+            let [one, other] = [one, other].map(|path| path.split(|byte| *byte == b'/'));
+            one.cmp(other)
+        });
+        Some(middle.to_vec())
+    }
+
+    fn path(&self, late: &Late) -> &[u8] {
+        &self.paths[late.start..late.start + usize::from(late.length)]
+    }
+
     /// Gives all their times and, in the end, their modes: what was made last comes first, so that nothing is closed before what is in it.
     pub(crate) fn flush(&mut self, root: &Root, end: bool) -> Result<()> {
         let list = std::mem::take(&mut self.list);

@@ -111,6 +111,57 @@ fn every_kind_of_file_is_found_in_the_order_of_names() {
 }
 
 #[test]
+fn a_walk_can_begin_anywhere() {
+    let tree = directory();
+    let at = |name: &str| tree.path().join(name);
+    for name in ["a/b/c", "a.d", "a/b.c/d", "b", "empty"] {
+        fs::create_dir_all(at(name)).expect("a directory");
+    }
+    for name in ["a/b/c/1", "a/b/c/2", "a/b.c/d/file", "a.d/in", "a/z", "b/1"] {
+        fs::write(at(name), "content").expect("a file");
+    }
+    symlink("a", at("link")).expect("a link");
+    fs::hard_link(at("a/z"), at("b/same")).expect("a link");
+    let handle = File::open(tree.path()).expect("the directory");
+    let paths = |mut walk: Walk| {
+        let mut paths = Vec::new();
+        while let Some(found) = walk.next_file().expect("a file") {
+            assert_eq!(found.link, None);
+            paths.push(found.path.to_vec());
+        }
+        paths
+    };
+    let options = || Options {
+        links: false,
+        ..Options::default()
+    };
+    let all = paths(Walk::of(&handle, options()).expect("a walk"));
+    assert_eq!(all.len(), 17);
+    let missing = [
+        "a/a",
+        "a/b/",
+        "a//b",
+        "./a",
+        "a/../b",
+        "a/b/c/1/no/directory",
+        "a/b/c/10",
+        "a/b!",
+        "b/2",
+        "link/b",
+        "zz",
+        "/",
+        "\0",
+    ];
+    let names = |path: &[u8]| path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect::<Vec<_>>();
+    for first in all.iter().cloned().chain(missing.map(Vec::from)) {
+        let is_behind = |path: &&Vec<u8>| first.is_empty() || (!path.is_empty() && names(path) >= names(&first));
+        let expected: Vec<_> = all.iter().filter(is_behind).cloned().collect();
+        let behind = paths(Walk::behind(&handle, &first, options()).expect("a walk"));
+        assert_eq!(behind, expected, "{}", first.escape_ascii());
+    }
+}
+
+#[test]
 fn devices_owners_modes_and_times_are_read() {
     if !is_root() {
         return eprintln!("SKIPPED devices_owners_modes_and_times_are_read: only root makes devices");

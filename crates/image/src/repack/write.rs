@@ -42,6 +42,7 @@ pub(super) fn write(source: &Source<'_>, writer: &mut Writer<'_>) -> Result<()> 
         xattrs,
         one_file_system: true,
         open_own: true,
+        links: true,
     };
     let mut walk = Walk::of(&source.bundle.rootfs, options).map_err(of_files)?;
     let mut cursor = source.layer.cursor();

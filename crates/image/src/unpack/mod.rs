@@ -7,15 +7,10 @@
 mod ahead;
 mod apply;
 mod line;
+mod remember;
 pub(crate) mod stop;
 
-use std::{
-    io::Write,
-    path::Path,
-    sync::Arc,
-    thread,
-    time::{Duration, SystemTime},
-};
+use std::{io::Write, path::Path, sync::Arc, thread};
 
 use teu_archive::tar;
 use teu_rootfs::{self as rootfs, Budget, Metadata, Root, Sibling, walk::Found};
@@ -24,7 +19,7 @@ use teu_store::{Error, ErrorKind, Result, Source};
 use self::ahead::Early;
 use crate::{
     Image,
-    bundle::{self, Bundle, Entry, record},
+    bundle::{self, Bundle},
     failure::of_files,
     layers::{self, Layers},
     runtime::{self, Accounts},
@@ -32,6 +27,7 @@ use crate::{
 
 pub use ahead::AheadLimits;
 pub use apply::apply;
+pub(crate) use remember::{remember, wait_out};
 pub use stop::Stop;
 pub use teu_rootfs::{Owners, PassedOver, Report};
 
@@ -158,12 +154,8 @@ fn fill(layers: Layers, image: &Image, (top, aside): (&Root, Option<&Root>), opt
     };
     write(bundle::FILE, &from.to_json()?)?;
     let file = top.create_file(bundle::RECORD).map_err(of_files)?;
-    remember(
-        &rootfs,
-        file,
-        |found| report.attributed.may_have(&found.stat),
-        &options.stop,
-    )?;
+    let may_have_xattrs = |found: &Found<'_>| report.attributed.may_have(&found.stat);
+    remember(&rootfs, file, may_have_xattrs, report.middle.as_deref(), &options.stop)?;
     Ok(report)
 }
 
@@ -210,43 +202,6 @@ fn files(mut layers: Layers, root: &Root, aside: Option<&Root>, options: &Option
         }
         writer.finish().map_err(of_files)
     })
-}
-
-/// Writes down what every file is like, so that a later change is seen. Only those that may have extended attributes are asked for them: that is most of
-/// what it costs.
-pub(crate) fn remember(
-    rootfs: &Root,
-    into: impl Write,
-    may_have_xattrs: impl Fn(&Found<'_>) -> bool,
-    stop: &Stop,
-) -> Result<()> {
-    let walking = bundle::walk_options();
-    let mut walk = rootfs::walk::Walk::of(rootfs, walking).map_err(of_files)?;
-    let mut record = record::Writer::new(into)?;
-    let mut latest = rootfs::Time::default();
-    while let Some(mut found) = walk.next_file().map_err(of_files)? {
-        stop.check()?;
-        if may_have_xattrs(&found) {
-            found.read_xattrs().map_err(of_files)?;
-        }
-        latest = latest.max(found.stat.ctime);
-        record.add(&Entry::found(&found))?;
-    }
-    record.finish()?;
-    wait_out(latest);
-    Ok(())
-}
-
-/// The kernel's clock for files goes by ticks of up to 10 ms. A change in the tick of the record would leave the time as it was recorded, so that is
-/// waited out: what is changed later has a later time.
-pub(crate) fn wait_out(latest: rootfs::Time) {
-    const TICK: Duration = Duration::from_millis(20);
-    let since_1970 = Duration::new(u64::try_from(latest.seconds).unwrap_or(0), latest.nanoseconds);
-    if let Ok(age) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + since_1970)
-        && let Some(rest) = TICK.checked_sub(age)
-    {
-        thread::sleep(rest);
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
+    fs, thread,
+    time::Duration,
 };
 
 use teu_archive::{

@@ -53,6 +53,14 @@ impl Level {
         more
     }
 
+    /// Goes to where the next name is the first that does not stand before this one; whether it is this one.
+    pub(super) fn go_before(&mut self, name: &[u8]) -> bool {
+        let names = &self.names;
+        let places = &names.places;
+        self.next = places.partition_point(|place| names.text(*place) < name);
+        places.get(self.next).is_some_and(|place| names.text(*place) == name)
+    }
+
     /// The directory and the name in it where the walk stands.
     pub(super) fn current(&self) -> Option<(BorrowedFd<'_>, &CStr)> {
         let handle = self.handle.as_ref()?;
@@ -176,6 +184,11 @@ impl Names {
         // What is renamed while the directory is listed may be given twice.
         places.dedup_by(|a, b| text(a) == text(b));
         Ok(Some(names))
+    }
+
+    /// A name, without its NUL.
+    fn text(&self, (begin, end): (u32, u32)) -> &[u8] {
+        &self.bytes[begin as usize..end as usize - 1]
     }
 
     pub(super) fn memory(&self) -> usize {

@@ -103,6 +103,37 @@ impl Walk {
         Self::top(opened, b".", options)
     }
 
+    /// The same, but of what is in the directory only what comes at `first`, a path from there, or behind it: what a walk of all gives once it does not
+    /// stand before that. Nothing need be at `first`; empty, it is the directory itself.
+    ///
+    /// # Errors
+    /// As [`next_file`](Self::next_file).
+    pub fn behind(directory: impl AsFd, first: &[u8], options: Options) -> Result<Self> {
+        let mut walk = Self::of(directory, options)?;
+        if first.is_empty() {
+            return Ok(walk);
+        }
+        let Next::Top(mut stat, _) = walk.next else {
+            return Ok(walk);
+        };
+        let mut names = first.split(|byte| *byte == b'/').peekable();
+        while let Some(name) = names.next() {
+            walk.next = Next::Failed;
+            walk.descend(stat)?;
+            walk.next = Next::Beside;
+            let is_there = walk.levels.last_mut().is_some_and(|level| level.go_before(name));
+            if !is_there || names.peek().is_none() {
+                break;
+            }
+            walk.advance()?;
+            match walk.next {
+                Next::Into(into) => stat = into,
+                _ => break,
+            }
+        }
+        Ok(walk)
+    }
+
     fn top(directory: OwnedFd, shown: &[u8], options: Options) -> Result<Self> {
         let raw = fs::fstat(&directory).map_err(system(shown, "look at"))?;
         let stat = stat_of(&raw);
@@ -283,7 +314,8 @@ impl Walk {
                 self.links.forget();
                 None
             }
-            _ => self.links.see(&stat, &self.path),
+            _ if self.options.links => self.links.see(&stat, &self.path),
+            _ => None,
         };
         if self.memory() > limits.memory_bytes {
             self.next = Next::Failed;

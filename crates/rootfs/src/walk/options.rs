@@ -12,16 +12,19 @@ pub struct Options {
     /// Whether what belongs to this user and is closed to him too (mode 0000, say) is opened by changing its mode for a moment and back. Its time of
     /// change is another then. Root needs no such thing.
     pub open_own: bool,
+    /// Whether it is said of a file at which path the walk gave it before. It takes memory for each file that has several names.
+    pub links: bool,
 }
 
 impl Default for Options {
-    /// The default limits, all extended attributes, all file systems; no mode is changed.
+    /// The default limits, all extended attributes, all file systems, and what is the same file; no mode is changed.
     fn default() -> Self {
         Self {
             limits: Limits::default(),
             xattrs: |_| true,
             one_file_system: false,
             open_own: false,
+            links: true,
         }
     }
 }

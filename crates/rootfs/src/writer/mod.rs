@@ -339,6 +339,7 @@ impl Writer {
     /// # Errors
     /// The file system fails.
     pub fn finish(mut self) -> Result<Report> {
+        self.report.middle = self.late.middle();
         self.late.flush(&self.root, true)?;
         if self.options.sync {
             fs::syncfs(&self.root).map_err(|errno| Error::system(b".", "write the tree to the disk", errno))?;
