@@ -13,18 +13,23 @@
 mod support;
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
+    sync::Barrier,
     thread,
 };
 
 use support::{Room, Served, peers};
 use teu_archive::tar::{Header, Writer};
+use teu_spec::Algorithm;
 
 const LIMIT: u64 = 128 << 20;
 /// What a copy may take, which inflates nothing.
 const COPIED: u64 = 64 << 20;
+/// What a server may take, whatever is asked of it.
+const SERVED: u64 = 100 << 20;
 const MIB: u64 = 1 << 20;
 /// What each of some 200,000 entries may take.
 const ENTRY: u64 = 192;
@@ -276,6 +281,52 @@ fn a_copy_of_256_mib_takes_little_whichever_way_it_goes() {
     assert!(archive > 256 * MIB, "{archive} bytes went over the wire");
     told(test, "256 MiB", &peaks);
     within(&peaks, COPIED);
+}
+
+/// However much the clients of a server push at once, what came of it and waits has a limit for all of them.
+#[test]
+fn two_hundred_and_fifty_six_clients_push_at_once_into_100_mib() {
+    const CLIENTS: u64 = 256;
+    let room = Room::new();
+    let server = Served::start(&room, &["--progress", "none", "--data", "depot"]);
+    // All but the last bytes are everybody's.
+    let content: Vec<u8> = (0..4 * MIB).map(|n| (n / 4096 + n % 251) as u8).collect();
+    let mut hasher = Algorithm::Sha256.hasher();
+    hasher.update(&content);
+    let all_are_there = Barrier::new(CLIENTS as usize);
+    let push = |number: u64| {
+        let mut stream = BufReader::new(TcpStream::connect(&server.address).expect("a connection"));
+        let mut ask = |parts: &[&[u8]]| {
+            for part in parts {
+                stream.get_mut().write_all(part).expect("sent");
+            }
+            let lines = stream.by_ref().lines().map(|line| line.expect("an answer"));
+            lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>()
+        };
+        let begun = ask(&[b"POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"]);
+        let location = begun.iter().find_map(|line| line.strip_prefix("location: "));
+        let location = location.expect("where it goes on");
+        let mut hasher = hasher.clone();
+        hasher.update(&number.to_le_bytes());
+        let (digest, length) = (hasher.finish(), content.len() + 8);
+        all_are_there.wait();
+        let head = format!("PUT {location}?digest={digest} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        let done = ask(&[head.as_bytes(), &content, &number.to_le_bytes()]);
+        assert_eq!(done[0], "HTTP/1.1 201 Created");
+    };
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let push = &push;
+            scope.spawn(move || push(number));
+        }
+    });
+    let peaks = vec![("256 clients", server.peak())];
+    told(
+        "two_hundred_and_fifty_six_clients_push_at_once_into_100_mib",
+        "4 MiB each",
+        &peaks,
+    );
+    within(&peaks, SERVED);
 }
 
 #[test]

@@ -165,6 +165,34 @@ fn what_was_carried_is_told_where_another_fails() {
     assert_eq!(names, [Some("good")], "{told}");
 }
 
+/// Several fail side by side, and it is said why the first of them did, whichever failed sooner: here the second, which is asked for a manifest that is not
+/// there, while the first reads to the end of a layer that is another one.
+#[test]
+fn of_several_that_fail_the_first_is_told_of() {
+    let room = Room::new();
+    room.layout("late").image("one", &image());
+    room.layout("soon").image("one", &image());
+    let blob = |layout: &str, digest: &str| {
+        let hex = digest.trim().strip_prefix("sha256:").expect("a digest").to_owned();
+        room.path(format!("{layout}/blobs/sha256/{hex}"))
+    };
+    let manifest = room.teu(["manifest", "get", "oci:late:one"]).succeeds().stdout;
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let layer = blob("late", manifest["layers"][0]["digest"].as_str().expect("a digest"));
+    let other = vec![b'x'; fs::read(&layer).expect("it is there").len()];
+    fs::write(&layer, other).expect("written");
+    let named = room.teu(["digest", "oci:soon:one"]).succeeds().stdout;
+    fs::remove_file(blob("soon", &named)).expect("it is there");
+    let sources = ["late:1=oci:late:one", "soon:1=oci:soon:one"];
+    for order in [[0, 1], [1, 0]] {
+        let [first, second] = order.map(|at| sources[at]);
+        let ran = room.teu(["serve", "import", "--data", "kept", first, second]).ran();
+        let name = &first[..4];
+        assert_eq!(ran.code, if name == "late" { 1 } else { 2 }, "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("repository {name}")), "{}", ran.stderr);
+    }
+}
+
 /// Of an index of which a part was not there once, that part comes when it is.
 #[test]
 fn what_was_not_there_comes_later() {

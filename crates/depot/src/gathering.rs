@@ -2,7 +2,7 @@
 //! come in one already, and goes on when one is whole. What is small, and what finds no piece, goes on as it came.
 
 use bytes::Bytes;
-use teu_store::blocking::pieces::{ALIGNMENT, Piece, SMALL, is_aligned};
+use teu_store::blocking::pieces::{ALIGNMENT, Piece, SMALL, aligned};
 
 /// Content that is gathered.
 pub(crate) struct Gathering {
@@ -24,12 +24,13 @@ impl Gathering {
     /// Takes of the bytes that come next; what goes on now, where there is enough. To be called until there are none left.
     pub(crate) fn take(&mut self, bytes: &mut Bytes) -> Option<Bytes> {
         if self.piece.is_none() {
-            let before = self.before();
-            if before == 0 && is_aligned(bytes, self.came) {
+            let aligned = aligned(bytes, self.came);
+            if aligned > 0 {
                 // It came in a piece.
-                self.came += bytes.len() as u64;
-                return Some(std::mem::take(bytes));
+                self.came += aligned as u64;
+                return Some(bytes.split_to(aligned));
             }
+            let before = self.before();
             if before == 0 {
                 self.piece = Piece::take();
             }
@@ -82,7 +83,8 @@ mod tests {
         let mut gathering = Gathering::after(came);
         let (mut found, mut lengths) = (Vec::new(), Vec::new());
         let mut goes_on = |bytes: Bytes| {
-            lengths.push((bytes.len(), is_aligned(&bytes, came + found.len() as u64)));
+            let lies = aligned(&bytes, came + found.len() as u64) == bytes.len();
+            lengths.push((bytes.len(), lies));
             found.extend_from_slice(&bytes);
         };
         for part in whole.chunks(chunk) {
@@ -119,16 +121,26 @@ mod tests {
 
     #[test]
     fn what_comes_in_a_piece_goes_on_in_it() {
-        let mut piece = Piece::take().expect("one");
-        piece.add(PIECE);
-        let whole = Bytes::from(piece);
-        for (came, is_same) in [(SMALL, true), (SMALL + 1, false), (0, false)] {
+        let whole = |length| {
+            let mut piece = Piece::take().expect("one");
+            piece.add(length);
+            Bytes::from(piece)
+        };
+        for (came, length, goes_on) in [
+            (0, PIECE, Some(PIECE)),
+            (SMALL, PIECE, Some(PIECE)),
+            // The end of content, and what is behind its last block.
+            (SMALL, PIECE - ALIGNMENT, Some(PIECE - ALIGNMENT)),
+            (SMALL, PIECE - 1, Some(PIECE - ALIGNMENT)),
+            (SMALL, ALIGNMENT, None),
+            // What lies elsewhere than a block does goes on up to the next one, and is gathered from there.
+            (SMALL + 1, PIECE, Some(ALIGNMENT - 1)),
+        ] {
             let mut gathering = Gathering::after(came);
-            let mut bytes = whole.clone();
-            let first = gathering.take(&mut bytes);
-            let same = first.is_some_and(|first| first.as_ptr() == whole.as_ptr() && first.len() == PIECE);
-            // What is small goes on as it comes, whatever it is.
-            assert_eq!(same, is_same || came == 0, "{came}");
+            let whole = whole(length);
+            let first = gathering.take(&mut whole.clone());
+            let same = first.filter(|first| first.as_ptr() == whole.as_ptr());
+            assert_eq!(same.map(|first| first.len()), goes_on, "{came} {length}");
         }
     }
 }

@@ -141,6 +141,9 @@ fn depot_of(directory: &Path, content: impl Content + 'static) -> Depot {
     Depot::of(Arc::new(metadata), Arc::new(content), settings())
 }
 
+/// How much is recorded of what is large.
+const LARGE_RECORDED: usize = (3 << 20) + 1;
+
 #[test]
 fn what_was_not_synced_was_not_acknowledged() {
     run(async {
@@ -159,13 +162,29 @@ fn what_was_not_synced_was_not_acknowledged() {
         image.put(store.as_target(), &["v1"]).await.expect("put");
         let mut half = store.ingest(Expected::default()).await.expect("an ingest");
         half.write(Bytes::from_static(b"half")).await.expect("written");
-        let mut session = depot.begin("app", "recorded", Algorithm::Sha256).await.expect("begun");
-        session.write(Bytes::from_static(b"recorded")).await.expect("written");
-        session.record().await.expect("recorded");
-        session.write(Bytes::from_static(b" and lost")).await.expect("written");
+        let large: Bytes = (0..(7 << 20) + 5).map(|n: usize| (n / 4096 + n % 251) as u8).collect();
+        let mut whole = store.ingest(Expected::default()).await.expect("an ingest");
+        whole.write(large.clone()).await.expect("written");
+        let whole = whole.commit(None).await.expect("committed");
+        // What is large goes past the kernel's cache, in pieces; the first of these begins where no block does.
+        let mut sessions = Vec::new();
+        for (id, recorded, lost) in [
+            (
+                "recorded",
+                Bytes::from_static(b"recorded"),
+                Bytes::from_static(b" and lost"),
+            ),
+            ("large", large.slice(..LARGE_RECORDED), large.slice(LARGE_RECORDED..)),
+        ] {
+            let mut session = depot.begin("app", id, Algorithm::Sha256).await.expect("begun");
+            session.write(recorded).await.expect("written");
+            session.record().await.expect("recorded");
+            session.write(lost).await.expect("written");
+            sessions.push(session);
+        }
         let new = depot.begin("app", "new", Algorithm::Sha256).await.expect("begun");
         // The power is cut.
-        drop((half, session, new, store, depot));
+        drop((half, sessions, new, store, depot));
         let depot = open().await;
         let store = depot.open("app", Intent::Read).await.expect("a repository");
         let found = store.resolve(&Pick::Name("v1".to_owned())).await.expect("resolved");
@@ -176,14 +195,25 @@ fn what_was_not_synced_was_not_acknowledged() {
                 .expect("a blob");
             assert_eq!(&reader.read_all(child.size).await.expect("its bytes"), blob);
         }
-        let Reopened { mut session, done } = depot.reopen("app", "recorded").await.expect("asked").expect("there");
-        assert_eq!(done, 8);
-        session
-            .write(Bytes::from_static(b" and sent again"))
+        let descriptor = Descriptor::new(MediaType::OciLayer, whole.digest, whole.size);
+        let reader = teu_store::SourceExt::open(store.as_source(), Role::Blob, &descriptor)
             .await
-            .expect("written");
-        let digest = Digest::of(b"recorded and sent again");
-        session.commit(Some(digest)).await.expect("committed");
+            .expect("a blob");
+        assert!(reader.read_all(whole.size).await.expect("its bytes") == large);
+        for (id, recorded, rest, digest) in [
+            (
+                "recorded",
+                8,
+                Bytes::from_static(b" and sent again"),
+                Digest::of(b"recorded and sent again"),
+            ),
+            ("large", LARGE_RECORDED, large.slice(LARGE_RECORDED..), whole.digest),
+        ] {
+            let Reopened { mut session, done } = depot.reopen("app", id).await.expect("asked").expect("there");
+            assert_eq!(done, recorded as u64);
+            session.write(rest).await.expect("written");
+            session.commit(Some(digest)).await.expect("committed");
+        }
         let Reopened { done, .. } = depot.reopen("app", "new").await.expect("asked").expect("there");
         assert_eq!(done, 0);
     });

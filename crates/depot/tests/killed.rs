@@ -33,11 +33,19 @@ use watched::{CONTENT, METADATA, Watched};
 const ROLE: &str = "TEU_DEPOT_KILLED";
 const PUSHERS: usize = 4;
 const IMAGES: usize = 6;
-/// How many bytes an upload has in the end.
-const UPLOAD: usize = 300_000;
+/// Those of one pusher are large: they are written past the kernel's cache, in pieces, by threads.
+const LARGE: &str = "u0-";
 
-fn upload() -> Bytes {
-    (0..UPLOAD).map(|n| (n % 251) as u8).collect()
+/// What an upload has in the end; it is written in three parts.
+fn upload(id: &str) -> Bytes {
+    let length = if id.starts_with(LARGE) { (7 << 20) + 5 } else { 300_000 };
+    let mut content: Vec<u8> = (0..=250).collect::<Vec<u8>>().repeat(length / 251 + 1);
+    content.truncate(length);
+    // No part is like another.
+    for (number, part) in content.chunks_exact_mut(4096).enumerate() {
+        part[..8].copy_from_slice(&number.to_le_bytes());
+    }
+    content.into()
 }
 
 fn keeping() -> Settings {
@@ -127,12 +135,13 @@ async fn push(depot: &Depot, pusher: usize) {
 }
 
 async fn upload_some(depot: &Depot, id: &str) -> Result<()> {
-    let content = upload();
+    let content = upload(id);
+    let part = content.len() / 3;
     let mut session = depot.begin("app0", id, Algorithm::Sha256).await?;
-    for start in [0, 100_000] {
-        session.write(content.slice(start..start + 100_000)).await?;
+    for start in [0, part] {
+        session.write(content.slice(start..start + part)).await?;
         session.record().await?;
-        say(&format!("upload {id} {}", start + 100_000));
+        say(&format!("upload {id} {}", start + part));
     }
     // Every other one is aborted or ends.
     match id.as_bytes().last() {
@@ -141,7 +150,7 @@ async fn upload_some(depot: &Depot, id: &str) -> Result<()> {
             session.abort().await
         }
         Some(b'3') => {
-            session.write(content.slice(200_000..)).await?;
+            session.write(content.slice(2 * part..)).await?;
             say(&format!("ending {id}"));
             session.commit(Some(Digest::of(&content))).await.map(drop)
         }
@@ -225,8 +234,8 @@ async fn check(directory: &Path, said: &Said) {
             }
         }
     }
-    let content = upload();
     for (id, offset) in &said.uploads {
+        let content = upload(id);
         let reopened = depot.reopen("app0", id).await.expect("asked");
         let Some(Reopened { mut session, done }) = reopened else {
             assert!(said.ended.contains(id), "{id} is not there");

@@ -1,7 +1,8 @@
-//! How does large content come in without passing through the server's parser? From the socket into pieces of memory that lie as disks want it ([`Piece`]), where it
-//! is hashed and written. What the parser reads it copies on, and hands over part by part to another task.
+//! How does content come in without passing through the server's parser? From the socket into memory that is as large as what is in it: pieces that lie as disks
+//! want it ([`Piece`]) for what is large, where it is hashed and written. What the parser reads it hands over part by part to another task, and of each part all of
+//! the buffer that it was read into is held until that was hashed.
 //!
-//! So of content that is large the parser is told that it has only its first bytes: [`Strict`](crate::strict::Strict), which has read the head beyond doubt, writes that
+//! So of content of [`LEAST`] bytes and more the parser is told that it has only its first bytes: [`Strict`](crate::strict::Strict), which has read the head beyond doubt, writes that
 //! length into it where it is known to the last digit, and reads nothing from the socket until the rest was taken. The rest is taken by who has the
 //! request ([`Rest`]); the true length is put back into what it sees. Where the rest is not taken to its end the connection ends with the answer. Only for HTTP/1.1
 //! without TLS, and for content whose length was said.
@@ -13,9 +14,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use teu_store::blocking::pieces::{ALIGNMENT, PIECE, Piece, SMALL};
 use tokio::{net::TcpStream, sync::watch, task::yield_now, time::timeout};
+
+/// What is smaller is read by the parser: it is there with its head, or nearly.
+const LEAST: u64 = 64 << 10;
 
 /// What a connection and who takes its content know of it.
 #[derive(Clone)]
@@ -72,9 +76,11 @@ impl Open {
         self.direct.clone()
     }
 
-    /// How many bytes of content of this length the parser is told of; none where that is all.
-    pub(crate) fn told(length: u64) -> Option<u64> {
-        (length >= SMALL + PIECE as u64).then_some(SMALL)
+    /// How many bytes of content of this length the parser is told of, where so many are here; none where that is all.
+    pub(crate) fn told(length: u64, here: u64) -> Option<u64> {
+        // Behind them the rest lies as disks want it. One byte at least, so that the parser asks for content where a client waits for that.
+        let told = here.max(1).next_multiple_of(ALIGNMENT as u64);
+        (length >= LEAST && told < length).then_some(told)
     }
 
     /// The request of this ordinal on the connection has content of this length, and so much of it the parser is not told of.
@@ -118,6 +124,7 @@ impl Direct {
         shared.state = State::Taken;
         let rest = Rest {
             left,
+            is_large: length >= SMALL + PIECE as u64,
             direct: self.clone(),
             room: Room::None,
         };
@@ -137,6 +144,8 @@ pub(crate) type Passed = Arc<Mutex<Option<Rest>>>;
 pub(crate) struct Rest {
     direct: Direct,
     left: u64,
+    /// Whether pieces are taken for it: what is small stays in the kernel's cache.
+    is_large: bool,
     /// Where it is read into.
     room: Room,
 }
@@ -145,10 +154,7 @@ enum Room {
     None,
     Piece(Piece),
     /// There is no piece. As long as a disk wants it, so that the next one can be.
-    Chunk {
-        memory: Vec<u8>,
-        filled: usize,
-    },
+    Chunk(Vec<u8>),
 }
 
 impl Rest {
@@ -184,15 +190,11 @@ impl Rest {
 
     /// Reads what is there; whether the room is full with it, or has all that is left.
     fn fill(&mut self) -> io::Result<bool> {
-        let socket = Arc::clone(&self.direct.socket);
         while self.left > 0 {
-            let room = self.room();
-            if room.is_empty() {
-                break;
-            }
-            match socket.try_read(room) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => self.add(count),
+            match self.read() {
+                Ok(None) => break,
+                Ok(Some(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Some(count)) => self.took(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // Who sends nothing holds no memory.
                     if self.room.is_empty() {
@@ -206,35 +208,38 @@ impl Rest {
         Ok(true)
     }
 
-    /// Where the next bytes go, and no more than are left.
-    fn room(&mut self) -> &mut [u8] {
+    /// Reads into the room, and no more than is left; how much, or none where it is full.
+    fn read(&mut self) -> io::Result<Option<usize>> {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         if let Room::None = self.room {
-            let piece = (left >= PIECE).then(Piece::take).flatten();
+            let piece = self.is_large.then(Piece::take).flatten();
             self.room = match piece {
                 Some(piece) => Room::Piece(piece),
-                None => Room::Chunk {
-                    memory: vec![0; self.direct.at_once.next_multiple_of(ALIGNMENT).min(left)],
-                    filled: 0,
-                },
+                None => Room::Chunk(Vec::with_capacity(
+                    self.direct.at_once.next_multiple_of(ALIGNMENT).min(left),
+                )),
             };
         }
-        let room = match &mut self.room {
-            Room::None => &mut [],
-            Room::Piece(piece) => piece.room(),
-            Room::Chunk { memory, filled } => &mut memory[*filled..],
-        };
-        let most = left.min(room.len());
-        &mut room[..most]
+        let socket = &self.direct.socket;
+        match &mut self.room {
+            Room::None => Ok(None),
+            Room::Piece(piece) if piece.is_full() => Ok(None),
+            Room::Piece(piece) => {
+                let room = piece.room();
+                let most = left.min(room.len());
+                let count = socket.try_read(&mut room[..most])?;
+                piece.add(count);
+                Ok(Some(count))
+            }
+            Room::Chunk(memory) => match left.min(memory.capacity() - memory.len()) {
+                0 => Ok(None),
+                most => socket.try_read_buf(&mut memory.limit(most)).map(Some),
+            },
+        }
     }
 
     /// So many bytes were put into the room.
-    fn add(&mut self, count: usize) {
-        match &mut self.room {
-            Room::None => {}
-            Room::Piece(piece) => piece.add(count),
-            Room::Chunk { filled, .. } => *filled += count,
-        }
+    fn took(&mut self, count: usize) {
         self.left -= count as u64;
         if self.left == 0 {
             let mut shared = self.direct.shared();
@@ -250,10 +255,7 @@ impl Rest {
         let bytes = match std::mem::replace(&mut self.room, Room::None) {
             Room::None => return None,
             Room::Piece(piece) => Bytes::from(piece),
-            Room::Chunk { mut memory, filled } => {
-                memory.truncate(filled);
-                memory.into()
-            }
+            Room::Chunk(memory) => memory.into(),
         };
         (!bytes.is_empty()).then_some(bytes)
     }
@@ -264,7 +266,7 @@ impl Room {
         match self {
             Self::None => true,
             Self::Piece(piece) => piece.as_ref().is_empty(),
-            Self::Chunk { filled, .. } => *filled == 0,
+            Self::Chunk(memory) => memory.is_empty(),
         }
     }
 }

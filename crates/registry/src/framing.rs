@@ -214,6 +214,11 @@ impl Framing {
         self.place == Place::Head && self.is_within()
     }
 
+    /// Whether the next byte is one of a head.
+    pub(crate) fn is_at_head(&self) -> bool {
+        self.place == Place::Head
+    }
+
     /// Whether the connection has begun as HTTP/2 does, to the end of it.
     fn is_http2(&mut self, bytes: &[u8]) -> bool {
         let Preface::Matched(matched) = self.preface else {

@@ -36,6 +36,9 @@ use crate::{
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 16 << 20;
 
+/// How much is read at once of a head where content is taken beside: little of it comes with its head.
+const HEAD: usize = 8 << 10;
+
 /// A stream of requests, of which none can be read in two ways.
 pub(crate) struct Strict<S> {
     stream: S,
@@ -87,20 +90,25 @@ impl<S: AsyncRead + Patience + Unpin> Strict<S> {
 
     /// Reads what the parser is told of.
     fn poll_next(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut most = usize::MAX;
         if self.untold > 0 {
             let (_, left) = self.framing.content().unwrap_or_default();
-            let told = usize::try_from(left.saturating_sub(self.untold)).unwrap_or(usize::MAX);
-            if told == 0 {
+            most = usize::try_from(left.saturating_sub(self.untold)).unwrap_or(usize::MAX);
+            if most == 0 {
                 ready!(self.poll_untold(context));
-            } else if told < buffer.remaining() {
-                let mut part = ReadBuf::new(buffer.initialize_unfilled_to(told));
-                ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
-                let count = part.filled().len();
-                buffer.advance(count);
-                return Poll::Ready(Ok(()));
             }
         }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        if self.direct.is_some() && self.framing.is_at_head() {
+            most = HEAD;
+        }
+        if most >= buffer.remaining() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+        let count = part.filled().len();
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
     }
 
     /// Waits until what the parser is not told of was taken.
@@ -124,7 +132,7 @@ impl<S: AsyncRead + Patience + Unpin> Strict<S> {
             return;
         };
         // What is here of it already is told of.
-        if let Some(told) = Open::told(length).filter(|told| length - left <= *told) {
+        if let Some(told) = Open::told(length, length - left) {
             digits.copy_from_slice(format!("{told:0width$}", width = digits.len()).as_bytes());
             self.untold = length - told;
             direct.offer(self.framing.heads(), length, self.untold);

@@ -16,9 +16,12 @@ use crate::client::Client;
 
 const PUSHERS: usize = 4;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// How many bytes an upload has in the end, and how many are sent at once.
+/// How many bytes an upload has in the end; it is sent in three parts.
 const UPLOAD: usize = 300_000;
-const CHUNK: usize = 100_000;
+/// How many the large blob has that each round has, and the large upload: they go past the kernel's cache, in pieces that threads write, and the parts of the
+/// upload begin where no block does.
+const LARGE: usize = (5 << 20) + 12_345;
+const LARGE_UPLOAD: usize = (10 << 20) + 3;
 
 /// What somebody was told.
 #[derive(Default)]
@@ -27,16 +30,30 @@ pub(crate) struct Told {
     tags: BTreeMap<(String, String), Vec<Option<Digest>>>,
     /// Blobs that are there.
     blobs: BTreeMap<(String, Digest), usize>,
-    /// Uploads: where they go on, and how far they are at least; whether their end was asked for.
-    uploads: BTreeMap<String, (usize, bool)>,
+    /// Uploads, by where they go on.
+    uploads: BTreeMap<String, Upload>,
     /// How many rounds there were: content of one differs from that of the others.
     rounds: usize,
 }
 
-/// Bytes that nobody else has.
+struct Upload {
+    /// How many bytes it has in the end.
+    size: usize,
+    /// How far it is at least.
+    offset: usize,
+    /// Whether its end was asked for.
+    is_ending: bool,
+}
+
+/// Bytes that nobody else has, and of which no part is like another.
 fn content(name: &str, length: usize) -> Vec<u8> {
     let seed = Digest::of(name.as_bytes()).hex().into_bytes();
-    seed.iter().copied().cycle().take(length).collect()
+    let mut content = seed.repeat(length.div_ceil(seed.len()));
+    content.truncate(length);
+    for (number, part) in content.chunks_exact_mut(4096).enumerate() {
+        part[..8].copy_from_slice(&number.to_le_bytes());
+    }
+    content
 }
 
 fn repository(pusher: usize) -> String {
@@ -100,13 +117,18 @@ impl Told {
             let blob = client.ask("GET", &target, "", b"").expect("an answer").expect(200);
             assert_eq!((blob.content.len(), Digest::of(&blob.content)), (*size, *digest));
         }
-        for (location, (offset, is_ending)) in std::mem::take(&mut self.uploads) {
-            self.go_on(&mut client, &location, offset, is_ending);
+        for (location, upload) in std::mem::take(&mut self.uploads) {
+            self.go_on(&mut client, &location, upload);
         }
     }
 
-    fn go_on(&mut self, client: &mut Client, location: &str, offset: usize, is_ending: bool) {
-        let content = content(location, UPLOAD);
+    fn go_on(&mut self, client: &mut Client, location: &str, upload: Upload) {
+        let Upload {
+            size,
+            offset,
+            is_ending,
+        } = upload;
+        let content = content(location, size);
         let digest = Digest::of(&content);
         let repository = location.split('/').nth(2).expect("a repository");
         let found = client.ask("GET", location, "", b"").expect("an answer");
@@ -128,8 +150,8 @@ impl Told {
             there >= offset,
             "{there} bytes of {location} are there, and {offset} were acknowledged"
         );
-        let fields = format!("Content-Range: {there}-{}\r\n", UPLOAD - 1);
-        if there < UPLOAD {
+        let fields = format!("Content-Range: {there}-{}\r\n", size - 1);
+        if there < size {
             client
                 .ask("PATCH", location, &fields, &content[there..])
                 .expect("an answer")
@@ -137,7 +159,7 @@ impl Told {
         }
         let target = format!("{location}?digest={digest}");
         client.ask("PUT", &target, "", b"").expect("an answer").expect(201);
-        self.blobs.insert((repository.to_owned(), digest), UPLOAD);
+        self.blobs.insert((repository.to_owned(), digest), size);
     }
 }
 
@@ -187,6 +209,12 @@ impl Pusher<'_> {
                 &content(&format!("layer {name}"), 1000 * (n + 1)),
                 n + 1,
             )?;
+            // One of them begins with what is large, in another way each round.
+            let is_large = self.pusher == 0 && n == 0;
+            if is_large {
+                let large = content(&format!("large {name}"), LARGE);
+                self.blob(&mut client, &repository, &large, self.round)?;
+            }
             // All push this one, again and again.
             let common = self.blob(&mut client, &repository, &content("common", 50_000), n + 2)?;
             let described = |kind: &str, (digest, size): (Digest, usize)| json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest.to_string(), "size": size});
@@ -199,7 +227,10 @@ impl Pusher<'_> {
             let manifest = manifest.to_string().into_bytes();
             self.put(&mut client, &repository, &name, &manifest)?;
             self.put(&mut client, &repository, &format!("latest-{}", self.pusher), &manifest)?;
-            self.upload(&mut client, &repository, n)?;
+            match is_large {
+                true => self.upload(&mut client, &repository, LARGE_UPLOAD, self.round)?,
+                false => self.upload(&mut client, &repository, UPLOAD, n)?,
+            }
             if n % 3 == 2
                 && let Some((tag, digest)) = before.replace((name, Digest::of(&manifest)))
             {
@@ -273,27 +304,34 @@ impl Pusher<'_> {
     }
 
     /// Begins an upload, ends every other one, and gives up some of the others.
-    fn upload(&self, client: &mut Client, repository: &str, n: usize) -> io::Result<()> {
+    fn upload(&self, client: &mut Client, repository: &str, size: usize, n: usize) -> io::Result<()> {
         let answer = client
             .ask("POST", &format!("/v2/{repository}/blobs/uploads/"), "", b"")?
             .expect(202);
         let location = answer.find("location").expect("where").to_owned();
-        let content = content(&location, UPLOAD);
-        for start in [0, CHUNK] {
-            let fields = format!("Content-Range: {start}-{}\r\n", start + CHUNK - 1);
-            client
-                .ask("PATCH", &location, &fields, &content[start..start + CHUNK])?
-                .expect(202);
+        let content = content(&location, size);
+        let tell = |offset, is_ending| {
+            let upload = Upload {
+                size,
+                offset,
+                is_ending,
+            };
             self.tell(|told| {
-                told.uploads.insert(location.clone(), (start + CHUNK, false));
+                told.uploads.insert(location.clone(), upload);
             });
+        };
+        let part = size / 3;
+        for start in [0, part] {
+            let fields = format!("Content-Range: {start}-{}\r\n", start + part - 1);
+            client
+                .ask("PATCH", &location, &fields, &content[start..start + part])?
+                .expect(202);
+            tell(start + part, false);
         }
         if n.is_multiple_of(4) {
             return Ok(());
         }
-        self.tell(|told| {
-            told.uploads.insert(location.clone(), (2 * CHUNK, true));
-        });
+        tell(2 * part, true);
         if n % 4 == 2 {
             client.ask("DELETE", &location, "", b"")?.expect(204);
             self.tell(|told| {
@@ -303,10 +341,10 @@ impl Pusher<'_> {
         }
         let digest = Digest::of(&content);
         let target = format!("{location}?digest={digest}");
-        client.ask("PUT", &target, "", &content[2 * CHUNK..])?.expect(201);
+        client.ask("PUT", &target, "", &content[2 * part..])?.expect(201);
         self.tell(|told| {
             told.uploads.remove(&location);
-            told.blobs.insert((repository.to_owned(), digest), UPLOAD);
+            told.blobs.insert((repository.to_owned(), digest), size);
         });
         Ok(())
     }

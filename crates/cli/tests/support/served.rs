@@ -49,6 +49,14 @@ impl Served {
         assert!(killed.is_ok_and(|killed| killed.success()));
     }
 
+    /// How many bytes of memory it had at most.
+    pub(crate) fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
+        kibibytes.expect("a peak") << 10
+    }
+
     /// What it says next of what it does.
     pub(crate) fn says(&mut self) -> String {
         let mut line = String::new();

@@ -2,35 +2,38 @@
 //! in one, hashed and written where they lie, and the memory comes back when nobody holds them any more.
 //!
 //! There are few of them for the whole process. What finds none goes on as it came.
+//!
+//! They are parts of one array. Each by itself would be memory of the heap of whichever thread asked for it first, where it stays when it is freed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
 /// How many bytes a piece has: enough for what is written at once to cost a disk, and a thread that is woken for it, next to nothing.
 pub const PIECE: usize = 1 << 20;
 /// Of what pieces begin at a multiple, in memory and in files: the largest block that disks have.
 pub const ALIGNMENT: usize = 4096;
-/// How much of any content goes on as it came: what is small takes no piece, and stays in the kernel's cache.
+/// How much of content whose length nobody knows goes on as it came: what is small takes no piece, and stays in the kernel's cache.
 pub const SMALL: u64 = 2 << 20;
 
 /// The pieces of this process.
 static ALL: Pool = Pool::of(40);
 
-/// Whether these bytes lie as disks want them that are to be written behind `offset` others: a whole piece and no less.
+/// What is less costs a disk, and a thread that is woken for it, more than a copy: the end of content may be as little.
+const WORTH: usize = 256 << 10;
+
+/// How many of these bytes, from the first, lie as disks want them that are to be written behind `offset` others, and are enough of them: else none.
 #[must_use]
-pub fn is_aligned(bytes: &[u8], offset: u64) -> bool {
-    bytes.as_ptr().align_offset(ALIGNMENT) == 0
-        && bytes.len().is_multiple_of(ALIGNMENT)
-        && offset.is_multiple_of(ALIGNMENT as u64)
-        && bytes.len() >= PIECE
+pub fn aligned(bytes: &[u8], offset: u64) -> usize {
+    let lies = bytes.as_ptr().align_offset(ALIGNMENT) == 0 && offset.is_multiple_of(ALIGNMENT as u64);
+    let whole = bytes.len() - bytes.len() % ALIGNMENT;
+    if lies && whole >= WORTH { whole } else { 0 }
 }
 
 /// A part of content, in memory of its own.
 #[derive(Debug)]
 pub struct Piece {
-    memory: Vec<u8>,
-    begin: usize,
+    memory: BytesMut,
     filled: usize,
     /// To which the memory goes back.
     pool: &'static Pool,
@@ -51,7 +54,7 @@ impl Piece {
 
     /// Where the next bytes go, with anything in it. Those that were put there are [added](Self::add).
     pub fn room(&mut self) -> &mut [u8] {
-        &mut self.memory[self.begin + self.filled..self.begin + PIECE]
+        &mut self.memory[self.filled..]
     }
 
     /// So many bytes were put into the room; no more than it has are.
@@ -69,7 +72,7 @@ impl Piece {
 
 impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
-        &self.memory[self.begin..self.begin + self.filled]
+        &self.memory[..self.filled]
     }
 }
 
@@ -101,7 +104,8 @@ struct Pool {
 /// The memory of all of them.
 #[derive(Debug)]
 struct Pieces {
-    free: Vec<Vec<u8>>,
+    /// Of those that nobody wrote to yet, which are taken last, the system gives no memory.
+    free: Vec<BytesMut>,
     out: usize,
 }
 
@@ -124,21 +128,25 @@ impl Pool {
 
     fn take(&'static self) -> Option<Piece> {
         let mut pieces = self.pieces();
-        if pieces.out == self.most {
-            return None;
+        if pieces.out == 0 {
+            pieces.free = self.parts();
         }
+        let memory = pieces.free.pop()?;
         pieces.out += 1;
-        let memory = pieces.free.pop();
-        drop(pieces);
-        let memory = memory.unwrap_or_else(|| vec![0; PIECE + ALIGNMENT]);
-        // Where the system could not tell, it is only written by another way.
-        let begin = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
         Some(Piece {
             memory,
-            begin,
             filled: 0,
             pool: self,
         })
+    }
+
+    /// The memory of all, which the system gives as it is written to: it is more than a heap takes in.
+    fn parts(&self) -> Vec<BytesMut> {
+        let mut all = BytesMut::zeroed(self.most * PIECE + ALIGNMENT);
+        // Where the system could not tell, it is only written by another way.
+        let begin = all.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        let _ = all.split_to(begin);
+        (0..self.most).map(|_| all.split_to(PIECE)).collect()
     }
 }
 
@@ -173,8 +181,12 @@ mod tests {
         piece.fill(&mut bytes);
         assert_eq!((bytes.len(), piece.is_full(), piece.room().len()), (3, true, 0));
         let bytes = Bytes::from(piece);
-        assert!(is_aligned(&bytes, 0) && is_aligned(&bytes, ALIGNMENT as u64) && !is_aligned(&bytes, 1));
-        assert!(!is_aligned(&bytes[..ALIGNMENT], 0));
+        let block = ALIGNMENT as u64;
+        assert_eq!([0, block, 1].map(|offset| aligned(&bytes, offset)), [PIECE, PIECE, 0]);
+        assert_eq!(aligned(&bytes[..PIECE - 1], 0), PIECE - ALIGNMENT);
+        assert_eq!(aligned(&bytes[..WORTH], 0), WORTH);
+        assert_eq!(aligned(&bytes[..WORTH - 1], 0), 0);
+        assert_eq!(aligned(&bytes[1..], 0), 0);
         assert_eq!(bytes[..5], b"abcdd"[..]);
     }
 }

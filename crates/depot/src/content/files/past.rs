@@ -22,7 +22,7 @@ impl PastCache {
         !self.0.load(Ordering::Relaxed)
     }
 
-    /// Writes bytes that are [aligned](teu_store::blocking::pieces::is_aligned) to the end of a file; into the cache where it cannot be done past it.
+    /// Writes bytes that are [aligned](teu_store::blocking::pieces::aligned) to the end of a file; into the cache where it cannot be done past it.
     pub(super) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
         let flags = fcntl_getfl(file)?;
         let done = match fcntl_setfl(file, flags | OFlags::DIRECT) {

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use teu_store::{
     BoxFuture, Error, ErrorKind, Reader, Result,
-    blocking::{self, pieces::is_aligned},
+    blocking::{self, pieces::aligned},
 };
 
 use super::{super::directory::failed, Files};
@@ -22,6 +22,8 @@ use crate::{
 const SLOW: Duration = Duration::from_millis(20);
 /// How much is collected for each visit to that thread.
 const BATCH: usize = blocking::BATCH;
+/// What is as large goes there by itself: to wake a thread for it costs less than to hold as much of each upload.
+const ENOUGH: usize = 64 << 10;
 
 impl Files {
     pub(super) fn writing(&self, name: &str, file: File, written: u64, stays: bool) -> Box<dyn Writing> {
@@ -129,7 +131,7 @@ impl Upload {
 
     async fn take(&mut self, bytes: Bytes) -> Result<()> {
         self.land().await?;
-        let is_piece = is_aligned(&bytes, self.written);
+        let is_piece = !bytes.is_empty() && aligned(&bytes, self.written) == bytes.len();
         self.written += bytes.len() as u64;
         if is_piece && self.files.0.past.may_be() {
             // It is written while the next one comes.
@@ -139,6 +141,10 @@ impl Upload {
         }
         if !self.is_slow {
             return self.write_here(&bytes);
+        }
+        if bytes.len() >= ENOUGH {
+            let write = move |_: &Files, mut file: &File| Ok(file.write_all(&bytes)?);
+            return self.visit(write).await;
         }
         self.waiting.extend_from_slice(&bytes);
         match self.waiting.len() >= BATCH {
