@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 import limits
 import many
@@ -13,7 +14,7 @@ def parts(bench, image=None, disk=None, to="file"):
     """What whoever copies and checks an image does with its blobs."""
     directory = os.path.join(image or bench.image, "blobs/sha256")
     blobs = [os.path.join(directory, name) for name in sorted(os.listdir(directory))]
-    return limits.copied(bench, blobs, disk or bench.work, to)
+    return limits.copied(bench, blobs, disk or bench.work, to, synced=disk is not None)
 
 
 def pull(bench):
@@ -76,10 +77,17 @@ def local_row(bench, key, title, disk=None, to="file", **more):
             shutil.copytree(bench.image, source)
             os.sync()
     out = os.path.join(disk or bench.work, "out")
+
+    def prepare(_):
+        bench.fresh("out", disk)
+        if disk:
+            # What others wrote and did not sync is not on the bill of who syncs the file system.
+            subprocess.run(["sync", "-f", disk], check=True)
+
     return bench.row(
         key, title, "cold: the layout is empty",
         lambda tool: bench.copy(tool, ("oci", source), ("oci", out), **more),
-        prepare=lambda tool: bench.fresh("out", disk),
+        prepare=prepare,
         check=lambda tool: (layout_digest(out), layout_digest(source)),
         limits=parts(bench, source, disk, to),
     )  # fmt: skip

@@ -48,9 +48,10 @@ def digests(bench, layers, diff_ids=True):
     return [_script("sha256", "SHA-256 of what is hashed", 'exec openssl dgst -sha256 "$@"', *files)]
 
 
-def copied(bench, blobs, disk, to="file"):
+def copied(bench, blobs, disk, to="file", synced=False):
     """What a copy of these files is made of, to a file, to a socket, or, where the file system copies, to neither (None). Hashed in as many threads as there are and
-    copied by cp they are shown, but parts that all must do are that they are hashed once and written."""
+    copied by cp they are shown, but parts that all must do are that they are hashed once and written. Where it is `synced`, as on a disk, it is shown what
+    that takes, too, which those leave to the kernel who do not sync."""
     parts = []
     if _has("openssl", "SHA-256"):
         parts.append(_script("sha256", "SHA-256, one thread", 'exec openssl dgst -sha256 "$@"', *blobs))
@@ -60,6 +61,9 @@ def copied(bench, blobs, disk, to="file"):
         to = os.path.join(disk, "cloned")
         script = 'to=$1; shift; mkdir "$to" && exec cp --reflink=always "$@" "$to"'
         parts.append(_script("clone", "cp --reflink=always", script, to, *blobs, removes=to, counts=False))
+        if synced:
+            script = 'to=$1; shift; mkdir "$to" && cp --reflink=always "$@" "$to" && exec sync -f "$to"'
+            parts.append(_script("clone-sync", "cp --reflink=always, sync -f", script, to, *blobs, removes=to, counts=False))
     elif to == "socket":
         parts += sent(bench, blobs)
     elif to == "file":
@@ -67,6 +71,8 @@ def copied(bench, blobs, disk, to="file"):
         size = sum(os.path.getsize(blob) for blob in blobs)
         write = 'exec dd if=/dev/zero of="$1" bs=256K count=%d iflag=count_bytes status=none' % size
         parts.append(_script("write", "write (dd)", write, to, removes=to))
+        if synced:
+            parts.append(_script("write-sync", "write, sync (dd conv=fsync)", write + " conv=fsync", to, removes=to, counts=False))
         to = os.path.join(disk, "copied")
         script = 'to=$1; shift; mkdir "$to" && exec cp --reflink=never "$@" "$to"'
         parts.append(_script("cp", "cp --reflink=never", script, to, *blobs, removes=to, counts=False))

@@ -20,12 +20,14 @@ use crate::{Error, ErrorKind, Reader, Result};
 
 mod buffers;
 mod hashing;
+mod past;
 pub mod pieces;
 mod streams;
 mod together;
 
-pub use buffers::Buffers;
+pub use buffers::{Buffer, Buffers};
 pub use hashing::Hashing;
+pub use past::{PastCache, Switch};
 pub use together::Together;
 
 /// How many bytes go from one side to the other at once, at least, but for the last: 256 KiB.

@@ -3,6 +3,7 @@
 #[cfg(all(feature = "archives", feature = "remote"))]
 mod archive;
 mod copies;
+mod copy_cut;
 mod directory;
 #[path = "docker_archive/main.rs"]
 mod docker_archive;

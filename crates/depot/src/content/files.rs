@@ -2,12 +2,11 @@
 
 mod busy;
 mod copied;
-mod past;
 mod upload;
 
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     ops::Range,
     os::unix::fs::FileExt,
     path::Path,
@@ -16,13 +15,14 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use teu_spec::Digest;
-use teu_store::{BoxFuture, Error, ErrorKind, Reader, Result, blocking};
-
-use self::{
-    busy::{AtWork, Busy},
-    past::PastCache,
+use teu_store::{
+    BoxFuture, Error, ErrorKind, Reader, Result,
+    blocking::{self, PastCache},
 };
+
+use self::busy::{AtWork, Busy};
 use super::{
     Content, OpenFiles, PARTS, Writing, checked,
     directory::{Directory, failed},
@@ -91,7 +91,7 @@ impl Files {
             root,
             naming,
             busy: Arc::default(),
-            past: PastCache::default(),
+            past: PastCache::new(switch),
         })))
     }
 
@@ -172,6 +172,13 @@ pub(crate) fn reader(mut file: File, range: Range<u64>) -> Result<Reader> {
 }
 
 /// The directory that a digest's content is in.
+/// How a file goes past the kernel's cache, or through it again.
+fn switch(file: &File, past: bool) -> io::Result<()> {
+    let mut flags = fcntl_getfl(file)?;
+    flags.set(OFlags::DIRECT, past);
+    Ok(fcntl_setfl(file, flags)?)
+}
+
 fn shard(digest: &Digest) -> String {
     format!("{:02x}", digest.bytes().first().copied().unwrap_or_default())
 }

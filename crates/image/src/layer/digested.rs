@@ -6,7 +6,7 @@ use teu_archive::codec::Encoder;
 use teu_spec::Digest;
 use teu_store::{
     Result,
-    blocking::{Buffers, Hashing},
+    blocking::{Buffer, Buffers, Hashing},
     codec,
 };
 
@@ -20,7 +20,7 @@ pub(super) struct Digested<W: Write> {
     encoder: Encoder<W>,
     buffers: Buffers,
     /// What is not handed on yet, and how much of it there is.
-    chunk: Option<(Box<[u8]>, usize)>,
+    chunk: Option<(Buffer, usize)>,
     hashing: Hashing,
     size: u64,
 }

@@ -67,7 +67,10 @@ impl Inner {
         files::make_directory(&self.root)?;
         match self.is_marked()? {
             true => Ok(()),
-            false => files::replace(&self.root.join(VERSION), MARK),
+            false => {
+                files::replace(&self.root.join(VERSION), MARK)?;
+                files::sync_directory(&self.root)
+            }
         }
     }
 
@@ -309,7 +312,8 @@ impl Adopt for Directory {
         let (inner, descriptor) = (Arc::clone(&self.0), descriptor.clone());
         let adopt = move || {
             let _lock = inner.lock()?;
-            files::adopt(&inner.root, file, &descriptor, trust, |digest| Ok(inner.place(digest)))?;
+            let copying = files::Copying::begin(&inner.root, &file)?;
+            copying.finish(file, &descriptor, trust, |digest| Ok(inner.place(digest)))?;
             Ok(How::Linked)
         };
         blocking::run(adopt).boxed()

@@ -1,4 +1,4 @@
-//! How does a blob become a file? Streamed into a temporary one, or copied from an open file by the cheapest means there is.
+//! How does a stream become a file? It is written to a temporary one beside its place.
 
 use std::{
     any::Any,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use teu_spec::{Algorithm, Descriptor, Digest};
+use teu_spec::{Algorithm, Digest};
 use teu_store::{
     BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Park, Result,
     blocking::{self, Buffers, Chunks, Hashing, Sink, Together},
@@ -274,7 +274,7 @@ pub(crate) fn digest_of(file: &mut File, algorithm: Algorithm) -> io::Result<Dig
 }
 
 /// Reads a file to its end, piece by piece, and says how much it was.
-fn copy(file: &mut File, mut take: impl FnMut(Bytes) -> io::Result<()>) -> io::Result<u64> {
+pub(super) fn copy(file: &mut File, mut take: impl FnMut(Bytes) -> io::Result<()>) -> io::Result<u64> {
     let buffers = Buffers::default();
     let mut size = 0;
     loop {
@@ -286,61 +286,4 @@ fn copy(file: &mut File, mut take: impl FnMut(Bytes) -> io::Result<()>) -> io::R
         take(buffers.lend(buffer, read))?;
         size += read as u64;
     }
-}
-
-/// Copies an open file to a place in `directory`: as a reflink where the file system can do that, else by `copy_file_range` where its
-/// content is trusted, else piece by piece. Unless it is trusted, the digest of the copy is checked.
-pub(crate) fn adopt(
-    directory: &Path,
-    mut file: File,
-    descriptor: &Descriptor,
-    trust: bool,
-    place: impl FnOnce(&Digest) -> Result<PathBuf>,
-) -> Result<Committed> {
-    let mut temporary = Temporary::new(directory)?;
-    let algorithm = descriptor.digest.algorithm();
-    let copied = file
-        .seek(SeekFrom::Start(0))
-        .and_then(|_| match reflink(&file, temporary.file()) {
-            true if trust => temporary.file().metadata().map(|metadata| (metadata.len(), None)),
-            true => Ok((
-                temporary.file().metadata()?.len(),
-                Some(digest_of(temporary.file(), algorithm)?),
-            )),
-            // The standard library asks the kernel to copy.
-            false if trust => io::copy(&mut file, temporary.file()).map(|size| (size, None)),
-            false => {
-                let mut hashing = Hashing::new(algorithm);
-                let size = copy(&mut file, |piece| {
-                    hashing.update(piece.clone());
-                    temporary.file().write_all(&piece)
-                })?;
-                Ok((size, Some(hashing.finish())))
-            }
-        });
-    let (size, found) = copied.map_err(|error| temporary.failed(error))?;
-    let Descriptor {
-        digest, size: expected, ..
-    } = descriptor;
-    let mismatch = |message: String| Err(Error::new(ErrorKind::Mismatch, message));
-    if size != *expected {
-        return mismatch(format!("content of {digest} has {size} bytes instead of {expected}"));
-    }
-    if let Some(found) = found
-        && found != *digest
-    {
-        return mismatch(format!("content of {digest} has the digest {found}"));
-    }
-    temporary.put(&place(digest)?)?;
-    Ok(Committed { digest: *digest, size })
-}
-
-#[cfg(target_os = "linux")]
-fn reflink(from: &File, to: &File) -> bool {
-    rustix::fs::ioctl_ficlone(to, from).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn reflink(_: &File, _: &File) -> bool {
-    false
 }

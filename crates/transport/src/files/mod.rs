@@ -3,6 +3,7 @@
 //! What lies in a directory may have been put there by anyone, so a name is opened only where it is a regular file itself: no link leads
 //! elsewhere, no FIFO blocks, no device answers. What is written appears under its name only when it is whole.
 
+mod adopt;
 mod ingest;
 mod part;
 
@@ -22,9 +23,10 @@ use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
 pub(crate) use crate::limited::read_limited;
 use crate::limited::with_room;
 
+pub(crate) use adopt::Copying;
+pub(crate) use ingest::FileIngest;
 #[cfg(feature = "archives")]
 pub(crate) use ingest::digest_of;
-pub(crate) use ingest::{FileIngest, adopt};
 #[cfg(feature = "archives")]
 pub(crate) use part::unnamed;
 pub(crate) use part::{Keeper, TEMPORARY, Temporary, has_part, is_older, is_temporary, remove_litter};
@@ -118,27 +120,33 @@ pub(crate) fn failed(error: io::Error, doing: &str, path: &Path) -> Error {
     Error::from(error).within(format!("{doing} {}", path.display()))
 }
 
-/// Puts `content` at `path`, whole or not at all, and lasting: when this returns it survives a power cut.
+/// Puts `content` at `path`, whole or not at all, whenever the power is cut. That it is there survives one when the directory [is synced](sync_directory), or
+/// its file system.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    written(directory, content)?.put(path)?;
-    sync_directory(directory)
+    lasting(written(beside(path), content)?)?.put(path)
 }
 
 /// As [`replace`], but what is there stays, also where someone else puts it there at the same moment.
 pub(crate) fn put_new(path: &Path, content: &[u8]) -> Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    written(directory, content)?.put_new(path)?;
-    sync_directory(directory)
+    lasting(written(beside(path), content)?)?.put_new(path)
 }
 
-fn written(directory: &Path, content: &[u8]) -> Result<Temporary> {
+fn beside(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+/// A new file of this content, which does not last yet.
+pub(crate) fn written(directory: &Path, content: &[u8]) -> Result<Temporary> {
     let mut temporary = Temporary::new(directory)?;
-    let written = temporary
-        .file()
-        .write_all(content)
-        .and_then(|()| temporary.file().sync_all());
+    let written = temporary.file().write_all(content);
     written.map_err(|error| temporary.failed(error))?;
+    Ok(temporary)
+}
+
+/// Makes the content of a file last.
+pub(crate) fn lasting(mut temporary: Temporary) -> Result<Temporary> {
+    let synced = temporary.file().sync_all();
+    synced.map_err(|error| temporary.failed(error))?;
     Ok(temporary)
 }
 

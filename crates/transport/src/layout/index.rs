@@ -161,7 +161,7 @@ impl Inner {
             }
     }
 
-    /// Writes an index without images, unless there is one.
+    /// Writes an index without images, unless there is one. It lasts when the directory is synced, or its file system.
     pub(super) fn begin_index(&self) -> Result<()> {
         let _lock = self.lock_index()?;
         let path = self.root.join(layout::INDEX_FILE);
@@ -182,8 +182,11 @@ impl Inner {
         if document.raw() == old.raw() {
             return Ok(());
         }
+        // It is written before all is synced, so that nothing is left to do where it is on the same file system, and the two syncs that follow take no time.
+        let new = files::written(&self.root, document.raw())?;
         self.sync()?;
-        files::replace(&self.root.join(layout::INDEX_FILE), document.raw())
+        files::lasting(new)?.put(&self.root.join(layout::INDEX_FILE))?;
+        files::sync_directory(&self.root)
     }
 
     /// Makes all that was put last.

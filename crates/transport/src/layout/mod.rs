@@ -52,6 +52,8 @@ struct Inner {
     made: AtomicBool,
     /// Who is told of what is waited for.
     events: Mutex<Events>,
+    /// Who begins to write, while the others of this process wait for it.
+    beginning: tokio::sync::Mutex<()>,
     writing: Mutex<Writing>,
     kept: Kept,
 }
@@ -106,14 +108,17 @@ impl Layout {
 
     /// A layout that is there, or a new one without images. The directory and all above it are made where they are absent.
     ///
-    /// It writes to the disk; the marker `oci-layout` and `index.json` are there when it returns.
+    /// It writes to the disk; the marker `oci-layout` and `index.json` are there, and last, when it returns.
     ///
     /// # Errors
     /// As of [`open`](Self::open), and what keeps it from writing.
     pub fn create(root: impl Into<PathBuf>, shared_blobs: Option<PathBuf>) -> Result<Self> {
         let layout = Self::at(root.into(), shared_blobs, false);
         layout.0.check_place()?;
-        layout.0.make()?;
+        if layout.0.make()? {
+            files::sync_directory(&layout.0.root)?;
+            layout.0.writing().unsynced = false;
+        }
         Ok(layout)
     }
 
@@ -145,6 +150,7 @@ impl Layout {
             shared,
             made: AtomicBool::new(made),
             events: Mutex::new(silent()),
+            beginning: tokio::sync::Mutex::default(),
             writing: Mutex::default(),
             kept: Kept::default(),
         }))
@@ -266,16 +272,20 @@ impl Source for Layout {
 
     fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         let (inner, digest) = (Arc::clone(&self.0), *digest);
-        // To know a manifest for one it must be read.
-        let is_little = role == Role::Blob && (intent == Intent::Read || inner.is_locked_at_once());
-        let stat = move || {
+        async move {
             // What a writer finds here it will name without writing it again, so gc is kept away from now on.
-            if intent == Intent::Write {
-                inner.lock()?;
+            if intent == Intent::Write && !inner.is_locked_at_once() {
+                // Of several that ask side by side one makes the layout, and syncs what it makes.
+                let _one = self.0.beginning.lock().await;
+                if !inner.is_locked_at_once() {
+                    let inner = Arc::clone(&inner);
+                    blocking::run(move || inner.lock()).await?;
+                }
             }
-            inner.stat(role, &digest)
-        };
-        blocking::run_unless(is_little, stat).boxed()
+            // To know a manifest for one it must be read.
+            blocking::run_unless(role == Role::Blob, move || inner.stat(role, &digest)).await
+        }
+        .boxed()
     }
 
     fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {

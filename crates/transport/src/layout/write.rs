@@ -18,7 +18,7 @@ use teu_store::{
 
 use super::{Inner, Layout, index::Change, resolve::describe};
 use crate::{
-    files::{self, FileIngest, Temporary},
+    files::{self, Copying, FileIngest, Temporary},
     lock::{self, Locked, Share},
 };
 
@@ -78,10 +78,11 @@ impl Inner {
         self.root.join(layout::MARKER_FILE).exists()
     }
 
-    /// Makes what a layout consists of, where that is not there yet.
-    pub(super) fn make(&self) -> Result<()> {
+    /// Makes what a layout consists of, where that is not there yet; whether it had to. It lasts when the directory is synced, as is done before the first
+    /// name in it.
+    pub(super) fn make(&self) -> Result<bool> {
         if self.made.load(Ordering::Acquire) {
-            return Ok(());
+            return Ok(false);
         }
         files::make_directory(&self.root)?;
         // As every writer, so that what is half-written here is known for a living one's.
@@ -93,7 +94,8 @@ impl Inner {
         files::make_directory(&self.blobs)?;
         self.begin_index()?;
         self.made.store(true, Ordering::Release);
-        Ok(())
+        self.writing().unsynced = true;
+        Ok(true)
     }
 
     /// A share of the lock, as long as the file is open.
@@ -338,12 +340,27 @@ impl Resume for Layout {
 impl Adopt for Layout {
     fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<How>> {
         let (inner, descriptor) = (Arc::clone(&self.0), descriptor.clone());
-        let adopt = move || {
-            let _putting = Putting::begin(&inner)?;
-            files::adopt(&inner.blobs, file, &descriptor, trust, |digest| inner.place(digest))?;
-            Ok(How::Linked)
+        let begin = |inner: &Arc<Inner>, file: &File| -> Result<(Putting, Copying)> {
+            Ok((Putting::begin(inner)?, Copying::begin(&inner.blobs, file)?))
         };
-        blocking::run(adopt).boxed()
+        async move {
+            // To share the content of a file, which nobody reads, takes less time than to wake a thread.
+            let begun = match trust && inner.is_locked_at_once() {
+                true => Some(begin(&inner, &file)?),
+                false => None,
+            };
+            let is_little = begun.as_ref().is_some_and(|(_, copying)| copying.shares());
+            let adopt = move || {
+                let (_putting, copying) = match begun {
+                    Some(begun) => begun,
+                    None => begin(&inner, &file)?,
+                };
+                copying.finish(file, &descriptor, trust, |digest| inner.place(digest))?;
+                Ok(How::Linked)
+            };
+            blocking::run_unless(is_little, adopt).await
+        }
+        .boxed()
     }
 }
 

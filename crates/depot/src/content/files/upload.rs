@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom, Write},
+    io::{IoSlice, Read, Seek, SeekFrom, Write},
     time::{Duration, Instant},
 };
 
@@ -135,7 +135,8 @@ impl Upload {
         self.written += bytes.len() as u64;
         if is_piece && self.files.0.past.may_be() {
             // It is written while the next one comes.
-            let landing = self.thread(move |files, file| Ok(files.0.past.write(file, &bytes)?))?;
+            let landing =
+                self.thread(move |files, file| Ok(files.0.past.write(file, &mut [IoSlice::new(&bytes)])?))?;
             self.landing = Some(landing);
             return Ok(());
         }
