@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 
 import limits
 import many
@@ -75,19 +74,12 @@ def local_row(bench, key, title, disk=None, to="file", **more):
         source = os.path.join(disk, "source")
         if not os.path.exists(source):
             shutil.copytree(bench.image, source)
-            os.sync()
     out = os.path.join(disk or bench.work, "out")
-
-    def prepare(_):
-        bench.fresh("out", disk)
-        if disk:
-            # What others wrote and did not sync is not on the bill of who syncs the file system.
-            subprocess.run(["sync", "-f", disk], check=True)
 
     return bench.row(
         key, title, "cold: the layout is empty",
         lambda tool: bench.copy(tool, ("oci", source), ("oci", out), **more),
-        prepare=prepare,
+        prepare=lambda _: bench.fresh("out", disk),
         check=lambda tool: (layout_digest(out), layout_digest(source)),
         limits=parts(bench, source, disk, to),
     )  # fmt: skip

@@ -162,15 +162,10 @@ def unpack_row(bench, key, title, image, like=None, disk=None, tools=None, turns
     """A bundle that is new, beside the current umoci unless others are given. `like` is the same image in gzip."""
     who, out = peers(bench), os.path.join(disk or bench.work, "bundle")
 
-    def prepare(tool):
-        bench.fresh("bundle", disk)
-        if disk:
-            os.sync()
-
     return bench.row(
         key, title, "cold: the bundle is new",
         lambda tool: unpack_command(tool, image, out),
-        prepare=prepare,
+        prepare=lambda _: bench.fresh("bundle", disk),
         check=lambda tool: (found(os.path.join(out, "rootfs")), wanted(bench, like or image)),
         tools=tools or who.here(who.teu, who.umoci or who.debian), turns=turns, limit=MEMORY, limits=parts(bench, image, like, disk),
     )  # fmt: skip
@@ -185,8 +180,6 @@ def files_row(bench, key, title, image, like=None, disk=None):
         bench.fresh("files", disk)
         if tool.key != "teu":
             os.mkdir(out)
-        if disk:
-            os.sync()
 
     def command(tool):
         if tool.key == "teu":
@@ -291,15 +284,10 @@ def append_row(bench, key, title, state, source, turns=None, flags=(), parts=(),
         sizes[tool] = os.path.getsize(layers(layout)[-1])
         return len(layers(layout)), len(layers(bench.image)) + 1
 
-    def prepare(tool):
-        linked(bench, bench.image, "layout", disk)
-        if disk:
-            os.sync()
-
     result = bench.row(
         key, title, "cold: the layer is new; " + state,
         command,
-        prepare=prepare,
+        prepare=lambda _: linked(bench, bench.image, "layout", disk),
         check=check,
         tools=who.here(who.teu, who.umoci or who.debian), turns=turns, limit=MEMORY, limits=parts,
     )  # fmt: skip
@@ -365,8 +353,6 @@ def repack_row(bench, key, title, disk=None):
                 f.write(b"changed\n")
             os.unlink(first[-1])
         linked(bench, bench.image, "layout", disk)
-        if disk:
-            os.sync()
 
     def check(tool):
         sizes[tool] = os.path.getsize(layers(layout)[-1])
@@ -375,7 +361,10 @@ def repack_row(bench, key, title, disk=None):
     new = os.path.join(bench.work, "new-texts")
     if not os.path.exists(new):
         texts(new, changed)
-    parts = [*limits.deflate(new), *limits.walk(limits.tree(bench, who.teu, bench.image))]
+    parts = limits.deflate(new)
+    if not disk:
+        # The tree that is looked at lies in memory.
+        parts += limits.walk(limits.tree(bench, who.teu, bench.image))
     result = bench.row(
         key, title, "warm: 24 MiB are new, a file is changed, one gone",
         command, prepare=prepare, check=check,

@@ -78,19 +78,21 @@ rust() {
 }
 
 # Go, for what is tested and measured beside us and comes as Go's modules. Debian 12's own is too old for them, and new enough to fetch a newer one: that
-# is a module too, which Go's checksum database vouches for. From 1.21 on Go fetches what it needs by itself.
+# is a module too, which Go's checksum database vouches for, whatever is set here. From 1.21 on Go fetches what it needs by itself, unless it is told not to.
 go() {
   local wanted=1.26.8 found machine work place
   found=$(command go env GOVERSION 2>/dev/null) || found=
   found=${found#go}
-  if [ -n "$found" ] && [ "$(printf '%s\n' 1.21 "$found" | sort -V | head -n 1)" = 1.21 ]; then return; fi
+  local least=1.21
+  [ "$(command go env GOTOOLCHAIN 2>/dev/null)" != local ] || least=1.26
+  if [ -n "$found" ] && [ "$(printf '%s\n' "$least" "$found" | sort -V | head -n 1)" = "$least" ]; then return; fi
   case $(uname -m) in
     x86_64) machine=amd64 ;;
     aarch64) machine=arm64 ;;
     *) machine= ;;
   esac
   if [ -z "$machine" ] || ! command -v apt-get >/dev/null; then
-    say "please install Go 1.21 or newer; what needs it is skipped"
+    say "please install Go $least or newer; what needs it is skipped"
     return 0
   fi
   place=/usr/local/lib/go-$wanted
@@ -100,11 +102,16 @@ go() {
     cd "$work" && as_root apt-get -qq update && apt-get -qq download golang-1.19-go golang-1.19-src &&
       for package in *.deb; do dpkg --extract "$package" . || exit; done &&
       GOROOT=$work/usr/lib/go-1.19 GOPATH=$work/modules GOCACHE=$work/cache GOFLAGS=-modcacherw \
+        GOSUMDB=sum.golang.org GONOSUMDB='' GOPRIVATE='' GOINSECURE='' \
         "$work/usr/lib/go-1.19/bin/go" mod download "golang.org/toolchain@v0.0.1-go$wanted.linux-$machine" &&
       # A module has no file that may be run.
       cd "modules/pkg/mod/golang.org/toolchain@v0.0.1-go$wanted.linux-$machine" && find bin pkg/tool -type f -exec chmod 755 {} + &&
-      as_root rm -rf "$place" && as_root cp -r . "$place" && as_root chmod 755 "$place" &&
-      as_root ln -sf "$place/bin/go" "$place/bin/gofmt" /usr/local/bin
+      as_root rm -rf "$place" && as_root cp -r . "$place" && as_root chmod -R a+rX "$place" &&
+      for program in go gofmt; do
+        # A Go that is there already, and is too old, is not replaced.
+        if [ -e "/usr/local/bin/$program" ] && [ ! -L "/usr/local/bin/$program" ]; then continue; fi
+        as_root ln -sf "$place/bin/$program" /usr/local/bin || exit
+      done
   ) >"$work/log" 2>&1; then
     tail -n 5 "$work/log"
     say "Go cannot be had; what needs it is skipped"

@@ -171,7 +171,6 @@ pub(crate) fn reader(mut file: File, range: Range<u64>) -> Result<Reader> {
     Ok(blocking::reader(move || Ok(file.take(length))))
 }
 
-/// The directory that a digest's content is in.
 /// How a file goes past the kernel's cache, or through it again.
 fn switch(file: &File, past: bool) -> io::Result<()> {
     let mut flags = fcntl_getfl(file)?;
@@ -179,6 +178,7 @@ fn switch(file: &File, past: bool) -> io::Result<()> {
     Ok(fcntl_setfl(file, flags)?)
 }
 
+/// The directory that a digest's content is in.
 fn shard(digest: &Digest) -> String {
     format!("{:02x}", digest.bytes().first().copied().unwrap_or_default())
 }
