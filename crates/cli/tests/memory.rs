@@ -17,8 +17,8 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
-    sync::Barrier,
     thread,
+    time::Duration,
 };
 
 use support::{Room, Served, peers};
@@ -30,6 +30,8 @@ const LIMIT: u64 = 128 << 20;
 const COPIED: u64 = 64 << 20;
 /// What a server may take, whatever is asked of it.
 const SERVED: u64 = 100 << 20;
+/// How long a server may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(300);
 const MIB: u64 = 1 << 20;
 /// What each of some 200,000 entries may take.
 const ENTRY: u64 = 192;
@@ -293,31 +295,44 @@ fn two_hundred_and_fifty_six_clients_push_at_once_into_100_mib() {
     let content: Vec<u8> = (0..4 * MIB).map(|n| (n / 4096 + n % 251) as u8).collect();
     let mut hasher = Algorithm::Sha256.hasher();
     hasher.update(&content);
-    let all_are_there = Barrier::new(CLIENTS as usize);
-    let push = |number: u64| {
-        let mut stream = BufReader::new(TcpStream::connect(&server.address).expect("a connection"));
-        let mut ask = |parts: &[&[u8]]| {
-            for part in parts {
-                stream.get_mut().write_all(part).expect("sent");
-            }
-            let lines = stream.by_ref().lines().map(|line| line.expect("an answer"));
-            lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>()
-        };
-        let begun = ask(&[b"POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"]);
+    let ask = |stream: &mut BufReader<TcpStream>, parts: &[&[u8]]| {
+        for part in parts {
+            stream.get_mut().write_all(part).expect("sent");
+        }
+        let lines = stream.by_ref().lines().map(|line| line.expect("an answer in time"));
+        lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>()
+    };
+    let begin = || {
+        let stream = TcpStream::connect(&server.address).expect("a connection");
+        // No answer is an error; how long one takes is not what this is about.
+        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a limit");
+        let mut stream = BufReader::new(stream);
+        let begun = ask(
+            &mut stream,
+            &[b"POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"],
+        );
         let location = begun.iter().find_map(|line| line.strip_prefix("location: "));
-        let location = location.expect("where it goes on");
+        (stream, location.expect("where it goes on").to_owned())
+    };
+    let push = |number: u64, (mut stream, location): (BufReader<TcpStream>, String)| {
         let mut hasher = hasher.clone();
         hasher.update(&number.to_le_bytes());
         let (digest, length) = (hasher.finish(), content.len() + 8);
-        all_are_there.wait();
         let head = format!("PUT {location}?digest={digest} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
-        let done = ask(&[head.as_bytes(), &content, &number.to_le_bytes()]);
+        let done = ask(&mut stream, &[head.as_bytes(), &content, &number.to_le_bytes()]);
         assert_eq!(done[0], "HTTP/1.1 201 Created");
     };
+    // All are there before the first of them pushes.
+    let all = thread::scope(|scope| {
+        let begun: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(begin)).collect();
+        let all = begun.into_iter().map(|begun| begun.join().expect("begun"));
+        all.collect::<Vec<_>>()
+    });
     thread::scope(|scope| {
-        for number in 0..CLIENTS {
+        for (number, begun) in (0..).zip(all) {
             let push = &push;
-            scope.spawn(move || push(number));
+            scope.spawn(move || push(number, begun));
         }
     });
     let peaks = vec![("256 clients", server.peak())];

@@ -184,7 +184,7 @@ pub(crate) struct Said {
     /// Say that what was named is an artifact of this type
     #[arg(long, value_name = "TYPE")]
     pub(crate) artifact_type: Option<String>,
-    /// Say that what was named is about this manifest: a digest in the same place, or an image; '' for about none
+    /// Say that what was named is about this manifest: a digest in the same place, or an image; '' takes it away
     #[arg(long, value_name = "DIGEST|IMAGE")]
     pub(crate) subject: Option<String>,
     /// Have what is not larger than this stand in the manifest itself, and nothing else; 0 for nothing

@@ -26,6 +26,7 @@ use std::{
 };
 
 use pushers::Told;
+use rustix::fs::{Mode, OFlags};
 use support::{Room, Run, Served, peers};
 
 /// How long clients push where nothing ends the server.
@@ -65,32 +66,51 @@ fn check(room: &Room, data: &Path, told: &mut Told) {
     }
 }
 
+/// Has clients push to a server until it is killed.
+fn killed_after(served: &Served, told: &mut Told, moment: Duration) {
+    thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            thread::sleep(moment);
+            served.tell("KILL");
+        });
+        told.push(&served.address, PATIENCE);
+        killer.join().expect("killed");
+    });
+}
+
+/// Does a round at each of these moments, in milliseconds, and again at twice the moment where nobody was told anything by then: a slow disk takes
+/// longer than that.
+fn at_moments(told: &mut Told, moments: &[u64], mut round: impl FnMut(&mut Told, Duration)) {
+    for moment in moments {
+        let (before, mut moment) = (told.count(), Duration::from_millis(*moment));
+        loop {
+            round(told, moment);
+            if told.count() > before {
+                break;
+            }
+            moment *= 2;
+            assert!(moment < PATIENCE, "nothing could be lost in {:?}", moment / 2);
+        }
+    }
+}
+
 #[test]
 fn killed_at_any_moment_it_loses_nothing() {
     let room = Room::new();
     let (data, mut told) = (room.path("data"), Told::default());
-    for moment in [30, 60, 100, 150, 210, 280, 360, 450] {
-        let served = serve(&room, &data);
-        thread::scope(|scope| {
-            let killer = scope.spawn(|| {
-                thread::sleep(Duration::from_millis(moment));
-                served.tell("KILL");
-            });
-            told.push(&served.address, PATIENCE);
-            killer.join().expect("killed");
-        });
-        drop(served);
-        check(&room, &data, &mut told);
-    }
-    assert!(told.count() > 20, "only {} could be lost", told.count());
+    at_moments(&mut told, &[30, 60, 100, 150, 210, 280, 360, 450], |told, moment| {
+        killed_after(&serve(&room, &data), told, moment);
+        check(&room, &data, told);
+    });
 }
 
 /// The calls by which something comes to be, lasts, moves or goes.
-const CALLS: [&str; 9] = [
+const CALLS: [&str; 10] = [
     "mkdirat",
     "openat",
     "write",
     "pwrite64",
+    "writev",
     "fdatasync",
     "fsync",
     "renameat",
@@ -100,11 +120,12 @@ const CALLS: [&str; 9] = [
 /// Those of them that a push comes to not often.
 const RARE: [&str; 3] = ["mkdirat", "unlinkat", "ftruncate"];
 
-/// The server, which is killed instead of making a call for the `count`th time.
-fn killed_at(room: &Room, data: &Path, call: &str, count: usize) -> Run {
+/// The server, which is killed instead of making a call for the `count`th time in one of its threads; `seen` gets the calls.
+fn killed_at(room: &Room, data: &Path, call: &str, count: usize, seen: &Path) -> Run {
     let inject = format!("inject={call}:signal=KILL:when={count}");
     let trace = format!("trace={call}");
-    let mut run = room.run("strace", ["-D", "-f", "-qqq", "-o", "/dev/null"]);
+    let mut run = room.run("strace", ["-D", "-f", "-qqq", "-y", "-o"]);
+    run.0.arg(seen);
     run.0.args(["-e", &trace, "-e", &inject, env!("CARGO_BIN_EXE_teu")]);
     run.0.args(arguments(data));
     run
@@ -131,7 +152,7 @@ fn at_calls(counts: &[usize]) {
         let (data, mut told) = (room.path(format!("data-{call}")), Told::default());
         check(&room, &data, &mut told);
         for count in counts {
-            let served = Served::of(killed_at(&room, &data, call, *count));
+            let served = Served::of(killed_at(&room, &data, call, *count, Path::new("/dev/null")));
             let begin = Instant::now();
             // One that was killed before it could be asked has told nothing.
             if !served.address.is_empty() {
@@ -159,6 +180,39 @@ fn killed_at_each_call_it_loses_nothing() {
     if can_trace("killed_at_each_call_it_loses_nothing") {
         at_calls(&[1, 25, 60]);
     }
+}
+
+/// What is large is written by `writev`, as answers are, which are more: a client that pushes nothing else has had one when the second piece of a thread
+/// is written.
+#[test]
+fn killed_at_a_large_piece_it_loses_nothing() {
+    let test = "killed_at_a_large_piece_it_loses_nothing";
+    if !can_trace(test) {
+        return;
+    }
+    let room = Room::new();
+    let past_cache = OFlags::CREATE | OFlags::WRONLY | OFlags::DIRECT;
+    if let Err(error) = rustix::fs::open(room.path("probe"), past_cache, Mode::RUSR) {
+        eprintln!("SKIPPED {test}: nothing is written past the cache here: {error}");
+        return;
+    }
+    let (data, seen, mut told) = (room.path("data"), room.path("seen"), Told::default());
+    check(&room, &data, &mut told);
+    let served = Served::of(killed_at(&room, &data, "writev", 2, &seen));
+    told.push_large(&served.address);
+    drop(served);
+    // The call that it did not come back from is written down last.
+    let begin = Instant::now();
+    let calls = loop {
+        let calls = fs::read_to_string(&seen).expect("calls");
+        if calls.contains("= ?") || begin.elapsed() > PATIENCE {
+            break calls;
+        }
+        thread::yield_now();
+    };
+    assert_eq!(calls.matches("HTTP/1.1").count(), 1, "answers among {calls}");
+    assert!(calls.contains("/uploads/") && calls.contains("= ?"), "{calls}");
+    check(&room, &data, &mut told);
 }
 
 #[test]

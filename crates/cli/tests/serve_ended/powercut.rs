@@ -7,12 +7,10 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::Duration,
 };
 
 use crate::{
-    PATIENCE, check,
+    at_moments, check, killed_after,
     pushers::Told,
     serve,
     support::{Room, peers},
@@ -121,31 +119,25 @@ fn inside() {
         return;
     }
     done(&["umount"], &[&mount]);
-    let mut disk = Disk::mount(file, &mount);
+    let disk = Disk::mount(file, &mount);
     let data = mount.join("data");
-    let mut told = Told::default();
-    for (round, moment) in [60, 100, 150, 210, 300, 400, 600, 900].into_iter().enumerate() {
+    let (mut told, mut round) = (Told::default(), 0);
+    let mut disk = Some(disk);
+    at_moments(&mut told, &[60, 100, 150, 210, 300, 400, 600, 900], |told, moment| {
+        round += 1;
         let served = serve(&room, &data);
-        thread::scope(|scope| {
-            let killer = scope.spawn(|| {
-                thread::sleep(Duration::from_millis(moment));
-                served.tell("KILL");
-            });
-            told.push(&served.address, PATIENCE);
-            killer.join().expect("killed");
-        });
+        killed_after(&served, told, moment);
         // What nobody syncs is lost, or this shows nothing.
-        let lost = mount.join(format!("lost-{round}"));
+        let lost = mount.join("lost");
         fs::File::create(&lost)
             .and_then(|mut file| file.write_all(&[1; 100]))
             .expect("written");
         drop(served);
-        disk = disk.cut(&format!("disk-{}", round + 1));
+        disk = disk.take().map(|disk| disk.cut(&format!("disk-{round}")));
         assert!(!lost.exists(), "nothing is lost here, so nothing is shown");
         let mode = fs::metadata(&data).expect("the depot").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
-        check(&room, &data, &mut told);
-    }
-    assert!(told.count() > 20, "only {} could be lost", told.count());
-    done(&["umount"], &[&disk.mount]);
+        check(&room, &data, told);
+    });
+    done(&["umount"], &[&mount]);
 }

@@ -84,6 +84,22 @@ impl Told {
         *self = told.into_inner().expect("what was told");
     }
 
+    /// Has one client push what is large, and nothing else; the server ends before it is there.
+    pub(crate) fn push_large(&mut self, address: &str) {
+        self.rounds += 1;
+        let content = content(&format!("large {}", self.rounds), LARGE);
+        let (round, told) = (self.rounds, Mutex::new(std::mem::take(self)));
+        let pusher = Pusher {
+            told: &told,
+            pusher: 0,
+            round,
+        };
+        let mut client = Client::new(address).expect("a connection");
+        let pushed = pusher.blob(&mut client, &repository(0), &content, 1);
+        assert!(pushed.is_err(), "it was acknowledged");
+        *self = told.into_inner().expect("what was told");
+    }
+
     /// Looks whether all of it is there, and all that is there is whole. Goes on with the uploads.
     pub(crate) fn check(&mut self, address: &str) {
         let mut client = Client::new(address).expect("a connection");
