@@ -312,7 +312,7 @@ impl Adopt for Directory {
         let (inner, descriptor) = (Arc::clone(&self.0), descriptor.clone());
         let adopt = move || {
             let _lock = inner.lock()?;
-            let copying = files::Copying::begin(&inner.root, &file)?;
+            let copying = files::Copying::begin(&inner.root, &file, &descriptor)?;
             copying.finish(file, &descriptor, trust, |digest| Ok(inner.place(digest)))?;
             Ok(How::Linked)
         };

@@ -3,7 +3,7 @@
 use std::{
     array,
     fs::File,
-    io::{self, IoSlice, IoSliceMut, Seek, SeekFrom, Write},
+    io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -30,9 +30,18 @@ pub(crate) struct Copying {
 
 impl Copying {
     /// A file in `directory` that shares the content of another where the file system can do that (a reflink), and has none yet where it cannot.
-    pub(crate) fn begin(directory: &Path, file: &File) -> Result<Self> {
+    ///
+    /// # Errors
+    /// `Mismatch` where the size is not the descriptor's: nothing is made then.
+    pub(crate) fn begin(directory: &Path, file: &File, descriptor: &Descriptor) -> Result<Self> {
+        check_size(descriptor, file.metadata()?.len())?;
         let mut temporary = Temporary::new(directory)?;
         let shares = reflink(file, temporary.file());
+        let begun = match shares {
+            true => Ok(()),
+            false => emptied(temporary.file()),
+        };
+        begun.map_err(|error| temporary.failed(error))?;
         Ok(Self { temporary, shares })
     }
 
@@ -44,7 +53,7 @@ impl Copying {
     /// Copies what is not there yet, by `copy_file_range` where it is trusted, else piece by piece, and puts the copy at its place. Unless it is trusted,
     /// the digest of the copy is checked.
     ///
-    /// What is large goes past the kernel's cache where it lies on a disk.
+    /// What is large goes past the kernel's cache where it lies on a disk. Of a file that grew meanwhile no more is read than shows it.
     pub(crate) fn finish(
         mut self,
         mut file: File,
@@ -56,29 +65,55 @@ impl Copying {
         let past = PastCache::new(switch);
         let is_past = descriptor.size > SMALL && !lies_in_memory(self.temporary.file());
         let copy = self.temporary.file();
+        if self.shares {
+            // It is as large as the other file was at that moment.
+            check_size(descriptor, copy.metadata()?.len())?;
+        }
         let copied = match (self.shares, trust) {
-            (true, true) => copy.metadata().map(|metadata| (metadata.len(), None)),
+            (true, true) => Ok((descriptor.size, None)),
             (true, false) => hashed(copy, algorithm, is_past.then_some(&past)),
-            // The standard library asks the kernel to copy.
-            (false, true) => rewound(&mut file)
-                .and_then(|()| io::copy(&mut file, copy))
-                .map(|size| (size, None)),
-            (false, false) => written(&mut file, copy, algorithm, is_past.then_some(&past)),
+            (false, _) => rewound(&mut file).and_then(|()| {
+                let mut limited = file.take(descriptor.size.saturating_add(1));
+                match trust {
+                    // The standard library asks the kernel to copy.
+                    true => io::copy(&mut limited, copy).map(|size| (size, None)),
+                    false => written(&mut limited, copy, algorithm, is_past.then_some(&past)),
+                }
+            }),
         };
         let (size, found) = copied.map_err(|error| self.temporary.failed(error))?;
-        let Descriptor {
-            digest, size: expected, ..
-        } = descriptor;
-        let mismatch = |message: String| Err(Error::new(ErrorKind::Mismatch, message));
-        if size != *expected {
-            return mismatch(format!("content of {digest} has {size} bytes instead of {expected}"));
+        let digest = &descriptor.digest;
+        if size > descriptor.size {
+            let message = format!("content of {digest} has more than {} bytes", descriptor.size);
+            return Err(Error::new(ErrorKind::Mismatch, message));
         }
+        check_size(descriptor, size)?;
         if let Some(found) = found
             && found != *digest
         {
-            return mismatch(format!("content of {digest} has the digest {found}"));
+            let message = format!("content of {digest} has the digest {found}");
+            return Err(Error::new(ErrorKind::Mismatch, message));
         }
         self.temporary.put(&place(digest)?)
+    }
+}
+
+fn check_size(descriptor: &Descriptor, size: u64) -> Result<()> {
+    if size == descriptor.size {
+        return Ok(());
+    }
+    let message = format!(
+        "content of {} has {size} bytes instead of {}",
+        descriptor.digest, descriptor.size
+    );
+    Err(Error::new(ErrorKind::Mismatch, message))
+}
+
+/// Takes away what a reflink that failed on its way, as on a disk that is full, has shared already.
+fn emptied(file: &File) -> io::Result<()> {
+    match file.metadata()?.len() {
+        0 => Ok(()),
+        _ => file.set_len(0),
     }
 }
 
@@ -121,13 +156,12 @@ fn hashed(file: &mut File, algorithm: Algorithm, past: Option<&PastCache>) -> io
 
 /// The size and the digest of what was copied.
 fn written(
-    from: &mut File,
+    from: &mut impl Read,
     to: &mut File,
     algorithm: Algorithm,
     past: Option<&PastCache>,
 ) -> io::Result<(u64, Option<Digest>)> {
     let mut hashing = Hashing::new(algorithm);
-    rewound(from)?;
     let mut waiting: Vec<Bytes> = Vec::with_capacity(AT_ONCE);
     let size = copy(from, |piece| {
         hashing.update(piece.clone());
@@ -185,4 +219,91 @@ fn lies_in_memory(file: &File) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn lies_in_memory(_: &File) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use teu_spec::MediaType;
+
+    use super::*;
+
+    const CONTENT: &[u8] = b"ten bytes!";
+
+    /// A directory to copy to, and a file beside it.
+    fn room() -> (tempfile::TempDir, PathBuf, File) {
+        let room = tempfile::tempdir().expect("a directory");
+        let to = room.path().join("to");
+        fs::create_dir(&to).expect("a directory");
+        fs::write(room.path().join("from"), CONTENT).expect("written");
+        let from = File::options().read(true).write(true).open(room.path().join("from"));
+        (room, to, from.expect("a file"))
+    }
+
+    fn left(directory: &Path) -> usize {
+        fs::read_dir(directory).expect("a directory").count()
+    }
+
+    #[test]
+    fn what_has_another_size_is_not_copied() {
+        let (_room, to, from) = room();
+        let descriptor = Descriptor::of(MediaType::OciConfig, CONTENT);
+        from.set_len(1 << 40).expect("sparse");
+        let error = Copying::begin(&to, &from, &descriptor).err().expect("too large");
+        assert_eq!(error.kind(), &ErrorKind::Mismatch);
+        let told = format!("content of {} has 1099511627776 bytes instead of 10", descriptor.digest);
+        assert_eq!(error.to_string(), told);
+        assert_eq!(left(&to), 0);
+    }
+
+    #[test]
+    fn of_what_grows_while_it_is_copied_no_more_is_read_than_shows_it() {
+        for trust in [false, true] {
+            let (_room, to, from) = room();
+            let descriptor = Descriptor::of(MediaType::OciConfig, CONTENT);
+            let copying = Copying {
+                temporary: Temporary::new(&to).expect("a file"),
+                shares: false,
+            };
+            from.set_len(64 << 20).expect("sparse");
+            // They go on in the file together.
+            let mut same = from.try_clone().expect("a file");
+            let place = |_: &Digest| Ok(to.join("copy"));
+            let error = copying.finish(from, &descriptor, trust, place).expect_err("too large");
+            assert_eq!(error.kind(), &ErrorKind::Mismatch);
+            let told = format!("content of {} has more than 10 bytes", descriptor.digest);
+            assert_eq!(error.to_string(), told);
+            assert_eq!(same.stream_position().expect("a position"), 11);
+            assert_eq!(left(&to), 0);
+        }
+    }
+
+    #[test]
+    fn a_share_of_what_had_grown_is_not_hashed() {
+        for trust in [false, true] {
+            let (_room, to, from) = room();
+            let descriptor = Descriptor::of(MediaType::OciConfig, CONTENT);
+            let mut temporary = Temporary::new(&to).expect("a file");
+            temporary.file().set_len(64 << 20).expect("sparse");
+            let copying = Copying {
+                temporary,
+                shares: true,
+            };
+            let place = |_: &Digest| Ok(to.join("copy"));
+            let error = copying.finish(from, &descriptor, trust, place).expect_err("too large");
+            assert_eq!(error.kind(), &ErrorKind::Mismatch);
+            let told = format!("content of {} has 67108864 bytes instead of 10", descriptor.digest);
+            assert_eq!(error.to_string(), told);
+            assert_eq!(left(&to), 0);
+        }
+    }
+
+    #[test]
+    fn what_a_reflink_left_that_failed_is_taken_away() {
+        let (_room, _, from) = room();
+        emptied(&from).expect("emptied");
+        assert_eq!(from.metadata().expect("a file").len(), 0);
+        emptied(&from).expect("nothing to do");
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     fs::File,
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -274,7 +274,7 @@ pub(crate) fn digest_of(file: &mut File, algorithm: Algorithm) -> io::Result<Dig
 }
 
 /// Reads a file to its end, piece by piece, and says how much it was.
-pub(super) fn copy(file: &mut File, mut take: impl FnMut(Bytes) -> io::Result<()>) -> io::Result<u64> {
+pub(super) fn copy(file: &mut impl Read, mut take: impl FnMut(Bytes) -> io::Result<()>) -> io::Result<u64> {
     let buffers = Buffers::default();
     let mut size = 0;
     loop {

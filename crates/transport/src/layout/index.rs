@@ -7,6 +7,7 @@ use teu_store::{Error, ErrorKind, Expect, Result};
 
 use super::{
     Inner,
+    finish::Alone,
     kept::Listed,
     resolve::{Content as _, is_called, name},
 };
@@ -171,8 +172,18 @@ impl Inner {
         files::replace(&path, Index::build(Format::Oci, &[])?.raw())
     }
 
-    /// Changes the index, which nobody else changes meanwhile; what was written before lasts before the new one is seen.
+    /// Changes the index, which nobody else changes meanwhile; what was written before lasts before the new one is seen. The caller holds the
+    /// [lock](Self::lock), so that nobody takes what is half-written for a dead writer's.
     pub(super) fn change_index(&self, change: impl FnOnce(&Index) -> Result<Change>) -> Result<()> {
+        self.change_index_alone(&self.finishing.wait(), change)
+    }
+
+    /// The same, for who finishes.
+    pub(super) fn change_index_alone(
+        &self,
+        alone: &Alone,
+        change: impl FnOnce(&Index) -> Result<Change>,
+    ) -> Result<()> {
         let _lock = self.lock_index()?;
         self.kept.forget();
         let index = self.index()?;
@@ -184,16 +195,9 @@ impl Inner {
         }
         // It is written before all is synced, so that nothing is left to do where it is on the same file system, and the two syncs that follow take no time.
         let new = files::written(&self.root, document.raw())?;
-        self.sync()?;
+        self.sync(alone)?;
         files::lasting(new)?.put(&self.root.join(layout::INDEX_FILE))?;
-        files::sync_directory(&self.root)
-    }
-
-    /// Makes all that was put last.
-    pub(super) fn sync(&self) -> Result<()> {
-        // What is put from now on sets it again.
-        self.writing().unsynced = false;
-        files::sync_file_system(&self.blobs)
+        self.sync_names(alone)
     }
 
     /// The lock is the marker's, as that is never replaced. It is held until this is dropped.

@@ -11,6 +11,7 @@
 //! What is neither a blob nor one of the two files is left alone.
 
 mod below;
+mod finish;
 pub(crate) mod index;
 mod kept;
 pub(crate) mod resolve;
@@ -36,6 +37,7 @@ use teu_store::{
 };
 
 use crate::{files, lock::Locked};
+use finish::Finishing;
 use kept::Kept;
 use resolve::Content;
 
@@ -55,6 +57,7 @@ struct Inner {
     /// Who begins to write, while the others of this process wait for it.
     beginning: tokio::sync::Mutex<()>,
     writing: Mutex<Writing>,
+    finishing: Finishing,
     kept: Kept,
 }
 
@@ -152,6 +155,7 @@ impl Layout {
             events: Mutex::new(silent()),
             beginning: tokio::sync::Mutex::default(),
             writing: Mutex::default(),
+            finishing: Finishing::default(),
             kept: Kept::default(),
         }))
     }
@@ -274,10 +278,10 @@ impl Source for Layout {
         let (inner, digest) = (Arc::clone(&self.0), *digest);
         async move {
             // What a writer finds here it will name without writing it again, so gc is kept away from now on.
-            if intent == Intent::Write && !inner.is_locked_at_once() {
+            if intent == Intent::Write && inner.locked_at_once().is_none() {
                 // Of several that ask side by side one makes the layout, and syncs what it makes.
                 let _one = self.0.beginning.lock().await;
-                if !inner.is_locked_at_once() {
+                if inner.locked_at_once().is_none() {
                     let inner = Arc::clone(&inner);
                     blocking::run(move || inner.lock()).await?;
                 }

@@ -1,7 +1,6 @@
 //! How does an image come into a layout? Blobs and manifests as files, then their names.
 
 use std::{
-    collections::HashSet,
     fs::File,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
@@ -51,27 +50,25 @@ impl Inner {
         Ok(Arc::clone(self.writing().lock.get_or_insert(lock)))
     }
 
-    /// The same where nobody need be waited for, and nothing made or cleared away; whether it is so.
-    pub(super) fn is_locked_at_once(&self) -> bool {
-        if self.writing().lock.is_some() {
-            return true;
+    /// The same where nobody need be waited for, and nothing made or cleared away; else none.
+    pub(super) fn locked_at_once(&self) -> Option<Arc<Locked>> {
+        if let Some(lock) = &self.writing().lock {
+            return Some(Arc::clone(lock));
         }
         if !self.made.load(Ordering::Acquire) {
-            return false;
+            return None;
         }
         // What fails is told by `lock`, which does it again.
-        let Ok(file) = File::open(&self.root) else { return false };
-        let Ok(Some(lock)) = lock::try_lock(file, &self.root, Share::One) else {
-            return false;
-        };
+        let file = File::open(&self.root).ok()?;
+        let lock = lock::try_lock(file, &self.root, Share::One).ok()??;
         if !self.has_marker()
             || !self.blobs.is_dir()
             || [&self.root, &self.blobs].into_iter().any(|at| may_have_litter(at))
         {
-            return false;
+            return None;
         }
-        self.writing().lock.get_or_insert(Arc::new(lock));
-        true
+        let lock = Arc::new(lock);
+        Some(Arc::clone(self.writing().lock.get_or_insert(lock)))
     }
 
     fn has_marker(&self) -> bool {
@@ -144,7 +141,7 @@ impl Inner {
         names: &[String],
         expect: Expect,
     ) -> Result<Descriptor> {
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         for name in names {
             layout::check_name(name)?;
         }
@@ -168,49 +165,13 @@ impl Inner {
             .extend(document.children().iter().map(|child| child.digest));
         if names.is_empty() {
             writing.unnamed.push(descriptor.clone());
+            // Another's finish may have let go of it, and until ours nothing else keeps this from gc.
+            writing.lock.get_or_insert(lock);
         } else {
             // It may have been put without a name before, and is listed now.
             writing.unnamed.retain(|unnamed| unnamed.digest != *digest);
         }
         Ok(descriptor)
-    }
-
-    /// Whether all that is left to do is to unlock it.
-    fn has_written_nothing(&self) -> bool {
-        let writing = self.writing();
-        writing.unnamed.is_empty() && writing.children.is_empty() && !writing.unsynced
-    }
-
-    fn finish(&self) -> Result<()> {
-        let (unnamed, children) = {
-            let mut writing = self.writing();
-            (
-                std::mem::take(&mut writing.unnamed),
-                std::mem::take(&mut writing.children),
-            )
-        };
-        let unnamed: Vec<Descriptor> = unnamed
-            .into_iter()
-            .filter(|descriptor| !children.contains(&descriptor.digest))
-            .collect();
-        let named_now: HashSet<Digest> = self.writing().listed.intersection(&children).copied().collect();
-        if !unnamed.is_empty() || !named_now.is_empty() {
-            let mut added = Vec::new();
-            self.change_index(|index| {
-                let change = Change::list_unnamed(index, &unnamed).without_unnamed(&named_now);
-                added = change.added.iter().map(|entry| entry.digest).collect();
-                Ok(change)
-            })?;
-            let listed = &mut self.writing().listed;
-            listed.retain(|digest| !named_now.contains(digest));
-            listed.extend(added);
-        }
-        // Blobs may have come back that were missing below a name which stands as it did.
-        if self.writing().unsynced {
-            self.sync()?;
-        }
-        self.writing().lock = None;
-        Ok(())
     }
 }
 
@@ -232,10 +193,14 @@ struct Putting {
 
 impl Putting {
     fn begin(inner: &Arc<Inner>) -> Result<Self> {
-        Ok(Self {
-            _lock: inner.lock()?,
+        Ok(Self::locked(inner, inner.lock()?))
+    }
+
+    fn locked(inner: &Arc<Inner>, lock: Arc<Locked>) -> Self {
+        Self {
             inner: Arc::clone(inner),
-        })
+            _lock: lock,
+        }
     }
 }
 
@@ -274,9 +239,7 @@ impl Target for Layout {
     }
 
     fn finish(&self) -> BoxFuture<'_, Result<()>> {
-        let inner = Arc::clone(&self.0);
-        let is_little = inner.has_written_nothing();
-        blocking::run_unless(is_little, move || inner.finish()).boxed()
+        Arc::clone(&self.0).finish().boxed()
     }
 
     fn takes(&self) -> Takes {
@@ -340,20 +303,23 @@ impl Resume for Layout {
 impl Adopt for Layout {
     fn adopt<'a>(&'a self, file: File, descriptor: &'a Descriptor, trust: bool) -> BoxFuture<'a, Result<How>> {
         let (inner, descriptor) = (Arc::clone(&self.0), descriptor.clone());
-        let begin = |inner: &Arc<Inner>, file: &File| -> Result<(Putting, Copying)> {
-            Ok((Putting::begin(inner)?, Copying::begin(&inner.blobs, file)?))
-        };
         async move {
             // To share the content of a file, which nobody reads, takes less time than to wake a thread.
-            let begun = match trust && inner.is_locked_at_once() {
-                true => Some(begin(&inner, &file)?),
-                false => None,
+            let begun = match trust.then(|| inner.locked_at_once()).flatten() {
+                Some(lock) => {
+                    let putting = Putting::locked(&inner, lock);
+                    Some((putting, Copying::begin(&inner.blobs, &file, &descriptor)?))
+                }
+                None => None,
             };
             let is_little = begun.as_ref().is_some_and(|(_, copying)| copying.shares());
             let adopt = move || {
                 let (_putting, copying) = match begun {
                     Some(begun) => begun,
-                    None => begin(&inner, &file)?,
+                    None => {
+                        let putting = Putting::begin(&inner)?;
+                        (putting, Copying::begin(&inner.blobs, &file, &descriptor)?)
+                    }
                 };
                 copying.finish(file, &descriptor, trust, |digest| inner.place(digest))?;
                 Ok(How::Linked)
@@ -377,11 +343,11 @@ mod tests {
             let layout = Layout::create(room.path().join("layout"), None).expect("a layout");
             let litter = layout.root().join(format!("{at}{}dead", files::TEMPORARY));
             fs::write(&litter, "half").expect("written");
-            assert!(!layout.0.is_locked_at_once());
+            assert!(layout.0.locked_at_once().is_none());
             assert!(litter.exists());
             let _lock = layout.0.lock().expect("locked");
             assert!(!litter.exists());
-            assert!(layout.0.is_locked_at_once());
+            assert!(layout.0.locked_at_once().is_some());
         }
     }
 
@@ -392,7 +358,7 @@ mod tests {
         for file in 0..MOST_LOOKED_AT {
             fs::write(room.path().join(file.to_string()), "").expect("written");
         }
-        assert!(!layout.0.is_locked_at_once());
+        assert!(layout.0.locked_at_once().is_none());
         let _lock = layout.0.lock().expect("locked");
     }
 
@@ -403,7 +369,7 @@ mod tests {
         Layout::create(&root, None).expect("a layout");
         let layout = Layout::prepare(&root, None).expect("a layout");
         fs::remove_dir_all(&root).expect("removed");
-        assert!(!layout.0.is_locked_at_once());
+        assert!(layout.0.locked_at_once().is_none());
         let _lock = layout.0.lock().expect("locked");
         let mut files: Vec<_> = fs::read_dir(&root)
             .expect("a layout")
