@@ -2,35 +2,41 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use serde_json::Value;
+use teu_spec::Digest;
 
 use super::{
     can,
     hands::{Peer, changed, compare, remove},
 };
-use crate::support::{Room, peers, tree::Seen};
+use crate::support::{
+    Room, peers,
+    tree::{Seen, difference, tree},
+};
 
 /// What is put on top: set-id bits, a capability, a group that is made for it, links by the hundred and small files by the thousand.
 const PACKAGES: &str = "ca-certificates iputils-ping openssh-client python3 sudo";
 
-/// Where `base.tar` is, and what Debian has of the packages, or what kept us from having it. It is made once and kept beside our own build.
+/// Where `base.tar` is, and what Debian has of the packages, or what kept us from having it. It is kept beside our own build, and made anew where it is to
+/// be made in another way.
 fn made() -> Result<PathBuf, String> {
-    let beside = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let kept = beside.join("debian-bookworm");
-    if kept.is_dir() {
-        return Ok(kept);
-    }
-    let making = tempfile::tempdir_in(beside).expect("a directory");
     let download = format!(
         "mkdir -p \"$1/top/partial\" && chroot \"$1\" apt-get -qq -o Dir::Cache::archives=/top \
          --download-only --no-install-recommends install -y {PACKAGES} >&2"
     );
     let hooks = [&download, "mv \"$1\"/top/*.deb \"$OUT\" && rm -r \"$1/top\""];
+    let way = Digest::of(hooks.concat().as_bytes()).to_string();
+    let beside = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let kept = beside.join(format!("debian-bookworm-{}", &way["sha256:".len()..][..16]));
+    if kept.is_dir() {
+        return Ok(kept);
+    }
+    let making = tempfile::tempdir_in(beside).expect("a directory");
     let ran = Command::new("mmdebstrap")
         .args(["--quiet", "--mode=root", "--variant=minbase"])
         .args(hooks.map(|hook| format!("--customize-hook={hook}")))
@@ -150,6 +156,42 @@ fn debian_with_packages_on_top_is_the_same_by_every_hand() {
         .map(String::as_str)
         .collect();
     assert_eq!(there, ["usr/share/locale/locale.alias"]);
+
+    packed_again(&room);
+}
+
+/// Unpacking and packing again is the identity: what was not changed is no layer, and what was is the same tree when it is unpacked.
+fn packed_again(room: &Room) {
+    let image = "oci:images:app";
+    room.teu(["unpack", "--devices", image, "bundle"]).succeeds();
+    let before = room.teu(["digest", image]).succeeds().stdout;
+    let same = room.teu(["repack", "bundle", "oci:images:same"]).succeeds();
+    assert_eq!(same.stdout, before);
+
+    let rootfs = room.path("bundle/rootfs");
+    take_more(&rootfs);
+    room.teu(["repack", "bundle", "oci:images:changed"]).succeeds();
+    room.teu(["unpack", "--devices", "oci:images:changed", "again"])
+        .succeeds();
+    let (mut changed, again) = (tree(&rootfs), tree(&room.path("again/rootfs")));
+    // A layer has whole seconds.
+    changed.values_mut().for_each(|seen| seen.time.1 = 0);
+    let lines = difference(&changed, &again);
+    assert!(lines.is_empty(), "{lines:#?}");
+    assert!(again.contains_key("usr/share/doc/only") && !again.contains_key("etc/ssl"));
+}
+
+/// Every kind of change: of content and modes, links, a directory that is another under its name, and what is gone.
+fn take_more(at: &Path) {
+    fs::write(at.join("etc/hostname"), "changed\n").expect("written");
+    fs::set_permissions(at.join("etc/passwd"), PermissionsExt::from_mode(0o600)).expect("a mode");
+    fs::hard_link(at.join("usr/bin/sudo"), at.join("usr/bin/sudo-again")).expect("a link");
+    remove(&at.join("usr/share/doc"));
+    fs::create_dir(at.join("usr/share/doc")).expect("made");
+    fs::write(at.join("usr/share/doc/only"), "").expect("written");
+    remove(&at.join("usr/share/man"));
+    fs::create_dir(at.join("usr/share/man")).expect("made");
+    remove(&at.join("etc/ssl"));
 }
 
 /// What a layer says is gone.
