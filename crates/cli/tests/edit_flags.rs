@@ -42,7 +42,7 @@ fn who_is_about_nothing_any_more_is_what_it_was() {
     assert_eq!(edit(""), before);
     let help = room.teu(["edit", "--help"]).succeeds().stdout;
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(help.contains("or an image; '' for about none"), "{help}");
+    assert!(help.contains("or an image; '' takes it away"), "{help}");
 }
 
 #[test]
