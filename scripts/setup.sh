@@ -96,6 +96,10 @@ go() {
     return 0
   fi
   place=/usr/local/lib/go-$wanted
+  if [ -x "$place/bin/go" ]; then
+    say "Go $wanted is in $place, but an older one is found first: put $place/bin first in PATH"
+    return 0
+  fi
   say "installing Go $wanted by Go's module proxy, in $place with a link in /usr/local/bin"
   work=$(mktemp -d)
   if ! (

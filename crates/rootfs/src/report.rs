@@ -22,8 +22,8 @@ pub struct Report {
     pub owners: PassedOver,
     /// Files that were given extended attributes.
     pub attributed: Attributed,
-    /// The path of a directory before which about half of the tree stands, in the order of a [walk](crate::walk): for who shares out what is to be done
-    /// with all files. None where it is not worth it. It is nobody's word that something is there.
+    /// The path of a directory before which about half of those stand whose times were set last, in the order of a [walk](crate::walk): for who shares out
+    /// what is to be done with all files. None where it is not worth it. It is nobody's word that something is there.
     pub middle: Option<Vec<u8>>,
 }
 

@@ -104,7 +104,8 @@ impl Walk {
     }
 
     /// The same, but of what is in the directory only what comes at `first`, a path from there, or behind it: what a walk of all gives once it does not
-    /// stand before that. Nothing need be at `first`; empty, it is the directory itself.
+    /// stand before that. Nothing need be at `first`; empty, it is the directory itself. Limits are of this walk alone, and so are
+    /// [links](Options::links): who has a name before `first` too is given as a file of its own.
     ///
     /// # Errors
     /// As [`next_file`](Self::next_file).

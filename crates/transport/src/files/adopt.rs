@@ -11,16 +11,13 @@ use bytes::Bytes;
 use teu_spec::{Algorithm, Descriptor, Digest};
 use teu_store::{
     Error, ErrorKind, Result,
-    blocking::{BATCH, Buffers, Hashing, PastCache},
+    blocking::{BATCH, Buffers, Hashing, PastCache, pieces::SMALL},
 };
 
 use super::{Temporary, ingest::copy};
 
 /// How many chunks are read or written past the kernel's cache at once: 1 MiB, which costs a disk, and who waits for it, next to nothing.
 const AT_ONCE: usize = 4;
-
-/// What is no larger stays in the kernel's cache.
-const SMALL: u64 = 2 << 20;
 
 /// The copy of an open file, which nobody sees yet.
 pub(crate) struct Copying {

@@ -2,11 +2,15 @@
 //!
 //! Several tasks write to one layout, and each finishes: none is told that it is done by what another has only begun.
 
-use std::{collections::HashSet, mem, path::Path, sync::Arc};
+use std::{
+    collections::HashSet,
+    mem,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+};
 
 use teu_spec::{Descriptor, Digest};
 use teu_store::{Result, blocking};
-use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{Inner, Writing, index::Change};
 use crate::files;
@@ -24,18 +28,18 @@ type Syncs = dyn Fn(&Path, Reach) -> Result<()> + Send + Sync;
 
 /// One at a time makes what was put last, and changes the index.
 pub(super) struct Finishing {
-    alone: Arc<Mutex<()>>,
+    alone: Mutex<()>,
     /// It is the system's call, but for tests.
     sync: Box<Syncs>,
 }
 
-/// Who has this is the one.
-pub(super) struct Alone(#[expect(dead_code, reason = "it is held")] OwnedMutexGuard<()>);
+/// Who has this is the one, and has a thread: were it had while one is asked for, those who wait for it on theirs could have them all.
+pub(super) struct Alone<'a>(#[expect(dead_code, reason = "it is held")] MutexGuard<'a, ()>);
 
 impl Default for Finishing {
     fn default() -> Self {
         Self {
-            alone: Arc::default(),
+            alone: Mutex::default(),
             sync: Box::new(|directory, reach| match reach {
                 Reach::Names => files::sync_directory(directory),
                 Reach::FileSystem => files::sync_file_system(directory),
@@ -46,8 +50,17 @@ impl Default for Finishing {
 
 impl Finishing {
     /// Waits, on a thread that may, until no other is at it.
-    pub(super) fn wait(&self) -> Alone {
-        Alone(Arc::clone(&self.alone).blocking_lock_owned())
+    pub(super) fn wait(&self) -> Alone<'_> {
+        Alone(self.alone.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same where no other is at it.
+    fn at_once(&self) -> Option<Alone<'_>> {
+        match self.alone.try_lock() {
+            Ok(alone) => Some(Alone(alone)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(Alone(poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
@@ -60,19 +73,31 @@ impl Writing {
 impl Inner {
     /// Lists what was put without a name, makes all last, and lets gc in.
     pub(super) async fn finish(self: Arc<Self>) -> Result<()> {
-        // Who waits has no thread, and may find that the one before did all of it.
-        let alone = Alone(Arc::clone(&self.finishing.alone).lock_owned().await);
-        {
-            let mut writing = self.writing();
-            if writing.has_nothing_to_finish() {
-                writing.lock = None;
-                return Ok(());
-            }
+        if self.finishing.at_once().is_some_and(|alone| self.is_finished(&alone)) {
+            return Ok(());
         }
-        blocking::run(move || self.finish_alone(&alone)).await
+        let finish = move || {
+            let alone = self.finishing.wait();
+            // The one before may have done all of it.
+            match self.is_finished(&alone) {
+                true => Ok(()),
+                false => self.finish_alone(&alone),
+            }
+        };
+        blocking::run(finish).await
     }
 
-    fn finish_alone(&self, alone: &Alone) -> Result<()> {
+    /// Whether nothing is left to do; gc is let in then.
+    fn is_finished(&self, _: &Alone<'_>) -> bool {
+        let mut writing = self.writing();
+        let is_finished = writing.has_nothing_to_finish();
+        if is_finished {
+            writing.lock = None;
+        }
+        is_finished
+    }
+
+    fn finish_alone(&self, alone: &Alone<'_>) -> Result<()> {
         // A gc on this handle may have let go of it.
         let _lock = self.lock()?;
         let (unnamed, children) = {
@@ -99,7 +124,7 @@ impl Inner {
     }
 
     /// Lists manifests without a name, but for those that others name.
-    fn list(&self, unnamed: &[Descriptor], children: &HashSet<Digest>, alone: &Alone) -> Result<()> {
+    fn list(&self, unnamed: &[Descriptor], children: &HashSet<Digest>, alone: &Alone<'_>) -> Result<()> {
         let is_top = |descriptor: &&Descriptor| !children.contains(&descriptor.digest);
         let unnamed: Vec<Descriptor> = unnamed.iter().filter(is_top).cloned().collect();
         let named_now: HashSet<Digest> = self.writing().listed.intersection(children).copied().collect();
@@ -119,7 +144,7 @@ impl Inner {
     }
 
     /// Makes all that was put last.
-    pub(super) fn sync(&self, alone: &Alone) -> Result<()> {
+    pub(super) fn sync(&self, alone: &Alone<'_>) -> Result<()> {
         // What is put from now on sets it again, and a later one syncs it.
         self.writing().unsynced = false;
         self.make_last(&self.blobs, Reach::FileSystem)?;
@@ -131,7 +156,7 @@ impl Inner {
     }
 
     /// Makes the layout's own files last, whose content was synced.
-    pub(super) fn sync_names(&self, _: &Alone) -> Result<()> {
+    pub(super) fn sync_names(&self, _: &Alone<'_>) -> Result<()> {
         self.make_last(&self.root, Reach::Names)
     }
 
@@ -151,6 +176,7 @@ mod tests {
         fs::File,
         path::PathBuf,
         sync::{self, mpsc},
+        time::Duration,
     };
 
     use futures_util::FutureExt as _;
@@ -236,10 +262,12 @@ mod tests {
         put_blob(&layout, "second").await;
         let first = tokio::spawn(Arc::clone(&layout.0).finish());
         held.began.recv().await.expect("begun");
-        assert!(layout.finish().now_or_never().is_none());
+        let mut second = layout.finish();
+        assert!((&mut second).now_or_never().is_none());
         // One sync was for both.
         held.answer.send(Ok(())).expect("waited for");
         first.await.expect("ended").expect("finished");
+        second.await.expect("finished");
         layout.finish().now_or_never().expect("at once").expect("finished");
         // What comes while one is under way is not for that one.
         put_blob(&layout, "third").await;
@@ -253,6 +281,42 @@ mod tests {
         held.answer.send(Ok(())).expect("waited for");
         fourth.await.expect("ended").expect("finished");
         assert!(layout.0.writing().lock.is_none());
+    }
+
+    /// Whoever is at it needs no thread that those have who wait for it.
+    #[test]
+    fn who_waits_takes_no_thread_from_who_is_waited_for() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .expect("a runtime");
+        let room = tempfile::tempdir().expect("a directory");
+        let (layout, _) = layout_that(room.path(), None, |_| Ok(()));
+        let ended = runtime.block_on(async {
+            put_blob(&layout, "blob").await;
+            let config = Descriptor::of(MediaType::OciConfig, b"blob");
+            let manifest = Manifest::build(Format::Oci, &config, &[]).expect("a manifest");
+            let digest = manifest.descriptor().digest;
+            let names = ["app".to_owned()];
+            let (let_go, held) = mpsc::channel();
+            let busy = tokio::task::spawn_blocking(move || held.recv());
+            // It is the next that has the only thread, and the other is behind it.
+            let mut put = layout.put_manifest(&manifest, &digest, &names, Expect::Any);
+            assert!((&mut put).now_or_never().is_none());
+            let mut finish = layout.finish();
+            assert!((&mut finish).now_or_never().is_none());
+            let_go.send(()).expect("waited for");
+            busy.await.expect("ended").expect("told");
+            let both = futures_util::future::join(put, finish);
+            tokio::time::timeout(Duration::from_secs(20), both).await
+        });
+        // Who has no thread yet is not waited for.
+        runtime.shutdown_background();
+        let (put, finished) = ended.expect("an end");
+        put.expect("put");
+        finished.expect("finished");
+        assert_eq!(listed(&layout).len(), 1);
     }
 
     #[tokio::test]
@@ -294,7 +358,6 @@ mod tests {
         let first = tokio::spawn(Arc::clone(&layout.0).finish());
         held.began.recv().await.expect("begun");
         let second = tokio::spawn(Arc::clone(&layout.0).finish());
-        assert!(layout.finish().now_or_never().is_none());
         let three = put_manifest(&layout, "three").await;
         held.answer.send(Err(broken())).expect("waited for");
         first.await.expect("ended").expect_err("broken");

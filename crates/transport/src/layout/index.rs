@@ -181,7 +181,7 @@ impl Inner {
     /// The same, for who finishes.
     pub(super) fn change_index_alone(
         &self,
-        alone: &Alone,
+        alone: &Alone<'_>,
         change: impl FnOnce(&Index) -> Result<Change>,
     ) -> Result<()> {
         let _lock = self.lock_index()?;
