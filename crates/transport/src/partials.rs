@@ -23,6 +23,9 @@ use crate::files::{self, Keeper, Temporary};
 
 /// How much of a blob is seen, in bytes, before it is decided whether it is kept. It is held in memory until then.
 const BEGINNING: u64 = 2 << 20;
+/// How much of a blob that is kept is seen, in bytes, before that is decided once more: a beginning comes slower than the rest where other
+/// blobs begin beside it.
+const SECOND_LOOK: u64 = 64 << 20;
 /// Parts are their owner's alone.
 const MODE: u32 = 0o600;
 
@@ -36,19 +39,19 @@ pub struct Partials {
     pub directory: PathBuf,
     /// The most bytes that all parts may have together; the oldest make room.
     pub bound: u64,
-    /// A blob is kept only where losing it would cost at least so long, by the speed at which its beginning came: writing every byte once
-    /// more is no help on a fast network.
+    /// A blob is kept only where losing it would cost at least so long, by the speed at which its beginning came, and then its first 64 MiB:
+    /// writing every byte once more is no help on a fast network.
     pub worth: Duration,
 }
 
 impl Partials {
-    /// Parts in `directory`: 8 GiB at most, of blobs that take longer than three seconds.
+    /// Parts in `directory`: 8 GiB at most, of blobs that take longer than ten seconds.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
             bound: 8 << 30,
-            worth: Duration::from_secs(3),
+            worth: Duration::from_secs(10),
         }
     }
 
@@ -59,6 +62,7 @@ impl Partials {
         let keeping = |state| Keeping {
             partials: self.clone(),
             blob: blob.clone(),
+            speed: None,
             state,
         };
         if !files::has_part(&self.directory, &blob.digest) {
@@ -68,7 +72,6 @@ impl Partials {
                 rest: Box::new(keeping(State::Waiting {
                     held: Vec::new(),
                     size: 0,
-                    since: Instant::now(),
                 })),
             }));
         }
@@ -79,7 +82,7 @@ impl Partials {
         Ok(Some(Partial {
             done,
             reader: blocking::reader(move || Ok(Beginning { file, at: 0, end: done })),
-            rest: Box::new(keeping(write(part, done))),
+            rest: Box::new(keeping(write(part, done, true))),
         }))
     }
 
@@ -104,23 +107,44 @@ impl teu_store::Partials for Partials {
 struct Keeping {
     partials: Partials,
     blob: Descriptor,
+    /// None until something comes: the time in which the source was found and asked is lost with any blob.
+    speed: Option<Speed>,
     state: State,
+}
+
+/// How fast a blob comes.
+struct Speed {
+    since: Instant,
+    /// What came since then.
+    bytes: u64,
+}
+
+impl Speed {
+    /// How long `size` bytes would take.
+    fn of(&self, size: u64) -> Duration {
+        match self.bytes {
+            0 => Duration::MAX,
+            bytes => Duration::try_from_secs_f64(self.since.elapsed().as_secs_f64() * size as f64 / bytes as f64)
+                .unwrap_or(Duration::MAX),
+        }
+    }
 }
 
 enum State {
     /// It is not known yet whether the blob is worth it.
-    Waiting {
-        held: Vec<Bytes>,
-        size: u64,
-        since: Instant,
+    Waiting { held: Vec<Bytes>, size: u64 },
+    Writing {
+        sink: Sink<()>,
+        keeper: Keeper,
+        /// Whether it stays, however fast the rest comes.
+        stays: bool,
     },
-    Writing(Sink<()>, Keeper),
     /// It is not worth it, or cannot be.
     Off,
 }
 
 /// Writes what comes behind the `done` bytes of a part, on a thread of its own.
-fn write(mut part: Temporary, done: u64) -> State {
+fn write(mut part: Temporary, done: u64, stays: bool) -> State {
     let keeper = part.keeper();
     let sink = Sink::spawn(move |chunks| {
         let mut at = done;
@@ -135,40 +159,75 @@ fn write(mut part: Temporary, done: u64) -> State {
         }
         Ok(())
     });
-    State::Writing(sink, keeper)
+    State::Writing { sink, keeper, stays }
 }
 
 impl Keeping {
     async fn take(&mut self, bytes: Bytes) {
+        match &mut self.speed {
+            Some(speed) => speed.bytes += bytes.len() as u64,
+            none => {
+                *none = Some(Speed {
+                    since: Instant::now(),
+                    bytes: 0,
+                });
+            }
+        }
         match &mut self.state {
             State::Off => {}
-            State::Writing(sink, _) => {
+            State::Writing { sink, stays, .. } => {
                 if sink.send(bytes).await.is_err() {
                     self.state = State::Off;
-                }
-            }
-            State::Waiting { held, size, since } => {
-                *size += bytes.len() as u64;
-                held.push(bytes);
-                if *size < BEGINNING {
-                    return;
-                }
-                let costs = since.elapsed().as_secs_f64() * self.blob.size as f64 / *size as f64;
-                let held = std::mem::take(held);
-                self.state = State::Off;
-                if costs < self.partials.worth.as_secs_f64() {
-                    return;
-                }
-                let (partials, blob) = (self.partials.clone(), self.blob.clone());
-                // Another process may have begun it meanwhile, and left something.
-                let begun = blocking::run(move || Ok(partials.begin(&blob).filter(|(_, done)| *done == 0))).await;
-                if let Ok(Some((part, _))) = begun {
-                    self.state = write(part, 0);
-                    for bytes in held {
-                        Box::pin(self.take(bytes)).await;
+                } else if !*stays && self.speed.as_ref().is_some_and(|speed| speed.bytes >= SECOND_LOOK) {
+                    *stays = true;
+                    if !self.is_worth_it() {
+                        self.stop().await;
                     }
                 }
             }
+            State::Waiting { held, size } => {
+                *size += bytes.len() as u64;
+                held.push(bytes);
+                if *size >= BEGINNING {
+                    let held = std::mem::take(held);
+                    self.begin(held).await;
+                }
+            }
+        }
+    }
+
+    /// Decides by the beginning of the blob whether it is kept.
+    async fn begin(&mut self, held: Vec<Bytes>) {
+        self.state = State::Off;
+        if !self.is_worth_it() {
+            return;
+        }
+        let (partials, blob) = (self.partials.clone(), self.blob.clone());
+        // Another process may have begun it meanwhile, and left something.
+        let begun = blocking::run(move || Ok(partials.begin(&blob).filter(|(_, done)| *done == 0))).await;
+        let Ok(Some((part, _))) = begun else { return };
+        let mut state = write(part, 0, false);
+        if let State::Writing { sink, .. } = &mut state {
+            for bytes in held {
+                if sink.send(bytes).await.is_err() {
+                    return;
+                }
+            }
+        }
+        self.state = state;
+    }
+
+    fn is_worth_it(&self) -> bool {
+        self.speed
+            .as_ref()
+            .is_none_or(|speed| speed.of(self.blob.size) >= self.partials.worth)
+    }
+
+    /// Takes away what was kept, and keeps no more.
+    async fn stop(&mut self) {
+        if let State::Writing { sink, keeper, .. } = std::mem::replace(&mut self.state, State::Off) {
+            keeper.forget();
+            sink.abort().await;
         }
     }
 }
@@ -178,13 +237,8 @@ impl KeepRest for Keeping {
         Box::pin(self.take(bytes))
     }
 
-    fn forget(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            if let State::Writing(sink, keeper) = self.state {
-                keeper.forget();
-                sink.abort().await;
-            }
-        })
+    fn forget(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.stop().await })
     }
 }
 
@@ -237,5 +291,84 @@ fn make_room(directory: &Path, bound: u64) {
         {
             sum -= size;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use teu_spec::{Digest, MediaType};
+
+    const MIB: usize = 1 << 20;
+
+    fn scene() -> (tempfile::TempDir, Partials, Descriptor) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let partials = Partials::new(directory.path().join("parts"));
+        let blob = Descriptor::new(MediaType::OciLayerGzip, Digest::of(b"large"), 256 * MIB as u64);
+        (directory, partials, blob)
+    }
+
+    fn waiting(partials: &Partials, blob: &Descriptor) -> Keeping {
+        assert!(is_private(&partials.directory));
+        Keeping {
+            partials: partials.clone(),
+            blob: blob.clone(),
+            speed: None,
+            state: State::Waiting {
+                held: Vec::new(),
+                size: 0,
+            },
+        }
+    }
+
+    /// As if what came had taken so long.
+    fn took(keeping: &mut Keeping, time: Duration) {
+        let speed = keeping.speed.as_mut().expect("something came");
+        speed.since = Instant::now().checked_sub(time).expect("a machine that is up so long");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_only_began_slowly_is_not_kept_to_its_end() {
+        let (_directory, partials, blob) = scene();
+        let mut keeping = waiting(&partials, &blob);
+        let chunk = Bytes::from(vec![0; MIB]);
+        keeping.keep(chunk.clone()).await;
+        // 1 MiB a second, so that 256 of them take minutes.
+        took(&mut keeping, Duration::from_secs(1));
+        keeping.keep(chunk.clone()).await;
+        assert!(matches!(keeping.state, State::Writing { stays: false, .. }));
+        assert!(files::has_part(&partials.directory, &blob.digest));
+        for _ in 2..=64 {
+            keeping.keep(chunk.clone()).await;
+        }
+        assert!(
+            matches!(keeping.state, State::Off),
+            "64 MiB came in far less than 2.5 s"
+        );
+        assert!(!files::has_part(&partials.directory, &blob.digest));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_comes_slowly_stays() {
+        let (_directory, partials, blob) = scene();
+        let mut keeping = waiting(&partials, &blob);
+        let chunk = Bytes::from(vec![0; MIB]);
+        for _ in 0..=64 {
+            keeping.keep(chunk.clone()).await;
+            took(&mut keeping, Duration::from_secs(30));
+        }
+        assert!(matches!(keeping.state, State::Writing { stays: true, .. }));
+        assert!(files::has_part(&partials.directory, &blob.digest));
+    }
+
+    #[test]
+    fn how_long_all_takes_follows_from_what_came() {
+        let since = Instant::now()
+            .checked_sub(Duration::from_secs(2))
+            .expect("a machine that is up so long");
+        let speed = Speed { since, bytes: 4 };
+        let (least, most) = (Duration::from_secs(20), Duration::from_secs(200));
+        assert!(speed.of(40) >= least && speed.of(40) < most, "{:?}", speed.of(40));
+        assert_eq!(Speed { since, bytes: 0 }.of(1), Duration::MAX);
     }
 }

@@ -49,7 +49,7 @@ enum Format {
 impl<W: Write> Encoder<W> {
     /// Compresses on one thread: gzip on the caller's own, zstd beside it.
     ///
-    /// `level` is 0 to 9 for gzip (`None`: 5) and -7 to 22 for zstd (`None`: 3; above 19 its readers need up to 128 MiB).
+    /// `level` is 0 to 9 for gzip (`None`: 4) and -7 to 22 for zstd (`None`: 3; above 19 its readers need up to 128 MiB).
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for a level that the compression does not have.
@@ -69,7 +69,7 @@ impl<W: Write> Encoder<W> {
             }
             Compression::None => Format::Plain,
             Compression::Gzip => {
-                let level = level.unwrap_or(5);
+                let level = level.unwrap_or(4);
                 let level = u32::try_from(level).ok().filter(|level| *level <= 9);
                 let level = level.ok_or_else(|| Error::unsupported("gzip", "the level is not one of 0 to 9"))?;
                 let blocks = Box::new(Blocks::new(level, threads)?);
