@@ -108,6 +108,58 @@ fn files_say_who_may_do_what_and_are_read_again() {
     }
 }
 
+/// Docker's client pulls nothing without a login from who asks for a password.
+#[test]
+fn who_lets_in_those_who_are_not_logged_in_gives_them_tokens() {
+    let test = "who_lets_in_those_who_are_not_logged_in_gives_them_tokens";
+    let room = Room::new();
+    if !users(&room, test, &[("alice", "secret")]) {
+        return;
+    }
+    room.file("access.toml", POLICY);
+    let files = ["--htpasswd", "users", "--access-policy", "access.toml"];
+    let served = Served::start(&room, &[&["--data", "kept"], &files[..]].concat());
+    let address = &served.address;
+    let get = |path: &str, more: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
+        support::ask(address, &request)
+    };
+    let challenge = |answer: &str| {
+        let found = answer.lines().find_map(|line| line.strip_prefix("www-authenticate: "));
+        found.map(str::to_owned)
+    };
+    let bearer = format!("Bearer realm=\"http://{address}/token\",service=\"teu\"");
+    assert_eq!(challenge(&get("/v2/", "")), Some(bearer.clone()));
+    let issued = get("/token?service=teu&scope=repository:public/app:pull", "");
+    assert!(issued.starts_with("HTTP/1.1 200 OK"), "{issued}");
+    let (_, token) = issued.split_once("\"token\":\"").expect("a token");
+    let shown = format!(
+        "Authorization: Bearer {}\r\n",
+        token.split('"').next().expect("its end")
+    );
+    // Nothing is there; who may not is told so.
+    for (repository, status) in [("public/app", "404"), ("secret/app", "401")] {
+        let answer = get(&format!("/v2/{repository}/manifests/1"), &shown);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    // A password is taken as before (alice:secret).
+    let known = get("/v2/", "Authorization: Basic YWxpY2U6c2VjcmV0\r\n");
+    assert!(known.starts_with("HTTP/1.1 200 OK"), "{known}");
+    // Where everybody is to log in, the password is asked for; and the other way about.
+    let basic = Some("Basic realm=\"teu\", charset=\"UTF-8\"".to_owned());
+    for (policy, expected) in [
+        (POLICY.replace("\"anonymous\"", "\"*\""), basic),
+        (POLICY.to_owned(), Some(bearer)),
+    ] {
+        replace(&room.path("access.toml"), &policy);
+        served.tell("HUP");
+        while challenge(&get("/v2/", "")) != expected {}
+    }
+    // The key is the same all the while.
+    let answer = get("/v2/public/app/manifests/1", &shown);
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}
+
 #[test]
 fn a_policy_is_asked_what_it_allows() {
     let room = Room::new();

@@ -10,6 +10,7 @@ use crate::{
     body::{self, Body},
     condition::{self, Holds},
     outgoing::Outgoing,
+    parts::Parts,
     problem::{Code, Problem},
     range::{self, Wanted},
     registry::{Answer, Asked, CONTENT_DIGEST, Registry, plain, set},
@@ -45,9 +46,9 @@ impl Registry {
             Some(wanted) if condition::range(&asked.headers, digest) => range::wanted(wanted, size),
             _ => Wanted::All,
         };
-        let range = match wanted {
-            Wanted::All => None,
-            Wanted::Part(range) => Some(range),
+        let ranges = match wanted {
+            Wanted::All => Vec::new(),
+            Wanted::Parts(ranges) => ranges,
             Wanted::Nothing => {
                 let problem = Problem::new(
                     StatusCode::RANGE_NOT_SATISFIABLE,
@@ -61,7 +62,13 @@ impl Registry {
                 return Err(problem.with(header::CONTENT_RANGE, value));
             }
         };
-        let (content, start) = match file(&*store, digest, size, range.as_ref(), asked).map_err(unknown)? {
+        let range = ranges.first().cloned();
+        let whole_or_one = ranges.len() <= 1;
+        let sent = match whole_or_one {
+            true => file(&*store, digest, size, range.as_ref(), asked).map_err(unknown)?,
+            false => None,
+        };
+        let (content, start) = match sent {
             Some(sent) => sent,
             None => {
                 let options = FetchOptions {
@@ -69,12 +76,15 @@ impl Registry {
                     ..FetchOptions::default()
                 };
                 let fetched = store.fetch(Role::Blob, digest, options).await.map_err(unknown)?;
+                if !whole_or_one && range.as_ref().is_some_and(|range| range.start == fetched.start) {
+                    return several(Parts::new(store, *digest, size, ranges, fetched.reader)?, digest);
+                }
                 (body::stream(fetched.reader), fetched.start)
             }
         };
         let mut response = described(Response::new(content), digest);
         // A store that has no ranges gives all, and so do we.
-        let part = range.filter(|range| range.start == start && *range != (0..size));
+        let part = range.filter(|range| range.start == start && whole_or_one);
         let length = part.as_ref().map_or(size, |part| part.end - part.start);
         if let Some(part) = part {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -99,6 +109,17 @@ impl Registry {
             .map_err(|error| Problem::writing(error, Code::Unknown))?;
         Ok(plain(StatusCode::ACCEPTED))
     }
+}
+
+/// Several ranges.
+fn several(parts: Parts, digest: &Digest) -> Answer {
+    let mut response = described(Response::new(parts.content), digest);
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, parts.length.into());
+    set(&mut response, header::CONTENT_TYPE, &parts.media_type);
+    Ok(response)
 }
 
 /// The blob as a file that is sent without being read, and where it begins; none where it is small, lies in no file, or this connection sends none.

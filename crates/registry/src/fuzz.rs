@@ -86,12 +86,12 @@ pub fn encoded(text: &str) -> String {
     route::encoded(text)
 }
 
-/// Reads `Range` of content of this size: none where all is meant, or nothing that there is.
+/// Reads `Range` of content of this size: no parts where all is meant, or nothing that there is.
 #[must_use]
-pub fn range(header: &str, size: u64) -> Option<Range<u64>> {
+pub fn range(header: &str, size: u64) -> Vec<Range<u64>> {
     match range::wanted(header, size) {
-        Wanted::Part(range) => Some(range),
-        Wanted::All | Wanted::Nothing => None,
+        Wanted::Parts(parts) => parts,
+        Wanted::All | Wanted::Nothing => Vec::new(),
     }
 }
 

@@ -40,6 +40,7 @@ mod lists;
 mod manifests;
 mod metrics;
 mod outgoing;
+mod parts;
 mod problem;
 mod pushes;
 mod range;

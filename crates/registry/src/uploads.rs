@@ -316,8 +316,8 @@ pub(crate) fn broken() -> Problem {
     )
 }
 
-/// A name of 128 random bits: who knows it goes on with an upload.
-fn identity() -> Result<String, Problem> {
+/// A name of 128 random bits, which nobody guesses: who knows an upload's goes on with it.
+pub(crate) fn identity() -> Result<String, Problem> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
         let message = format!("the system has no random numbers: {error}");

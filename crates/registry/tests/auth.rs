@@ -143,9 +143,14 @@ fn a_mount_from_where_one_may_not_read_is_none() {
 #[test]
 fn the_catalog_shows_what_one_may_list() {
     let (server, _) = by_password();
+    // Who shows a password only when they are asked for it would else take what everybody sees for all there is.
+    let asked = server.get("/v2/_catalog").refused(401, "UNAUTHORIZED");
+    assert_eq!(
+        asked.header("www-authenticate"),
+        "Basic realm=\"teu\", charset=\"UTF-8\""
+    );
     for (user, names) in [
-        ("", &["public/app"][..]),
-        ("reader", &["public/app", "team/app"]),
+        ("reader", &["public/app", "team/app"][..]),
         ("owner", &["public/app", "secret/app", "team/app"]),
     ] {
         let all = as_user(&server, user, "GET", "/v2/_catalog", b"").expect(200);
@@ -164,6 +169,13 @@ fn the_catalog_shows_what_one_may_list() {
         }
         assert_eq!(json!(seen), json!(names), "{user}");
     }
+    // Where nobody can log in, all there is to see is shown at once.
+    let (server, _) = guarded(Guard {
+        policy: policy(),
+        ..Guard::default()
+    });
+    let all = server.get("/v2/_catalog").expect(200);
+    assert_eq!(all.json(), json!({ "repositories": ["public/app"] }));
 }
 
 #[test]

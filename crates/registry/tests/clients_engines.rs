@@ -203,6 +203,11 @@ fn docker_that_logs_in() {
         let Some(_daemons) = engines(test, &lab, &lab.path("etc")) else {
             return;
         };
+        // What everybody may pull needs no login. By Basic its client would want one for whatever asks for any.
+        if matches!(login, Login::Token | Login::OutsideToken) {
+            docker(&lab, &["pull", &format!("{registry}/seed:1")]);
+            docker(&lab, &["rmi", &format!("{registry}/seed:1")]);
+        }
         if login != Login::Certificate {
             docker(
                 &lab,

@@ -1,5 +1,7 @@
 //! Do real clients find their way with a password, a token, a token of another server and a certificate, by TLS and, where they permit it, without?
 
+#![expect(clippy::print_stderr, reason = "a test that is passed over says so")]
+
 use std::fs;
 
 use crate::support::{
@@ -138,8 +140,13 @@ fn crane() {
         return;
     };
     for (login, lab) in labs("clients_secured::crane") {
-        if matches!(login, Login::Certificate | Login::OutsideToken) {
-            // It has no way to be told of a certificate, and asks no other server for a token that is on this machine or link.
+        let cannot = match login {
+            Login::Certificate => Some("has no way to be told of a client's certificate"),
+            Login::OutsideToken => Some("asks no other server for a token that is on this machine or link"),
+            Login::Password | Login::Token => None,
+        };
+        if let Some(reason) = cannot {
+            eprintln!("SKIPPED clients_secured::crane, {login:?}: it {reason}");
             continue;
         }
         let run = |arguments: &[&str]| {
@@ -175,6 +182,9 @@ fn oras() {
         assert_eq!(fs::read(lab.path("pulled/notes.txt")).expect("a file"), b"notes\n");
         let about = ["--artifact-type", "text/notes", &lab.image("seed:1"), "notes.txt"];
         run("attach", &about);
+        // It shows its password when it is asked for it, and not before.
+        let listed = lab.run(&oras, [&["repo", "ls"], &checked[..], &[&lab.host()]].concat());
+        assert_eq!(listed, "oras\nseed\n", "{login:?}");
         asked_the_issuer(login, &lab);
     }
 }
@@ -214,6 +224,7 @@ fn regctl() {
         };
         lab.run(&regctl, ["image", "copy", &lab.image("seed:1"), &lab.image("regctl:1")]);
         lab.is_the_same("regctl", "1");
+        assert_eq!(lab.run(&regctl, ["repo", "ls", &host]), "regctl\nseed\n", "{login:?}");
         lab.run(&regctl, ["tag", "rm", &lab.image("regctl:1")]);
         lab.server.get("/v2/regctl/manifests/1").expect(404);
         asked_the_issuer(login, &lab);

@@ -138,8 +138,74 @@ fn a_layer_is_fetched_by_ranges_side_by_side() {
     let behind = format!("bytes={}-", content.len());
     let answer = server.ask("GET", &target, &[("Range", &behind)], b"").expect(416);
     assert_eq!(answer.header("content-range"), format!("bytes */{}", content.len()));
-    let whole = server.ask("GET", &target, &[("Range", "bytes=0-")], b"");
-    assert_eq!(whole.content.len(), content.len());
+    // All of it is a range too, for who asked for one.
+    let whole = server.ask("GET", &target, &[("Range", "bytes=0-")], b"").expect(206);
+    assert_eq!(whole.header("content-range"), "bytes 0-1000002/1000003");
+    assert!(whole.content == content);
+}
+
+/// As stargz's snapshotter asks, which takes what it gets for what it asked for.
+#[test]
+fn several_ranges_come_in_one_answer() {
+    let server = Server::start();
+    let content = b"0123456789";
+    let digest = server.push_blob("app", content);
+    let target = format!("/v2/app/blobs/{digest}");
+    let ask = |method: &str, range: &str| server.ask(method, &target, &[("Range", range)], b"");
+    for (range, parts) in [
+        ("bytes=0-0,1-1", &[("0-0", "0"), ("1-1", "1")][..]),
+        ("bytes=7-, 2-4", &[("7-9", "789"), ("2-4", "234")]),
+        ("bytes=-1,0-1,3-3", &[("9-9", "9"), ("0-1", "01"), ("3-3", "3")]),
+    ] {
+        let answer = ask("GET", range).expect(206);
+        let media_type = answer.header("content-type");
+        let boundary = media_type
+            .strip_prefix("multipart/byteranges; boundary=")
+            .expect("a boundary");
+        assert_eq!(boundary.len(), 32);
+        let part = |(place, part): (&str, &str)| {
+            format!(
+                "--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes {place}/10\r\n\r\n{part}\r\n"
+            )
+        };
+        let expected: String = parts.iter().copied().map(part).collect();
+        assert_eq!(
+            String::from_utf8(answer.content.clone()).expect("text"),
+            format!("{expected}--{boundary}--\r\n"),
+            "{range}"
+        );
+        assert_eq!(answer.header("content-length"), answer.content.len().to_string());
+        assert_eq!(answer.header("docker-content-digest"), digest.to_string());
+        assert_eq!(answer.find("content-range"), None);
+        // What is asked by HEAD has the same head.
+        let head = ask("HEAD", range).expect(206);
+        assert_eq!(head.header("content-length"), answer.header("content-length"));
+        assert_eq!(head.content, b"");
+    }
+    // Of those that are not there one that is comes alone.
+    let one = ask("GET", "bytes=20-,4-5").expect(206);
+    assert_eq!(
+        (one.header("content-range"), &one.content[..]),
+        ("bytes 4-5/10", &b"45"[..])
+    );
+    ask("GET", "bytes=20-,10-11").refused(416, "RANGE_INVALID");
+    // No byte is sent twice, and no head more often than is of use.
+    let many: Vec<String> = (0..17).map(|place| format!("{place}-{place}")).collect();
+    for range in ["bytes=0-5,5-9", "bytes=0-,0-,0-", &format!("bytes={}", many.join(","))] {
+        let answer = ask("GET", range).expect(200);
+        assert_eq!(answer.content, content, "{range}");
+    }
+    // Nothing has no ranges, and is given to who asks for one.
+    let nothing = server.push_blob("app", b"");
+    let nothing = format!("/v2/app/blobs/{nothing}");
+    for range in ["bytes=0-", "bytes=0-9", "bytes=-1", "bytes=0-0,1-1"] {
+        let answer = server.ask("GET", &nothing, &[("Range", range)], b"").expect(200);
+        assert_eq!(
+            (answer.header("content-length"), &answer.content[..]),
+            ("0", &b""[..]),
+            "{range}"
+        );
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::support::{
     guarded::{POLICY, as_user, basic, by_password, by_token, guarded, passwords, tokens},
     image,
 };
+use serde_json::json;
 use teu_registry::auth::{Guard, Policy, SigningKey};
 
 fn bearer(token: &str) -> String {
@@ -39,6 +40,7 @@ fn a_client_is_led_to_its_token() {
     for (method, target, scope) in [
         ("GET", "/v2/team/app/manifests/1", "repository:team/app:pull"),
         ("GET", "/v2/team/app/tags/list", "repository:team/app:pull"),
+        ("GET", "/v2/_catalog", "registry:catalog:*"),
         ("POST", "/v2/team/app/blobs/uploads/", "repository:team/app:pull,push"),
         ("DELETE", "/v2/team/app/manifests/1", "repository:team/app:delete"),
         (
@@ -122,6 +124,33 @@ fn a_token_does_what_it_says_and_the_policy_allows() {
     ask(&anybody, "GET", "/v2/public/app/manifests/1").expect(200);
     ask(&anybody, "GET", "/v2/team/app/manifests/1").expect(401);
     ask(&anybody, "POST", "/v2/public/app/blobs/uploads/").expect(401);
+    ask(&anybody, "GET", "/v2/_catalog").expect(401);
+    // A list of what everybody sees is asked for by a token too, so that who has a password shows it.
+    let lists = token(&server, "", "&scope=registry:catalog:*");
+    let all = ask(&lists, "GET", "/v2/_catalog").expect(200);
+    assert_eq!(all.json(), json!({ "repositories": ["public/app"] }));
+    // Where they would see none, they are asked to log in.
+    let blind = POLICY.replace(
+        r#"repositories = ["public/**"]
+allow = ["pull", "list"]"#,
+        r#"repositories = ["public/**"]
+allow = ["pull"]"#,
+    );
+    let (closed, _) = guarded(Guard {
+        passwords: Some(passwords()),
+        tokens: Some(tokens(SigningKey::generate().expect("a key"))),
+        policy: Some(Policy::parse(&blind).expect("a policy")),
+        ..Guard::default()
+    });
+    let shown = bearer(&token(&closed, "", "&scope=registry:catalog:*"));
+    let refused = closed
+        .ask("GET", "/v2/_catalog", &[("Authorization", &shown)], b"")
+        .expect(401);
+    let challenge = refused.header("www-authenticate");
+    assert!(
+        challenge.ends_with("scope=\"registry:catalog:*\",error=\"insufficient_scope\""),
+        "{challenge}"
+    );
     // A right that is taken away is gone before the token is.
     gate.replace(Guard {
         passwords: Some(passwords()),

@@ -141,16 +141,15 @@ impl Known {
     fn check_catalog(&self) -> Result<(), Problem> {
         let may = match &self.claims {
             Some(claims) => claims.grant_catalog(),
-            None => self.user.is_some() || self.guard.policy.is_some(),
+            // Clients show their password when they are asked, and would take a list of what everybody sees for all there is. A token without a user
+            // gets them that list.
+            None => self.user.is_some() || (self.guard.policy.is_some() && !self.guard.has_login()),
         };
         let scope = "registry:catalog:*".to_owned();
+        let error = self.claims.is_some().then_some("insufficient_scope");
         match may {
             true => Ok(()),
-            false => Err(self.challenged(
-                "the repositories may not be listed",
-                Some(scope),
-                Some("insufficient_scope"),
-            )),
+            false => Err(self.challenged("log in to list the repositories", Some(scope), error)),
         }
     }
 

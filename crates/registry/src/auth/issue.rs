@@ -192,9 +192,14 @@ fn granted(guard: &Guard, user: Option<&str>, mut scope: Scope) -> Option<Scope>
                 false => scope.actions.into_iter().filter(|action| has(action)).collect(),
             };
         }
-        // Which of them are seen is decided when they are listed.
-        "registry" if scope.name == "catalog" && (user.is_some() || guard.policy.is_some()) => {
-            scope.actions = vec!["*".to_owned()];
+        // Which of them are seen is decided when they are listed. Who would see none is to log in.
+        "registry" if scope.name == "catalog" => {
+            let lists = user.is_some()
+                || guard
+                    .policy
+                    .as_ref()
+                    .is_some_and(|policy| policy.lets_anybody(Action::List));
+            scope.actions = if lists { vec!["*".to_owned()] } else { Vec::new() };
         }
         _ => return None,
     }

@@ -166,6 +166,13 @@ impl Policy {
         let found = self.rules.iter().position(allows);
         found.map_or(Verdict::Denied, |place| Verdict::Allowed(place + 1))
     }
+
+    /// Whether who is not logged in may do something, wherever that is.
+    #[must_use]
+    pub fn lets_anybody(&self, action: Action) -> bool {
+        let lets = |rule: &Rule| rule.allow.contains(&action) && rule.who.contains(&Who::Anybody);
+        self.rules.iter().any(lets)
+    }
 }
 
 impl WrittenRule {

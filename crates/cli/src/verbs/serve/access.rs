@@ -37,6 +37,9 @@ struct Files {
 
 /// Whose tokens are believed.
 struct Issued {
+    /// Nobody asked for tokens: they count where a policy lets in who is not logged in. Docker's client pulls nothing without a login from a registry that
+    /// asks for a password, and anonymously by a token.
+    implied: bool,
     issuer: String,
     service: String,
     realm: Option<String>,
@@ -121,6 +124,8 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
         );
         return Err(Failure::Usage(message));
     }
+    let said = access.tokens || access.token_keys.is_some();
+    let is_implied = !said && access.htpasswd.is_some() && access.access_policy.is_some();
     let by = match (&access.token_keys, access.tokens, &access.token_key) {
         (Some(keys), ..) if Remote::is_url(keys) => {
             By::Remote(Arc::new(Remote::new(keys, access.token_keys_interval.0)?))
@@ -128,6 +133,7 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
         (Some(keys), ..) => By::Another(PathBuf::from(keys)),
         (None, true, Some(key)) => By::UsWith(key.clone()),
         (None, true, None) => By::Us(Arc::new(SigningKey::generate()?)),
+        (None, false, _) if is_implied => By::Us(Arc::new(SigningKey::generate()?)),
         (None, false, _) => return Ok(None),
     };
     if !matches!(by, By::Another(_) | By::Remote(_)) && access.htpasswd.is_none() && !certificates {
@@ -145,6 +151,7 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
         }
     }
     Ok(Some(Issued {
+        implied: is_implied,
         issuer: access.token_issuer.clone(),
         service: access.token_service.clone(),
         realm: access.token_url.clone(),
@@ -175,12 +182,20 @@ impl Files {
     }
 
     fn guard(&self) -> Result<Guard> {
+        let policy = parsed(self.policy.as_deref(), Policy::parse)?;
+        let lets_anybody = |policy: &Policy| {
+            [Action::Pull, Action::List]
+                .iter()
+                .any(|action| policy.lets_anybody(*action))
+        };
+        let is_open = policy.as_ref().is_some_and(lets_anybody);
+        let tokens = self.tokens.as_ref().filter(|tokens| is_open || !tokens.implied);
         Ok(Guard {
             realm: self.realm.clone(),
             passwords: parsed(self.htpasswd.as_deref(), Passwords::parse)?,
-            policy: parsed(self.policy.as_deref(), Policy::parse)?,
+            policy,
             certificates: self.certificates,
-            tokens: self.tokens.as_ref().map(Issued::tokens).transpose()?,
+            tokens: tokens.map(Issued::tokens).transpose()?,
         })
     }
 }
