@@ -20,7 +20,24 @@ pub(crate) fn whole(bytes: &[u8], compression: Compression) -> Option<Vec<u8>> {
     let common = whole.len().min(pieces.len());
     assert_eq!(whole[..common], pieces[..common]);
     assert!(!ended || whole == pieces);
+    if ended {
+        from_places(bytes, compression, &limits, &whole);
+    }
     ended.then_some(whole)
+}
+
+/// From whatever place a decoder comes by, the rest is the same.
+fn from_places(bytes: &[u8], compression: Compression, limits: &Limits, whole: &[u8]) {
+    let every = bytes.len() as u64 / 8 + 1;
+    let mut decoder = Decoder::new(bytes, compression, limits.clone()).with_places(every);
+    let (content, ended) = read(&mut decoder, 1 << 16);
+    assert!(ended && content == whole);
+    for place in decoder.take_places() {
+        let rest = &bytes[place.input as usize..];
+        let decoder = Decoder::at(rest, compression, &place, limits.clone()).expect("it came by there");
+        let (content, ended) = read(decoder, 1 << 16);
+        assert!(ended && content == whole[place.output as usize..]);
+    }
 }
 
 /// What comes out with reads of a size, and whether the end was reached.

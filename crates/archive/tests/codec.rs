@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 
-use teu_archive::codec::{Compression, Decoder, Encoder, Limits};
+use teu_archive::codec::{Compression, Decoder, Encoder, Inside, Limits, Place};
 use teu_archive::{Error, ErrorKind};
 
 const BOTH: [Compression; 2] = [Compression::Gzip, Compression::Zstd];
@@ -182,4 +182,168 @@ fn a_block_of_gzip_refers_back_to_the_one_before() {
     let bytes = encode(&content, Compression::Gzip, None, 2, 1 << 20);
     assert!(bytes.len() < 96 << 10, "{} bytes", bytes.len());
     assert!(decode(&bytes, Compression::Gzip).unwrap() == content);
+}
+
+/// Reads a stream to its end; the places that came by.
+fn places(bytes: &[u8], compression: Compression, every: u64, room: usize) -> (Vec<u8>, Vec<Place>) {
+    let mut decoder = Decoder::new(bytes, compression, Limits::default()).with_places(every);
+    let (mut content, mut places) = (Vec::new(), Vec::new());
+    let mut into = vec![0; room];
+    loop {
+        let count = decoder.read(&mut into).unwrap();
+        places.extend(decoder.take_places());
+        content.extend_from_slice(&into[..count]);
+        if count == 0 {
+            return (content, places);
+        }
+    }
+}
+
+#[test]
+fn from_each_place_the_rest_comes_out() {
+    let content = content(3 << 20);
+    let gzip = encode(&content, Compression::Gzip, None, 1, 1 << 20);
+    let stored = encode(&content, Compression::Gzip, Some(0), 1, 1 << 20);
+    let mut deflated = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(9));
+    deflated.write_all(&content).unwrap();
+    let deflated = deflated.finish().unwrap();
+    // A member or a frame for each part.
+    let parts = |compression| -> Vec<u8> {
+        let parts = content.chunks(10_001);
+        parts
+            .flat_map(|part| encode(part, compression, None, 1, 1 << 20))
+            .collect()
+    };
+    let (members, frames) = (parts(Compression::Gzip), parts(Compression::Zstd));
+    for (name, bytes, compression, inside) in [
+        ("blocks", &gzip, Compression::Gzip, true),
+        ("stored", &stored, Compression::Gzip, true),
+        ("another's", &deflated, Compression::Gzip, true),
+        ("members", &members, Compression::Gzip, false),
+        ("frames", &frames, Compression::Zstd, false),
+    ] {
+        let every = 50_000;
+        let (all, found) = places(bytes, compression, every, 1 << 18);
+        assert!(all == content, "{name}");
+        // Whatever the room, they are the same.
+        assert!(
+            places(bytes, compression, every, 4099) == (all, found.clone()),
+            "{name}"
+        );
+        // None at the end, where nothing begins.
+        assert!(found.iter().all(|place| place.input < bytes.len() as u64), "{name}");
+        let expected = bytes.len() as u64 / (every + (every / 2)) - 1;
+        assert!(found.len() as u64 >= expected, "{name}: {} places", found.len());
+        assert_eq!(found.iter().any(|place| place.inside.is_some()), inside, "{name}");
+        let beginning = Place::default();
+        let end = Place {
+            input: bytes.len() as u64,
+            output: content.len() as u64,
+            inside: None,
+        };
+        let all: Vec<&Place> = [&beginning].into_iter().chain(&found).chain([&end]).collect();
+        for pair in all.windows(2) {
+            let [place, next] = pair else {
+                unreachable!("they are two")
+            };
+            assert!(next.input >= place.input + every || *next == &end, "{name}");
+            let begin = |end: usize| {
+                let rest = &bytes[place.input as usize..end];
+                Decoder::at(rest, compression, place, Limits::default()).unwrap()
+            };
+            let mut rest = Vec::new();
+            begin(bytes.len()).read_to_end(&mut rest).unwrap();
+            assert!(rest == content[place.output as usize..], "{name} {}", place.input);
+            // All that comes before the next place comes of what is before it, in whatever pieces.
+            for room in [1 << 18, 4099] {
+                let mut between = vec![0; (next.output - place.output) as usize];
+                let mut decoder = begin(next.input as usize);
+                for part in between.chunks_mut(room) {
+                    decoder.read_exact(part).unwrap();
+                }
+                let expected = &content[place.output as usize..next.output as usize];
+                assert!(between == expected, "{name} {}", place.input);
+            }
+        }
+    }
+    // What is not compressed can be begun anywhere.
+    let anywhere = Place {
+        input: 77,
+        output: 77,
+        inside: None,
+    };
+    let mut rest = Vec::new();
+    let mut decoder = Decoder::at(&content[77..], Compression::None, &anywhere, Limits::default()).unwrap();
+    decoder.read_to_end(&mut rest).unwrap();
+    assert!(rest == content[77..]);
+}
+
+#[test]
+fn a_place_that_is_not_right_does_not_lead_to_a_checked_end() {
+    let content = content(1 << 20);
+    let bytes = encode(&content, Compression::Gzip, None, 1, 1 << 20);
+    let (_, found) = places(&bytes, Compression::Gzip, 100_000, 1 << 18);
+    let right = &found[1];
+    let inside = right.inside.clone().unwrap();
+    let read = |inside: Inside, compression: Compression| {
+        let place = Place {
+            inside: Some(inside),
+            ..right.clone()
+        };
+        let mut rest = Vec::new();
+        let mut decoder = Decoder::at(&bytes[place.input as usize..], compression, &place, Limits::default())?;
+        decoder.read_to_end(&mut rest)?;
+        Ok::<_, Error>(rest)
+    };
+    let rest = read(inside.clone(), Compression::Gzip).unwrap();
+    assert!(rest == content[right.output as usize..]);
+    let mut other_window = inside.clone();
+    other_window.window.iter_mut().for_each(|byte| *byte ^= 1);
+    for (what, inside, compression) in [
+        (
+            "another checksum",
+            Inside {
+                crc: inside.crc ^ 1,
+                ..inside.clone()
+            },
+            Compression::Gzip,
+        ),
+        (
+            "another size",
+            Inside {
+                size: inside.size ^ 1,
+                ..inside.clone()
+            },
+            Compression::Gzip,
+        ),
+        ("another window", other_window, Compression::Gzip),
+        (
+            "no window",
+            Inside {
+                window: Vec::new(),
+                ..inside.clone()
+            },
+            Compression::Gzip,
+        ),
+        (
+            "too many bits",
+            Inside {
+                count: 8,
+                ..inside.clone()
+            },
+            Compression::Gzip,
+        ),
+        (
+            "too large a window",
+            Inside {
+                window: vec![0; Inside::WINDOW + 1],
+                ..inside.clone()
+            },
+            Compression::Gzip,
+        ),
+        ("zstd", inside, Compression::Zstd),
+    ] {
+        let error = read(inside, compression).expect_err(what);
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{what}: {error}");
+    }
 }

@@ -57,6 +57,7 @@ pub(crate) fn contents_options(settings: &Settings, events: Events) -> contents:
     };
     options.layers.events = events;
     options.layers.ahead = AHEAD;
+    options.layers.places = cache(settings);
     options
 }
 

@@ -1,7 +1,9 @@
 //! Does `teu cat` print what a container would read, from no more layers than it takes?
 
-use crate::support::{Asks, Layout, Peer, Room, archive, bare, file, of};
-use teu_archive::tar::{EntryKind, Header};
+use std::{fs, path::PathBuf};
+
+use crate::support::{Asks, Layout, Peer, Room, Served, archive, bare, file, of, relay::Relay};
+use teu_archive::tar::{EntryKind, Header, Writer};
 use teu_spec::Digest;
 
 /// The lower layer has what the upper one links to, replaces and removes.
@@ -157,5 +159,142 @@ fn holes_are_printed_as_zeros_and_kept_as_nothing() {
     for _ in 0..2 {
         let printed = room.teu(["cat", "--limit", "content_bytes=5", "oci:images:app", "holes"]);
         assert!(printed.succeeds().stdout == expected);
+    }
+}
+
+/// Text that compresses little: 300 KB of it.
+fn text(number: u64) -> String {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut text = String::new();
+    while text.len() < 300_000 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        text.push_str(&format!("{state:x} "));
+    }
+    text
+}
+
+/// An image whose one layer has 60 of them and a link, in some 9 MB of gzip: the layer's blob.
+fn large(room: &Room) -> PathBuf {
+    let mut tar = Writer::new(Vec::new());
+    for number in 0..60 {
+        let text = text(number);
+        let header = Header::file(format!("srv/file-{number}"), text.len() as u64);
+        tar.append_data(&header, text.as_bytes()).expect("written");
+    }
+    tar.append(&Header::symlink("srv/link", "file-30")).expect("written");
+    room.file("large.tar", tar.finish().expect("whole"));
+    room.teu(["new", "oci:images:app"]).succeeds();
+    room.teu(["append", "oci:images:app", "large.tar"]).succeeds();
+    let blobs = fs::read_dir(room.path("images/blobs/sha256")).expect("blobs");
+    let blobs = blobs.map(|blob| blob.expect("a blob").path());
+    let blob = blobs.max_by_key(|blob| fs::metadata(blob).expect("a blob").len());
+    let blob = blob.expect("a layer");
+    assert!(fs::metadata(&blob).expect("a blob").len() > 8_000_000);
+    blob
+}
+
+/// The files of the cache that are not tables.
+fn places(room: &Room) -> Vec<PathBuf> {
+    let kept = fs::read_dir(room.home(".cache/teu/contents")).expect("a cache");
+    let kept = kept.map(|kept| kept.expect("a file").path());
+    kept.filter(|kept| kept.extension().is_some()).collect()
+}
+
+#[test]
+fn of_a_layer_that_was_seen_what_is_asked_for_is_read_and_verified() {
+    let room = Room::new();
+    let blob = large(&room);
+    let cat = |path: &str| room.teu(["cat", "oci:images:app", path]);
+    assert!(cat("srv/file-3").succeeds().stdout == text(3));
+    let [places] = &places(&room)[..] else {
+        panic!("there is one layer")
+    };
+    for (path, number) in [("srv/file-0", 0), ("srv/link", 30), ("/srv/../srv/file-59", 59)] {
+        assert!(cat(path).succeeds().stdout == text(number), "{path}");
+    }
+    // What is wrong with a layer is told to whoever reads there, and to nobody else.
+    let right = fs::read(&blob).expect("the layer");
+    let mut spoiled = right.clone();
+    spoiled[right.len() / 2] ^= 1;
+    fs::write(&blob, &spoiled).expect("written");
+    assert!(cat("srv/file-3").succeeds().stdout == text(3));
+    assert!(cat("srv/file-57").succeeds().stdout == text(57));
+    for path in ["srv/file-30", "srv/link"] {
+        let failed = room.teu(["cat", "oci:images:app", path]).ran();
+        assert_eq!((failed.code, failed.stdout.as_str()), (1, ""), "{path}");
+        assert!(failed.stderr.contains("has the digest"), "{}", failed.stderr);
+    }
+    // What did not lead to what was there is not believed any more.
+    assert!(!places.exists());
+    assert_eq!(cat("srv/file-3").ran().code, 1);
+    fs::write(&blob, &right).expect("written");
+    assert!(cat("srv/file-3").succeeds().stdout == text(3));
+    assert!(places.exists());
+    // What is extracted is read so, too.
+    fs::write(&blob, &spoiled).expect("written");
+    room.teu(["extract", "oci:images:app", "srv/file-3", "taken"])
+        .succeeds();
+    assert!(fs::read_to_string(room.path("taken")).expect("a file") == text(3));
+    let failed = room.teu(["extract", "oci:images:app", "srv/link", "link"]).fails(1);
+    assert!(failed.contains("has the digest"), "{failed}");
+    assert!(!room.path("link").exists());
+}
+
+#[test]
+fn a_cache_that_is_spoiled_gives_what_the_layer_has() {
+    let room = Room::new();
+    large(&room);
+    let cat = || room.teu(["cat", "oci:images:app", "srv/file-30"]).succeeds().stdout;
+    assert!(cat() == text(30));
+    let [places] = &places(&room)[..] else {
+        panic!("there is one layer")
+    };
+    let right = fs::read(places).expect("they are kept");
+    let length = right.len();
+    // The windows, which may matter to the file or not, the map, its sum, all.
+    for (part, is_seen) in [
+        (0..60_000, false),
+        (length - 1000..length - 900, true),
+        (length - 1..length, true),
+        (0..length, true),
+    ] {
+        let mut spoiled = right.clone();
+        spoiled[part.clone()].iter_mut().for_each(|byte| *byte ^= 0x55);
+        fs::write(places, spoiled).expect("written");
+        assert!(cat() == text(30), "{part:?}");
+        assert!(
+            !is_seen || fs::read(places).expect("they are kept") == right,
+            "{part:?}"
+        );
+    }
+}
+
+#[test]
+fn of_a_layer_in_a_registry_that_was_seen_little_is_sent() {
+    let room = Room::new();
+    let blob = large(&room);
+    let size = fs::metadata(blob).expect("the layer").len();
+    let server = Served::start(&room, &["--progress", "none", "--data", "depot"]);
+    let relay = Relay::to(&server.address);
+    let there = format!("docker://{}/app:1", relay.host);
+    room.teu(["copy", "--dest-tls-verify=false", "oci:images:app", &there])
+        .succeeds();
+    relay.taken();
+    let cat = |path: &str| {
+        let printed = room.teu(["cat", "--tls-verify=false", &there, path]).succeeds().stdout;
+        (printed, relay.taken())
+    };
+    let (printed, sent) = cat("srv/file-3");
+    assert!(printed == text(3) && sent > size, "{sent} bytes were sent");
+    for number in [0, 30, 59] {
+        let (printed, sent) = cat(&format!("srv/file-{number}"));
+        assert!(printed == text(number));
+        // Two places and what lies between them, and manifests.
+        assert!(
+            sent < 4_500_000 && sent < size / 2,
+            "{sent} of {size} bytes were sent for {number}"
+        );
     }
 }

@@ -14,7 +14,10 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use teu_archive::codec::Limits;
-use teu_store::{Error, ErrorKind, Event, Events, How, Result, Role, Source, SourceExt, blocking::BATCH};
+use teu_store::{
+    Error, ErrorKind, Event, Events, How, Result, Role, Source, SourceExt,
+    blocking::{self, BATCH},
+};
 use tokio::{
     runtime::Handle,
     sync::mpsc,
@@ -23,6 +26,7 @@ use tokio::{
 
 pub use crate::image::Layer;
 
+use crate::contents::{Cache, places::Recorder};
 use inflated::Inflated;
 
 /// How layers are read.
@@ -37,6 +41,9 @@ pub struct Options {
     pub ahead: usize,
     /// Who is told what is read.
     pub events: Events,
+    /// Where it is kept at what places one can begin in a layer, if anywhere: who reads one to its verified end remembers that, and who wants a
+    /// file of it then reads it from there.
+    pub places: Option<Cache>,
 }
 
 impl Default for Options {
@@ -46,6 +53,7 @@ impl Default for Options {
             side_by_side: 3,
             ahead: 24 << 20,
             events: teu_store::silent(),
+            places: None,
         }
     }
 }
@@ -57,6 +65,7 @@ impl fmt::Debug for Options {
             .field("limits", &self.limits)
             .field("side_by_side", &self.side_by_side)
             .field("ahead", &self.ahead)
+            .field("places", &self.places)
             .finish_non_exhaustive()
     }
 }
@@ -322,15 +331,23 @@ async fn inflated<T: Send + 'static>(
         descriptor: descriptor.clone(),
         config: false,
     });
-    let (limits, diff_id) = (options.limits.clone(), layer.diff_id);
+    let (limits, of, places) = (options.limits.clone(), layer.clone(), options.places.clone());
     let told = move |done| events(Event::BlobProgress { digest, done });
     let made = content.within(told, move |content| {
-        let mut inflated = Inflated::new(content, limits, diff_id)?;
+        let recorder = places.and_then(|cache| Recorder::begin(&cache, &of));
+        let mut inflated = Inflated::new(content, limits, of.diff_id, recorder)?;
         let made = work(&mut inflated)?;
-        inflated.finish()?;
-        Ok(made)
+        let recorded = inflated.finish()?;
+        Ok((made, recorded))
     });
-    let made = made.await?;
+    let (made, recorded) = made.await?;
+    if let Some(recorded) = recorded {
+        blocking::run(move || {
+            recorded.keep();
+            Ok(())
+        })
+        .await?;
+    }
     (options.events)(Event::BlobDone { digest, how: How::Read });
     Ok(made)
 }

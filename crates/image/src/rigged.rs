@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex},
 };
 
@@ -32,8 +33,9 @@ pub(crate) enum Lie {
 pub(crate) struct Rigged {
     pub(crate) inner: Memory,
     pub(crate) lies: HashMap<Digest, Lie>,
-    /// The blobs that were fetched.
+    /// The blobs that were fetched, and what was asked for of each.
     pub(crate) fetched: Mutex<Vec<Digest>>,
+    pub(crate) ranges: Mutex<Vec<Option<Range<u64>>>>,
     /// What is called whenever content is asked for.
     pub(crate) watch: Option<Box<dyn Fn() + Send + Sync>>,
 }
@@ -55,6 +57,7 @@ impl Source for Rigged {
 
     fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>> {
         self.fetched.lock().expect("a list").push(*digest);
+        self.ranges.lock().expect("a list").push(options.range.clone());
         if let Some(watch) = &self.watch {
             watch();
         }

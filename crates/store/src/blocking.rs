@@ -22,12 +22,14 @@ mod buffers;
 mod hashing;
 mod past;
 pub mod pieces;
+mod states;
 mod streams;
 mod together;
 
 pub use buffers::{Buffer, Buffers};
 pub use hashing::Hashing;
 pub use past::{PastCache, Switch};
+pub use states::States;
 pub use together::Together;
 
 /// How many bytes go from one side to the other at once, at least, but for the last: 256 KiB.

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use super::gunzip::Gunzip;
+use super::place::{Place, Places};
 use super::source::Source;
 use super::unzstd::Unzstd;
 use super::{Compression, Limits};
@@ -40,6 +41,7 @@ pub struct Decoder<R> {
     format: Format,
     limits: Limits,
     output: u64,
+    places: Places,
     failed: bool,
 }
 
@@ -88,8 +90,39 @@ impl<R: Read> Decoder<R> {
             format,
             limits,
             output: 0,
+            places: Places::none(),
             failed: false,
         }
+    }
+
+    /// Reads a stream on from a place of it, at which `source` stands. Bytes are counted from there, for the limits too.
+    ///
+    /// It is not known then whether what is before the place is as it was; the checksum of a member of gzip that began there is checked.
+    ///
+    /// # Errors
+    /// [`Malformed`](crate::ErrorKind::Malformed) for a place that no stream of this compression has.
+    pub fn at(source: R, compression: Compression, place: &Place, limits: Limits) -> Result<Self> {
+        place.check(compression)?;
+        let mut decoder = Decoder::new(source, compression, limits);
+        match &mut decoder.format {
+            Format::Plain => {}
+            Format::Gzip(gunzip) => **gunzip = Gunzip::at(place),
+            Format::Zstd(unzstd) => **unzstd = Unzstd::at(place),
+        }
+        Ok(decoder)
+    }
+
+    /// Remembers [places](Decoder::take_places) that come by from now on, with at least `every` bytes of input before each and between two: the
+    /// beginnings of blocks and members of gzip, and of frames of zstd.
+    #[must_use]
+    pub fn with_places(mut self, every: u64) -> Self {
+        self.places = Places::every(every);
+        self
+    }
+
+    /// The places that came by since this was asked last. Each has up to 32 KiB.
+    pub fn take_places(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.places.found)
     }
 
     /// How the stream is compressed.
@@ -126,10 +159,12 @@ impl<R: Read> Decoder<R> {
         let left = (self.limits.output_bytes - self.output).saturating_add(1);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
         let into = &mut into[..most];
+        let (source, limits, places) = (&mut self.source, &self.limits, &mut self.places);
+        places.output = self.output;
         let count = match &mut self.format {
-            Format::Plain => self.source.read(into)?,
-            Format::Gzip(gunzip) => gunzip.read(&mut self.source, &self.limits, into)?,
-            Format::Zstd(unzstd) => unzstd.read(&mut self.source, &self.limits, into)?,
+            Format::Plain => source.read(into)?,
+            Format::Gzip(gunzip) => gunzip.read(source, limits, places, into)?,
+            Format::Zstd(unzstd) => unzstd.read(source, limits, places, into)?,
         };
         let output = self.output + count as u64;
         let format = self.compression().format();

@@ -8,6 +8,7 @@ use crc32fast::Hasher;
 
 use super::Limits;
 use super::inflate::{AHEAD, Broken, Inflate};
+use super::place::{Inside, Place, Places};
 use super::source::Source;
 use crate::{Error, Result};
 
@@ -48,9 +49,40 @@ impl Default for Gunzip {
 }
 
 impl Gunzip {
-    /// Decodes some bytes into a buffer that is not empty; 0 is the checked end of the stream.
-    pub(super) fn read<R: Read>(&mut self, source: &mut Source<R>, limits: &Limits, into: &mut [u8]) -> Result<usize> {
+    /// Begins at a place.
+    pub(super) fn at(place: &Place) -> Self {
+        let Some(inside) = &place.inside else {
+            return Gunzip {
+                state: State::Start {
+                    first: place.input == 0,
+                },
+                ..Gunzip::default()
+            };
+        };
+        Gunzip {
+            inflate: Inflate::resumed(inside.bits, inside.count, &inside.window),
+            crc: Hasher::new_with_initial(inside.crc),
+            size: inside.size,
+            state: State::Body,
+        }
+    }
+
+    /// Decodes some bytes into a buffer that is not empty; 0 is the checked end of the stream. Places that come meanwhile come before these bytes.
+    pub(super) fn read<R: Read>(
+        &mut self,
+        source: &mut Source<R>,
+        limits: &Limits,
+        places: &mut Places,
+        into: &mut [u8],
+    ) -> Result<usize> {
         loop {
+            if places.is_due(source.offset()) {
+                match self.state {
+                    State::Start { first: false } if !source.peek(1)?.is_empty() => places.add(source.offset(), None),
+                    State::Body if self.inflate.is_between_blocks() => places.add(source.offset(), Some(self.inside())),
+                    _ => {}
+                }
+            }
             match self.state {
                 State::Ended => return Ok(0),
                 State::Start { first: false } if source.peek(1)?.is_empty() => self.state = State::Ended,
@@ -62,7 +94,7 @@ impl Gunzip {
                     self.state = State::Body;
                 }
                 State::Body => {
-                    let count = self.body(source, into)?;
+                    let count = self.body(source, places.left(source.offset()), into)?;
                     if count != 0 {
                         return Ok(count);
                     }
@@ -75,8 +107,19 @@ impl Gunzip {
         }
     }
 
-    fn body<R: Read>(&mut self, source: &mut Source<R>, into: &mut [u8]) -> Result<usize> {
-        let read = self.inflate.read(source.peek(AHEAD)?, into);
+    fn inside(&self) -> Inside {
+        let (bits, count, window) = self.inflate.standing();
+        Inside {
+            bits,
+            count,
+            crc: self.crc.clone().finalize(),
+            size: self.size,
+            window,
+        }
+    }
+
+    fn body<R: Read>(&mut self, source: &mut Source<R>, pause: usize, into: &mut [u8]) -> Result<usize> {
+        let read = self.inflate.read(source.peek(AHEAD)?, into, pause);
         let (read, written) = read.map_err(|broken| match broken {
             Broken::Truncated => Error::truncated("gzip", "the stream ends in the middle of its content"),
             Broken::Content(what) => Error::malformed("gzip", format!("the deflated content is broken: {what}")),

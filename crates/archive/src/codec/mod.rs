@@ -1,7 +1,7 @@
 //! Compression: gzip and zstd as streams, decoded under limits and encoded deterministically.
 //!
 //! - [`Compression`] tells by the first bytes what a stream is.
-//! - [`Decoder`] reads a compressed stream, under [`Limits`], to an end that was checked.
+//! - [`Decoder`] reads a compressed stream, under [`Limits`], to an end that was checked; or from a [`Place`] on that it came by before.
 //! - [`Encoder`] writes one; the same content and level give the same bytes, whatever the number of threads.
 
 mod blocks;
@@ -9,11 +9,13 @@ mod decoder;
 mod encoder;
 mod gunzip;
 mod inflate;
+mod place;
 mod source;
 mod unzstd;
 
 pub use decoder::Decoder;
 pub use encoder::Encoder;
+pub use place::{Inside, Place};
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,6 +6,7 @@ use std::io::Read;
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_error_name};
 
 use super::Limits;
+use super::place::{Place, Places};
 use super::source::Source;
 use crate::{Error, Result};
 
@@ -50,9 +51,29 @@ enum Beginning {
 }
 
 impl Unzstd {
-    /// Decodes some bytes into a buffer that is not empty; 0 is the checked end of the stream.
-    pub(super) fn read<R: Read>(&mut self, source: &mut Source<R>, limits: &Limits, into: &mut [u8]) -> Result<usize> {
+    /// Begins at a place.
+    pub(super) fn at(place: &Place) -> Self {
+        Unzstd {
+            state: State::Start {
+                first: place.input == 0,
+            },
+            ..Unzstd::default()
+        }
+    }
+
+    /// Decodes some bytes into a buffer that is not empty; 0 is the checked end of the stream. Places that come meanwhile come before these bytes.
+    pub(super) fn read<R: Read>(
+        &mut self,
+        source: &mut Source<R>,
+        limits: &Limits,
+        places: &mut Places,
+        into: &mut [u8],
+    ) -> Result<usize> {
         loop {
+            let begins = matches!(self.state, State::Start { first: false });
+            if begins && places.is_due(source.offset()) && !source.peek(1)?.is_empty() {
+                places.add(source.offset(), None);
+            }
             match self.state {
                 State::Ended => return Ok(0),
                 State::Start { first: false } if source.peek(1)?.is_empty() => self.state = State::Ended,

@@ -9,7 +9,8 @@ use super::{LimitOptions, One};
 #[command(after_help = "\
 Links are followed as they would be in a container, those on the way too. Of the layers only those are read
 that it takes to say where a file is, the highest first, and the one that has it. Nothing is printed before
-all files were read and their layers are what their digests say.
+all files were read and their layers are what their digests say. Of a large layer that was seen before only
+some MiB are read, and held to what it had when its digest was checked.
 
 Examples:
   teu cat oci:images:app /etc/os-release

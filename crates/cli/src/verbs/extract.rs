@@ -67,6 +67,7 @@ pub(super) async fn run(arguments: &Extract, settings: Arc<Settings>) -> Result<
     let (source, image) = (inside.source, inside.image);
     options.contents.layers.events = inside.contents.layers.events;
     options.contents.layers.ahead = inside.contents.layers.ahead;
+    options.contents.layers.places = inside.contents.layers.places;
     options.contents.temporary = inside.contents.temporary;
     options.layer = which
         .map(|which| which.find(&image).map(|layer| layer.position))

@@ -19,6 +19,7 @@ pub(crate) mod counting;
 mod guarded;
 mod layers;
 mod layout;
+pub(crate) mod relay;
 pub(crate) mod tree;
 // The registry that the client's own tests talk to.
 #[path = "../../../transport/tests/support/peer.rs"]

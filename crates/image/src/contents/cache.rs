@@ -1,10 +1,11 @@
-//! Where are tables of contents kept? [`Cache`]: a directory that the processes of one user share, a file for each layer, named by its digest.
+//! Where are tables of contents kept? [`Cache`]: a directory that the processes of one user share, a file for each layer, named by its digest; and beside
+//! it another one with the [places](super::places) in a layer that is large.
 //!
 //! It is used only where it is the user's own and nobody else can write to it; a file appears in it whole, and one that is damaged, of another
 //! version or of another layer is as if it were not there. It can be removed at any time: that costs reading layers again.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     hash::{BuildHasher, RandomState},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -26,17 +27,21 @@ const TEMPORARY: &str = ".new-";
 pub struct Cache {
     /// The directory; it is made where it is absent, for its owner alone.
     pub directory: PathBuf,
-    /// The most bytes that all tables may have together; those that were used longest ago make room.
+    /// The most bytes that all files in it may have together; those that were used longest ago make room.
     pub bound: u64,
+    /// The least bytes of a blob between two [places](super::places) that are kept; with windows of 32 KiB they are some hundredth of it. In a blob of
+    /// less than twice as many there are none.
+    pub places_every: u64,
 }
 
 impl Cache {
-    /// Tables in `directory`, 1 GiB of them at most.
+    /// Tables and places in `directory`, 1 GiB of them at most, and a place every 3 MiB.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
             bound: 1 << 30,
+            places_every: 3 << 20,
         }
     }
 
@@ -56,24 +61,13 @@ impl Cache {
     }
 
     fn find(&self, layer: &Layer, options: &Options) -> Option<Contents> {
-        if !is_private(&self.directory) {
-            return None;
-        }
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits() as i32)
-            .open(self.path(&layer.descriptor.digest));
-        let file = opened
-            .ok()
-            .filter(|file| file.metadata().is_ok_and(|file| file.is_file()))?;
+        let file = self.opened(&self.path(&layer.descriptor.digest))?;
         let contents = kept::read(file.try_clone().ok()?, options).ok()?;
         let is_wanted = contents.layer == layer.descriptor.digest
             && contents.diff_id == layer.diff_id
             && (contents.digests || !options.digests);
         if is_wanted {
-            // For who makes room; that it cannot be said stops nothing.
-            let _ = file.set_modified(SystemTime::now());
+            used(&file);
         }
         is_wanted.then_some(contents)
     }
@@ -82,29 +76,76 @@ impl Cache {
         let Some(room) = self.bound.checked_sub(contents.form_bytes()) else {
             return Ok(());
         };
-        if !is_private(&self.directory) {
+        let Some(mut unnamed) = self.begin() else {
             return Ok(());
-        }
+        };
         make_room(&self.directory, room);
-        let unique = RandomState::new().hash_one(std::process::id());
-        let temporary = self.directory.join(format!("{TEMPORARY}{unique:016x}"));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        let written = contents.write_to(&mut file);
-        let named = written.and_then(|()| Ok(fs::rename(&temporary, self.path(&contents.layer))?));
-        if named.is_err() {
-            // The first error is the one that counts.
-            let _ = fs::remove_file(&temporary);
+        contents.write_to(&mut unnamed.file)?;
+        unnamed.named(&self.path(&contents.layer))
+    }
+
+    /// A file of the directory, where that is the user's own.
+    pub(super) fn opened(&self, path: &Path) -> Option<File> {
+        if !is_private(&self.directory) {
+            return None;
         }
-        named
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits() as i32)
+            .open(path);
+        opened
+            .ok()
+            .filter(|file| file.metadata().is_ok_and(|file| file.is_file()))
+    }
+
+    /// A new file in the directory, where that is the user's own and can be written to.
+    pub(super) fn begin(&self) -> Option<Unnamed> {
+        if !is_private(&self.directory) {
+            return None;
+        }
+        let unique = RandomState::new().hash_one(std::process::id());
+        let path = self.directory.join(format!("{TEMPORARY}{unique:016x}"));
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = made.ok()?;
+        Some(Unnamed { file, path: Some(path) })
     }
 
     pub(super) fn path(&self, layer: &Digest) -> PathBuf {
         self.directory.join(format!("{}-{}", layer.algorithm(), layer.hex()))
     }
+}
+
+/// A file that is not whole yet. Dropped before it is named, it is gone.
+pub(super) struct Unnamed {
+    pub(super) file: File,
+    /// None once it has its name.
+    path: Option<PathBuf>,
+}
+
+impl Unnamed {
+    /// Gives it its name, as it is whole.
+    pub(super) fn named(mut self, path: &Path) -> Result<()> {
+        if let Some(temporary) = &self.path {
+            fs::rename(temporary, path)?;
+        }
+        self.path = None;
+        Ok(())
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // What stays is among what was used longest ago, some day.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Says that a file was used, for who makes room; that it cannot be said stops nothing.
+pub(super) fn used(file: &File) {
+    let _ = file.set_modified(SystemTime::now());
 }
 
 /// Makes the directory where it is absent, and says whether it is one that only we can write to.
@@ -117,7 +158,7 @@ fn is_private(directory: &Path) -> bool {
 }
 
 /// Removes those that were used longest ago until all have no more than `bound` bytes together.
-fn make_room(directory: &Path, bound: u64) {
+pub(super) fn make_room(directory: &Path, bound: u64) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     let mut tables: Vec<(SystemTime, u64, PathBuf)> = entries
         .flatten()

@@ -142,7 +142,7 @@ pub(super) fn read_blocks(form: &[u8], all: usize) -> Result<Vec<u32>> {
     }
 }
 
-fn digest(cursor: &mut Cursor<'_>) -> Result<Digest> {
+pub(super) fn digest(cursor: &mut Cursor<'_>) -> Result<Digest> {
     let text = std::str::from_utf8(cursor.bytes()?).map_err(|_| malformed())?;
     text.parse().map_err(|_| malformed())
 }

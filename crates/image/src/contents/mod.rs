@@ -11,6 +11,7 @@ mod form;
 mod frame;
 mod gathered;
 mod kept;
+pub mod places;
 mod stored;
 #[cfg(test)]
 mod tests;

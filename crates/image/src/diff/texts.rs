@@ -2,7 +2,7 @@
 //! what is shown just now.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -15,7 +15,7 @@ use teu_store::{Error, ErrorKind, Result, Source};
 use super::{Aspect, Change, Side, unified};
 use crate::{
     Layer,
-    contents::{self, Options},
+    contents::{self, Options, places},
     read::Kept,
     tree::{File, Place},
 };
@@ -124,7 +124,7 @@ impl Choice {
 pub struct Pending {
     choice: Choice,
     /// For both sides the entries that have them, by layer.
-    wanted: [HashMap<usize, HashSet<u64>>; 2],
+    wanted: [HashMap<usize, BTreeSet<places::Wanted>>; 2],
 }
 
 impl Pending {
@@ -146,8 +146,10 @@ impl Pending {
             return Ok(());
         };
         for (wanted, side) in self.wanted.iter_mut().zip(sides) {
-            if let Some((1.., place)) = side {
-                wanted.entry(place.layer).or_default().insert(place.offset);
+            if let Some((size @ 1.., place)) = side {
+                let offset = place.offset;
+                let wanted = wanted.entry(place.layer).or_default();
+                wanted.insert(places::Wanted { offset, size });
             }
         }
         Ok(())
@@ -164,23 +166,23 @@ pub struct Texts {
 }
 
 /// Reads the contents of these files into `kept`, which has room for them, within a tokio runtime. A layer that has any of them is read once, to its
-/// verified end.
+/// verified end, or as far as it takes from [places](crate::layers::Options::places) that are known.
 ///
 /// # Errors
 /// As [`contents::read`], and those of the file that they are kept in.
 pub async fn texts(sides: [&Side; 2], pending: Pending, kept: Kept, options: &Options) -> Result<Texts> {
     let mut once: HashMap<Digest, Wanted> = HashMap::new();
     for (side, wanted) in sides.into_iter().zip(pending.wanted) {
-        for (layer, offsets) in wanted {
+        for (layer, files) in wanted {
             let Some(layer) = side.image.layers.get(layer) else {
                 continue;
             };
             let wanted = once.entry(layer.descriptor.digest).or_insert_with(|| Wanted {
                 source: Arc::clone(&side.source),
                 layer: layer.clone(),
-                offsets: HashSet::new(),
+                files: BTreeSet::new(),
             });
-            wanted.offsets.extend(offsets);
+            wanted.files.extend(files);
         }
     }
     let mut options = options.clone();
@@ -198,16 +200,21 @@ pub async fn texts(sides: [&Side; 2], pending: Pending, kept: Kept, options: &Op
     })
 }
 
-/// Entries of a layer whose content is wanted.
+/// Files of a layer whose content is wanted.
 struct Wanted {
     source: Arc<dyn Source>,
     layer: Layer,
-    offsets: HashSet<u64>,
+    files: BTreeSet<places::Wanted>,
 }
 
 impl Wanted {
     async fn read(self, kept: Kept, options: Options) -> Result<()> {
-        let (digest, offsets) = (self.layer.descriptor.digest, self.offsets);
+        let files = self.files.iter().copied().collect();
+        if kept.keep_some(&self.source, &self.layer, &options, files).await {
+            return Ok(());
+        }
+        let digest = self.layer.descriptor.digest;
+        let offsets: BTreeSet<u64> = self.files.iter().map(|file| file.offset).collect();
         let visit = move |entry: &contents::Entry, content: &mut dyn contents::Content| {
             if offsets.contains(&entry.offset) {
                 kept.keep(&digest, entry.offset, content)?;

@@ -88,7 +88,8 @@ pub struct Taken {
 ///
 /// Where `destination` is a directory, ends in a slash, or is for several paths or a pattern, files go into it by their last names, and it is made where
 /// nothing is; else it is the new name of the one file or directory. A directory that is there keeps mode, owner and time, and takes what is new. With
-/// `kept` a layer that nobody knew is read once, as far as there is room.
+/// `kept` a layer that nobody knew is read once, as far as there is room, and little of one whose [places](crate::layers::Options::places) are known is
+/// read from these.
 ///
 /// # Errors
 /// [`Failure::Replaceable`] where a file is in the way that [`Options::replace`] would replace, and [`Failure::SameName`] where two files would have one
@@ -108,6 +109,14 @@ pub async fn extract(
     let tree = known(source, layers, requests, cache, kept, options).await?;
     let target = Target::of(destination, requests, options);
     let plan = Plan::new(tree, requests, &target, options)?;
+    if let Some(kept) = kept {
+        for (layer, files) in layers.iter().zip(plan.little(layers, kept)?) {
+            if !files.is_empty() {
+                // What is not kept then is read with its whole layer.
+                kept.keep_some(source, layer, &options.contents, files).await;
+            }
+        }
+    }
     let (read, waits) = plan.sources(layers, kept)?;
     let opened = Layers::open(source, read, &options.contents.layers);
     let all = layers.to_vec();

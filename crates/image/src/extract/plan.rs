@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Layer,
+    contents::places::Wanted,
     export::{self, Names},
     failure::of_files,
     layers::Layers,
@@ -27,6 +28,9 @@ use crate::{
 
 /// Bits that give a program the rights of its owner or group.
 const SET_ID: u32 = 0o6000;
+
+/// Of so many files of a layer it is asked whether they can be had without the whole layer.
+const LITTLE: usize = 1024;
 
 /// What is made: files of the tree by numbers, so that many take little.
 #[derive(Debug)]
@@ -87,11 +91,11 @@ impl Plan {
         };
         let mut needed = vec![false; layers.len()];
         for (place, made) in (0..).zip(&self.made) {
-            let Some(entry) = self.content(made)? else { continue };
-            let position = self.tree.paths().layer(entry) as usize;
+            let Some((entry, position, file)) = self.content(made)? else {
+                continue;
+            };
             let Some(layer) = layers.get(position) else { continue };
-            let offset = self.tree.paths().with(entry, |entry| Ok(entry.offset))?;
-            match kept.is_some_and(|kept| kept.has(&layer.descriptor.digest, offset)) {
+            match kept.is_some_and(|kept| kept.has(&layer.descriptor.digest, file.offset)) {
                 true => waits.kept.push((entry, place)),
                 false => {
                     needed[position] = true;
@@ -104,8 +108,30 @@ impl Plan {
         Ok((read, waits))
     }
 
-    /// The entry that has the content of a file, where it is made here and has any.
-    fn content(&self, made: &Made) -> Result<Option<u32>> {
+    /// What is wanted of each layer and not kept, where that is little.
+    pub(super) fn little(&self, layers: &[Layer], kept: &Kept) -> Result<Vec<Vec<Wanted>>> {
+        let mut little = vec![Vec::new(); layers.len()];
+        for made in &self.made {
+            let Some((_, position, file)) = self.content(made)? else {
+                continue;
+            };
+            if let (Some(layer), Some(files)) = (layers.get(position), little.get_mut(position))
+                && files.len() <= LITTLE
+                && !kept.has(&layer.descriptor.digest, file.offset)
+            {
+                files.push(file);
+            }
+        }
+        for files in &mut little {
+            if files.len() > LITTLE {
+                files.clear();
+            }
+        }
+        Ok(little)
+    }
+
+    /// The entry that has the content of a file, its layer and its place there, where the file is made here and has any content.
+    fn content(&self, made: &Made) -> Result<Option<(u32, usize, Wanted)>> {
         let file = self.tree.file_at(made.path).filter(|file| file.is_regular());
         let Some(entry) = file
             .filter(|_| made.same_as == NONE)
@@ -113,8 +139,12 @@ impl Plan {
         else {
             return Ok(None);
         };
-        let size = self.tree.paths().with(entry, |entry| Ok(entry.size()))?;
-        Ok((size > 0).then_some(entry))
+        let (offset, size) = self
+            .tree
+            .paths()
+            .with(entry, |entry| Ok((entry.offset, entry.size())))?;
+        let position = self.tree.paths().layer(entry) as usize;
+        Ok((size > 0).then_some((entry, position, Wanted { offset, size })))
     }
 
     fn from(&self, made: &Made) -> Result<Vec<u8>> {

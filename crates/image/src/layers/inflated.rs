@@ -1,5 +1,5 @@
 //! What is in a layer, on the thread that inflates it? [`Inflated`] gives the tar, chunk by chunk or to be looked at where it is, and holds it to its
-//! DiffID.
+//! DiffID. Where that is wanted, it remembers on the way at what places one can begin anew.
 
 use std::io::{self, BufRead, Read};
 
@@ -11,6 +11,8 @@ use teu_store::{
     blocking::{self, Buffers, Hashing},
 };
 
+use crate::contents::places::{Recorded, Recorder};
+
 /// The tar in a layer, on its way: nobody's word before [`finish`](Self::finish), and before the content that it is inflated from was found right.
 pub(super) struct Inflated<'c> {
     decoder: Decoder<&'c mut dyn Read>,
@@ -19,17 +21,32 @@ pub(super) struct Inflated<'c> {
     ahead: Bytes,
     hashing: Hashing,
     diff_id: Digest,
+    recorder: Option<Recorder>,
 }
 
 impl<'c> Inflated<'c> {
     /// Begins to inflate what is read from there.
-    pub(super) fn new(content: &'c mut dyn Read, limits: Limits, diff_id: Digest) -> Result<Self> {
+    pub(super) fn new(
+        content: &'c mut dyn Read,
+        limits: Limits,
+        diff_id: Digest,
+        recorder: Option<Recorder>,
+    ) -> Result<Self> {
+        let (mut decoder, algorithm) = (Decoder::detect(content, limits)?, diff_id.algorithm());
+        let hashing = match &recorder {
+            None => Hashing::new(algorithm),
+            Some(recorder) => {
+                decoder = decoder.with_places(recorder.every());
+                Hashing::with_states(algorithm, Recorder::MOST_STATES)
+            }
+        };
         Ok(Self {
-            decoder: Decoder::detect(content, limits)?,
+            decoder,
             buffers: Buffers::default(),
             ahead: Bytes::new(),
-            hashing: Hashing::new(diff_id.algorithm()),
+            hashing,
             diff_id,
+            recorder,
         })
     }
 
@@ -50,15 +67,21 @@ impl<'c> Inflated<'c> {
         let filled = filled.map_err(|error| Error::from(teu_archive::Error::from(error)))?;
         self.ahead = self.buffers.lend(buffer, filled);
         self.hashing.update(self.ahead.clone());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.add(self.decoder.take_places());
+        }
         Ok(())
     }
 
-    /// Reads what is left, and compares the DiffID.
-    pub(super) fn finish(mut self) -> Result<()> {
+    /// Reads what is left, and compares the DiffID; what was remembered, if anything was.
+    pub(super) fn finish(mut self) -> Result<Option<Recorded>> {
         while self.next_chunk()?.is_some() {}
-        let (expected, found) = (self.diff_id, self.hashing.finish());
+        let (found, states) = self.hashing.finish_with_states();
+        let expected = self.diff_id;
         if found == expected {
-            return Ok(());
+            let (compression, size) = (self.decoder.compression(), self.decoder.output_bytes());
+            let recorded = self.recorder.zip(states);
+            return Ok(recorded.and_then(|(recorder, states)| recorder.finish(compression, size, states)));
         }
         let message = format!(
             "the layer's DiffID is {found}, and the config says {expected}: the image is not what its config tells"

@@ -11,12 +11,15 @@ use std::{
 
 use teu_rootfs::Node;
 use teu_spec::Digest;
-use teu_store::{Error, ErrorKind, Result};
+use teu_store::{Error, ErrorKind, Result, Source};
 
 use super::Found;
 use crate::{
     Layer,
-    contents::{Content, Entry, Visitor, What},
+    contents::{
+        self, Content, Entry, Visitor, What,
+        places::{self, Wanted},
+    },
 };
 
 /// How much is read at once.
@@ -92,6 +95,26 @@ impl Kept {
             }
             std::mem::replace(&mut state.used, used)
         };
+        let written = self.write(at, content);
+        let mut state = self.state();
+        match written {
+            Ok(stretches) => {
+                let stored = Arc::new(Stored { stretches, at });
+                state.files.insert((*layer, offset), stored);
+                Ok(true)
+            }
+            Err(error) => {
+                // Whoever reads it another way needs the room again.
+                if state.used == at + size {
+                    state.used = at;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes what is in a file from this byte on: its stretches.
+    fn write(&self, at: u64, content: &mut dyn Content) -> Result<Vec<(u64, u64)>> {
         let mut stretches: Vec<(u64, u64)> = Vec::new();
         let mut end = at;
         while let Some(chunk) = content.next_chunk()? {
@@ -103,9 +126,26 @@ impl Kept {
                 _ => stretches.push((chunk.offset, length)),
             }
         }
-        let stored = Arc::new(Stored { stretches, at });
-        self.state().files.insert((*layer, offset), stored);
-        Ok(true)
+        Ok(stretches)
+    }
+
+    /// Keeps these files of a layer without reading all of it, where that can be, and says whether all are kept then.
+    pub(crate) async fn keep_some(
+        &self,
+        source: &Arc<dyn Source>,
+        layer: &Layer,
+        options: &contents::Options,
+        wanted: Vec<Wanted>,
+    ) -> bool {
+        let (kept, digest) = (self.clone(), layer.descriptor.digest);
+        places::visit(source, layer, options, wanted, move |offset, content| {
+            match kept.keep(&digest, offset, content)? {
+                true => Ok(()),
+                // Whoever reads it the other way says so, with its name.
+                false => Err(Error::new(ErrorKind::TooLarge, "there is no room for it")),
+            }
+        })
+        .await
     }
 
     /// Whether a file is kept.

@@ -15,6 +15,7 @@ use teu_store::{Error, ErrorKind, Result, Source};
 
 use crate::{
     Layer,
+    contents::places::{self, Wanted},
     contents::{self, Cache, Contents, Gathered, Visitor, What},
     failure::of_reading,
     glob::clean,
@@ -32,6 +33,15 @@ pub struct Found {
     pub size: u64,
     /// The entry that has its content.
     pub place: Place,
+}
+
+impl From<&Found> for Wanted {
+    fn from(file: &Found) -> Self {
+        Self {
+            offset: file.place.offset,
+            size: file.size,
+        }
+    }
 }
 
 /// Where the contents of these paths are, in their order. `layers` are all of the image, the lowest first; of a layer that lies below what answers
@@ -77,7 +87,8 @@ pub async fn keep(
             .collect();
         missing.sort_by_key(|file| file.place.offset);
         missing.dedup_by_key(|file| file.place.offset);
-        if missing.is_empty() {
+        let wanted = missing.iter().map(Wanted::from).collect();
+        if missing.is_empty() || kept.keep_some(source, layer, contents, wanted).await {
             continue;
         }
         let kept = kept.clone();
@@ -287,14 +298,36 @@ pub async fn content(
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     let sink = Shared::default();
+    let mut some = sink.clone();
+    let shown = places::visit(
+        source,
+        layer_of(layers, &file)?,
+        contents,
+        vec![Wanted::from(&file)],
+        move |_, content| {
+            io::copy(content, &mut some).map_err(of_reading)?;
+            Ok(())
+        },
+    );
+    if shown.await {
+        return Ok(Some(sink.take()));
+    }
+    // It may have been broken off.
+    sink.take();
     copy(source, layers, &file, sink.clone(), contents).await?;
-    let mut bytes = sink.0.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Some(std::mem::take(&mut *bytes)))
+    Ok(Some(sink.take()))
 }
 
 /// Bytes that are written on another thread.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Shared {
+    /// What was written so far.
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -15,6 +15,7 @@ use teu_spec::{Algorithm, Digest, Hasher};
 
 use super::{
     BATCH,
+    states::States,
     streams::{Job, Streams, pair},
 };
 
@@ -30,14 +31,14 @@ pub struct Hashing(Way);
 
 #[derive(Debug)]
 enum Way {
-    Here(Box<Hasher>),
+    Here(Box<Hasher>, Option<States>),
     There(Handle),
 }
 
 impl From<Hasher> for Hashing {
     /// Goes on from there.
     fn from(hasher: Hasher) -> Self {
-        Self(Way::Here(Box::new(hasher)))
+        Self(Way::Here(Box::new(hasher), None))
     }
 }
 
@@ -48,15 +49,24 @@ impl Hashing {
         algorithm.hasher().into()
     }
 
+    /// Of nothing yet; states are remembered on the way, at most so many, which is two or more.
+    #[must_use]
+    pub fn with_states(algorithm: Algorithm, most: usize) -> Self {
+        Self(Way::Here(Box::new(algorithm.hasher()), Some(States::new(most))))
+    }
+
     /// Takes the next chunk in, waiting while the threads are far behind. The bytes are held until they are hashed.
     pub fn update(&mut self, bytes: Bytes) {
-        if let Way::Here(hasher) = &mut self.0 {
+        if let Way::Here(hasher, states) = &mut self.0 {
             let handle = match bytes.len() < BATCH {
                 true => None,
-                false => Handle::begin(hasher),
+                false => Handle::begin(hasher, states),
             };
             let Some(handle) = handle else {
                 hasher.update(&bytes);
+                if let Some(states) = states {
+                    states.passed(hasher);
+                }
                 return;
             };
             self.0 = Way::There(handle);
@@ -69,10 +79,17 @@ impl Hashing {
     /// The digest of all that came.
     #[must_use]
     pub fn finish(self) -> Digest {
-        match self.0 {
-            Way::Here(hasher) => hasher.finish(),
-            Way::There(handle) => handle.finish().finish(),
-        }
+        self.finish_with_states().0
+    }
+
+    /// The digest of all that came, and the states, where they are [remembered](Self::with_states).
+    #[must_use]
+    pub fn finish_with_states(self) -> (Digest, Option<States>) {
+        let (hasher, states) = match self.0 {
+            Way::Here(hasher, states) => (*hasher, states),
+            Way::There(handle) => handle.finish(),
+        };
+        (hasher.finish(), states)
     }
 }
 
@@ -123,7 +140,7 @@ struct Handle {
 impl Handle {
     /// A stream that goes on from there; none where no thread hashes, nor could be started. Threads end only where no stream is, so whoever is in
     /// the table is served.
-    fn begin(hasher: &Hasher) -> Option<Self> {
+    fn begin(hasher: &Hasher, states: &mut Option<States>) -> Option<Self> {
         let mut table = table();
         if table.threads == 0 && !table.start() {
             return None;
@@ -134,6 +151,7 @@ impl Handle {
             urgent: false,
         };
         let (number, moved) = table.streams.begin(hasher.clone(), turn);
+        table.streams.get(number).states = states.take();
         Some(Self { number, moved })
     }
 
@@ -146,14 +164,14 @@ impl Handle {
         table.call();
     }
 
-    fn finish(self) -> Hasher {
+    fn finish(self) -> (Hasher, Option<States>) {
         let mut table = table();
         loop {
             let stream = table.streams.get(self.number);
             if stream.waiting.is_empty()
                 && let Some(hasher) = stream.hasher.take()
             {
-                return hasher;
+                return (hasher, stream.states.take());
             }
             table = self.wait(table);
         }
@@ -283,7 +301,7 @@ fn work() {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::streams::tests::{Hashes, check, none_is_held_up, none_mix},
+        super::streams::tests::{Hashes, check, content, none_is_held_up, none_mix},
         *,
     };
 
@@ -316,6 +334,42 @@ mod tests {
                 check::<Hashing>(sizes, algorithm, 0);
             }
         }
+    }
+
+    #[test]
+    fn states_are_those_behind_every_so_many_chunks() {
+        // Some chunks are hashed here, and most by threads, where other streams have chunks of other lengths.
+        let sizes = [&[5, 0][..], &[BATCH; 40], &[BATCH + 3, 0, 9]].concat();
+        let content = content(sizes.iter().sum(), 0);
+        thread::scope(|scope| {
+            for seed in 0..3 {
+                scope.spawn(move || check::<Hashing>(&[BATCH + 999; 20], Algorithm::Sha256, seed));
+            }
+            for (algorithm, most, every) in [
+                (Algorithm::Sha256, 100, 1),
+                (Algorithm::Sha256, 45, 1),
+                (Algorithm::Sha256, 44, 2),
+                (Algorithm::Sha256, 11, 4),
+                (Algorithm::Sha512, 2, 16),
+            ] {
+                let mut hashing = Hashing::with_states(algorithm, most);
+                let (mut rest, mut ends) = (Bytes::from(content.clone()), vec![0]);
+                for size in &sizes {
+                    hashing.update(rest.split_to(*size));
+                    ends.push(content.len() - rest.len());
+                }
+                let (digest, states) = hashing.finish_with_states();
+                let states = states.expect("they were remembered");
+                assert_eq!(digest, algorithm.digest(&content));
+                assert_eq!(states.every, every, "{most}");
+                let expected = ends.iter().skip(every as usize).step_by(every as usize);
+                let expected: Vec<_> = expected.map(|end| algorithm.digest(&content[..*end])).collect();
+                let saved = states.saved.iter().map(|saved| Hasher::restore(algorithm, saved));
+                let found: Vec<_> = saved.map(|hasher| hasher.expect("a state").finish()).collect();
+                assert_eq!(found, expected, "{most}");
+            }
+        });
+        assert!(Hashing::new(Algorithm::Sha256).finish_with_states().1.is_none());
     }
 
     #[test]

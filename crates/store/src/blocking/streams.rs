@@ -9,6 +9,8 @@ use std::{
 use bytes::{Buf, Bytes};
 use teu_spec::Hasher;
 
+use super::states::States;
+
 /// All streams; each has what `M` says beside.
 pub(super) struct Streams<M> {
     pub(super) all: Vec<Stream<M>>,
@@ -19,6 +21,8 @@ pub(super) struct Stream<M> {
     pub(super) number: u64,
     /// None while somebody hashes it.
     pub(super) hasher: Option<Hasher>,
+    /// What is remembered of it on the way, if anything is; it goes where the hasher goes.
+    pub(super) states: Option<States>,
     pub(super) waiting: VecDeque<Bytes>,
     /// Something was taken of it, or its hasher is back.
     pub(super) moved: Arc<Condvar>,
@@ -39,6 +43,7 @@ impl<M> Streams<M> {
         self.all.push(Stream {
             number,
             hasher: Some(hasher),
+            states: None,
             waiting: VecDeque::new(),
             moved: Arc::clone(&moved),
             more,
@@ -69,6 +74,7 @@ impl<M> Streams<M> {
         Job {
             number,
             hasher: stream.hasher.take(),
+            states: stream.states.take(),
             chunks: stream.waiting.drain(..count).collect(),
         }
     }
@@ -76,7 +82,7 @@ impl<M> Streams<M> {
     /// Gives back what was taken: what is left of it comes before what came meanwhile. None where its handle was dropped.
     pub(super) fn give_back(&mut self, job: Job) -> Option<&mut Stream<M>> {
         let stream = self.find(job.number)?;
-        stream.hasher = job.hasher;
+        (stream.hasher, stream.states) = (job.hasher, job.states);
         for chunk in job.chunks.into_iter().rev() {
             stream.waiting.push_front(chunk);
         }
@@ -89,6 +95,7 @@ impl<M> Streams<M> {
 pub(super) struct Job {
     pub(super) number: u64,
     pub(super) hasher: Option<Hasher>,
+    pub(super) states: Option<States>,
     pub(super) chunks: VecDeque<Bytes>,
 }
 
@@ -97,14 +104,27 @@ impl Job {
     fn length(&mut self) -> usize {
         while self.chunks.front().is_some_and(Bytes::is_empty) {
             self.chunks.pop_front();
+            self.passed();
         }
         self.chunks.front().map_or(0, Bytes::len)
     }
 
     /// Hashes all that is left.
     pub(super) fn rest(&mut self) {
-        if let Some(hasher) = &mut self.hasher {
-            self.chunks.drain(..).for_each(|chunk| hasher.update(&chunk));
+        while self.hasher.is_some()
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&chunk);
+            }
+            self.passed();
+        }
+    }
+
+    /// A chunk was hashed to its end.
+    fn passed(&mut self) {
+        if let (Some(hasher), Some(states)) = (&self.hasher, &mut self.states) {
+            states.passed(hasher);
         }
     }
 }

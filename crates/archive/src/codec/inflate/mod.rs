@@ -17,7 +17,7 @@ use table::{DISTANCES, Entry, LENGTHS, LITERALS, build};
 pub(super) const AHEAD: usize = 1024;
 
 /// What a match can refer back to.
-const WINDOW: usize = 32 << 10;
+pub(super) const WINDOW: usize = 32 << 10;
 const LONGEST_MATCH: usize = 258;
 /// What is copied of a match at once, perhaps past its end.
 const STRIDE: usize = 32;
@@ -100,9 +100,30 @@ impl Inflate {
         matches!(self.state, State::Ended)
     }
 
+    /// Whether a block comes next, so that another one can [go on](Inflate::resumed) from here.
+    pub(super) fn is_between_blocks(&self) -> bool {
+        matches!(self.state, State::Block) && !self.last
+    }
+
+    /// What one that goes on from here has to know, [between two blocks](Inflate::is_between_blocks): the bits that are left of the last byte of
+    /// input, how many they are, at most 7, and the last bytes of output.
+    pub(super) fn standing(&self) -> (u8, u8, Vec<u8>) {
+        (self.bits as u8, self.count as u8, self.window.in_order())
+    }
+
+    /// Goes on where another one stood, at most 32 KiB of whose output count.
+    pub(super) fn resumed(bits: u8, count: u8, window: &[u8]) -> Self {
+        let mut inflate = Inflate::default();
+        inflate.count = u32::from(count).min(7);
+        inflate.bits = u64::from(bits) & ((1 << inflate.count) - 1);
+        inflate.window.remember(window);
+        inflate
+    }
+
     /// Inflates into `out`, all of which it may change; how many bytes of input it used and how many it wrote, not both none but at the end.
-    /// Fewer than [`AHEAD`] bytes of input are the last ones.
-    pub(super) fn read(&mut self, bytes: &[u8], out: &mut [u8]) -> Result<(usize, usize)> {
+    /// Fewer than [`AHEAD`] bytes of input are the last ones. It stops before a block that begins behind `pause` bytes of input, unless nothing
+    /// was written yet.
+    pub(super) fn read(&mut self, bytes: &[u8], out: &mut [u8], pause: usize) -> Result<(usize, usize)> {
         let mut input = Input {
             bytes,
             at: 0,
@@ -111,7 +132,7 @@ impl Inflate {
             all: bytes.len() < AHEAD,
         };
         let mut to = 0;
-        while self.step(&mut input, out, &mut to)?.is_continue() {}
+        while self.step(&mut input, out, &mut to, pause)?.is_continue() {}
         input.unread();
         (self.bits, self.count) = (input.bits, input.count);
         self.window.remember(&out[..to]);
@@ -119,13 +140,15 @@ impl Inflate {
     }
 
     /// Goes on as far as the state goes; breaks where input or room is missing.
-    fn step(&mut self, input: &mut Input<'_>, out: &mut [u8], to: &mut usize) -> Result<ControlFlow<()>> {
+    fn step(&mut self, input: &mut Input<'_>, out: &mut [u8], to: &mut usize, pause: usize) -> Result<ControlFlow<()>> {
         match self.state {
             State::Ended => return Ok(ControlFlow::Break(())),
             State::Block if self.last => self.state = State::Ended,
             State::Block => {
                 input.unread();
-                if !input.all && input.bytes.len() - input.at < AHEAD {
+                // What is not asked for yet may not be there: who begins within a stream has no more of it than he needs.
+                let is_enough = *to > 0 && (*to == out.len() || input.at >= pause);
+                if is_enough || (!input.all && input.bytes.len() - input.at < AHEAD) {
                     return Ok(ControlFlow::Break(()));
                 }
                 self.block(input)?;
@@ -507,6 +530,14 @@ impl Window {
         self.bytes[..second.len()].copy_from_slice(second);
         self.next = (self.next + out.len()) % WINDOW;
         self.filled = (self.filled + out.len()).min(WINDOW);
+    }
+
+    /// What is in it, the oldest first.
+    fn in_order(&self) -> Vec<u8> {
+        match self.filled < WINDOW {
+            true => self.bytes[..self.filled].to_vec(),
+            false => [&self.bytes[self.next..], &self.bytes[..self.next]].concat(),
+        }
     }
 
     /// Repeats what begins before `out`, or goes on to where no stride has room.

@@ -12,7 +12,7 @@ fn inflated(bytes: &[u8], input: usize, room: usize) -> Result<(usize, Vec<u8>),
     let mut out = vec![0xa5; room];
     while !inflate.is_ended() {
         let end = bytes.len().min(at + AHEAD + input);
-        let (used, written) = inflate.read(&bytes[at..end], &mut out)?;
+        let (used, written) = inflate.read(&bytes[at..end], &mut out, usize::MAX)?;
         assert!(
             used != 0 || written != 0 || inflate.is_ended(),
             "it is stuck at byte {at}"
@@ -174,13 +174,13 @@ fn a_stream_begins_anew_with_nothing_to_refer_to() {
     let bytes = deflated(b"some text, some text", 9, 100);
     let mut out = [0; 100];
     for _ in 0..2 {
-        assert_eq!(inflate.read(&bytes, &mut out), Ok((bytes.len(), 20)));
+        assert_eq!(inflate.read(&bytes, &mut out, usize::MAX), Ok((bytes.len(), 20)));
         assert!(inflate.is_ended());
         inflate.reset();
     }
     // The fixed code: a match of length 3 at distance 1, with nothing before it.
     assert!(matches!(
-        inflate.read(&[0b0000_0011, 0b10, 0, 0, 0, 0, 0, 0], &mut out),
+        inflate.read(&[0b0000_0011, 0b10, 0, 0, 0, 0, 0, 0], &mut out, usize::MAX),
         Err(Broken::Content(_))
     ));
 }
