@@ -2,7 +2,7 @@
 
 use std::{io, pin::Pin, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::StatusCode;
 use http_body::Frame;
@@ -10,9 +10,13 @@ use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncB
 use teu_store::{Error, Reader};
 
 use crate::{
+    budget::{Budget, Room},
     direct::Rest,
     problem::{Code, Problem},
 };
+
+/// How long content may take to come that is gathered in memory: so many times as long as nothing of it may come.
+const PATIENCE: u32 = 5;
 
 /// The content of an answer.
 pub type Body = UnsyncBoxBody<Bytes, Error>;
@@ -107,16 +111,28 @@ impl Incoming {
         })
     }
 
-    /// All of it, if it has no more than `limit` bytes; else none.
-    pub(crate) async fn small(mut self, limit: u64) -> Result<Option<Bytes>, Problem> {
-        let mut all = BytesMut::new();
+    /// All of it, if it has no more than `limit` bytes, and the room that it has; else none.
+    ///
+    /// # Errors
+    /// 503 where there is no room for too long, 408 where it takes longer than [`PATIENCE`], and those of [`Self::next`].
+    pub(crate) async fn small(self, limit: u64, budget: &Budget) -> Result<Option<(Bytes, Room)>, Problem> {
+        let longest = self.idle.saturating_mul(PATIENCE);
+        match tokio::time::timeout(longest, self.gathered(limit, budget)).await {
+            Ok(gathered) => gathered,
+            Err(_) => Err(slow(longest)),
+        }
+    }
+
+    async fn gathered(mut self, limit: u64, budget: &Budget) -> Result<Option<(Bytes, Room)>, Problem> {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut all = budget.gather(most);
         while let Some(bytes) = self.next().await? {
-            if (all.len() + bytes.len()) as u64 > limit {
+            if all.len() + bytes.len() > most {
                 return Ok(None);
             }
-            all.extend_from_slice(&bytes);
+            all.take(&bytes).await?;
         }
-        Ok(Some(all.freeze()))
+        Ok(Some(all.done()))
     }
 }
 
@@ -125,6 +141,14 @@ fn broken_off(error: &str) -> Problem {
         StatusCode::BAD_REQUEST,
         Code::SizeInvalid,
         format!("the content did not come to its end: {error}"),
+    )
+}
+
+fn slow(longest: Duration) -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        Code::SizeInvalid,
+        format!("the content did not come to its end in {} seconds", longest.as_secs()),
     )
 }
 

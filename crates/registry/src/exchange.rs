@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use teu_store::Error;
 
-use crate::{body::Body, problem::Cause};
+use crate::{body::Body, problem::Cause, reached};
 
 /// Who asks: an extension of a request, set by [`serve`](crate::serve()).
 #[derive(Clone, Debug)]
@@ -32,6 +32,9 @@ pub struct Peer {
 pub struct Exchange {
     /// Who asked, where that is known.
     pub peer: Option<SocketAddr>,
+    /// For whom they asked, as they say: the first of `Forwarded` (RFC 7239), else of `X-Forwarded-For`, else `X-Real-Ip`. Whoever asks can say anything; it is
+    /// at most 64 characters that can be seen, and no quotes.
+    pub forwarded: Option<String>,
     /// Who they are, where they said so and were believed.
     pub user: Option<String>,
     /// The method.
@@ -64,6 +67,7 @@ impl Begun {
         let user_agent = request.headers().get(header::USER_AGENT);
         let exchange = Exchange {
             peer: request.extensions().get::<Peer>().map(|peer| peer.address),
+            forwarded: reached::client(request.headers()),
             user: None,
             method: request.method().clone(),
             target: request

@@ -27,6 +27,7 @@ mod attend;
 pub mod auth;
 mod blobs;
 mod body;
+mod budget;
 mod certificate;
 mod condition;
 mod connection;

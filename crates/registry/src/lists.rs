@@ -7,16 +7,31 @@ use teu_store::{Browse, Keyset, Page, Store};
 
 use crate::{
     body::Body,
+    budget::Room,
     problem::{Code, Problem},
-    registry::{Answer, Asked, Registry, json as json_response},
+    registry::{Answer, Asked, Registry, listed},
     route::encoded,
 };
+
+/// How much memory an item of a list takes, as names go: as it comes from the store, and in the text that is made of it.
+pub(crate) const ITEM: usize = 128;
 
 impl Registry {
     pub(crate) async fn catalog(&self, asked: &Asked) -> Answer {
         let limit = self.limit(asked)?;
+        // Where not all are seen, as many more are looked at together.
+        let looked_at = if asked.caller.sees_all() {
+            0
+        } else {
+            self.settings.limits.page
+        };
+        let room = self
+            .budget
+            .list(limit.saturating_add(looked_at).saturating_mul(ITEM))
+            .await?;
         let page = self.seen(asked, limit).await?;
-        let response = json_response(StatusCode::OK, json!({ "repositories": page.items }).to_string());
+        let text = json!({ "repositories": page.items }).to_string();
+        let response = listed(&self.budget, room, text).await?;
         Ok(linked(response, "/v2/_catalog", limit, &page))
     }
 
@@ -60,15 +75,54 @@ impl Registry {
             after: asked.query.get("last"),
             limit,
         };
-        let page = match browse(&*store)?.in_order(part) {
-            Some(page) => page.await.map_err(|error| Problem::reading(error, Code::NameUnknown))?,
+        let browse = browse(&*store)?;
+        let (page, room) = match browse.in_order(part) {
+            Some(page) => {
+                let room = self.budget.list(limit.saturating_mul(ITEM)).await?;
+                (
+                    page.await.map_err(|error| Problem::reading(error, Code::NameUnknown))?,
+                    room,
+                )
+            }
             None => {
-                let tags = all_tags(&*store, self.settings.limits.listed).await?;
-                part.of(tags.iter().map(String::as_str))
+                // All are looked at for each page.
+                let (tags, room) = self.all_tags(browse).await?;
+                (part.of(tags.iter().map(String::as_str)), room)
             }
         };
-        let response = json_response(StatusCode::OK, json!({ "name": name, "tags": page.items }).to_string());
+        let text = json!({ "name": name, "tags": page.items }).to_string();
+        let response = listed(&self.budget, room, text).await?;
         Ok(linked(response, &format!("/v2/{name}/tags/list"), limit, &page))
+    }
+
+    /// All names that are tags, in byte order, and the room that they have. A layout has others too, by which no registry's client could ask.
+    async fn all_tags(&self, browse: &dyn Browse) -> Result<(Vec<String>, Room), Problem> {
+        let most = self.settings.limits.listed;
+        let mut room = Room::default();
+        let mut tags = Vec::new();
+        let mut from = None;
+        loop {
+            let page = browse.names(from.as_deref()).await;
+            let page = page.map_err(|error| Problem::reading(error, Code::NameUnknown))?;
+            let names = page.items.into_iter().filter_map(|named| named.name);
+            tags.extend(names.filter(|name| name.parse::<Tag>().is_ok()));
+            if tags.len() > most {
+                let message = format!("the repository has more tags than the {most} that are listed");
+                return Err(Problem::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    Code::Unsupported,
+                    message,
+                ));
+            }
+            self.budget.grow(&mut room, tags.len().saturating_mul(ITEM)).await?;
+            match page.next {
+                Some(next) => from = Some(next),
+                None => break,
+            }
+        }
+        tags.sort_unstable();
+        tags.dedup();
+        Ok((tags, room))
     }
 
     /// How many items a page has: as many as a client asks for, and never more than the limit.
@@ -112,32 +166,4 @@ fn browse(store: &dyn Store) -> Result<&dyn Browse, Problem> {
             "this place lists no tags",
         )
     })
-}
-
-/// All names that are tags, in byte order. A layout has others too, by which no registry's client could ask.
-async fn all_tags(store: &dyn Store, most: usize) -> Result<Vec<String>, Problem> {
-    let browse = browse(store)?;
-    let mut tags = Vec::new();
-    let mut from = None;
-    loop {
-        let page = browse.names(from.as_deref()).await;
-        let page = page.map_err(|error| Problem::reading(error, Code::NameUnknown))?;
-        let names = page.items.into_iter().filter_map(|named| named.name);
-        tags.extend(names.filter(|name| name.parse::<Tag>().is_ok()));
-        if tags.len() > most {
-            let message = format!("the repository has more tags than the {most} that are listed");
-            return Err(Problem::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                Code::Unsupported,
-                message,
-            ));
-        }
-        match page.next {
-            Some(next) => from = Some(next),
-            None => break,
-        }
-    }
-    tags.sort_unstable();
-    tags.dedup();
-    Ok(tags)
 }

@@ -10,6 +10,7 @@ use crate::{
     auth::Action,
     blobs::{described, failed_condition},
     body::{self, Incoming},
+    budget::Room,
     condition::{self, Holds},
     problem::{Code, Problem},
     registry::{Answer, Asked, Registry, created, plain, set},
@@ -73,7 +74,7 @@ impl Registry {
             true => Expect::Any,
             false => condition::writing(&asked.headers).map_err(|error| Problem::bad(Code::Unsupported, error))?,
         };
-        let document = self.document(&asked.headers, content).await?;
+        let (document, _room) = self.document(&asked.headers, content).await?;
         let digest = match reference {
             Reference::Digest(digest) => *digest,
             _ => Algorithm::Sha256.digest(document.raw()),
@@ -128,7 +129,7 @@ impl Registry {
     }
 
     /// What was sent, read strictly. A client is told the same type that was pushed, so what is said beside the document must be what it is.
-    async fn document(&self, headers: &HeaderMap, content: Incoming) -> Result<Document, Problem> {
+    async fn document(&self, headers: &HeaderMap, content: Incoming) -> Result<(Document, Room), Problem> {
         let limit = self.settings.limits.manifest;
         let too_large = || {
             let message = format!("a manifest has at most {limit} bytes");
@@ -145,7 +146,7 @@ impl Registry {
         }
         let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = media_type.map(|value| MediaType::from(value.split(';').next().unwrap_or(value).trim()));
-        let raw = content.small(limit).await?.ok_or_else(too_large)?;
+        let (raw, room) = content.small(limit, &self.budget).await?.ok_or_else(too_large)?;
         let invalid = |message: String| Problem::bad(Code::ManifestInvalid, message);
         let document = Document::parse(raw, media_type.as_ref()).map_err(|error| invalid(error.to_string()))?;
         match media_type {
@@ -153,7 +154,7 @@ impl Registry {
                 "the Content-Type is {media_type}, and the manifest is {}",
                 document.media_type()
             ))),
-            _ => Ok(document),
+            _ => Ok((document, room)),
         }
     }
 

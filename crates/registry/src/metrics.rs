@@ -129,10 +129,18 @@ impl Metrics {
         );
         let _ = writeln!(out, "{name} {}", counts.failures);
         if let Some(registry) = self.watched.get().and_then(Weak::upgrade) {
-            let Gauges { connections, uploads } = registry.gauges();
+            let Gauges {
+                connections,
+                gathered,
+                uploads,
+            } = registry.gauges();
             let name = "teu_registry_connections";
             head(&mut out, name, "gauge", "Connections of clients.");
             let _ = writeln!(out, "{name} {connections}");
+            let name = "teu_registry_gathered_bytes";
+            let help = "Bytes of manifests, forms and lists that are under way in memory.";
+            head(&mut out, name, "gauge", help);
+            let _ = writeln!(out, "{name} {gathered}");
             let name = "teu_registry_uploads";
             head(&mut out, name, "gauge", "Uploads that are neither done nor forgotten.");
             let _ = writeln!(out, "{name} {uploads}");
@@ -230,6 +238,7 @@ mod tests {
     fn exchange(method: &str, target: &str, status: u16, sent: u64, milliseconds: u64) -> Exchange {
         Exchange {
             peer: None,
+            forwarded: None,
             user: None,
             method: method.parse().expect("a method"),
             target: target.to_owned(),

@@ -8,6 +8,8 @@ use crate::exchange::Peer;
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// How a registry is reached.
 #[derive(Clone, Debug, Default)]
@@ -116,10 +118,8 @@ impl Way {
         let (proto, host) = match forwarded(&parts.headers) {
             Some(said) => said,
             None => {
-                let hosts = text(&FORWARDED_HOST);
-                let first = hosts.and_then(|hosts| hosts.split(',').next());
-                let proto = text(&FORWARDED_PROTO).map(|proto| proto.trim().to_owned());
-                (proto, first.map(|host| host.trim().to_owned()))
+                // Of several proxies each wrote what it was asked by, the client's first.
+                (text(&FORWARDED_PROTO).map(first), text(&FORWARDED_HOST).map(first))
             }
         };
         let scheme = match proto.as_deref() {
@@ -170,6 +170,18 @@ impl Reached {
 fn forwarded(headers: &HeaderMap) -> Option<(Option<String>, Option<String>)> {
     let text = headers.get(header::FORWARDED)?.to_str().ok()?;
     let (mut proto, mut host) = (None, None);
+    for (name, value) in first_of(text) {
+        match name.as_str() {
+            "proto" => proto = Some(value),
+            "host" => host = Some(value),
+            _ => {}
+        }
+    }
+    Some((proto, host))
+}
+
+/// The pairs that the first proxy wrote into `Forwarded`, their names in lower case.
+fn first_of(text: &str) -> impl Iterator<Item = (String, String)> {
     let mut quoted = false;
     // What is between quotes ends no element and no pair.
     let end = text.find(|c: char| {
@@ -178,22 +190,35 @@ fn forwarded(headers: &HeaderMap) -> Option<(Option<String>, Option<String>)> {
     });
     let first = &text[..end.unwrap_or(text.len())];
     let mut quoted = false;
-    let pairs = first.split(|c: char| {
+    let pairs = first.split(move |c: char| {
         quoted ^= c == '"';
         c == ';' && !quoted
     });
-    for pair in pairs {
-        let Some((name, value)) = pair.split_once('=') else {
-            continue;
-        };
+    pairs.filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
         let value = value.trim().trim_matches('"').to_owned();
-        match name.trim().to_ascii_lowercase().as_str() {
-            "proto" => proto = Some(value),
-            "host" => host = Some(value),
-            _ => {}
-        }
-    }
-    Some((proto, host))
+        Some((name.trim().to_ascii_lowercase(), value))
+    })
+}
+
+/// The first of a list, as the client's own proxy wrote it.
+fn first(list: &str) -> String {
+    list.split(',').next().unwrap_or_default().trim().to_owned()
+}
+
+/// Whom a proxy asks for, for the log; none where it says nothing that could be an address or a name.
+pub(crate) fn client(headers: &HeaderMap) -> Option<String> {
+    const MOST: usize = 64;
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let said = match text(&header::FORWARDED) {
+        Some(text) => first_of(text).find(|(name, _)| name == "for").map(|(_, value)| value),
+        None => [FORWARDED_FOR, REAL_IP].iter().find_map(text).map(first),
+    };
+    let is_plain = |text: &String| {
+        let known = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        !text.is_empty() && text.len() <= MOST && text.bytes().all(known)
+    };
+    said.filter(is_plain)
 }
 
 /// Whether it can be a host with a port or without, and nothing else.
@@ -254,6 +279,8 @@ mod tests {
                 "http://a",
             ),
             (&[("host", "a"), ("x-forwarded-proto", "gopher")], "http://a"),
+            (&[("host", "a"), ("x-forwarded-proto", "https,http")], "https://a"),
+            (&[("host", "a"), ("x-forwarded-proto", " http , https")], "http://a"),
             (&[("host", "a"), ("x-forwarded-host", "b/c\"")], "http://a"),
         ] {
             let (location, realm) = told(&absolute, headers);
@@ -283,6 +310,42 @@ mod tests {
             (location.as_str(), realm.as_str()),
             ("https://b/z/v2/a", "https://b/z/token")
         );
+    }
+
+    #[test]
+    fn whom_a_proxy_asks_for_is_told_as_it_says() {
+        let long = "a".repeat(65);
+        for (headers, expected) in [
+            (&[][..], None),
+            (&[("x-real-ip", "10.0.0.1")], Some("10.0.0.1")),
+            (&[("x-forwarded-for", " 10.0.0.1 , 10.0.0.2")], Some("10.0.0.1")),
+            (
+                &[("x-forwarded-for", "10.0.0.1"), ("x-real-ip", "10.0.0.2")],
+                Some("10.0.0.1"),
+            ),
+            (
+                &[
+                    ("forwarded", "proto=https;For=\"[2001:db8::1]:4711\", for=10.0.0.2"),
+                    ("x-forwarded-for", "10.0.0.3"),
+                ],
+                Some("[2001:db8::1]:4711"),
+            ),
+            (&[("forwarded", "for=_hidden")], Some("_hidden")),
+            // What says nothing of it is not amended by others, and no line is forged.
+            (&[("forwarded", "proto=https"), ("x-forwarded-for", "10.0.0.3")], None),
+            (&[("x-forwarded-for", "")], None),
+            (&[("x-forwarded-for", "10.0.0.1 PUT /v2/ 201")], None),
+            (&[("x-forwarded-for", "a\"b")], None),
+            (&[("x-forwarded-for", "a\\b")], None),
+            (&[("x-forwarded-for", long.as_str())], None),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                let name: HeaderName = name.parse().expect("a name");
+                map.insert(name, value.parse().expect("a value"));
+            }
+            assert_eq!(client(&map).as_deref(), expected, "{headers:?}");
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use teu_spec::{Descriptor, Digest, MediaType};
 use teu_store::{Keyset, Page, Store};
 
 use crate::{
-    lists::link,
+    lists::{ITEM, link},
     problem::{Code, Problem},
-    registry::{Answer, Asked, Registry, json, set},
+    registry::{Answer, Asked, Registry, listed, set},
     route::encoded,
 };
 
@@ -24,6 +24,9 @@ impl Registry {
             after: asked.query.get("last"),
             limit,
         };
+        // One page is no larger than a manifest, however many items it might have.
+        let most = usize::try_from(self.settings.limits.manifest).unwrap_or(usize::MAX);
+        let room = self.budget.list(most.min(limit.saturating_mul(ITEM))).await?;
         let found = match self.reading(name).await {
             Ok(store) => referring(&*store, subject, filter, part).await?,
             // A subject that was never seen has none, wherever it was not seen.
@@ -34,7 +37,7 @@ impl Registry {
             Err(problem) => return Err(problem),
         };
         let (text, next) = self.index(found)?;
-        let mut response = json(StatusCode::OK, text);
+        let mut response = listed(&self.budget, room, text).await?;
         set(&mut response, header::CONTENT_TYPE, MediaType::OciIndex.as_str());
         if filter.is_some() {
             set(&mut response, FILTERS, "artifactType");

@@ -17,6 +17,7 @@ use teu_store::{Intent, Repositories, Store};
 use crate::{
     auth::{Caller, Gate},
     body::{self, Body, Incoming},
+    budget::{Budget, Room},
     direct::Passed,
     exchange::{Begun, Observer},
     outgoing::Outgoing,
@@ -35,6 +36,7 @@ pub struct Registry {
     pub(crate) repositories: Arc<dyn Repositories>,
     pub(crate) settings: Settings,
     pub(crate) uploads: Uploads,
+    pub(crate) budget: Budget,
     gate: Option<Arc<Gate>>,
     observer: Option<Observer>,
     connections: AtomicUsize,
@@ -45,6 +47,8 @@ pub struct Registry {
 pub struct Gauges {
     /// Connections of clients.
     pub connections: usize,
+    /// Bytes of manifests, forms and lists that there is no room for any more: see [`Limits::gathered`](crate::Limits::gathered).
+    pub gathered: usize,
     /// Uploads that were begun, and are neither done nor forgotten; those that the place keeps for who goes on with them are none before
     /// somebody does.
     pub uploads: usize,
@@ -79,6 +83,7 @@ impl Registry {
     pub fn new(repositories: Arc<dyn Repositories>, settings: Settings, observer: Option<Observer>) -> Self {
         Self {
             uploads: Uploads::new(&settings.limits),
+            budget: Budget::new(&settings.limits),
             repositories,
             settings,
             gate: None,
@@ -92,6 +97,7 @@ impl Registry {
     pub fn gauges(&self) -> Gauges {
         Gauges {
             connections: self.connections.load(Ordering::Relaxed),
+            gathered: self.budget.used(),
             uploads: self.uploads.count(),
         }
     }
@@ -190,7 +196,7 @@ impl Registry {
 
     async fn lead(self: Arc<Self>, parts: Parts, content: Incoming, caller: Caller) -> Answer {
         if parts.uri.path() == "/token" && caller.issues() {
-            return caller.token(&parts, content).await;
+            return caller.token(&parts, content, &self.budget).await;
         }
         let route = route(parts.uri.path())?;
         if parts.method == Method::OPTIONS {
@@ -318,6 +324,14 @@ pub(crate) fn json(status: StatusCode, text: String) -> Response<Body> {
     *response.status_mut() = status;
     set(&mut response, header::CONTENT_TYPE, "application/json");
     response
+}
+
+/// The same of a list that there is room for.
+pub(crate) async fn listed(budget: &Budget, room: Room, text: String) -> Answer {
+    let text = budget.hold(room, text).await?;
+    let mut response = Response::new(body::full(text));
+    set(&mut response, header::CONTENT_TYPE, "application/json");
+    Ok(response)
 }
 
 /// Sets a header. What cannot stand in one, which a name or a digest never is, is left out.

@@ -44,6 +44,9 @@ pub enum Children {
 pub struct Limits {
     /// The largest manifest, in bytes: 413. No more than what [`teu_spec`] reads.
     pub manifest: u64,
+    /// The most bytes of manifests and forms that are on their way in, and of lists that are on their way out, of all clients together: 503 where there is no
+    /// room for too long. At least four of the largest manifest.
+    pub gathered: u64,
     /// The most tags that one push sets: 400.
     pub tags: usize,
     /// The most items on a page of a list, and as many as there are where a client asks for no number.
@@ -102,6 +105,10 @@ impl Limits {
                 json::MAX_DOCUMENT
             ));
         }
+        let least = self.manifest.saturating_mul(4);
+        if self.gathered < least {
+            return invalid(format!("the limit gathered is less than four manifests, {least} bytes"));
+        }
         match self.head < HEAD {
             true => invalid(format!("the limit head is less than {HEAD} bytes")),
             false => Ok(()),
@@ -140,6 +147,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             manifest: json::MAX_DOCUMENT,
+            gathered: 64 << 20,
             tags: 100,
             page: 10_000,
             listed: 1_000_000,
@@ -165,12 +173,16 @@ mod tests {
     fn what_lets_nobody_work_is_no_limit() {
         Limits::default().check().expect("the defaults work");
         type Set = fn(&mut Limits);
-        let cases: [(Set, &str); 4] = [
+        let cases: [(Set, &str); 5] = [
             (|limits| limits.connections = 0, "the limit connections is 0"),
             (|limits| limits.head_time = Duration::ZERO, "the limit head_time is 0"),
             (
                 |limits| limits.manifest += 1,
                 "the limit manifest is more than the 4194304 bytes",
+            ),
+            (
+                |limits| limits.gathered = (16 << 20) - 1,
+                "the limit gathered is less than four manifests, 16777216 bytes",
             ),
             (|limits| limits.head = 8191, "the limit head is less than 8192 bytes"),
         ];

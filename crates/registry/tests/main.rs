@@ -10,6 +10,7 @@ mod conformance;
 mod depot;
 mod documents;
 mod failing;
+mod gathered;
 mod habits;
 mod health;
 mod http2;

@@ -196,6 +196,7 @@ fn told(said: &arguments::ServeReached) -> Result<(Reached, HeaderMap), Failure>
 fn limits(said: &arguments::ServeLimits) -> Result<Limits, Failure> {
     let limits = Limits {
         manifest: said.max_manifest.0,
+        gathered: Limits::default().gathered,
         tags: said.max_tags,
         page: said.max_page,
         listed: said.max_listed,

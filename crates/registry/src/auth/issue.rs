@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     body::Incoming,
+    budget::Budget,
     problem::{Code, Problem},
     registry::{Answer, json as json_response},
     route::Query,
@@ -44,7 +45,7 @@ impl Caller {
     }
 
     /// Answers a request at `/token`.
-    pub(crate) async fn token(&self, parts: &Parts, content: Incoming) -> Answer {
+    pub(crate) async fn token(&self, parts: &Parts, content: Incoming, budget: &Budget) -> Answer {
         let Some(issuing) = self.issuing() else {
             return Err(Problem::not_found(Code::Unsupported, "no tokens are issued here"));
         };
@@ -66,8 +67,8 @@ impl Caller {
                 "tokens are asked for by GET or POST",
             ));
         }
-        let raw = content.small(FORM).await?;
-        let raw = raw.ok_or_else(|| {
+        let form = content.small(FORM, budget).await?;
+        let (raw, _room) = form.ok_or_else(|| {
             let message = format!("a form has at most {FORM} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::Unsupported, message)
         })?;

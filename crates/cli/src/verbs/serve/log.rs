@@ -117,6 +117,7 @@ fn in_json(exchange: &Exchange) -> String {
     json!({
         "time": say::now(),
         "peer": exchange.peer,
+        "forwarded": exchange.forwarded,
         "user": exchange.user,
         "method": exchange.method.as_str(),
         "target": exchange.target,
@@ -141,6 +142,44 @@ fn in_words(exchange: &Exchange) -> String {
         output::size(exchange.sent),
         exchange.elapsed.as_millis(),
     );
+    // Last, so that the others stand where they always do.
+    let forwarded = exchange.forwarded.as_ref().map(|client| format!(" for {client}"));
+    let line = line + &forwarded.unwrap_or_default();
     let failure = exchange.failure.as_ref().map(|failure| format!(" ({failure})"));
     say::plain(&(line + &failure.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use teu_registry::http::{Method, StatusCode};
+
+    use super::*;
+
+    #[test]
+    fn whom_a_proxy_asks_for_is_told_beside_it() {
+        let exchange = |forwarded: Option<&str>| Exchange {
+            peer: Some(([127, 0, 0, 1], 4711).into()),
+            forwarded: forwarded.map(str::to_owned),
+            user: None,
+            method: Method::GET,
+            target: "/v2/".to_owned(),
+            user_agent: None,
+            status: StatusCode::OK,
+            sent: 2,
+            elapsed: Duration::from_millis(3),
+            failure: None,
+        };
+        for (forwarded, end) in [
+            (None, " GET /v2/ 200 2 B 3 ms"),
+            (Some("10.0.0.1"), " GET /v2/ 200 2 B 3 ms for 10.0.0.1"),
+        ] {
+            let line = in_words(&exchange(forwarded));
+            assert!(line.ends_with(end) && line.contains(" 127.0.0.1:4711 - "), "{line}");
+            let line: serde_json::Value = serde_json::from_str(&in_json(&exchange(forwarded))).expect("JSON");
+            assert_eq!(
+                (&line["peer"], &line["forwarded"]),
+                (&json!("127.0.0.1:4711"), &json!(forwarded))
+            );
+        }
+    }
 }
