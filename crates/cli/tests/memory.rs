@@ -344,6 +344,42 @@ fn two_hundred_and_fifty_six_clients_push_at_once_into_100_mib() {
     within(&peaks, SERVED);
 }
 
+/// Nor does who begins manifests, which are gathered, and leaves them: they would be 1 GiB.
+#[test]
+fn two_hundred_and_fifty_six_manifests_that_do_not_end_are_bounded() {
+    const CLIENTS: usize = 256;
+    /// What is gathered, and what the connections have that it came by.
+    const MOST: u64 = SERVED + 96 * MIB;
+    let room = Room::new();
+    let server = Served::start(&room, &["--progress", "none", "--data", "depot", "--idle-body", "2s"]);
+    let head = "PUT /v2/app/manifests/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4194304\r\n\r\n";
+    let content = [head.as_bytes(), &vec![b' '; 4 << 20][1..]].concat();
+    let push = || {
+        let mut stream = TcpStream::connect(&server.address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        // It is let go before it has said all.
+        let _ = stream.write_all(&content);
+        let mut status = [0; 12];
+        // Where the connection was reset behind it, what was said may be lost.
+        let heard = stream.read_exact(&mut status);
+        heard.ok().map(|()| String::from_utf8_lossy(&status[9..]).into_owned())
+    };
+    let statuses = thread::scope(|scope| {
+        let pushed: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(push)).collect();
+        let ended = pushed.into_iter().map(|pushed| pushed.join().expect("it ends"));
+        ended.collect::<Vec<_>>()
+    });
+    let others = statuses
+        .iter()
+        .flatten()
+        .find(|status| !["408", "503"].contains(&status.as_str()));
+    assert_eq!(others, None);
+    let peaks = vec![("256 clients", server.peak())];
+    let test = "two_hundred_and_fifty_six_manifests_that_do_not_end_are_bounded";
+    told(test, "4 MiB each", &peaks);
+    within(&peaks, MOST);
+}
+
 #[test]
 fn thirty_thousand_entries_take_no_more_than_few() {
     let test = "thirty_thousand_entries_take_no_more_than_few";

@@ -160,6 +160,27 @@ fn who_lets_in_those_who_are_not_logged_in_gives_them_tokens() {
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
 }
 
+/// As registry:2 goes on without one whose password htpasswd wrote in another way.
+#[test]
+fn who_has_no_hash_of_bcrypt_is_left_out_with_a_warning() {
+    let test = "who_has_no_hash_of_bcrypt_is_left_out_with_a_warning";
+    let room = Room::new();
+    if !users(&room, test, &[("alice", "secret")]) {
+        return;
+    }
+    let users = fs::read_to_string(room.path("users")).expect("a file");
+    room.file("users", format!("bob:$apr1$c5jYGmsL$JtCJnZ3kCxe9Pxg9cnz/l0\n{users}"));
+    room.layout("images").image("app", &image());
+    let mut served = Served::start(&room, &["--data", "kept", "--htpasswd", "users"]);
+    let said = served.says();
+    let expected = "users: line 1: the hash of \"bob\" is none of bcrypt's; htpasswd -B makes one; until then this user cannot log in\n";
+    assert!(said.contains("warning") && said.ends_with(expected), "{said}");
+    let to = served.image("app:1");
+    assert_eq!(copy(&room, Some("bob:secret"), "oci:images:app", &to).code, 1);
+    let pushed = copy(&room, Some("alice:secret"), "oci:images:app", &to);
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+}
+
 #[test]
 fn a_policy_is_asked_what_it_allows() {
     let room = Room::new();
@@ -225,16 +246,12 @@ fn a_policy_is_asked_what_it_allows() {
 #[test]
 fn what_is_wrong_is_said_before_anything_is_served() {
     let room = Room::new();
-    room.file("plain", "alice:secret\n");
+    room.file("plain", "secret\n");
     room.file("key.pem", "no key");
     room.file("keys.json", "{\"keys\": []}");
     for (arguments, code, says) in [
         (&["--htpasswd", "nothing"][..], 1, "nothing cannot be read"),
-        (
-            &["--htpasswd", "plain"],
-            1,
-            "plain: line 1: the hash of \"alice\" is none of bcrypt's",
-        ),
+        (&["--htpasswd", "plain"], 1, "plain: line 1 is no user:hash"),
         (&["--tokens"], 2, "--tokens wants --htpasswd or --tls-clients"),
         (&["--token-key", "key.pem"], 2, "--tokens"),
         (&["--token-keys", "keys.json"], 2, "--token-url"),

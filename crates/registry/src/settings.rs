@@ -53,7 +53,7 @@ pub struct Limits {
     pub page: usize,
     /// The most tags of a repository that are listed, whatever the number of pages.
     pub listed: usize,
-    /// The most uploads that are open at once: 429.
+    /// The most uploads that are open at once. For one more, one is closed that nobody writes to and the place keeps; 429 where there is none.
     pub uploads: usize,
     /// How long an upload may lie idle until it is forgotten.
     pub upload_idle: Duration,

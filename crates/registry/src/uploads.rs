@@ -76,7 +76,7 @@ impl Uploads {
         algorithm: Algorithm,
     ) -> Result<Arc<Upload>, Problem> {
         self.expire();
-        self.has_room()?;
+        self.make_room()?;
         let failed = |error| Problem::writing(error, Code::BlobUploadInvalid);
         let id = identity()?;
         let writer = match repositories.sessions() {
@@ -92,10 +92,26 @@ impl Uploads {
         Ok(self.insert(id, repository, store, writer, 0))
     }
 
-    fn has_room(&self) -> Result<(), Problem> {
-        match self.all().len() < self.most {
-            true => Ok(()),
-            false => {
+    /// Has room for one more: where there is none, the one that was idle for the longest is closed of those that the place keeps. It is found there
+    /// again when somebody goes on with it.
+    ///
+    /// # Errors
+    /// 429 where all are being written to, or are kept nowhere else.
+    fn make_room(&self) -> Result<(), Problem> {
+        let mut open = self.all();
+        if open.len() < self.most {
+            return Ok(());
+        }
+        let idle = open.values().filter(|upload| is_left(upload) && upload.is_kept());
+        let longest = idle
+            .min_by_key(|upload| *upload.touched())
+            .map(|upload| upload.id.clone());
+        let closed = longest.and_then(|id| open.remove(&id));
+        // A file is closed when no one waits for the list.
+        drop(open);
+        match closed {
+            Some(_) => Ok(()),
+            None => {
                 let message = format!("{} uploads are open, and no more than that may be", self.most);
                 Err(Problem::throttled(message))
             }
@@ -139,7 +155,7 @@ impl Uploads {
         if let Some(found) = open() {
             return found.ok_or_else(unknown);
         }
-        self.has_room()?;
+        self.make_room()?;
         match sessions.reopen(repository, id).await {
             Ok(Some(Reopened { session, done })) => {
                 let store = store().await?;
@@ -161,7 +177,7 @@ impl Uploads {
     pub(crate) fn expire(&self) {
         let gone: Vec<Arc<Upload>> = {
             let mut open = self.all();
-            let expired = |upload: &Upload| upload.touched().elapsed() > self.idle && upload.writer.try_lock().is_ok();
+            let expired = |upload: &Arc<Upload>| upload.touched().elapsed() > self.idle && is_left(upload);
             let ids: Vec<String> = open
                 .values()
                 .filter(|upload| expired(upload))
@@ -203,6 +219,12 @@ impl Upload {
     /// How many bytes are there.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// Whether what was written is lost with nothing that is open here.
+    fn is_kept(&self) -> bool {
+        let writer = self.writer.try_lock();
+        matches!(writer.as_deref(), Ok(None | Some(Writer::Kept(_))))
     }
 
     fn touched(&self) -> MutexGuard<'_, Instant> {
@@ -297,6 +319,11 @@ impl Writer {
             Self::Kept(session) => session.abort().await,
         }
     }
+}
+
+/// Whether no request has it, while the list is locked: none gets it elsewhere.
+fn is_left(upload: &Arc<Upload>) -> bool {
+    Arc::strong_count(upload) == 1
 }
 
 fn stopping() -> Problem {

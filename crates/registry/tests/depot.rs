@@ -9,13 +9,19 @@ use std::{
 
 use crate::support::{Server, image, writable};
 use teu_depot::{Depot, Settings};
+use teu_registry::Limits;
 use teu_spec::Digest;
 
 /// A registry over the depot of a directory, whose process has it alone until it is stopped.
 fn serve(directory: &Path) -> Server {
+    limited(directory, Limits::default())
+}
+
+fn limited(directory: &Path, limits: Limits) -> Server {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let depot = runtime.block_on(Depot::open(&directory.join("depot"), Settings::default()));
-    Server::of(Arc::new(depot.expect("a depot")), writable())
+    let settings = teu_registry::Settings { limits, ..writable() };
+    Server::of(Arc::new(depot.expect("a depot")), settings)
 }
 
 /// Stops it, and serves the same again.
@@ -150,4 +156,64 @@ fn a_repository_shows_what_was_put_there() {
     server.delete(&format!("/v2/two/blobs/{blob}")).expect(202);
     server.head(&format!("/v2/two/blobs/{blob}")).expect(404);
     server.head(&format!("/v2/one/blobs/{blob}")).expect(200);
+}
+
+/// Threat 94: who begins uploads and leaves them keeps nobody from pushing, and loses none.
+#[test]
+fn an_upload_that_is_left_makes_room_for_another_and_goes_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = limited(
+        directory.path(),
+        Limits {
+            uploads: 2,
+            ..Limits::default()
+        },
+    );
+    let begun: Vec<String> = (0..5_u8)
+        .map(|place| {
+            let location = server.begin("app");
+            server.ask("PATCH", &location, &[], &[b'0' + place; 10]).expect(202);
+            assert!(server.registry.gauges().uploads <= 2);
+            location
+        })
+        .collect();
+    for (place, location) in (0..5_u8).zip(&begun) {
+        assert_eq!(server.get(location).expect(204).header("range"), "0-9");
+        let content = [b'0' + place; 20];
+        let digest = Digest::of(&content);
+        server
+            .ask("PATCH", location, &[("Content-Range", "10-18")], &content[..9])
+            .expect(202);
+        let last = server.ask("PUT", &format!("{location}?digest={digest}"), &[], &content[..1]);
+        last.expect(201);
+        assert_eq!(
+            server.get(&format!("/v2/app/blobs/{digest}")).expect(200).content,
+            content
+        );
+    }
+    // Those that are being written to stay.
+    let mut writing: Vec<_> = (0..2)
+        .map(|_| {
+            let location = server.begin("app");
+            let mut client = server.connect();
+            let head = "Connection: close\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n";
+            let head = format!("PATCH {location} HTTP/1.1\r\nHost: a\r\n{head}");
+            client.write_all(head.as_bytes()).expect("sent");
+            // It is asked for its content when it has its turn.
+            let mut asked = [0; 25];
+            client.read_exact(&mut asked).expect("an answer");
+            (client, location)
+        })
+        .collect();
+    server
+        .ask("POST", "/v2/app/blobs/uploads/", &[], b"")
+        .refused(429, "TOOMANYREQUESTS");
+    for (client, _) in &mut writing {
+        client.write_all(b"0123456789").expect("sent");
+        crate::support::answer(client).expect(202);
+    }
+    server.begin("app");
+    for (_, location) in &writing {
+        assert_eq!(server.get(location).expect(204).header("range"), "0-9");
+    }
 }

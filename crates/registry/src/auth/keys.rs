@@ -13,7 +13,7 @@ use ring::{
     },
 };
 use rustls::pki_types::{
-    CertificateDer, PrivatePkcs8KeyDer,
+    CertificateDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
     pem::{PemObject, SectionKind},
 };
 use serde::Deserialize;
@@ -247,14 +247,21 @@ impl SigningKey {
         Self::of(key.as_ref())
     }
 
-    /// Reads a key for Ed25519 or P-256 in PEM (PKCS #8, `openssl genpkey -algorithm ed25519`).
+    /// Reads a key for Ed25519 or P-256 in PEM: PKCS #8 (`openssl genpkey -algorithm ed25519`), or for P-256 SEC 1 (`openssl ecparam -name prime256v1
+    /// -genkey`).
     ///
     /// # Errors
     /// `Invalid` where it is none; what is in it is not said.
     pub fn parse(pem: &[u8]) -> Result<Self> {
-        let key = PrivatePkcs8KeyDer::from_pem_slice(pem);
-        let key = key.map_err(|_| invalid("no private key in PEM; openssl genpkey -algorithm ed25519 makes one"))?;
-        Self::of(key.secret_pkcs8_der())
+        if let Ok(key) = PrivatePkcs8KeyDer::from_pem_slice(pem) {
+            return Self::of(key.secret_pkcs8_der());
+        }
+        if let Ok(key) = PrivateSec1KeyDer::from_pem_slice(pem) {
+            return Self::of(&in_pkcs8(key.secret_sec1_der()));
+        }
+        Err(invalid(
+            "no private key in PEM that is one of PKCS #8, or of SEC 1 for P-256; openssl genpkey -algorithm ed25519 makes one",
+        ))
     }
 
     fn of(key: &[u8]) -> Result<Self> {
@@ -306,6 +313,98 @@ impl SigningKey {
     }
 }
 
+/// A key of SEC 1 (RFC 5915) as PKCS #8 (RFC 5208) has it, for P-256: whether it is for that is seen when it is read.
+fn in_pkcs8(key: &[u8]) -> Vec<u8> {
+    const INTEGER: u8 = 0x02;
+    const OCTETS: u8 = 0x04;
+    const IDENTIFIER: u8 = 0x06;
+    const SEQUENCE: u8 = 0x30;
+    let algorithm = [element(IDENTIFIER, CURVE), element(IDENTIFIER, P256)].concat();
+    let parts = [
+        element(INTEGER, &[0]),
+        element(SEQUENCE, &algorithm),
+        element(OCTETS, key),
+    ];
+    element(SEQUENCE, &parts.concat())
+}
+
+/// An element of DER.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
+    let mut element = vec![tag];
+    match content.len() {
+        0..0x80 => element.push(content.len() as u8),
+        // How many bytes the length has, which are at most eight.
+        _ => element.push(0x80 | length.len() as u8),
+    }
+    if content.len() >= 0x80 {
+        element.extend_from_slice(length);
+    }
+    element.extend_from_slice(content);
+    element
+}
+
 fn invalid(message: &str) -> Error {
     Error::new(ErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `openssl ecparam -name prime256v1 -genkey`.
+    const SEC1: &str = "-----BEGIN EC PARAMETERS-----
+BggqhkjOPQMBBw==
+-----END EC PARAMETERS-----
+-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEILAeU9Q0MKEoTlzAu4tTXNtIeK1sDRqp3Br9ybvLXyBCoAoGCCqGSM49
+AwEHoUQDQgAEWZEwwluhm3DteI5oopxitqZCNZSf/0Bcgxe/MQ/87m3sDUFHngHr
+oqpXhJvReu+3oZ4gjcMXf+g3qnRsLV/I1w==
+-----END EC PRIVATE KEY-----
+";
+    /// The same, as `openssl pkcs8 -topk8 -nocrypt` writes it.
+    const PKCS8: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgsB5T1DQwoShOXMC7
+i1Nc20h4rWwNGqncGv3Ju8tfIEKhRANCAARZkTDCW6GbcO14jmiinGK2pkI1lJ//
+QFyDF78xD/zubewNQUeeAeuiqleEm9F677ehniCNwxd/6DeqdGwtX8jX
+-----END PRIVATE KEY-----
+";
+    /// `openssl ecparam -name secp384r1 -genkey -noout`.
+    const P384: &str = "-----BEGIN EC PRIVATE KEY-----
+MIGkAgEBBDC/+6353JClSCmod8A7Ij1oelSqtm1GHohoI7nHzbswzTPzdmoZkXf8
+LGPsJ+pG2wSgBwYFK4EEACKhZANiAARtOR0EEz36JdvBOU9+uzXSJAkxnCYbmG2y
+KoRA245WVQi9WzvV23zJkul5ddU/JPZP+kU/FzqM4wBzdJUAuxEDVcpeE3LAHtcR
+iYR/LOtYYoKkCrhcU1kCJf3rCq7JAi0=
+-----END EC PRIVATE KEY-----
+";
+
+    #[test]
+    fn a_key_is_read_in_either_form() {
+        let (first, second) = (SigningKey::parse(SEC1.as_bytes()), SigningKey::parse(PKCS8.as_bytes()));
+        let (first, second) = (first.expect("a key"), second.expect("a key"));
+        assert_eq!((first.algorithm(), first.id()), ("ES256", second.id()));
+        let signed = first.sign(b"message").expect("a signature");
+        for (message, expected) in [(&b"message"[..], true), (b"other", false)] {
+            assert_eq!(second.keys().signed(None, "ES256", message, &signed), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_for_tokens_is_told_apart() {
+        let other = "a private key that is none for Ed25519 or P-256";
+        let none = "no private key in PEM that is one of PKCS #8, or of SEC 1 for P-256";
+        let rsa = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        let short = SEC1.replace("MHcCAQEEILAeU9Q0MKEoTlzAu4tTXNtIeK1sDRqp3Br9ybvLXyBCoAoGCCqGSM49\n", "");
+        for (pem, says) in [
+            (P384, other),
+            (&short, other),
+            (rsa, none),
+            ("no key", none),
+            ("", none),
+        ] {
+            let error = SigningKey::parse(pem.as_bytes()).expect_err(says).to_string();
+            assert!(error.contains(says), "{pem}: {error}");
+        }
+    }
 }

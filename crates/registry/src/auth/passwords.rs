@@ -31,22 +31,24 @@ pub struct Passwords {
     key: [u8; 32],
     right: Mutex<HashMap<[u8; 32], Instant>>,
     turns: Semaphore,
+    left_out: Vec<String>,
 }
 
 impl Passwords {
     /// The longest file that is read, in bytes.
     pub const MAX: usize = 16 << 20;
 
-    /// Reads an htpasswd file: `user:hash` in each line, of bcrypt's hashes (`htpasswd -B`).
+    /// Reads an htpasswd file: `user:hash` in each line, of bcrypt's hashes (`htpasswd -B`). Users whose hash is another, or takes too long, are left out, as
+    /// registry:2 lets them in by no password: see [`Self::left_out`].
     ///
     /// # Errors
-    /// `Invalid`, with the line; what is in it is not said.
+    /// `Invalid`, with the line, where it is no such file; what is in it is not said.
     pub fn parse(text: &str) -> Result<Arc<Self>> {
         let invalid = |message: String| Error::new(ErrorKind::Invalid, message);
         if text.len() > Self::MAX {
             return Err(invalid(format!("an htpasswd file has at most {} bytes", Self::MAX)));
         }
-        let mut hashes = HashMap::new();
+        let (mut hashes, mut left_out) = (HashMap::new(), Vec::new());
         let mut costliest: Option<(u32, String)> = None;
         for (place, line) in text.lines().enumerate() {
             let line = line.trim_end();
@@ -58,23 +60,26 @@ impl Passwords {
                 .split_once(':')
                 .filter(|(user, _)| !user.is_empty())
                 .ok_or_else(|| invalid(format!("line {place} is no user:hash")))?;
-            let cost = cost(hash).ok_or_else(|| {
-                invalid(format!(
-                    "line {place}: the hash of {user:?} is none of bcrypt's; htpasswd -B makes one"
-                ))
-            })?;
-            if cost > MAX_COST {
-                let message =
-                    format!("line {place}: the hash of {user:?} has a cost of {cost}, and {MAX_COST} is the most");
-                return Err(invalid(message));
+            let known = match cost(hash) {
+                None => Err("is none of bcrypt's; htpasswd -B makes one".to_owned()),
+                Some(cost) if cost > MAX_COST => Err(format!("has a cost of {cost}, and {MAX_COST} is the most")),
+                Some(cost) => Ok((cost, hash.to_owned())),
+            };
+            if let Err(why) = &known {
+                left_out.push(format!("line {place}: the hash of {user:?} {why}"));
             }
-            if costliest.as_ref().is_none_or(|(most, _)| cost > *most) {
-                costliest = Some((cost, hash.to_owned()));
+            let known = known.ok();
+            if costliest.as_ref().map(|(most, _)| most) < known.as_ref().map(|(cost, _)| cost) {
+                costliest.clone_from(&known);
             }
-            if hashes.insert(user.to_owned(), hash.to_owned()).is_some() {
+            if hashes.insert(user.to_owned(), known.map(|(_, hash)| hash)).is_some() {
                 return Err(invalid(format!("line {place}: {user:?} stands there twice")));
             }
         }
+        let hashes = hashes
+            .into_iter()
+            .filter_map(|(user, hash)| Some((user, hash?)))
+            .collect();
         let mut key = [0; 32];
         let filled = SystemRandom::new().fill(&mut key);
         filled.map_err(|_| Error::new(ErrorKind::Io, "the system has no random numbers"))?;
@@ -84,7 +89,14 @@ impl Passwords {
             key,
             right: Mutex::default(),
             turns: Semaphore::new(AT_ONCE),
+            left_out,
         }))
+    }
+
+    /// Who was left out, and why: a text for each, without the hash.
+    #[must_use]
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// Whether this is the user's password.
@@ -197,22 +209,45 @@ mod tests {
     #[test]
     fn what_is_no_file_of_hashes_is_refused_without_showing_it() {
         let good = hash("x");
-        let costly = good.replacen("$04$", "$17$", 1);
         for (text, says) in [
             ("alice".to_owned(), "line 1 is no user:hash"),
             (format!("a:{good}\n:{good}"), "line 2 is no user:hash"),
-            (
-                "alice:secret".to_owned(),
-                "line 1: the hash of \"alice\" is none of bcrypt's",
-            ),
-            ("alice:$apr1$x$y".to_owned(), "none of bcrypt's; htpasswd -B makes one"),
-            (format!("alice:{}", &good[..59]), "none of bcrypt's"),
             (format!("a:{good}\na:{good}"), "line 2: \"a\" stands there twice"),
-            (format!("a:{costly}"), "a cost of 17, and 16 is the most"),
+            (format!("a:{good}\na:$apr1$x$y"), "line 2: \"a\" stands there twice"),
         ] {
             let error = Passwords::parse(&text).err().expect("no file").to_string();
             assert!(error.contains(says), "{text}: {error}");
             assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_no_hash_of_bcrypt_is_left_out_alone() {
+        let good = hash("x");
+        let costly = good.replacen("$04$", "$17$", 1);
+        let none = |line: usize, user: &str| {
+            format!("line {line}: the hash of {user:?} is none of bcrypt's; htpasswd -B makes one")
+        };
+        let text = format!(
+            "plain:secret\napache:$apr1$x$y\nshort:{}\ncostly:{costly}\ngood:{good}\n",
+            &good[..59]
+        );
+        let passwords = Passwords::parse(&text).expect("a file");
+        let costs = "line 4: the hash of \"costly\" has a cost of 17, and 16 is the most".to_owned();
+        let expected = [none(1, "plain"), none(2, "apache"), none(3, "short"), costs];
+        assert_eq!(passwords.left_out(), expected);
+        for (user, password, expected) in [
+            ("good", "x", true),
+            ("costly", "x", false),
+            ("plain", "secret", false),
+            ("apache", "$apr1$x$y", false),
+            ("short", "x", false),
+        ] {
+            assert_eq!(
+                passwords.are(user, password).await.expect("an answer"),
+                expected,
+                "{user}"
+            );
         }
     }
 }

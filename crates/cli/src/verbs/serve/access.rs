@@ -76,7 +76,9 @@ pub(super) fn read(
     if files.htpasswd.is_none() && files.policy.is_none() && files.tokens.is_none() && !certificates {
         return Ok((None, None));
     }
-    let gate = Arc::new(Gate::new(files.guard()?));
+    let guard = files.guard()?;
+    files.tell_left_out(&guard, settings);
+    let gate = Arc::new(Gate::new(guard));
     let paths = files.paths();
     let remote = files.tokens.as_ref().and_then(|tokens| match &tokens.by {
         By::Remote(remote) => Some(Arc::clone(remote)),
@@ -84,7 +86,10 @@ pub(super) fn read(
     });
     let (told, kept) = (Arc::clone(settings), Arc::clone(&gate));
     let replace = Arc::new(move || match files.guard() {
-        Ok(guard) => kept.replace(guard),
+        Ok(guard) => {
+            files.tell_left_out(&guard, &told);
+            kept.replace(guard);
+        }
         Err(error) => warn(&told, format!("{error}; who could do what before can do it on")),
     });
     let refresh = remote.map(|remote| {
@@ -179,6 +184,15 @@ impl Files {
             .flatten()
             .cloned()
             .collect()
+    }
+
+    /// Warns of users that cannot log in.
+    fn tell_left_out(&self, guard: &Guard, settings: &Arc<Settings>) {
+        let passwords = guard.passwords.as_deref().map(Passwords::left_out);
+        for why in passwords.unwrap_or_default() {
+            let path = self.htpasswd.as_deref().unwrap_or(Path::new("")).display();
+            warn(settings, format!("{path}: {why}; until then this user cannot log in"));
+        }
     }
 
     fn guard(&self) -> Result<Guard> {
