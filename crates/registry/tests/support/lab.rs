@@ -6,9 +6,10 @@ use std::{ffi::OsStr, fs, path::PathBuf, process::Command, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::json;
+use teu_depot::{self as depot, Depot};
 use teu_registry::{Clients, auth::Gate};
 use teu_spec::{Descriptor, Digest, Document, Format, Index, Manifest, MediaType, Platform};
-use teu_store::ManyInMemory;
+use teu_store::{ManyInMemory, Repositories};
 
 use super::{Server, Setup, certificates::Pair, go::Module, writable};
 
@@ -45,16 +46,23 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
+    /// One that keeps what is pushed as `teu serve` does, in a directory.
     pub(crate) fn new() -> Self {
-        Self::of(None)
+        let directory = tempfile::tempdir().expect("a directory");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let depot = runtime.block_on(Depot::open(&directory.path().join("depot"), depot::Settings::default()));
+        Self::of(Arc::new(depot.expect("a depot")), directory, None)
     }
 
-    /// One whose clients come through a gate, and by TLS where a certificate is shown. They find that in the directory `certificates`.
+    /// One whose clients come through a gate, and by TLS where a certificate is shown. They find that in the directory `certificates`. What is pushed is kept in
+    /// memory.
     pub(crate) fn guarded(shown: Option<&Pair>, clients: Option<Clients>, gate: Gate) -> Self {
-        let lab = Self::of(Some(Setup {
+        let setup = Setup {
             tls: shown.map(|shown| Arc::new(shown.tls(clients))),
             gate: Some(Arc::new(gate)),
-        }));
+        };
+        let directory = tempfile::tempdir().expect("a directory");
+        let lab = Self::of(Arc::new(ManyInMemory::new()), directory, Some(setup));
         if let Some(shown) = shown {
             fs::create_dir(lab.path("certificates")).expect("a directory");
             fs::copy(shown.directory.path().join("cert.pem"), lab.path("certificates/ca.crt")).expect("copied");
@@ -70,13 +78,11 @@ impl Lab {
         }
     }
 
-    fn of(setup: Option<Setup>) -> Self {
-        let all = ManyInMemory::new();
-        let server = Server::of(Arc::new(all.clone()), writable());
+    fn of(all: Arc<dyn Repositories>, directory: tempfile::TempDir, setup: Option<Setup>) -> Self {
+        let server = Server::of(Arc::clone(&all), writable());
         let is_by_tls = setup.as_ref().is_some_and(|setup| setup.tls.is_some());
-        let guarded = setup.map(|setup| Server::with(Arc::new(all), writable(), setup));
+        let guarded = setup.map(|setup| Server::with(all, writable(), setup));
         let image = seed(&server);
-        let directory = tempfile::tempdir().expect("a directory");
         fs::create_dir(directory.path().join("home")).expect("a directory");
         fs::write(directory.path().join("home/config.json"), "{}").expect("written");
         Self {
