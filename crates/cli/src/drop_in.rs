@@ -72,11 +72,20 @@ pub(crate) fn read(arguments: &[OsString], configured: Option<OsString>) -> Aske
     let (mut words, mut flags) = (Vec::new(), Vec::new());
     for argument in arguments.iter().skip(1) {
         match argument.to_str() {
-            Some(flag) if flag.starts_with('-') && flag.len() > 1 => flags.push(flag),
+            Some(flag) if flag.starts_with("--") => flags.push(flag.to_owned()),
+            // -dm is -d -m, and of -dm=false the last is false.
+            Some(flag) if flag.starts_with('-') && flag.len() > 1 => {
+                let (letters, value) = flag[1..].split_at(flag[1..].find('=').unwrap_or(flag.len() - 1));
+                let last = letters.chars().count().saturating_sub(1);
+                flags.extend(letters.chars().enumerate().map(|(place, letter)| {
+                    let value = if place == last { value } else { "" };
+                    format!("-{letter}{value}")
+                }));
+            }
             _ => words.push(argument.clone()),
         }
     }
-    let asks = |names: [&str; 2]| flags.iter().any(|flag| names.contains(flag));
+    let asks = |names: [&str; 2]| flags.iter().any(|flag| names.contains(&flag.as_str()));
     let mut words = words.into_iter();
     let verb = words.next();
     let verb = match verb.as_deref().and_then(OsStr::to_str) {
@@ -115,9 +124,11 @@ pub(crate) fn read(arguments: &[OsString], configured: Option<OsString>) -> Aske
     let mut line: Vec<OsString> = ["teu", "serve"].map(OsString::from).to_vec();
     if verb == "garbage-collect" {
         line.push("gc".into());
+        // There what was pushed a moment ago goes too, where no server runs; ours does it with care where one does.
+        line.push("--lease=0".into());
     }
     for flag in flags {
-        let (name, value) = flag.split_once('=').unwrap_or((flag, "true"));
+        let (name, value) = flag.split_once('=').unwrap_or((&flag, "true"));
         match (known.iter().find(|(known, _)| *known == name), value) {
             (Some((_, ours)), "true") => line.extend(ours.map(OsString::from)),
             (Some(_), "false") => {}
@@ -173,17 +184,27 @@ mod tests {
             (
                 "registry garbage-collect c.yml",
                 None,
-                "teu serve gc --distribution-config c.yml",
+                "teu serve gc --lease=0 --distribution-config c.yml",
             ),
             (
                 "registry garbage-collect -d --delete-untagged -q c.yml",
                 None,
-                "teu serve gc --dry-run --untagged --distribution-config c.yml",
+                "teu serve gc --lease=0 --dry-run --untagged --distribution-config c.yml",
+            ),
+            (
+                "registry garbage-collect -dmq c.yml",
+                None,
+                "teu serve gc --lease=0 --dry-run --untagged --distribution-config c.yml",
+            ),
+            (
+                "registry garbage-collect -md=false c.yml",
+                None,
+                "teu serve gc --lease=0 --untagged --distribution-config c.yml",
             ),
             (
                 "registry garbage-collect --dry-run=false -m=true c.yml",
                 None,
-                "teu serve gc --untagged --distribution-config c.yml",
+                "teu serve gc --lease=0 --untagged --distribution-config c.yml",
             ),
         ] {
             let expected: Vec<OsString> = expected.split(' ').map(OsString::from).collect();
@@ -199,6 +220,7 @@ mod tests {
             ("registry help serve", SERVE),
             ("registry serve --help", SERVE),
             ("registry garbage-collect -h", COLLECT),
+            ("registry garbage-collect -mh", COLLECT),
             ("registry --version", VERSION),
             ("registry -v", VERSION),
         ] {
@@ -212,6 +234,7 @@ mod tests {
             ),
             ("registry bogus", "unknown command \"bogus\" for \"registry\""),
             ("registry serve --bogus c.yml", "unknown flag: --bogus"),
+            ("registry garbage-collect -dx c.yml", "unknown flag: -x"),
             (
                 "registry garbage-collect --dry-run=maybe c.yml",
                 "unknown flag: --dry-run=maybe",

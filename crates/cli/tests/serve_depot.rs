@@ -94,8 +94,15 @@ fn gc_explains_beside_a_server_and_collects_without_one() {
     let json: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["candidates"].as_array().map(Vec::len), Some(lines.len() - 1));
     assert_eq!(json["candidates"][0]["goes"], false);
-    let refused = room.teu(["serve", "gc", "--data", "kept"]).fails(1);
-    assert!(refused.contains("a server collects by itself"), "{refused}");
+    let asked = room
+        .teu(["serve", "gc", "--data", "kept", "-o", "json"])
+        .succeeds()
+        .stdout;
+    let asked: Value = serde_json::from_str(&asked).expect("JSON");
+    assert_eq!((&asked["blobs"], &asked["byServer"]), (&0.into(), &true.into()));
+    let refused = room.teu(["serve", "gc", "--data", "kept", "--lease", "0"]).fails(1);
+    assert!(refused.contains("another process has the depot"), "{refused}");
+    assert!(refused.contains("--lease is for when it has ended"), "{refused}");
     drop(served);
     let json = room
         .teu(["serve", "gc", "--data", "kept", "-o", "json"])
@@ -103,6 +110,22 @@ fn gc_explains_beside_a_server_and_collects_without_one() {
         .stdout;
     let json: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((&json["blobs"], &json["dryRun"]), (&0.into(), &false.into()));
+    assert_eq!((&json["byServer"], &json["manifests"]), (&false.into(), &0.into()));
+    let gone = lines.len() - 1;
+    for (dry, lease, blobs) in [
+        (true, "1h", 0),
+        (true, "0", gone),
+        (false, "1h", 0),
+        (false, "0", gone),
+        (false, "0", 0),
+    ] {
+        let mut line = vec!["serve", "gc", "--data", "kept", "-o", "json", "--lease", lease];
+        if dry {
+            line.push("--dry-run");
+        }
+        let json: Value = serde_json::from_str(&room.teu(line).succeeds().stdout).expect("JSON");
+        assert_eq!(json["blobs"], blobs, "{dry} {lease}");
+    }
     for gc in [
         &["serve", "gc", "--data", "nowhere"][..],
         &["serve", "gc", "--data", "images"],
@@ -110,6 +133,88 @@ fn gc_explains_beside_a_server_and_collects_without_one() {
         room.teu(gc).fails(2);
     }
     assert!(!room.path("nowhere").exists() && !room.path("images/metadata.sqlite").exists());
+}
+
+/// Where that is wanted, what no tag leads to goes by itself; what is tagged stays, and what belongs to it.
+#[test]
+fn what_no_tag_leads_to_goes_where_the_settings_say_so() {
+    let room = Room::new();
+    let old = room.layout("images").image("old", &image()).to_string();
+    let mut other = image();
+    other.config["architecture"] = "arm64".into();
+    room.layout("many")
+        .index("all", &[("linux/amd64", &image()), ("linux/arm64", &other)]);
+    other.config["author"] = "a third".into();
+    let untagged = room.layout("images").image("third", &other).to_string();
+    let flags = ["--gc-untagged", "1s", "--gc-lease", "1s", "--gc-interval", "1s"];
+    let served = Served::start(&room, &[&["--data", "kept"][..], &flags].concat());
+    let name = served.image("app:latest");
+    copy(&room, "oci:images:third", &name).succeeds();
+    room.teu(["copy", "--all", "--dest-tls-verify=false", "oci:many:all", &name])
+        .succeeds();
+    let status = |digest: &str| {
+        let request = format!("GET /v2/app/manifests/{digest} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        support::ask(&served.address, &request)[9..12].to_owned()
+    };
+    while status(&untagged) == "200" {
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        (status(&untagged), status(&old)),
+        ("404".into(), "200".into()),
+        "a part of the index stays"
+    );
+    room.teu(["copy", "--all", "--src-tls-verify=false", &name, "oci:pulled:all"])
+        .succeeds();
+    room.teu(["verify", "oci:pulled:all"]).succeeds();
+}
+
+#[test]
+fn a_damaged_database_is_said_and_nothing_goes() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let served = Served::start(&room, &["--data", "kept", "--deletes"]);
+    for n in 0..40 {
+        copy(&room, "oci:images:app", &served.image(&format!("app{n}:latest"))).succeeds();
+    }
+    let (code, _) = served.stop("TERM");
+    assert_eq!(code, Some(0));
+    room.teu(["serve", "fsck", "--data", "kept"]).succeeds();
+    let database = room.path("kept/metadata.sqlite");
+    let mut bytes = std::fs::read(&database).expect("a database");
+    let middle = bytes.len() / 2;
+    bytes[8192..middle].fill(0xa5);
+    std::fs::write(&database, bytes).expect("written");
+    for line in [
+        &["serve", "fsck", "--data", "kept"][..],
+        &["serve", "fsck", "--data", "kept", "--repair"],
+    ] {
+        let ran = room.teu(line).ran();
+        assert_eq!(ran.code, 10, "{}", ran.stderr);
+        assert!(ran.stdout.starts_with("the database is damaged: "), "{}", ran.stdout);
+    }
+    let metrics = support::free_port();
+    let mut served = Served::start(&room, &["--metrics", &metrics, "--data", "kept"]);
+    let said = served.says();
+    assert!(said.starts_with("teu: warning: the database is damaged: "), "{said}");
+    let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let told = support::ask(&metrics, request);
+    assert!(told.lines().any(|line| line == "teu_registry_damaged 1"), "{told}");
+    let refused = room.teu(["serve", "gc", "--data", "kept"]).fails(1);
+    assert!(
+        refused.contains("the database is damaged, so that nothing is taken away"),
+        "{refused}"
+    );
+}
+
+/// A layout is served to be read unless something else is said, and may be said to be.
+#[test]
+fn a_layout_may_be_said_to_be_read_only() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let served = Served::start(&room, &["--read-only", "oci:images"]);
+    let refused = copy(&room, "oci:images:app", &served.image("images:other")).fails(1);
+    assert!(refused.contains("this registry can only be read"), "{refused}");
 }
 
 #[test]
@@ -152,6 +257,9 @@ fn what_cannot_be_kept_is_said() {
         (&["--data", "kept", "oci:images"], 2, "cannot be used with"),
         (&["--writable"], 2, "--writable is for layouts"),
         (&["--read-only", "--deletes"], 2, "cannot be used with"),
+        (&["--read-only", "--writable", "oci:images"], 2, "cannot be used with"),
+        (&["--sparse-indexes", "oci:images"], 2, "cannot be used with"),
+        (&["--gc-untagged", "0"], 2, "at least a second"),
         (&["--deletes", "oci:images"], 2, "--deletes wants --writable"),
     ] {
         let said = room

@@ -3,7 +3,8 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
+    path::Path,
     process::{Child, Stdio},
 };
 
@@ -28,9 +29,7 @@ struct Real {
 
 impl Real {
     fn start(room: &Room, file: &str, variables: &[(&str, &str)]) -> Self {
-        // Nobody else is given the port so soon.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("a port").to_string();
+        let address = support::free_port();
         let mut run = room
             .run("docker-registry", ["serve", file])
             .env("REGISTRY_HTTP_ADDR", &address);
@@ -210,20 +209,202 @@ fn nothing_is_deleted_unless_the_file_says_so() {
         let run = room.as_registry(["garbage-collect"].iter().chain(flags).chain(&["c.yml"]));
         run.env(variables[0].0, variables[0].1).succeeds()
     };
-    assert!(collect(&["--dry-run"]).stdout.contains("would free"));
-    assert!(collect(&["--delete-untagged"]).stdout.contains("freed "));
-    // Beside a server there is nothing to do, and that is no failure of what runs each night.
+    // What was deleted goes at once, where no server runs: whenever it was pushed.
+    let kept = room.path("kept/teu");
+    let before = blobs(&kept);
+    assert!(before > 0);
+    let would = collect(&["-dm"]).stdout;
+    assert!(
+        would.lines().any(|line| line.ends_with(&format!(": {before} blobs"))),
+        "{would}"
+    );
+    let freed = collect(&["-m"]).stdout;
+    assert!(
+        freed.contains(&format!(": {before} blobs that no repository shows")),
+        "{freed}"
+    );
+    assert_eq!(blobs(&kept), 0);
+    // A server does it itself when it is asked, so that what runs each night does not fail.
     let served = ours(&room, "c.yml", &variables);
     assert!(collect(&["-d"]).stdout.contains("would free"));
-    let beside = collect(&[]);
-    assert!(
-        beside.stderr.contains("a server collects by itself"),
-        "{}",
-        beside.stderr
+    assert!(collect(&[]).stdout.starts_with("freed 0 B: 0 blobs"));
+    assert!(collect(&["-m"]).stdout.starts_with("freed 0 B: 0 blobs"));
+    let (code, said) = served.stop("TERM");
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        said.matches("collected garbage, as was asked: freed 0 B").count(),
+        2,
+        "{said}"
     );
+}
+
+/// How many blobs a directory has.
+fn blobs(kept: &Path) -> usize {
+    let parts = std::fs::read_dir(kept.join("blobs")).expect("a directory");
+    let of = |part: std::io::Result<std::fs::DirEntry>| std::fs::read_dir(part.expect("an entry").path());
+    parts.map(|part| of(part).expect("a directory").count()).sum()
+}
+
+/// The collection of each night, of a registry whose tags move, beside the server: what a tag moved from goes, and nothing that was pushed a moment ago.
+#[test]
+fn beside_a_server_it_has_the_server_collect() {
+    let room = Room::new();
+    room.file("c.yml", FILE);
+    let old = room.layout("images").image("old", &image()).to_string();
+    let mut other = image();
+    other.config["author"] = "another".into();
+    let new = room.layout("images").image("new", &other).to_string();
+    let root = room.path("kept").display().to_string();
+    let variables = [("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &*root)];
+    let collect = |(name, value): (&str, &str)| {
+        let run = room.as_registry(["garbage-collect", "-m", "c.yml"]);
+        run.env(name, value).succeeds().stdout
+    };
+    let push = |served: &Served| {
+        for name in ["old", "new"] {
+            let (from, to) = (format!("oci:images:{name}"), served.image("team/app:latest"));
+            room.teu(["copy", "--dest-tls-verify=false", &from, &to]).succeeds();
+        }
+    };
+    let status = |served: &Served, digest: &str| {
+        answer(&served.address, &format!("GET /v2/team/app/manifests/{digest}"), &[])[0].clone()
+    };
+    let served = ours(&room, "c.yml", &variables);
+    push(&served);
+    assert!(
+        collect(variables[0]).starts_with("freed 0 B: 0 blobs"),
+        "all of it is younger than a lease"
+    );
+    assert_eq!(
+        (status(&served, &old), status(&served, &new)),
+        ("200".into(), "200".into())
+    );
+    drop(served);
+    // With shorter times; by itself it would look in an hour.
+    let fresh = room.path("fresh").display().to_string();
+    let short = [
+        ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &*fresh),
+        ("TEU_SERVE_GC_INTERVAL", "1h"),
+        ("TEU_SERVE_GC_LEASE", "1s"),
+        ("TEU_SERVE_GC_UNTAGGED", "1s"),
+    ];
+    let served = ours(&room, "c.yml", &short);
+    push(&served);
+    let before = blobs(&room.path("fresh/teu"));
+    let said = loop {
+        let said = collect(short[0]);
+        if said.starts_with("removed ") {
+            break said;
+        }
+        assert!(said.starts_with("freed 0 B: 0 blobs"), "{said}");
+    };
+    assert!(
+        said.starts_with("removed 1 manifest that no tag leads to; freed "),
+        "{said}"
+    );
+    assert_eq!(
+        (status(&served, &old), status(&served, &new)),
+        ("404".into(), "200".into())
+    );
+    // Its config went too, which no other image has; that its lease was over may have come to be a moment later.
+    while blobs(&room.path("fresh/teu")) == before {
+        collect(short[0]);
+    }
+    let from = served.image("team/app:latest");
+    room.teu(["copy", "--src-tls-verify=false", &from, "oci:pulled:latest"])
+        .succeeds();
+    room.teu(["verify", "oci:pulled:latest"]).succeeds();
+}
+
+/// As its guide has it: the registry is made read-only, and collects then.
+#[test]
+fn where_nobody_may_push_nothing_goes_but_who_asks_has_it_go() {
+    let room = Room::new();
+    room.file("c.yml", FILE);
+    room.layout("images").image("app", &image());
+    let root = room.path("kept").display().to_string();
+    let variables = [
+        ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &*root),
+        ("REGISTRY_STORAGE_DELETE_ENABLED", "true"),
+        ("TEU_SERVE_GC_INTERVAL", "1h"),
+        ("TEU_SERVE_GC_LEASE", "1s"),
+    ];
+    let served = ours(&room, "c.yml", &variables);
+    let name = served.image("app:1");
+    room.teu(["copy", "--dest-tls-verify=false", "oci:images:app", &name])
+        .succeeds();
+    room.teu(["delete", "--tls-verify=false", &name]).succeeds();
+    drop(served);
+    let before = blobs(&room.path("kept/teu"));
+    let variables = [
+        variables[0],
+        ("REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED", "true"),
+        ("TEU_SERVE_GC_INTERVAL", "1s"),
+    ];
+    let served = ours(&room, "c.yml", &variables);
+    let run = room.as_registry(["garbage-collect", "c.yml"]);
+    let freed = run.env(variables[0].0, variables[0].1).succeeds().stdout;
+    assert!(
+        freed.contains(&format!(": {before} blobs that no repository shows")),
+        "{freed}"
+    );
+    assert_eq!(blobs(&room.path("kept/teu")), 0);
     drop(served);
 }
 
+/// What is not validated there is taken here: indexes that lack images, and no image that lacks its config.
+#[test]
+fn images_are_whole_whatever_is_not_validated() {
+    let room = Room::new();
+    let file = format!("{FILE}validation:\n  manifests:\n    indexes:\n      platforms: none\n");
+    room.file("c.yml", file);
+    room.layout("images").index("all", &[("linux/amd64", &image())]);
+    room.layout("images").image("one", &image());
+    let root = room.path("kept").display().to_string();
+    let served = ours(&room, "c.yml", &[("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &root)]);
+    let put = |from: &str, to: &str| {
+        let raw = room.teu(["manifest", "get", from]).succeeds().stdout;
+        room.file("manifest.json", raw);
+        let to = served.image(to);
+        let line = [
+            "manifest",
+            "put",
+            "--allow-missing",
+            "--tls-verify=false",
+            &to,
+            "manifest.json",
+        ];
+        room.teu(line).ran()
+    };
+    assert_eq!(put("oci:images:all", "team/app:all").code, 0);
+    let refused = put("oci:images:one", "team/app:one");
+    assert!(
+        refused.code == 1 && refused.stderr.contains("MANIFEST_BLOB_UNKNOWN"),
+        "{}",
+        refused.stderr
+    );
+}
+
+/// Where it has a second address, it is asked there how it is.
+#[test]
+fn its_second_address_says_how_it_is() {
+    let room = Room::new();
+    let debug = support::free_port();
+    room.file("c.yml", format!("{FILE}  debug:\n    addr: {debug}\n"));
+    let root = room.path("kept").display().to_string();
+    let served = ours(&room, "c.yml", &[("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &root)]);
+    let ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        support::ask(&debug, &request)
+    };
+    let health = ask("/debug/health");
+    assert!(
+        health.starts_with("HTTP/1.1 200 OK") && health.ends_with("\r\n\r\n{}\n"),
+        "{health}"
+    );
+    assert!(ask("/metrics").starts_with("HTTP/1.1 200 OK"));
+    drop(served);
+}
 #[test]
 fn who_may_log_in_is_said_as_there() {
     let test = "who_may_log_in_is_said_as_there";

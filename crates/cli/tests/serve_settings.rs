@@ -114,7 +114,11 @@ fn what_is_wrong_is_named_with_its_place() {
         ("[token]\nlifetime = \"5s\"", 0, ""),
         ("prefix = \"registry\"", 2, "\"registry\" is no prefix of paths"),
         ("location = \"registry.example\"", 2, "is no URL to put paths behind"),
-        ("header = \"X\"", 2, "\"X\" is no header; write NAME: VALUE"),
+        (
+            "header = \"X\"",
+            2,
+            "\"X\" is no header; --header and each line of TEU_SERVE_HEADER is NAME: VALUE",
+        ),
         (
             "tokens = true\n[token]\nkeys = \"k\"",
             2,
@@ -245,4 +249,32 @@ fn untagged_manifests_go_where_that_is_wanted() {
     room.teu(["copy", "--all", "--src-tls-verify=false", &from, "oci:pulled:all"])
         .succeeds();
     room.teu(["verify", "oci:pulled:all"]).succeeds();
+}
+
+/// What may be given several times stands in the lines of a variable.
+#[test]
+fn a_variable_has_a_line_for_each_of_several() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    room.teu(["init", "oci:empty"]).succeeds();
+    let run = room
+        .teu(["serve", "--listen", "127.0.0.1:0"])
+        .env("TEU_SERVE_LAYOUTS", "oci:images\nteam/other=oci:empty\n")
+        .env("TEU_SERVE_HEADER", "X-One: a\nX-Two: b\n");
+    let served = Served::of(run);
+    let catalog = room.teu(["catalog", "--tls-verify=false", &served.address]).succeeds();
+    assert_eq!(catalog.stdout, "images\nteam/other\n");
+    let request = "GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = ask(&served.address, request).to_lowercase();
+    assert!(
+        answer.contains("\r\nx-one: a\r\n") && answer.contains("\r\nx-two: b\r\n"),
+        "{answer}"
+    );
+    drop(served);
+    let wrong = room.teu(["serve", "oci:images"]).env("TEU_SERVE_HEADER", "X-One: a\nb");
+    let said = wrong.fails(2);
+    assert!(
+        said.contains("\"b\" is no header; --header and each line of TEU_SERVE_HEADER is NAME: VALUE"),
+        "{said}"
+    );
 }

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let delete = app.as_target().delete().ok_or("a depot deletes")?;
     Delete::delete(delete, Role::Manifest, &found.digest).await?;
-    for candidate in depot.candidates(None, 10).await? {
+    for candidate in depot.candidates(None, 10, None).await? {
         println!("{} goes: {}", candidate.digest.short(), candidate.goes);
     }
     let collected = depot.collect(PARTS).await?;

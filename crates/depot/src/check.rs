@@ -1,10 +1,12 @@
 //! Is all there that a depot says it keeps, and is it what it should be? Every byte is read; and what can be mended is.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::StreamExt;
 use teu_spec::Digest;
 use teu_store::{ErrorKind, Result};
 
-use crate::{Depot, PARTS, Place};
+use crate::{Depot, PARTS, Place, metadata::is_damage};
 
 /// How many rows are asked for at once.
 const BATCH: usize = 200;
@@ -68,16 +70,46 @@ pub enum Finding {
 
 impl Depot {
     /// Reads all that is kept, and tells what is not as it should be. Where `repair` is set it is mended as far as it can be; that wants the
-    /// depot alone, but to look on does not.
+    /// depot alone, but to look on does not. Where the database itself is damaged nothing is mended, as what it says cannot be believed; what can be read of
+    /// it is checked.
     ///
     /// # Errors
     /// Those of the disk, other than that something is not there.
     pub async fn check(&self, repair: bool, mut tell: impl FnMut(Finding)) -> Result<Checked> {
-        let metadata = &self.0.metadata;
         let mut checked = Checked::default();
-        for message in metadata.examine().await? {
+        let damages = self.0.metadata.examine().await?;
+        let is_damaged = !damages.is_empty();
+        for message in damages {
             tell(Finding::Metadata { message });
         }
+        if is_damaged && repair {
+            return Ok(checked);
+        }
+        match self.check_rows(repair, &mut checked, &mut tell).await {
+            Ok(()) => Ok(checked),
+            Err(error) if is_damage(&error) => {
+                let message = error.to_string();
+                tell(Finding::Metadata { message });
+                Ok(checked)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks over the database, and says what is damaged of it. From then on nothing is collected, as something may be needed that it says is not.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn look_over(&self) -> Result<Vec<String>> {
+        let found = self.0.metadata.look_over().await?;
+        if !found.is_empty() {
+            self.0.is_damaged.store(true, Ordering::Relaxed);
+        }
+        Ok(found)
+    }
+
+    async fn check_rows(&self, repair: bool, checked: &mut Checked, tell: &mut impl FnMut(Finding)) -> Result<()> {
+        let metadata = &self.0.metadata;
         let mut after = None;
         loop {
             let blobs = metadata.blobs(after, BATCH).await?;
@@ -104,7 +136,7 @@ impl Depot {
                 });
             }
         }
-        self.check_strays(repair, &mut tell).await?;
+        self.check_strays(repair, tell).await?;
         let mut after = 0;
         loop {
             let manifests = metadata.manifests(after, MANIFESTS).await?;
@@ -127,7 +159,7 @@ impl Depot {
                 }
             }
         }
-        Ok(checked)
+        Ok(())
     }
 
     /// Looks for bytes that manifests miss among those that nobody knows.

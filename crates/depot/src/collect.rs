@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use teu_spec::Digest;
-use teu_store::Result;
+use teu_store::{Error, ErrorKind, Result};
 
 use crate::{Depot, Millis, PARTS, sessions};
 
@@ -27,6 +27,8 @@ pub struct Collected {
     pub sessions: u64,
     /// How many places were emptied that nobody knew.
     pub strays: u64,
+    /// How many manifests were removed that no tag led to, as [settings](crate::Settings::untagged) say.
+    pub untagged: u64,
 }
 
 /// A blob that nothing in its repository references, and what becomes of it.
@@ -54,13 +56,43 @@ impl Depot {
     /// does it. What it has not done when it fails or is dropped, the next one does.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Those of the disk; `Io` where the database was found to be damaged.
     pub async fn collect(&self, parts: u16) -> Result<Collected> {
+        let untagged = match self.0.settings.untagged {
+            Some(stays) => self.remove_some_untagged(stays).await?,
+            None => 0,
+        };
+        let collected = self.take_away(parts, None).await?;
+        Ok(Collected { untagged, ..collected })
+    }
+
+    /// The same, as if leases had been so long as they were given; those of nothing are over, however they were. That is for where nobody can be about
+    /// to name what is there: what a client was told that is there may go.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn collect_alone(&self, parts: u16, lease: Duration) -> Result<Collected> {
+        self.take_away(parts, Some(lease)).await
+    }
+
+    /// Refuses to take anything away where the metadata [is damaged](Self::look_over).
+    pub(crate) fn may_collect(&self) -> Result<()> {
+        match self.0.is_damaged.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => {
+                let message = "the database is damaged, so that nothing is taken away; restore it from a backup";
+                Err(Error::new(ErrorKind::Io, message))
+            }
+        }
+    }
+
+    async fn take_away(&self, parts: u16, lease: Option<Duration>) -> Result<Collected> {
+        self.may_collect()?;
         let depot = &self.0;
         let mut collected = Collected::default();
         loop {
-            let now = depot.now();
-            let reviewed = depot.metadata.review(now, now, BATCH).await?;
+            let (now, over) = (depot.now(), self.over(lease));
+            let reviewed = depot.metadata.review(over, now, BATCH).await?;
             collected.unlinked += reviewed.unlinked;
             collected.blobs += reviewed.blobs;
             collected.bytes += reviewed.bytes;
@@ -92,6 +124,15 @@ impl Depot {
         Ok(collected)
     }
 
+    /// What ends until then is over, for leases that are taken to have been so long.
+    fn over(&self, lease: Option<Duration>) -> Millis {
+        match lease {
+            None => self.0.now(),
+            Some(lease) if lease.is_zero() => Millis(i64::MAX),
+            Some(lease) => self.0.now().after(self.0.settings.lease.saturating_sub(lease)),
+        }
+    }
+
     /// Collects again and again, `every` so often, as long as it is not dropped: what is looked through each time is so little that nobody notices.
     /// `told` hears what came of each.
     pub async fn tend(&self, every: Duration, told: impl Fn(Result<Collected>)) {
@@ -117,16 +158,22 @@ impl Depot {
         Ok(count)
     }
 
-    /// What nothing references, a page of it: what goes with the next collection, and what would go when. Nothing is changed.
+    /// What nothing references, a page of it: what goes with the next collection, [alone](Self::collect_alone) where a lease is given, and what would go
+    /// when. Nothing is changed.
     ///
     /// # Errors
     /// Those of the disk.
-    pub async fn candidates(&self, after: Option<&Candidate>, limit: usize) -> Result<Vec<Candidate>> {
+    pub async fn candidates(
+        &self,
+        after: Option<&Candidate>,
+        limit: usize,
+        lease: Option<Duration>,
+    ) -> Result<Vec<Candidate>> {
         let after = after.map(|last| (last.repository.as_str(), &last.digest));
-        let now = self.0.now();
+        let over = self.over(lease);
         let found = self.0.metadata.unreferenced(after, limit).await?;
         let candidate = |found: crate::Unreferenced| Candidate {
-            goes: found.lease <= now,
+            goes: found.lease <= over,
             repository: found.repository,
             digest: found.digest,
             size: found.size,

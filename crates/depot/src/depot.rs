@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -24,13 +24,16 @@ use crate::{
     place::Millis,
     repository::Repository,
     sessions,
-    settings::Settings,
+    settings::{Settings, Sparse},
+    untagged::Reached,
 };
 
 /// The file of metadata in a depot's directory: what has it is a depot.
 pub(crate) const METADATA: &str = "metadata.sqlite";
 /// The file that the process has locked that writes to a depot.
 const LOCK: &str = "lock";
+/// What a file system made of a disk has at its root, which may be all that a volume is.
+const FILE_SYSTEMS: &str = "lost+found";
 
 /// Many repositories, kept for good. Clones are the same place.
 #[derive(Clone)]
@@ -42,8 +45,14 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     /// The sessions that somebody holds.
     held: Mutex<HashSet<String>>,
+    /// Its directory, where it is in one that this process has.
+    pub(crate) root: Option<PathBuf>,
     /// What tells it from other depots.
     pub(crate) registry: String,
+    /// The metadata was found to be damaged: what it says that nothing references may be referenced.
+    pub(crate) is_damaged: AtomicBool,
+    /// Where the next collection looks for manifests that no tag leads to.
+    pub(crate) reached: Reached,
     /// The part of the content that is looked through next for what nobody knows.
     pub(crate) next_part: AtomicU16,
     /// It was found out that every manifest has all that it names, and none is taken since that has not.
@@ -68,11 +77,11 @@ impl Depot {
     /// What an earlier process left of uploads that were not recorded is removed.
     ///
     /// # Errors
-    /// `Conflict` where another process has it, or where other things are in the directory; `Denied` where others may write to it; `Unsupported`
-    /// where a newer version wrote it; `Invalid` where a link lies in the place of something of it.
+    /// `Conflict` where another process has it, or where other things are in the directory; `Denied` where others may write to it that are in no
+    /// group of ours; `Unsupported` where a newer version wrote it; `Invalid` where a link lies in the place of something of it.
     pub async fn open(directory: &Path, settings: Settings) -> Result<Self> {
         let path = directory.to_owned();
-        let (metadata, content, lock, registry) = blocking::run(move || {
+        let (metadata, content, held) = blocking::run(move || {
             let path = prepared(&path, &[])?;
             let root = Directory::open(&path)?;
             let lock = locked(&root)?;
@@ -81,10 +90,11 @@ impl Depot {
             let metadata = Sqlite::open(&path.join(METADATA))?;
             root.sync()?;
             let content = Files::within(root)?;
-            Ok((metadata, content, lock, format!("depot:{}", path.display())))
+            Ok((metadata, content, (path, lock)))
         })
         .await?;
-        let depot = Self::new(Arc::new(metadata), Arc::new(content), settings, registry, Some(lock));
+        let registry = format!("depot:{}", held.0.display());
+        let depot = Self::new(Arc::new(metadata), Arc::new(content), settings, registry, Some(held));
         depot.recover().await?;
         Ok(depot)
     }
@@ -119,14 +129,14 @@ impl Depot {
         sessions::recover(&self.0).await
     }
 
-    /// Whether every manifest that is shown has all that it names. It may not: manifests were taken [without](Settings::is_sparse), or a part of an
+    /// Whether every manifest that is shown has all that it names. It may not: manifests were taken [without](Settings::sparse), or a part of an
     /// index was deleted. From then on its repositories [say](teu_store::Source::is_closed) that a manifest here means that all below it is, so that a
     /// copy asks no further. It looks at all manifests.
     ///
     /// # Errors
     /// Those of the disk.
     pub async fn is_whole(&self) -> Result<bool> {
-        let is_whole = !self.0.settings.is_sparse && self.0.metadata.is_whole().await?;
+        let is_whole = self.0.settings.sparse == Sparse::Nothing && self.0.metadata.is_whole().await?;
         self.0.is_whole.store(is_whole, Ordering::Relaxed);
         Ok(is_whole)
     }
@@ -144,14 +154,18 @@ impl Depot {
         content: Arc<dyn Content>,
         settings: Settings,
         registry: String,
-        lock: Option<Lock>,
+        held: Option<(PathBuf, Lock)>,
     ) -> Self {
+        let (root, lock) = held.unzip();
         Self(Arc::new(Inner {
             metadata,
             content,
             settings,
             held: Mutex::default(),
+            root,
             registry,
+            is_damaged: AtomicBool::new(false),
+            reached: Reached::default(),
             next_part: AtomicU16::new(0),
             is_whole: AtomicBool::new(false),
             _lock: lock,
@@ -200,7 +214,9 @@ pub(crate) fn prepared(path: &Path, ours: &[&str]) -> Result<PathBuf> {
     let root = Directory::open(&path)?;
     let names = root.names()?;
     if !names.iter().any(|name| name == METADATA)
-        && names.iter().any(|name| name != LOCK && !ours.contains(&name.as_str()))
+        && names
+            .iter()
+            .any(|name| ![LOCK, FILE_SYSTEMS].contains(&name.as_str()) && !ours.contains(&name.as_str()))
     {
         let message = format!(
             "{} is not empty, and no depot; give a directory of its own",
@@ -212,14 +228,28 @@ pub(crate) fn prepared(path: &Path, ours: &[&str]) -> Result<PathBuf> {
         .handle()
         .metadata()
         .map_err(|error| failed(error, "opening", &path))?;
-    if metadata.permissions().mode() & 0o022 != 0 {
-        let message = format!(
-            "others may write to {}, and so to what is in it; take that away: chmod go-w",
-            path.display()
-        );
-        return Err(Error::new(ErrorKind::Denied, message));
+    let take_away = match metadata.permissions().mode() {
+        mode if mode & 0o002 != 0 => "go-w",
+        // A group of ours is trusted as we are: where a volume is mounted for one, as by Kubernetes' fsGroup, that is how we may write at all.
+        mode if mode & 0o020 != 0 && !is_ours(metadata.gid())? => "g-w",
+        _ => return Ok(path),
+    };
+    let message = format!(
+        "others may write to {}, and so to what is in it; take that away: chmod {take_away}",
+        path.display()
+    );
+    Err(Error::new(ErrorKind::Denied, message))
+}
+
+/// Whether this process is in a group.
+fn is_ours(group: u32) -> Result<bool> {
+    let group = rustix::process::Gid::from_raw(group);
+    if rustix::process::getegid() == group {
+        return Ok(true);
     }
-    Ok(path)
+    let groups = rustix::process::getgroups();
+    let groups = groups.map_err(|error| Error::from(std::io::Error::from(error)).within("asking for our groups"))?;
+    Ok(groups.contains(&group))
 }
 
 pub(crate) fn locked(root: &Directory) -> Result<Lock> {

@@ -23,12 +23,16 @@
 //! repository shows it any more, its row goes and a tombstone stays; then the bytes go, and then the tombstone. A push of the same content writes to
 //! another place, so what removes bytes never meets a writer. Nothing ever waits for this.
 //!
+//! Manifests go where they are deleted; and, where [settings](Settings::untagged) say after how long, those that no tag leads to. Who may not write
+//! asks the process that does to collect at once ([`Asking`]). Where the database is found to be damaged nothing goes.
+//!
 //! # What it does not do
 //!
 //! It checks no content when that is read: it did so when it was put. It speaks no HTTP and asks nobody who they are.
 //!
 //! The example `keep` has an image outlive a restart, and collects what is left of it.
 
+mod asked;
 mod backup;
 mod check;
 mod collect;
@@ -45,6 +49,7 @@ mod settings;
 mod untagged;
 mod written;
 
+pub use asked::Asking;
 pub use backup::{BackedUp, backup, restore};
 pub use check::{Checked, Finding};
 pub use collect::{Candidate, Collected};
@@ -52,8 +57,9 @@ pub use content::{Content, Files, OpenFiles, PARTS, Placing, Writing};
 pub use depot::Depot;
 pub use distribution::{Distribution, Found};
 pub use metadata::{
-    Blob, Held, Immutable, Manifest, Metadata, Name, NewBlob, NewManifest, Reviewed, Session, Sqlite, Unreferenced,
+    Blob, Held, Immutable, Looked, Manifest, Metadata, Name, NewBlob, NewManifest, Reviewed, Session, Sqlite,
+    Unreferenced, is_damage,
 };
 pub use place::{Millis, Place, Ulid};
-pub use settings::{Clock, Pattern, Settings};
+pub use settings::{Clock, Pattern, Settings, Sparse};
 pub use untagged::Untagged;

@@ -17,6 +17,7 @@ use crate::{
     depot::Inner,
     incoming::{self, Incoming},
     metadata::{Blob, Manifest, Name, NewManifest},
+    settings::Sparse,
 };
 
 /// How many names a page has.
@@ -59,6 +60,20 @@ impl Repository {
             .extend(&self.name, digest, self.depot.lease())
             .await?;
         Ok(found.filter(|_| is_there))
+    }
+
+    /// A manifest that is about to be named stays for a while, where those go that no tag leads to.
+    async fn touch(&self, digest: &Digest, intent: Intent) -> Result<()> {
+        let depot = &self.depot;
+        match (depot.settings.untagged, intent) {
+            (Some(stays), Intent::Write) => {
+                let now = depot.now();
+                // As with blobs.
+                let before = now.before(stays / 2);
+                depot.metadata.touch(&self.name, digest, before, now).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn fetch_blob(&self, digest: &Digest, options: FetchOptions) -> Result<Fetched> {
@@ -135,8 +150,10 @@ impl Source for Repository {
     fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>> {
         Box::pin(async move {
             match role {
-                // A manifest goes only where it is deleted.
-                Role::Manifest => self.depot.metadata.describe(&self.name, digest).await,
+                Role::Manifest => {
+                    self.touch(digest, intent).await?;
+                    self.depot.metadata.describe(&self.name, digest).await
+                }
                 Role::Blob => {
                     let found = self.blob(digest, intent).await?;
                     Ok(found.map(|blob| Descriptor::new(octet_stream(), *digest, blob.size)))
@@ -191,9 +208,18 @@ impl Target for Repository {
                 return Err(Error::new(ErrorKind::Mismatch, format!("the manifest is not {digest}")));
             }
             let children = document.children();
+            let role = match document {
+                Document::Index(_) => Role::Manifest,
+                Document::Manifest(_) => Role::Blob,
+            };
+            let is_sparse = match self.depot.settings.sparse {
+                Sparse::Nothing => false,
+                Sparse::Indexes => role == Role::Manifest,
+                Sparse::All => true,
+            };
             let required = children.iter().filter(|child| {
                 // What is kept elsewhere need not be here.
-                !(self.depot.settings.is_sparse || child.media_type.is_foreign() && !child.urls.is_empty())
+                !(is_sparse || child.media_type.is_foreign() && !child.urls.is_empty())
             });
             let required = required.map(|child| child.digest).collect();
             let immutable = self.depot.immutable(&self.name);
@@ -208,10 +234,7 @@ impl Target for Repository {
                     media_type: document.media_type().clone(),
                     content: document.raw().clone(),
                 },
-                role: match document {
-                    Document::Index(_) => Role::Manifest,
-                    Document::Manifest(_) => Role::Blob,
-                },
+                role,
                 required,
                 children: children.into_iter().map(|child| child.digest).collect(),
                 subject: document
@@ -371,7 +394,12 @@ impl Delete for Repository {
                 let message = format!("the tag {name} of {} never moves", self.name);
                 return Err(Error::new(ErrorKind::Conflict, message));
             }
-            match self.depot.metadata.remove_tag(&self.name, name).await? {
+            match self
+                .depot
+                .metadata
+                .remove_tag(&self.name, name, self.depot.now())
+                .await?
+            {
                 true => Ok(()),
                 false => Err(self.not_found(&format!("tag {name}"))),
             }

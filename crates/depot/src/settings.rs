@@ -11,10 +11,13 @@ use crate::place::Millis;
 /// How a depot keeps things.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Take manifests whose children are not there: sparse indexes, and images whose layers come later.
-    pub is_sparse: bool,
+    /// Which manifests are taken whose children are not there.
+    pub sparse: Sparse,
     /// How long a blob that nothing references stays after it was put, mounted or found.
     pub lease: Duration,
+    /// How long a manifest that no tag leads to stays after it was put, found by somebody who may be about to name it, or lost a tag; none keeps it
+    /// until it is deleted.
+    pub untagged: Option<Duration>,
     /// The most uploads that may be open.
     pub sessions: u64,
     /// How long an upload may lie idle.
@@ -28,14 +31,27 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            is_sparse: false,
+            sparse: Sparse::default(),
             lease: Duration::from_secs(24 * 3600),
+            untagged: None,
             sessions: 10_000,
             session_idle: Duration::from_secs(24 * 3600),
             immutable: Vec::new(),
             clock: Clock::default(),
         }
     }
+}
+
+/// Which manifests may name what is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sparse {
+    /// None.
+    #[default]
+    Nothing,
+    /// Indexes: of which only some images are here.
+    Indexes,
+    /// All: images too whose layers come later.
+    All,
 }
 
 /// Tells the time: the system's, or a test's.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 use support::{Here, settings};
@@ -136,7 +136,7 @@ fn what_is_lost_is_asked_for_again() {
 fn what_was_taken_without_its_parts_is_not_trusted() {
     run(async {
         let here = Here::of(Settings {
-            is_sparse: true,
+            sparse: teu_depot::Sparse::All,
             ..settings()
         });
         let (_, image) = put(&here.depot, "one", "image").await;
@@ -185,7 +185,7 @@ fn what_is_hidden_leads_on() {
             .await
             .expect("put");
         let untagged = async || -> Vec<Digest> {
-            let found = here.depot.untagged().await.expect("looked");
+            let found = here.depot.untagged(Duration::ZERO).await.expect("looked");
             found.into_iter().map(|untagged| untagged.digest).collect()
         };
         let third = images[2].document.descriptor().digest;
@@ -200,7 +200,7 @@ fn what_is_hidden_leads_on() {
         check(&here.depot, true).await;
         assert!(one.resolve(&Pick::Name("all".to_owned())).await.is_err());
         assert_eq!(untagged().await, [third]);
-        let went = here.depot.remove_untagged().await.expect("removed");
+        let went = here.depot.remove_untagged(Duration::ZERO).await.expect("removed");
         assert_eq!(went.len(), 1);
         for digest in [images[1].document.descriptor().digest, Digest::of(about.raw())] {
             one.resolve(&Pick::Digest(digest)).await.expect("it is there");
@@ -272,4 +272,47 @@ async fn put_fails(depot: &Depot) -> String {
         .await
         .expect_err("it looks on")
         .to_string()
+}
+
+/// What a damaged database says that nothing needs may be needed: nothing is taken away, and nothing mended, which would be made of what it says.
+#[test]
+fn a_damaged_database_is_told_of_and_takes_nothing_away() {
+    run(async {
+        let here = Here::of(settings());
+        for n in 0..40 {
+            put(&here.depot, &format!("app{n}"), &format!("image {n}")).await;
+        }
+        assert_eq!(here.depot.look_over().await.expect("looked"), Vec::<String>::new());
+        let path = here.path();
+        let Here { depot, directory } = here;
+        drop(depot);
+        let files = support::below(&path.join("blobs"));
+        let database = path.join("metadata.sqlite");
+        let mut bytes = fs::read(&database).expect("a database");
+        // Its first page says what tables there are, and stays.
+        let middle = bytes.len() / 2;
+        bytes[8192..middle].fill(0xa5);
+        fs::write(&database, bytes).expect("written");
+        let depot = Depot::open(&path, settings()).await.expect("it is opened");
+        assert!(!depot.look_over().await.expect("looked").is_empty());
+        for outcome in [
+            depot.collect(teu_depot::PARTS).await,
+            depot.collect_alone(teu_depot::PARTS, Duration::ZERO).await,
+        ] {
+            let error = outcome.expect_err("it is damaged");
+            assert!(error.to_string().contains("the database is damaged"), "{error}");
+        }
+        for repair in [false, true] {
+            let found = check(&depot, repair).await;
+            assert!(matches!(found.first(), Some(Finding::Metadata { .. })), "{found:?}");
+        }
+        assert_eq!(support::below(&path.join("blobs")), files);
+        assert!(!path.join("quarantine").exists());
+        drop(depot);
+        // What is no database at all is not even opened.
+        fs::write(&database, [0x5a; 8192]).expect("written");
+        let error = Depot::beside(&path, settings()).await.err().expect("it is none");
+        assert!(teu_depot::is_damage(&error), "{error}");
+        drop(directory);
+    });
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
     sync::Arc,
 };
@@ -12,11 +12,11 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 use support::{Here, LEASE, below, clock, settings};
-use teu_depot::{Collected, Depot, PARTS, Pattern, Settings};
-use teu_spec::{Algorithm, Digest, Pick};
+use teu_depot::{Collected, Depot, PARTS, Pattern, Settings, Sparse};
+use teu_spec::{Algorithm, Digest, Format, Index, Pick};
 use teu_store::{
-    ErrorKind, Expected, Intent, Reopened, Repositories, Result, Role, Session, Sessions, Store, Takes, suite::Image,
-    suite::run,
+    ErrorKind, Expect, Expected, Intent, Reopened, Repositories, Result, Role, Session, Sessions, Store, Takes,
+    suite::Image, suite::run,
 };
 
 async fn repository(depot: &Depot, name: &str) -> Arc<dyn Store> {
@@ -226,7 +226,7 @@ fn an_answer_extends_the_lease() {
         }
         wait(half + 1);
         assert!(asked(Intent::Read).await, "who only reads extends nothing");
-        let [candidate] = &depot.candidates(None, 10).await.expect("asked")[..] else {
+        let [candidate] = &depot.candidates(None, 10, None).await.expect("asked")[..] else {
             panic!("one")
         };
         assert_eq!(
@@ -234,7 +234,7 @@ fn an_answer_extends_the_lease() {
             (digest, false, 0)
         );
         wait(half + 1);
-        assert!(depot.candidates(None, 10).await.expect("asked")[0].goes);
+        assert!(depot.candidates(None, 10, None).await.expect("asked")[0].goes);
         let gone = Collected {
             unlinked: 1,
             blobs: 1,
@@ -434,6 +434,69 @@ fn a_directory_is_a_depot_or_becomes_one() {
         let error = open(&at("shared")).await.expect_err("others may write");
         assert_eq!(error.kind(), &ErrorKind::Denied);
         assert!(error.to_string().contains("chmod go-w"), "{error}");
+    });
+}
+
+/// A volume of a disk of its own has what its file system has there, and one that is mounted for a group of ours is that group's to write to, at the
+/// second start as at the first.
+#[test]
+fn a_volume_may_be_a_depot() {
+    run(async {
+        let root = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| root.path().join(name);
+        let open = async |path: &Path| Depot::open(path, settings()).await.map(drop);
+        fs::create_dir_all(at("volume/lost+found")).expect("made");
+        open(&at("volume")).await.expect("it becomes one");
+        fs::create_dir_all(at("more/lost+found")).expect("made");
+        fs::write(at("more/file"), "something").expect("written");
+        assert_eq!(kind(open(&at("more")).await), ErrorKind::Conflict);
+        let ours = fs::metadata(at("volume")).expect("made").gid();
+        let allow = |mode| fs::set_permissions(at("volume"), fs::Permissions::from_mode(mode)).expect("set");
+        for mode in [0o2775, 0o2770, 0o700] {
+            allow(mode);
+            open(&at("volume")).await.expect("a group of ours");
+        }
+        for mode in [0o2777, 0o702] {
+            allow(mode);
+            let error = open(&at("volume")).await.expect_err("everybody may write");
+            assert_eq!(error.kind(), &ErrorKind::Denied);
+            assert!(error.to_string().contains("chmod go-w"), "{error}");
+        }
+        allow(0o2775);
+        // Only root gives away what is ours.
+        if std::os::unix::fs::chown(at("volume"), None, Some(ours + 54_321)).is_ok() {
+            let error = open(&at("volume")).await.expect_err("another group may write");
+            assert_eq!(error.kind(), &ErrorKind::Denied);
+            assert!(error.to_string().contains("chmod g-w"), "{error}");
+            allow(0o2755);
+            open(&at("volume")).await.expect("nobody else may write");
+        }
+    });
+}
+
+/// Indexes may be taken of which only some images are here, and images still have to have all that they name.
+#[test]
+fn what_may_be_missing_is_said() {
+    run(async {
+        for (sparse, takes_indexes, takes_images) in [
+            (Sparse::Nothing, false, false),
+            (Sparse::Indexes, true, false),
+            (Sparse::All, true, true),
+        ] {
+            let here = Here::of(Settings { sparse, ..settings() });
+            let store = repository(&here.depot, "app").await;
+            let image = Image::small(Takes::EVERYTHING, "image");
+            let index = Index::build(Format::Oci, &[image.document.descriptor()]).expect("an index");
+            for (document, takes) in [(&index, takes_indexes), (&image.document, takes_images)] {
+                let digest = Digest::of(document.raw());
+                let put = store.put_manifest(document, &digest, &[], Expect::Any).await;
+                match (put, takes) {
+                    (Ok(_), true) => {}
+                    (Err(error), false) if matches!(error.kind(), ErrorKind::MissingChildren(_)) => {}
+                    (outcome, _) => panic!("{sparse:?}: {outcome:?}"),
+                }
+            }
+        }
     });
 }
 

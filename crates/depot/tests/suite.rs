@@ -64,7 +64,7 @@ mod sparse {
     use super::*;
 
     teu_store::store_suite!(|| Here::of(Settings {
-        is_sparse: true,
+        sparse: teu_depot::Sparse::All,
         ..settings()
     }));
 }

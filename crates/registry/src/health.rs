@@ -3,7 +3,7 @@
 //! and nothing is said of what there is.
 
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use teu_store::Keyset;
+use teu_store::{Error, Keyset};
 
 use crate::{
     body,
@@ -22,13 +22,10 @@ impl Registry {
         if parts.method != Method::GET && parts.method != Method::HEAD {
             return Some(Err(Problem::not_allowed("GET, HEAD", "that is only asked for")));
         }
-        if asks_the_store {
-            let first = Keyset { after: None, limit: 1 };
-            if let Err(error) = self.repositories.repositories(first).await {
-                let message = "what is kept cannot be reached; the server's log says more";
-                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unknown, message);
-                return Some(Err(problem.because(error.to_string())));
-            }
+        if asks_the_store && let Some(error) = self.cannot_work().await {
+            let message = "what is kept cannot be reached; the server's log says more";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unknown, message);
+            return Some(Err(problem.because(error.to_string())));
         }
         let mut response = Response::new(body::full("ok\n".into()));
         let headers = response.headers_mut();
@@ -38,5 +35,11 @@ impl Registry {
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Some(Ok(response))
+    }
+
+    /// Why what is kept cannot be reached; none where it can.
+    pub(crate) async fn cannot_work(&self) -> Option<Error> {
+        let first = Keyset { after: None, limit: 1 };
+        self.repositories.repositories(first).await.err()
     }
 }

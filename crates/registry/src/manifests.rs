@@ -26,15 +26,20 @@ impl Registry {
         match asked.method {
             Method::PUT => self.put_manifest(name, reference, asked, content).await,
             Method::DELETE => self.delete_manifest(name, reference).await,
-            _ => self.read_manifest(name, reference, &asked.headers).await,
+            _ => self.read_manifest(name, reference, asked).await,
         }
     }
 
-    async fn read_manifest(&self, name: &str, reference: &Reference, headers: &HeaderMap) -> Answer {
+    async fn read_manifest(&self, name: &str, reference: &Reference, asked: &Asked) -> Answer {
         let store = self.reading(name).await?;
-        let found = find(&*store, reference).await?;
+        // Who asks only whether it is there may leave out to push it, and name it next.
+        let intent = match asked.is_head && self.settings.writable {
+            true => Intent::Write,
+            false => Intent::Read,
+        };
+        let found = find(&*store, reference, intent).await?;
         let digest = found.digest;
-        match condition::reading(headers, &digest) {
+        match condition::reading(&asked.headers, &digest) {
             Holds::Yes => {}
             Holds::Unchanged => return Ok(described(plain(StatusCode::NOT_MODIFIED), &digest)),
             Holds::No => return Err(failed_condition()),
@@ -209,7 +214,7 @@ fn unknown() -> Problem {
 }
 
 /// The manifest that is meant, as it is here: whatever an index says of it, size and type are its own.
-async fn find(store: &dyn Store, reference: &Reference) -> Result<Descriptor, Problem> {
+async fn find(store: &dyn Store, reference: &Reference, intent: Intent) -> Result<Descriptor, Problem> {
     let failed = |error| Problem::reading(error, Code::ManifestUnknown);
     let digest: Digest = match reference {
         Reference::Digest(digest) => *digest,
@@ -219,9 +224,6 @@ async fn find(store: &dyn Store, reference: &Reference) -> Result<Descriptor, Pr
         }
         Reference::Neither(_) => return Err(unknown()),
     };
-    let found = store
-        .stat(Role::Manifest, &digest, Intent::Read)
-        .await
-        .map_err(failed)?;
+    let found = store.stat(Role::Manifest, &digest, intent).await.map_err(failed)?;
     found.ok_or_else(unknown)
 }

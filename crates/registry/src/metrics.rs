@@ -6,7 +6,10 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     fmt::Write,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,8 @@ use crate::{Exchange, Registry, connection::Patient, registry::Gauges};
 
 /// Up to how many seconds an answer took: from what is in memory to a large layer over a slow line.
 const BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0];
+/// Where registry:2 tells at its own second address whether it can work.
+const HEALTH: &str = "/debug/health";
 /// How many may read at once.
 const READERS: usize = 16;
 /// How long a reader may take to ask, and be silent.
@@ -32,6 +37,7 @@ const BREATH: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Metrics {
     counts: Mutex<Counts>,
+    is_damaged: AtomicBool,
     /// What is asked how much is under way.
     watched: OnceLock<Weak<Registry>>,
 }
@@ -63,6 +69,11 @@ impl Metrics {
     pub fn watch(&self, registry: &Arc<Registry>) {
         // Of a second one nothing is told.
         let _ = self.watched.set(Arc::downgrade(registry));
+    }
+
+    /// What is kept was found to be damaged.
+    pub fn found_damaged(&self) {
+        self.is_damaged.store(true, Ordering::Relaxed);
     }
 
     /// Counts an exchange. An observer calls this.
@@ -128,6 +139,9 @@ impl Metrics {
             "Answers that failed on the registry's side, or were cut off.",
         );
         let _ = writeln!(out, "{name} {}", counts.failures);
+        let name = "teu_registry_damaged";
+        head(&mut out, name, "gauge", "1 where what is kept was found to be damaged.");
+        let _ = writeln!(out, "{name} {}", u8::from(self.is_damaged.load(Ordering::Relaxed)));
         if let Some(registry) = self.watched.get().and_then(Weak::upgrade) {
             let Gauges {
                 connections,
@@ -148,14 +162,30 @@ impl Metrics {
         out
     }
 
+    /// As registry:2 says it: what fails by its name, and nothing where all is well.
+    async fn health(&self) -> (StatusCode, String) {
+        let registry = self.watched.get().and_then(Weak::upgrade);
+        let failure = match registry {
+            Some(registry) => registry.cannot_work().await,
+            None => None,
+        };
+        match failure {
+            None => (StatusCode::OK, "{}\n".to_owned()),
+            Some(_) => {
+                let text = "{\"storage\":\"what is kept cannot be reached; the server's log says more\"}\n";
+                (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+            }
+        }
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         // A count that a panic elsewhere left is no worse than one less.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Tells whoever asks at a path, such as `/metrics`, of a socket, for as long as it is polled. Nobody is asked who they are: the socket is one that only those
-/// reach who may know.
+/// Tells whoever asks at a path, such as `/metrics`, of a socket, for as long as it is polled; and at `/debug/health`, where registry:2 does, whether the
+/// registry that it [watches](Metrics::watch) can work. Nobody is asked who they are: the socket is one that only those reach who may know.
 pub async fn serve_metrics(metrics: Arc<Metrics>, socket: TcpListener, path: &str) {
     let path: Arc<str> = Arc::from(path);
     let room = Arc::new(Semaphore::new(READERS));
@@ -167,12 +197,11 @@ pub async fn serve_metrics(metrics: Arc<Metrics>, socket: TcpListener, path: &st
         };
         let (metrics, path) = (Arc::clone(&metrics), Arc::clone(&path));
         let service = service_fn(move |request: Request<Incoming>| {
-            std::future::ready(Ok::<_, Infallible>(told(
-                &metrics,
-                request.method(),
-                &path,
-                request.uri().path(),
-            )))
+            let (metrics, path) = (Arc::clone(&metrics), Arc::clone(&path));
+            async move {
+                let response = told(&metrics, request.method(), &path, request.uri().path()).await;
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -186,15 +215,21 @@ pub async fn serve_metrics(metrics: Arc<Metrics>, socket: TcpListener, path: &st
     }
 }
 
-fn told(metrics: &Metrics, method: &Method, at: &str, path: &str) -> Response<Full<Bytes>> {
-    let (status, text) = match (path == at, method == Method::GET || method == Method::HEAD) {
+async fn told(metrics: &Metrics, method: &Method, at: &str, path: &str) -> Response<Full<Bytes>> {
+    let is_health = path == HEALTH && path != at;
+    let (status, text) = match (path == at || is_health, method == Method::GET || method == Method::HEAD) {
+        (true, true) if is_health => metrics.health().await,
         (true, true) => (StatusCode::OK, metrics.text()),
         (true, false) => (StatusCode::METHOD_NOT_ALLOWED, "this is only asked for\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, format!("there is only {at}\n")),
+        _ => (StatusCode::NOT_FOUND, format!("there is only {at} and {HEALTH}\n")),
     };
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let kind = match is_health {
+        true => "application/json; charset=utf-8",
+        false => "text/plain; version=0.0.4; charset=utf-8",
+    };
+    let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
@@ -275,9 +310,12 @@ mod tests {
             "teu_registry_request_duration_seconds_count{method=\"GET\",endpoint=\"manifest\"} 3",
             "teu_registry_sent_bytes_total{endpoint=\"manifest\"} 31",
             "teu_registry_failures_total 1",
+            "teu_registry_damaged 0",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in {text}");
         }
+        metrics.found_damaged();
+        assert!(metrics.text().lines().any(|found| found == "teu_registry_damaged 1"));
     }
 
     #[test]
@@ -303,17 +341,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_metrics_are_told() {
+    #[tokio::test]
+    async fn only_metrics_and_health_are_told() {
         let metrics = Metrics::new();
         for (method, path, status) in [
             (Method::GET, "/metrics", 200),
             (Method::HEAD, "/metrics", 200),
             (Method::POST, "/metrics", 405),
+            (Method::GET, "/debug/health", 200),
+            (Method::POST, "/debug/health", 405),
             (Method::GET, "/", 404),
         ] {
             assert_eq!(
-                told(&metrics, &method, "/metrics", path).status(),
+                told(&metrics, &method, "/metrics", path).await.status(),
                 status,
                 "{method} {path}"
             );

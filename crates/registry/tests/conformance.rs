@@ -26,7 +26,7 @@ fn all_of_the_specification_is_there() {
 fn all_of_it_is_there_over_a_depot() {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = teu_depot::Settings {
-        is_sparse: true,
+        sparse: teu_depot::Sparse::All,
         ..Default::default()
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

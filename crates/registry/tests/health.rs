@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{Server, guarded::by_password, writable};
-use teu_registry::Metrics;
+use teu_registry::{Metrics, serve_metrics};
 use teu_spec::Digest;
 use teu_store::{BoxFuture, Error, ErrorKind, Intent, Keyset, Page, Repositories, Result, Sessions, Store};
 
@@ -71,6 +71,38 @@ fn where_nothing_can_be_kept_it_is_not_ready() {
     let log = server.log.lock().expect("a log");
     let failure = log.last().and_then(|asked| asked.failure.clone());
     assert_eq!(failure.as_deref(), Some("/srv/secret: the disk is gone"));
+}
+
+/// At the second address it is said as registry:2 does, whose probes are led there.
+#[test]
+fn the_second_address_says_whether_it_can_work() {
+    for (server, status, content) in [
+        (Server::start(), "200 OK", "{}\n"),
+        (
+            Server::of(Arc::new(Gone), writable()),
+            "503 Service Unavailable",
+            "{\"storage\":\"what is kept cannot be reached; the server's log says more\"}\n",
+        ),
+    ] {
+        let metrics = Arc::new(Metrics::new());
+        metrics.watch(&server.registry);
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let socket = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .expect("a port");
+        let address = socket.local_addr().expect("an address");
+        runtime.spawn(async move { serve_metrics(metrics, socket, "/metrics").await });
+        let mut client = std::net::TcpStream::connect(address).expect("a connection");
+        client
+            .write_all(b"GET /debug/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .expect("asked");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer");
+        let (head, found) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head}");
+        assert!(head.contains("content-type: application/json"), "{head}");
+        assert_eq!(found, content);
+    }
 }
 
 #[test]

@@ -126,6 +126,12 @@ impl Error {
         &self.0.kind
     }
 
+    /// What caused it, as it was given, for who knows what that can be.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.0.cause.as_deref()
+    }
+
     /// Which end of a copy it is about, where that is known.
     #[must_use]
     pub fn side(&self) -> Option<Side> {

@@ -55,7 +55,11 @@ Examples:
 )]
 pub(crate) struct Serve {
     /// The layouts, and how their repositories are called
-    #[arg(value_name = "[NAME=]oci:DIRECTORY", env = "TEU_SERVE_LAYOUTS")]
+    #[arg(
+        value_name = "[NAME=]oci:DIRECTORY",
+        value_delimiter = '\n',
+        env = "TEU_SERVE_LAYOUTS"
+    )]
     pub(crate) layouts: Vec<String>,
     #[command(subcommand)]
     pub(crate) tend: Option<Tend>,
@@ -106,7 +110,12 @@ pub(crate) struct Tls {
     #[arg(long = "tls-key", value_name = "FILE", env = "TEU_SERVE_TLS_KEY")]
     pub(crate) key: Option<PathBuf>,
     /// Take certificates of clients that these authorities vouch for, in PEM; may be given several times
-    #[arg(long = "tls-clients", value_name = "FILE", env = "TEU_SERVE_TLS_CLIENTS")]
+    #[arg(
+        long = "tls-clients",
+        value_name = "FILE",
+        value_delimiter = '\n',
+        env = "TEU_SERVE_TLS_CLIENTS"
+    )]
     pub(crate) clients: Vec<PathBuf>,
     /// Let nobody in who shows none
     #[arg(long = "tls-clients-required", env = "TEU_SERVE_TLS_CLIENTS_REQUIRED")]
@@ -124,9 +133,12 @@ pub(crate) struct Depot {
     /// Let nobody push
     #[arg(long, env = "TEU_SERVE_READ_ONLY")]
     pub(crate) read_only: bool,
-    /// Take manifests that name what was not pushed, such as an index of which only some images are here
+    /// Take manifests that name what was not pushed: indexes and images
     #[arg(long, env = "TEU_SERVE_SPARSE")]
     pub(crate) sparse: bool,
+    /// Take indexes of which only some images are here; images are to have all that they name
+    #[arg(long, env = "TEU_SERVE_SPARSE_INDEXES")]
+    pub(crate) sparse_indexes: bool,
     /// Never move or delete these tags once they are set; * stands for any characters, and a comma is between several
     #[arg(
         long,
@@ -141,6 +153,9 @@ pub(crate) struct Depot {
     /// How long what no manifest names stays after it was pushed, mounted or said to be there
     #[arg(long, value_name = "TIME", default_value = "24h", env = "TEU_SERVE_GC_LEASE")]
     pub(crate) gc_lease: Time,
+    /// Remove manifests too that no tag leads to, this long after they were pushed, said to be there, or lost a tag; else they stay
+    #[arg(long, value_name = "TIME", env = "TEU_SERVE_GC_UNTAGGED")]
+    pub(crate) gc_untagged: Option<Time>,
 }
 
 /// Where what is pushed is kept.
@@ -167,18 +182,34 @@ pub(crate) enum Tend {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A server does this by itself, every minute, while it serves: what nothing references goes when the day is over that it
-has from when it was pushed, mounted, or said to be there. This is for a directory that no server has; but --dry-run
-looks on beside a server too, and says of each blob that nothing references what becomes of it.
+has from when it was pushed, mounted, or said to be there; and, with --gc-untagged, what no tag leads to. Beside a server
+this asks that server to do it now; so it wants no stop, and what is being pushed stays: with --untagged goes what no tag
+leads to for --gc-untagged, or for a lease where it has none. Where no server has the directory nobody is pushing, and
+--lease 0 has go at once what nothing references. --dry-run looks on, and says of each blob that nothing references what
+becomes of it.
 
 Examples:
   teu serve gc --dry-run
-  teu serve gc --data /srv/registry --untagged")]
+  teu serve gc --data /srv/registry --untagged
+  teu serve gc --data /srv/registry --untagged --lease 0")]
 pub(crate) struct Collect {
     #[command(flatten)]
     pub(crate) data: Tended,
     /// Remove manifests too that no tag leads to, by an index or as what they are about
     #[arg(long)]
     pub(crate) untagged: bool,
+    /// Leave what nothing references so long, and not as long as the server's lease; only for a directory that no server has
+    #[arg(long, value_name = "TIME")]
+    pub(crate) lease: Option<Time>,
+    /// How long the server's lease is, from which --lease takes away
+    #[arg(
+        long,
+        hide = true,
+        value_name = "TIME",
+        default_value = "24h",
+        env = "TEU_SERVE_GC_LEASE"
+    )]
+    pub(crate) gc_lease: Time,
     /// Say what would go and what stays until when, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -189,7 +220,8 @@ pub(crate) struct Collect {
 #[command(after_help = "\
 Every byte is read. Without --repair it looks on, beside a server too. With it, which wants the directory alone, what is
 not what its digest says is set aside in DIRECTORY/quarantine and shown no more, nor are the images that it belongs
-to, until the next push of them brings it; and files that a manifest misses are shown again.
+to, until the next push of them brings it; and files that a manifest misses are shown again. Where the database itself is
+damaged nothing is mended, for what it says cannot be believed: a backup is the only way back.
 
 The exit code is 10 where something is wrong that was not mended.
 

@@ -61,7 +61,7 @@ pub(crate) struct Reached {
     #[arg(long, value_name = "HOW|URL", default_value = "relative", env = "TEU_SERVE_LOCATION")]
     pub(crate) location: String,
     /// Put this header into every answer below /v2/, such as 'Access-Control-Allow-Origin: *'; may be given several times
-    #[arg(long, value_name = "NAME: VALUE", env = "TEU_SERVE_HEADER")]
+    #[arg(long, value_name = "NAME: VALUE", value_delimiter = '\n', env = "TEU_SERVE_HEADER")]
     pub(crate) header: Vec<String>,
     /// Speak HTTP/2 with clients that can
     #[arg(

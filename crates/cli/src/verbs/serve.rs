@@ -10,7 +10,12 @@ mod log;
 mod tend;
 mod tls;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use teu_depot::Depot;
@@ -88,6 +93,7 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     if let Some(metrics) = &metrics {
         metrics.watch(&registry);
     }
+    let counted = metrics.clone();
     let metrics_address = measured.as_ref().and_then(|socket| socket.local_addr().ok());
     match settings.json {
         true => output::json(&json!({"address": address, "metrics": metrics_address, said.0: said.1}))?,
@@ -115,7 +121,14 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     };
     let tending = async {
         match &depot {
-            Some(depot) => tend::keep(depot, arguments.depot.gc_interval.0, &settings).await,
+            Some(depot) => {
+                let damaged = || {
+                    if let Some(metrics) = &counted {
+                        metrics.found_damaged();
+                    }
+                };
+                tend::keep(depot, &arguments.depot, &settings, damaged).await;
+            }
             None => std::future::pending().await,
         }
     };
@@ -141,17 +154,19 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
 /// Refuses settings that mean nothing together, or nothing at all.
 fn check(arguments: &Serve) -> Result<(), Failure> {
     let kept = &arguments.depot;
-    let serves_layouts = !arguments.layouts.is_empty();
+    let serves_layouts = layouts(arguments).next().is_some();
     let depots = [
         ("--data", kept.data.directory.is_some()),
-        ("--read-only", kept.read_only),
         ("--sparse", kept.sparse),
+        ("--sparse-indexes", kept.sparse_indexes),
+        ("--gc-untagged", kept.gc_untagged.is_some()),
         ("--immutable", !kept.immutable.is_empty()),
     ];
     let depots = depots.into_iter().find(|(_, is_said)| *is_said && serves_layouts);
     let message = match depots {
         Some((flag, _)) => format!("{flag} cannot be used with layouts"),
         None if kept.read_only && arguments.deletes => "--read-only cannot be used with --deletes".to_owned(),
+        None if kept.read_only && arguments.writable => "--read-only cannot be used with --writable".to_owned(),
         None if arguments.writable && !serves_layouts => {
             "--writable is for layouts; what is pushed elsewhere is kept without it".to_owned()
         }
@@ -159,6 +174,9 @@ fn check(arguments: &Serve) -> Result<(), Failure> {
             "what is deleted from layouts is written to them: --deletes wants --writable".to_owned()
         }
         None if kept.gc_interval.0 < Duration::from_secs(1) => "--gc-interval is at least a second".to_owned(),
+        None if kept.gc_untagged.is_some_and(|stays| stays.0 < Duration::from_secs(1)) => {
+            "--gc-untagged is at least a second: what is being pushed has no tag yet".to_owned()
+        }
         None => return Ok(()),
     };
     Err(Failure::Usage(message))
@@ -176,14 +194,17 @@ fn told(said: &arguments::ServeReached) -> Result<(Reached, HeaderMap), Failure>
         },
     };
     let mut headers = HeaderMap::new();
-    for header in &said.header {
+    // A variable of several lines may end with an empty one.
+    for header in said.header.iter().filter(|header| !header.is_empty()) {
         let pair = header.split_once(':');
         let read = pair.and_then(|(name, value)| {
             let name: HeaderName = name.trim().parse().ok()?;
             Some((name, HeaderValue::from_str(value.trim()).ok()?))
         });
-        let (name, value) =
-            read.ok_or_else(|| Failure::Usage(format!("{header:?} is no header; write NAME: VALUE")))?;
+        let (name, value) = read.ok_or_else(|| {
+            let message = format!("{header:?} is no header; --header and each line of TEU_SERVE_HEADER is NAME: VALUE");
+            Failure::Usage(message)
+        })?;
         headers.append(name, value);
     }
     match said.metrics_path.starts_with('/') {
@@ -219,25 +240,48 @@ fn limits(said: &arguments::ServeLimits) -> Result<Limits, Failure> {
 fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Error> {
     /// The system holds it to its own limit.
     const WAITING: u32 = 4096;
-    let listening = || {
+    let listening = |address: SocketAddr| {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
+        if is_every(&address) {
+            // Whatever net.ipv6.bindv6only says.
+            rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+        }
         // A port that was listened at before is free again, whatever connections still end there.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(WAITING)
     };
-    listening().map_err(|error: std::io::Error| {
+    let listened = listening(address).or_else(|error: std::io::Error| match instead(&address, &error) {
+        Some(other) => listening(other),
+        None => Err(error),
+    });
+    listened.map_err(|error: std::io::Error| {
         let message = format!("{address} cannot be listened at; {flag} takes another address");
         Error::from(error).within(message)
     })
 }
 
+/// Whether it stands for all addresses of this machine, of either kind.
+fn is_every(address: &SocketAddr) -> bool {
+    address.is_ipv6() && address.ip().is_unspecified()
+}
+
+/// What stands for all addresses of a machine that has no IPv6.
+fn instead(address: &SocketAddr, error: &std::io::Error) -> Option<SocketAddr> {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    let has_none = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .into_iter()
+        .any(|errno| code == Some(errno.raw_os_error()));
+    (has_none && is_every(address)).then(|| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
+}
+
 /// The depot, or the layouts that were named.
 async fn place(arguments: &Serve, settings: &Settings) -> Result<Place, Failure> {
-    if arguments.layouts.is_empty() {
+    if layouts(arguments).next().is_none() {
         let (depot, directory) = tend::open(arguments, settings).await?;
         return Ok(Place {
             repositories: Arc::new(depot.clone()),
@@ -254,7 +298,7 @@ async fn place(arguments: &Serve, settings: &Settings) -> Result<Place, Failure>
     }
     let mut given = Given::new();
     let mut names = Vec::new();
-    for layout in &arguments.layouts {
+    for layout in layouts(arguments) {
         let (name, store) = repository(layout)?;
         given.give(&name, store)?;
         names.push(name);
@@ -269,6 +313,11 @@ async fn place(arguments: &Serve, settings: &Settings) -> Result<Place, Failure>
         said: ("repositories", json!(names)),
         depot: None,
     })
+}
+
+/// The layouts that were named. A variable of several lines may end with an empty one.
+fn layouts(arguments: &Serve) -> impl Iterator<Item = &String> {
+    arguments.layouts.iter().filter(|layout| !layout.is_empty())
 }
 
 /// A layout, and what its repository is called.
@@ -309,4 +358,27 @@ fn directory_name(path: &Path, place: &str) -> Result<String, Failure> {
         return Err(Failure::Usage(message));
     }
     Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn without_the_newer_addresses_the_older_ones_are_all() {
+        for (address, errno, expected) in [
+            ("[::]:5000", Errno::AFNOSUPPORT, Some("0.0.0.0:5000")),
+            ("[::]:5000", Errno::ADDRNOTAVAIL, Some("0.0.0.0:5000")),
+            ("[::]:5000", Errno::ADDRINUSE, None),
+            ("[::1]:5000", Errno::AFNOSUPPORT, None),
+            ("0.0.0.0:5000", Errno::ADDRNOTAVAIL, None),
+        ] {
+            let address: SocketAddr = address.parse().expect("an address");
+            let error = std::io::Error::from(errno);
+            let found = instead(&address, &error).map(|found| found.to_string());
+            assert_eq!(found.as_deref(), expected, "{address} {errno:?}");
+        }
+    }
 }

@@ -45,7 +45,7 @@ pub(crate) use layers::{archive, bare, directory, file, of};
 pub(crate) use layout::{Image, Layout, image, layer};
 pub(crate) use peer::{Asks, Peer, has};
 pub(crate) use seen::seen;
-pub(crate) use served::{Served, ask};
+pub(crate) use served::{Served, ask, free_port};
 
 /// A directory in which programs run, with a home of its own and nothing of ours in their environment.
 pub(crate) struct Room {

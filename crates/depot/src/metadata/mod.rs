@@ -21,6 +21,7 @@ use teu_store::{BoxFuture, Expect, Keyset, Page, Result, Role};
 
 pub use sqlite::Sqlite;
 pub(crate) use sqlite::failed;
+pub use sqlite::is_damage;
 
 use crate::place::{Millis, Place, Ulid};
 
@@ -143,6 +144,15 @@ pub struct Unreferenced {
     pub elsewhere: u64,
 }
 
+/// What came of looking at some manifests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// The repositories and digests of those that no tag leads to.
+    pub untagged: Vec<(String, Digest)>,
+    /// Behind which to go on; none where there are no more.
+    pub next: Option<i64>,
+}
+
 /// A manifest, and what it names and its repository does not show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -242,8 +252,27 @@ pub trait Metadata: Send + Sync {
         now: Millis,
     ) -> BoxFuture<'a, Result<bool>>;
 
-    /// Removes a tag; false where it was not there.
-    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool>>;
+    /// Removes a tag; false where it was not there. What it pointed at counts as touched now.
+    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str, now: Millis) -> BoxFuture<'a, Result<bool>>;
+
+    /// Has a manifest count as touched now, where it was last before `before`. One that is not there is no error.
+    fn touch<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a Digest,
+        before: Millis,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes a manifest where no tag leads to it; false where it stays. No tag leads to it where none points at it, nor at an index that it is
+    /// part of, nor at what it is about; what was touched after `before` counts as what has a tag. What it named is reviewed.
+    fn remove_untagged<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a Digest,
+        before: Millis,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<bool>>;
 
     /// Keeps a new session, though it lasts only with the next transaction: there is nothing in it to lose.
     ///
@@ -295,9 +324,10 @@ pub trait Metadata: Send + Sync {
     /// All manifests that are shown, behind the one of this [`Held::id`].
     fn manifests(&self, after: i64, limit: usize) -> BoxFuture<'_, Result<Vec<Held>>>;
 
-    /// All manifests that are shown and that no tag leads to, by their repositories, those above before those below: neither tagged, nor part of
-    /// an index that a tag leads to, nor about what one leads to. What is not shown, as something below it is lost, leads on as it did.
-    fn untagged(&self) -> BoxFuture<'_, Result<Vec<(String, Digest)>>>;
+    /// Looks at up to `limit` manifests behind `after`, the last that came first, so that those above come before those below: those that are shown and
+    /// that no tag leads to, as [`remove_untagged`](Self::remove_untagged) has it. What is not
+    /// shown, as something below it is lost, leads on as it did.
+    fn untagged(&self, after: Option<i64>, before: Millis, limit: usize) -> BoxFuture<'_, Result<Looked>>;
 
     /// Whether every manifest that is shown has all that it names beside it.
     fn is_whole(&self) -> BoxFuture<'_, Result<bool>>;
@@ -312,6 +342,9 @@ pub trait Metadata: Send + Sync {
 
     /// Whether what keeps it finds itself sound; what it finds otherwise.
     fn examine(&self) -> BoxFuture<'_, Result<Vec<String>>>;
+
+    /// The same, at a glance: what takes seconds where there are millions of rows.
+    fn look_over(&self) -> BoxFuture<'_, Result<Vec<String>>>;
 }
 
 /// What a [`Place`] is made of in a row.

@@ -36,6 +36,7 @@ CREATE TABLE manifests (
     subject BLOB,
     artifact_type TEXT,
     referrer TEXT,
+    -- When it was pushed, found by somebody who pushes, or lost a tag: the last of them.
     pushed INTEGER NOT NULL,
     -- Something below it is lost: it is not shown before it is pushed again, with what is missing.
     is_lost INTEGER NOT NULL DEFAULT 0,

@@ -6,8 +6,8 @@ use std::{fs::File, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use teu_depot::{
-    Blob, Content, Held, Immutable, Manifest, Metadata, Millis, NewBlob, NewManifest, OpenFiles, Place, Placing,
-    Reviewed, Session, Unreferenced, Writing,
+    Blob, Content, Held, Immutable, Looked, Manifest, Metadata, Millis, NewBlob, NewManifest, OpenFiles, Place,
+    Placing, Reviewed, Session, Unreferenced, Writing,
 };
 use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Keyset, Page, Reader, Result};
@@ -246,8 +246,28 @@ impl<T: Metadata> Metadata for Watched<T> {
         )
     }
 
-    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool>> {
-        self.inner.remove_tag(repository, name)
+    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str, now: Millis) -> BoxFuture<'a, Result<bool>> {
+        self.inner.remove_tag(repository, name, now)
+    }
+
+    fn touch<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a Digest,
+        before: Millis,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<()>> {
+        self.inner.touch(repository, digest, before, now)
+    }
+
+    fn remove_untagged<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a Digest,
+        before: Millis,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<bool>> {
+        self.inner.remove_untagged(repository, digest, before, now)
     }
 
     fn begin_session(&self, session: Session, most: u64) -> BoxFuture<'_, Result<()>> {
@@ -298,8 +318,8 @@ impl<T: Metadata> Metadata for Watched<T> {
         self.inner.leads_to(place)
     }
 
-    fn untagged(&self) -> BoxFuture<'_, Result<Vec<(String, Digest)>>> {
-        self.inner.untagged()
+    fn untagged(&self, after: Option<i64>, before: Millis, limit: usize) -> BoxFuture<'_, Result<Looked>> {
+        self.inner.untagged(after, before, limit)
     }
 
     fn is_whole(&self) -> BoxFuture<'_, Result<bool>> {
@@ -328,5 +348,9 @@ impl<T: Metadata> Metadata for Watched<T> {
 
     fn examine(&self) -> BoxFuture<'_, Result<Vec<String>>> {
         self.inner.examine()
+    }
+
+    fn look_over(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.inner.look_over()
     }
 }

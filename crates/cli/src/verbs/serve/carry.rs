@@ -5,7 +5,7 @@ mod trip;
 
 use std::{path::Path, sync::Arc};
 
-use teu_depot::{Depot, Settings as Keeping};
+use teu_depot::{Depot, Settings as Keeping, Sparse};
 use teu_spec::Pick;
 use teu_store::{Error, ErrorKind, Intent, Keyset, Memory, Repositories, Source, Target};
 
@@ -57,7 +57,10 @@ pub(super) async fn import(arguments: &ServeImport, settings: &Settings) -> Resu
 /// The depot that is written to; none where it is only rehearsed and there is none.
 async fn into(to: &Path, arguments: &ServeImport) -> Result<Option<Depot>, Failure> {
     let keeping = Keeping {
-        is_sparse: arguments.sparse,
+        sparse: match arguments.sparse {
+            true => Sparse::All,
+            false => Sparse::Nothing,
+        },
         ..Keeping::default()
     };
     if arguments.carried.dry_run {

@@ -1,8 +1,11 @@
 //! `teu serve fsck`: what is wrong with what is kept, as a person and as a program reads it.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
-use teu_depot::{Depot, Finding, Settings as Keeping};
+use teu_depot::{Checked, Depot, Finding, Settings as Keeping};
 use teu_spec::Digest;
+use teu_store::Error;
 
 use super::tend;
 use crate::{arguments::Fsck, failure::Failure, output, settings::Settings};
@@ -12,12 +15,16 @@ const WRONG: u8 = 10;
 
 pub(super) async fn run(arguments: &Fsck, settings: &Settings) -> Result<(), Failure> {
     let directory = tend::directory(arguments.data.directory.as_ref(), settings)?;
-    let depot = match arguments.repair {
-        true => tend::alone(&directory, "without --repair it looks on").await?,
-        false => Depot::beside(&directory, Keeping::default()).await?,
-    };
     let mut findings = Vec::new();
-    let checked = depot.check(arguments.repair, |finding| findings.push(finding)).await?;
+    let checked = match opened(&directory, arguments.repair).await {
+        Ok(depot) => depot.check(arguments.repair, |finding| findings.push(finding)).await?,
+        Err(error) if teu_depot::is_damage(&error) => {
+            let message = error.to_string();
+            findings.push(Finding::Metadata { message });
+            Checked::default()
+        }
+        Err(error) => return Err(error.into()),
+    };
     let is_wrong = findings.iter().any(|finding| !is_mended(finding, arguments.repair));
     if settings.json {
         let told = findings.iter().map(|finding| in_json(finding, arguments.repair));
@@ -46,6 +53,15 @@ pub(super) async fn run(arguments: &Fsck, settings: &Settings) -> Result<(), Fai
     match is_wrong {
         true => Err(Failure::Found { code: WRONG }),
         false => Ok(()),
+    }
+}
+
+/// The depot to check: beside a server too, and where it is to be mended alone, unless its database is damaged, which nothing mends.
+async fn opened(directory: &Path, repair: bool) -> Result<Depot, Error> {
+    let depot = Depot::beside(directory, Keeping::default()).await?;
+    match repair && depot.look_over().await?.is_empty() {
+        true => tend::alone(directory, Keeping::default(), "without --repair it looks on").await,
+        false => Ok(depot),
     }
 }
 

@@ -2,24 +2,30 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
-use teu_depot::{BackedUp, Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping, Untagged};
+use teu_depot::{
+    Asking, BackedUp, Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping, Sparse, Untagged,
+};
 use teu_spec::Timestamp;
-use teu_store::{Error, ErrorKind};
+use teu_store::{Error, ErrorKind, blocking};
 
 use super::access;
 use crate::{
-    arguments::{Collect, Serve, Tend},
+    arguments::{Collect, Serve, ServeDepot, Tend},
     failure::Failure,
-    output,
+    output, say,
     settings::Settings,
 };
 
 /// How many candidates are asked for at once.
 const PAGE: usize = 1000;
+/// How often a server is looked at that was asked to collect, how long it may take to begin, and to end.
+const POLL: Duration = Duration::from_millis(100);
+const BEGINS: Duration = Duration::from_secs(60);
+const ENDS: Duration = Duration::from_secs(600);
 
 /// The directory that was given, or that it is where none was.
 pub(super) fn directory(given: Option<&PathBuf>, settings: &Settings) -> Result<PathBuf, Failure> {
@@ -34,7 +40,12 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
     let kept = &arguments.depot;
     let directory = directory(kept.data.directory.as_ref(), settings)?;
     let keeping = Keeping {
-        is_sparse: kept.sparse,
+        sparse: match (kept.sparse, kept.sparse_indexes) {
+            (true, _) => Sparse::All,
+            (false, true) => Sparse::Indexes,
+            (false, false) => Sparse::Nothing,
+        },
+        untagged: kept.gc_untagged.map(|stays| stays.0),
         immutable: kept.immutable.iter().map(Pattern::new).collect(),
         lease: kept.gc_lease.0,
         sessions: arguments.limits.max_uploads_kept,
@@ -45,14 +56,45 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
     Ok((depot, directory.canonicalize().unwrap_or(directory)))
 }
 
-/// Collects garbage as long as it is polled, and says where that fails.
-pub(super) async fn keep(depot: &Depot, every: Duration, settings: &Settings) {
+/// Collects garbage as long as it is polled, and says where that fails. Where nobody may push nothing goes by itself, but whoever asks has it go.
+/// `damaged` hears that the database is.
+pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, damaged: impl FnOnce()) {
     let told = |outcome: teu_store::Result<Collected>| {
         if let Err(error) = outcome {
             settings.warn(&format!("collecting garbage: {error}; it is tried again"));
         }
     };
-    depot.tend(every, told).await;
+    let answered = |outcome: &teu_store::Result<Collected>| match outcome {
+        Ok(collected) => say::detail(
+            false,
+            &format!("collected garbage, as was asked: {}", freed_words(collected)),
+        ),
+        Err(error) => settings.warn(&format!("collecting garbage, as was asked: {error}")),
+    };
+    // Before the first collection: of a damaged database it would take away what is needed. What can be read of it is served.
+    let is_sound = match depot.look_over().await {
+        Ok(found) if found.is_empty() => true,
+        Ok(found) => {
+            let what = found.first().map_or("", String::as_str);
+            settings.warn(&format!(
+                "the database is damaged: {what}; what can be read of it is served, and nothing is collected; teu serve fsck says more, and a backup \
+                 is the only way back"
+            ));
+            damaged();
+            false
+        }
+        Err(error) => {
+            settings.warn(&format!("the database cannot be looked over: {error}"));
+            true
+        }
+    };
+    let collecting = async {
+        match is_sound && !kept.read_only {
+            true => depot.tend(kept.gc_interval.0, told).await,
+            false => std::future::pending().await,
+        }
+    };
+    tokio::join!(collecting, depot.answer(kept.read_only, answered));
 }
 
 pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure> {
@@ -96,10 +138,10 @@ fn tell(done: &BackedUp, to: &Path, settings: &Settings) -> Result<(), Failure> 
 }
 
 /// Opens a depot that is there, alone; `else_` says what to do where another process has it.
-pub(super) async fn alone(directory: &Path, else_: &str) -> Result<Depot, Error> {
+pub(super) async fn alone(directory: &Path, keeping: Keeping, else_: &str) -> Result<Depot, Error> {
     // What is not there is not made to be tended.
     drop(Depot::beside(directory, Keeping::default()).await?);
-    let depot = Depot::open(directory, Keeping::default()).await;
+    let depot = Depot::open(directory, keeping).await;
     let depot = depot.map_err(|error| match error.kind() {
         ErrorKind::Conflict => Error::new(ErrorKind::Conflict, format!("{error}; {else_}")),
         _ => error,
@@ -109,56 +151,107 @@ pub(super) async fn alone(directory: &Path, else_: &str) -> Result<Depot, Error>
 
 async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure> {
     let directory = directory(arguments.data.directory.as_ref(), settings)?;
+    let lease = arguments.lease.map(|lease| lease.0);
+    let keeping = Keeping {
+        lease: arguments.gc_lease.0,
+        ..Keeping::default()
+    };
     if arguments.dry_run {
-        let depot = Depot::beside(&directory, Keeping::default()).await?;
+        let depot = Depot::beside(&directory, keeping).await?;
         let untagged = match arguments.untagged {
-            true => depot.untagged().await?,
+            true => depot.untagged(lease.unwrap_or_default()).await?,
             false => Vec::new(),
         };
-        return explain(&depot, &untagged, settings).await;
+        return explain(&depot, &untagged, lease, settings).await;
     }
-    let depot = match alone(&directory, "a server collects by itself, and --dry-run looks on").await {
-        // What registry:2's users run beside its server is done by ours already.
+    let depot = match alone(&directory, keeping, "--lease is for when it has ended").await {
+        // Where registry:2's own collection runs at night, it says so without knowing whether a server runs.
         Err(error)
             if *error.kind() == ErrorKind::Conflict
-                && arguments.data.configuration.distribution_config.is_some()
-                && !arguments.untagged =>
+                && (lease.is_none() || arguments.data.configuration.distribution_config.is_some()) =>
         {
-            settings.warn(&error.to_string());
-            return Ok(());
+            return ask(&directory, arguments.untagged, settings).await;
         }
         outcome => outcome?,
     };
     let untagged = match arguments.untagged {
-        true => depot.remove_untagged().await?,
+        true => depot.remove_untagged(lease.unwrap_or_default()).await?,
         false => Vec::new(),
     };
-    let collected = depot.collect(PARTS).await?;
+    let mut collected = match lease {
+        Some(lease) => depot.collect_alone(PARTS, lease).await?,
+        None => depot.collect(PARTS).await?,
+    };
+    collected.untagged = untagged.len() as u64;
+    tell_collected(&collected, Some(&untagged), settings)
+}
+
+/// Has the server that has the directory collect, and says what came of it.
+async fn ask(directory: &Path, untagged: bool, settings: &Settings) -> Result<(), Failure> {
+    let path = directory.to_owned();
+    let asking = blocking::run(move || Asking::begin(&path, untagged)).await?;
+    let begun = Instant::now();
+    while asking.waits()? {
+        if begun.elapsed() > BEGINS {
+            asking.withdraw()?;
+            let message = format!(
+                "another process has {} and does not collect; it is no server, or one that is ending: try again later",
+                directory.display()
+            );
+            return Err(Error::new(ErrorKind::Conflict, message).into());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    while begun.elapsed() < ENDS {
+        if let Some(collected) = asking.answer()? {
+            return tell_collected(&collected, None, settings);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    settings.warn("the server collects, and has not ended yet; its log says when it has");
+    Ok(())
+}
+
+/// Says what a collection came to; and where it is known, which manifests went.
+fn tell_collected(collected: &Collected, untagged: Option<&[Untagged]>, settings: &Settings) -> Result<(), Failure> {
     if settings.json {
-        return output::json(&json!({
+        let mut told = json!({
             "unlinked": collected.unlinked,
             "blobs": collected.blobs,
             "bytes": collected.bytes,
             "removed": collected.removed,
             "uploads": collected.sessions,
             "strays": collected.strays,
-            "untagged": untagged.iter().map(shown).collect::<Vec<_>>(),
+            "manifests": collected.untagged,
             "dryRun": false,
-        }));
+            "byServer": untagged.is_none(),
+        });
+        if let Some(untagged) = untagged {
+            told["untagged"] = untagged.iter().map(shown).collect();
+        }
+        return output::json(&told);
     }
-    for manifest in &untagged {
+    for manifest in untagged.unwrap_or_default() {
         output::line(&format!(
             "{} {}: removed, no tag leads to it",
             manifest.digest, manifest.repository
         ))?;
     }
-    output::line(&format!(
-        "freed {}: {} that no repository shows any more; forgot {} that nobody went on with, and {} that nobody knew",
+    output::line(&freed_words(collected))
+}
+
+fn freed_words(collected: &Collected) -> String {
+    let manifests = match collected.untagged {
+        0 => String::new(),
+        some => format!("removed {} that no tag leads to; ", count(some, "manifest")),
+    };
+    format!(
+        "{manifests}freed {}: {} that no repository shows any more; forgot {} that nobody went on with, and {} that nobody knew",
         output::size(collected.bytes),
         count(collected.blobs, "blob"),
         count(collected.sessions, "upload"),
         count(collected.strays, "file"),
-    ))
+    )
 }
 
 pub(super) fn count(count: u64, what: &str) -> String {
@@ -169,10 +262,15 @@ pub(super) fn count(count: u64, what: &str) -> String {
 }
 
 /// Says what becomes of each blob that nothing references.
-async fn explain(depot: &Depot, untagged: &[Untagged], settings: &Settings) -> Result<(), Failure> {
+async fn explain(
+    depot: &Depot,
+    untagged: &[Untagged],
+    lease: Option<Duration>,
+    settings: &Settings,
+) -> Result<(), Failure> {
     let mut all: Vec<Candidate> = Vec::new();
     loop {
-        let page = depot.candidates(all.last(), PAGE).await?;
+        let page = depot.candidates(all.last(), PAGE, lease).await?;
         let is_last = page.len() < PAGE;
         all.extend(page);
         if is_last {
@@ -203,6 +301,7 @@ async fn explain(depot: &Depot, untagged: &[Untagged], settings: &Settings) -> R
         let until = time(candidate.lease);
         let becomes = match (candidate.goes, candidate.elsewhere) {
             (false, _) => format!("stays until {until}"),
+            (true, 0) if lease.is_some() => "goes: nothing references it".to_owned(),
             (true, 0) => format!("goes: nothing references it, and its time was over {until}"),
             (true, others) => format!("goes from here, and stays in {}", count_of(others)),
         };

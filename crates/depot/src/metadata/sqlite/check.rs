@@ -6,6 +6,7 @@ use teu_store::{Error, ErrorKind, Result, Role};
 
 use super::{
     super::{Held, digests::Key, place},
+    is_damage,
     put::{change, link, role},
     read::{all, count, one, to_i64},
 };
@@ -126,9 +127,27 @@ pub(super) fn restore(connection: &Connection, place: &Place, size: u64, lease: 
     Ok(wanting.into_iter().map(|(_, name)| name).collect())
 }
 
+pub(super) fn look_over(connection: &Connection) -> Result<Vec<String>> {
+    told(all(connection, "PRAGMA quick_check(10)", [], |row| row.get(0)))
+}
+
+/// What a check says, of which it may be so bad that it says nothing.
+fn told(outcome: Result<Vec<String>>) -> Result<Vec<String>> {
+    match outcome {
+        Ok(mut found) => {
+            found.retain(|line| line != "ok");
+            Ok(found)
+        }
+        Err(error) if is_damage(&error) => Ok(vec![error.to_string()]),
+        Err(error) => Err(error),
+    }
+}
+
 pub(super) fn examine(connection: &Connection) -> Result<Vec<String>> {
-    let mut found: Vec<String> = all(connection, "PRAGMA integrity_check", [], |row| row.get(0))?;
-    found.retain(|line| line != "ok");
+    let mut found = told(all(connection, "PRAGMA integrity_check", [], |row| row.get(0)))?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
     let broken = all(connection, "PRAGMA foreign_key_check", [], |row| {
         let (table, to): (String, String) = (row.get(0)?, row.get(2)?);
         Ok(format!("a row of {table} leads to none of {to}"))

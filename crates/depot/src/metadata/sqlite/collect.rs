@@ -6,7 +6,7 @@ use teu_store::{Error, ErrorKind, Result, Role};
 
 use super::{
     super::{Immutable, Reviewed, Unreferenced, digests::Key, place},
-    put::{bury as leave_tombstone, change, known, review as look_at, role},
+    put::{bury as leave_tombstone, change, known, loses_tag, review as look_at, role},
     read::{all, count, one, to_i64},
 };
 use crate::place::{Millis, Place};
@@ -46,21 +46,30 @@ pub(super) fn remove_manifest(
         let message = format!("the tag {tag} of {repository} points at {digest}, and never moves");
         return Err(Error::new(ErrorKind::Conflict, message));
     }
+    take_manifest(connection, repository_id, id, now)?;
+    Ok(true)
+}
+
+/// Takes a manifest away, its tags with it, and has what it named looked at.
+pub(super) fn take_manifest(connection: &Connection, repository: i64, id: i64, now: Millis) -> Result<()> {
     let query = "SELECT c.digest FROM children c JOIN links l ON l.repository = c.repository AND l.digest = c.digest
         WHERE c.manifest = ?1 AND c.role = ?2";
     let children = all(connection, query, params![id, role(Role::Blob)], |row| row.get(0))?;
     for Key(child) in children {
-        look_at(connection, repository_id, &child, now)?;
+        look_at(connection, repository, &child, now)?;
     }
     // Its tags and what it names go with it.
     change(connection, "DELETE FROM manifests WHERE id = ?1", [id])?;
-    forget_if_empty(connection, repository_id)?;
-    Ok(true)
+    forget_if_empty(connection, repository)
 }
 
-pub(super) fn remove_tag(connection: &Connection, repository: &str, name: &str) -> Result<bool> {
-    let statement = "DELETE FROM tags WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND name = ?2";
-    Ok(change(connection, statement, [repository, name])? > 0)
+pub(super) fn remove_tag(connection: &Connection, repository: &str, name: &str, now: Millis) -> Result<bool> {
+    let Some(repository) = known(connection, repository)? else {
+        return Ok(false);
+    };
+    loses_tag(connection, repository, name, None, now)?;
+    let statement = "DELETE FROM tags WHERE repository = ?1 AND name = ?2";
+    Ok(change(connection, statement, params![repository, name])? > 0)
 }
 
 pub(super) fn review(connection: &Connection, now: Millis, due: Millis, limit: usize) -> Result<Reviewed> {
@@ -194,20 +203,4 @@ pub(super) fn unreferenced(
             })
         },
     )
-}
-
-pub(super) fn untagged(connection: &Connection) -> Result<Vec<(String, Digest)>> {
-    let query = "WITH RECURSIVE live (id, repository, digest) AS (
-            SELECT m.id, m.repository, m.digest FROM tags t JOIN manifests m ON m.id = t.manifest
-            UNION SELECT m.id, m.repository, m.digest FROM live l
-            JOIN children c ON c.manifest = l.id AND c.role = ?1
-            JOIN manifests m ON m.repository = l.repository AND m.digest = c.digest
-            UNION SELECT m.id, m.repository, m.digest FROM live l
-            JOIN manifests m ON m.repository = l.repository AND m.subject = l.digest)
-        SELECT r.name, m.digest FROM manifests m JOIN repositories r ON r.id = m.repository
-        WHERE m.is_lost = 0 AND m.id NOT IN (SELECT id FROM live) ORDER BY r.name, m.id DESC";
-    // What names others was put behind them.
-    all(connection, query, [role(Role::Manifest)], |row| {
-        Ok((row.get(0)?, row.get(1).map(|Key(digest)| digest)?))
-    })
 }

@@ -4,6 +4,7 @@ mod check;
 mod collect;
 mod put;
 mod read;
+mod untagged;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Error, ErrorKind, Keyset, Page, Result, blocking};
 
 use super::{
-    Blob, Held, Immutable, Manifest, Metadata, NewBlob, NewManifest, Reviewed, Session, Unreferenced,
+    Blob, Held, Immutable, Looked, Manifest, Metadata, NewBlob, NewManifest, Reviewed, Session, Unreferenced,
     group::{About, Writer},
     recent::Recent,
 };
@@ -29,7 +30,7 @@ const KEPT: usize = 8;
 /// How long is waited for another process that looks on: a backup, a person with a shell.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many statements a connection keeps prepared: all that there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 80;
 
 /// Metadata in a file of SQLite.
 pub struct Sqlite {
@@ -203,6 +204,20 @@ pub(crate) fn failed(error: rusqlite::Error) -> Error {
     Error::new(kind, hint).with_cause(error)
 }
 
+/// Whether an error says that the database is damaged, or that a row has what no row can have.
+#[must_use]
+pub fn is_damage(error: &Error) -> bool {
+    let cause = error.cause().and_then(|cause| cause.downcast_ref::<rusqlite::Error>());
+    cause.is_some_and(|error| {
+        let is_row = matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)
+        );
+        let code = error.sqlite_error_code();
+        is_row || matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    })
+}
+
 impl Metadata for Sqlite {
     fn has_repository<'a>(&'a self, repository: &'a str) -> BoxFuture<'a, Result<bool>> {
         let is_there = |connection: &Connection| Ok(read::has_repository(connection, repository)?.then_some(()));
@@ -344,9 +359,37 @@ impl Metadata for Sqlite {
         self.change(move |connection| collect::remove_manifest(connection, &repository, &digest, &immutable, now))
     }
 
-    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool>> {
+    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str, now: Millis) -> BoxFuture<'a, Result<bool>> {
         let (repository, name) = (repository.to_owned(), name.to_owned());
-        self.change(move |connection| collect::remove_tag(connection, &repository, &name))
+        self.change(move |connection| collect::remove_tag(connection, &repository, &name, now))
+    }
+
+    fn touch<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a Digest,
+        before: Millis,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<()>> {
+        let is_due = |connection: &Connection| untagged::is_older(connection, repository, digest, before);
+        match self.readers.read(is_due) {
+            Ok(true) => {
+                let (repository, digest) = (repository.to_owned(), *digest);
+                self.change(move |connection| untagged::touch(connection, &repository, &digest, now))
+            }
+            outcome => Box::pin(std::future::ready(outcome.map(drop))),
+        }
+    }
+
+    fn remove_untagged<'a>(
+        &'a self,
+        repository: &'a str,
+        digest: &'a Digest,
+        before: Millis,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<bool>> {
+        let (repository, digest) = (repository.to_owned(), *digest);
+        self.change(move |connection| untagged::remove(connection, &repository, &digest, before, now))
     }
 
     fn begin_session(&self, session: Session, most: u64) -> BoxFuture<'_, Result<()>> {
@@ -398,8 +441,8 @@ impl Metadata for Sqlite {
         self.list(move |connection| collect::unreferenced(connection, after, limit))
     }
 
-    fn untagged(&self) -> BoxFuture<'_, Result<Vec<(String, Digest)>>> {
-        self.list(collect::untagged)
+    fn untagged(&self, after: Option<i64>, before: Millis, limit: usize) -> BoxFuture<'_, Result<Looked>> {
+        self.list(move |connection| untagged::list(connection, after, before, limit))
     }
 
     fn is_whole(&self) -> BoxFuture<'_, Result<bool>> {
@@ -432,6 +475,10 @@ impl Metadata for Sqlite {
 
     fn examine(&self) -> BoxFuture<'_, Result<Vec<String>>> {
         self.list(check::examine)
+    }
+
+    fn look_over(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.list(check::look_over)
     }
 }
 

@@ -131,7 +131,7 @@ pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()>
         (repository, digest, media_type, content, subject, artifact_type, referrer, pushed)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
         ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, referrer = excluded.referrer,
-        is_lost = 0
+        pushed = max(pushed, excluded.pushed), is_lost = 0
         RETURNING id";
     let described = match &new.subject {
         Some((_, descriptor)) => Some(serde_json::to_string(descriptor).map_err(|error| {
@@ -163,11 +163,25 @@ pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()>
         )?;
     }
     for Name { name, .. } in &new.names {
+        loses_tag(connection, repository, name, Some(id), new.now)?;
         let statement = "INSERT INTO tags (repository, name, manifest, moved) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (repository, name) DO UPDATE SET manifest = excluded.manifest, moved = excluded.moved";
         change(connection, statement, params![repository, name, id, new.now.0])?;
     }
     Ok(())
+}
+
+/// What a tag points at, and is to point at no more, counts as touched now: so much later it goes, where that is wanted. `next` is what it is to point at.
+pub(super) fn loses_tag(
+    connection: &Connection,
+    repository: i64,
+    name: &str,
+    next: Option<i64>,
+    now: Millis,
+) -> Result<()> {
+    let statement = "UPDATE manifests SET pushed = max(pushed, ?4)
+        WHERE id = (SELECT manifest FROM tags WHERE repository = ?1 AND name = ?2) AND id IS NOT ?3";
+    change(connection, statement, params![repository, name, next, now.0]).map(drop)
 }
 
 /// Whether a repository shows something as that which it is asked for.

@@ -182,8 +182,8 @@ pub(crate) async fn names_are_held_to_what_is_expected(open: &Open) {
             .map(|found| found.digest)
     };
     assert_eq!((tag("taken").await, tag("v1").await), (Some(b), Some(a)));
-    assert!(metadata.remove_tag("one", "taken").await.expect("removed"));
-    assert!(!metadata.remove_tag("one", "taken").await.expect("asked"));
+    assert!(metadata.remove_tag("one", "taken", Millis(2)).await.expect("removed"));
+    assert!(!metadata.remove_tag("one", "taken", Millis(2)).await.expect("asked"));
     assert!(
         metadata
             .remove_manifest("one", &b, movable(), Millis(1))

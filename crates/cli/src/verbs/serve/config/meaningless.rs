@@ -65,7 +65,7 @@ pub(super) const MEANINGLESS: [(&str, &str); 32] = [
     ("http.tls", "certificate, key, clientcas and clientauth are what counts"),
     (
         "http.debug",
-        "addr and prometheus are what counts; nothing else is told there",
+        "addr and prometheus are what counts; metrics and /debug/health are all that is told there",
     ),
     (
         "http.h2c",

@@ -46,18 +46,17 @@ impl Translation<'_> {
         }
         self.tls()?;
         if let Some(address) = self.text("http.debug.addr")?.filter(|address| !address.is_empty()) {
+            // It answers /debug/health whether or not it tells Prometheus.
+            self.say("metrics", address, "http.debug.addr");
             let path = self.text("http.debug.prometheus.path")?;
-            match self.switch("http.debug.prometheus.enabled")?.unwrap_or(false) {
-                true => {
-                    self.say("metrics", address, "http.debug.addr");
-                    if let Some(path) = path.filter(|path| !path.is_empty()) {
-                        self.say("metrics-path", path, "http.debug.prometheus.path");
-                    }
+            if self.switch("http.debug.prometheus.enabled")?.unwrap_or(false) {
+                if let Some(path) = path.filter(|path| !path.is_empty()) {
+                    self.say("metrics-path", path, "http.debug.prometheus.path");
                 }
-                false => self.translated.warnings.push(format!(
-                    "{}: http.debug.addr has no meaning here without prometheus.enabled; /livez and /readyz are at http.addr",
-                    self.file
-                )),
+                self.differs(
+                    "http.debug.prometheus",
+                    "metrics are called teu_registry_…, and none as registry:2's",
+                );
             }
         }
         Ok(())
@@ -108,7 +107,6 @@ impl Translation<'_> {
         } else if deletes {
             self.say("deletes", "true", "storage.delete.enabled");
         }
-        let purging = ["storage", "maintenance", "uploadpurging"];
         let purges = self
             .switch("storage.maintenance.uploadpurging.enabled")?
             .unwrap_or(true);
@@ -116,15 +114,23 @@ impl Translation<'_> {
             .switch("storage.maintenance.uploadpurging.dryrun")?
             .unwrap_or(false);
         let age = self.text("storage.maintenance.uploadpurging.age")?;
-        // Whatever is idle for too long is found when it is looked for, each minute.
-        let _ = self.root.take(&[purging[0], purging[1], purging[2], "interval"]);
+        if self
+            .root
+            .take(&["storage", "maintenance", "uploadpurging", "interval"])
+            .is_some()
+        {
+            let why = "what is idle for too long is looked for each minute, or as --gc-interval says";
+            self.differs("storage.maintenance.uploadpurging.interval", why);
+        }
         match (purges && !dry, age) {
             (true, None) => self.say("idle-upload-kept", "168h", "storage.maintenance.uploadpurging"),
             (true, Some(age)) => self.say("idle-upload-kept", age, "storage.maintenance.uploadpurging.age"),
             (false, _) => self.say("idle-upload-kept", NEVER, "storage.maintenance.uploadpurging.enabled"),
         }
-        // Nothing is ever redirected.
-        let _ = self.root.take(&["storage", "redirect", "disable"]);
+        // That it is to be so needs no word: nothing is ever redirected.
+        if self.switch("storage.redirect.disable")? == Some(false) {
+            self.differs("storage.redirect.disable", "nothing is redirected");
+        }
         let root = self
             .text("storage.filesystem.rootdirectory")?
             .unwrap_or_else(|| ROOT.to_owned());
@@ -213,18 +219,39 @@ impl Translation<'_> {
         if self.switch("log.accesslog.disabled")?.unwrap_or(false) {
             self.say("log-requests", "failures", "log.accesslog.disabled");
         }
-        // There are no other lines than those of requests and of what goes wrong.
-        let _ = self.root.take(&["log", "level"]);
-        // Whether what is kept can be reached is what /readyz says.
-        let _ = self.root.take(&["health", "storagedriver"]);
+        if let Some(level) = self
+            .text("log.level")?
+            .filter(|level| !matches!(level.as_str(), "" | "info"))
+        {
+            let why = format!("there are lines of requests and of what goes wrong, and none more or less at {level}");
+            self.differs("log.level", &why);
+        }
+        if self.root.take(&["health", "storagedriver"]).is_some() {
+            let why = "/readyz, and /debug/health at http.debug.addr, look whether what is kept can be reached when they are asked";
+            self.differs("health.storagedriver", why);
+        }
         let unchecked = self.switch("validation.disabled")?.unwrap_or(false);
         let enabled = self.switch("validation.enabled")?.unwrap_or(true);
         let platforms = self.text("validation.manifests.indexes.platforms")?;
         let some = matches!(platforms.as_deref(), Some("none" | "list"));
-        let _ = self.root.take(&["validation", "manifests", "indexes", "platformlist"]);
+        if self
+            .root
+            .take(&["validation", "manifests", "indexes", "platformlist"])
+            .is_some()
+        {
+            let why = "an index may lack images of any platform, or of none";
+            self.differs("validation.manifests.indexes.platformlist", why);
+        }
+        // There too an image has its config and its layers, whatever is not validated.
         if unchecked || !enabled || some {
-            self.say("sparse", "true", "validation");
+            self.say("sparse-indexes", "true", "validation");
         }
         self.pass("catalog.maxentries", "max-page")
+    }
+
+    /// Something is understood, and is not here as it is there.
+    fn differs(&mut self, path: &str, why: &str) {
+        let message = format!("{}: {path} has no meaning here: {why}", self.file);
+        self.translated.warnings.push(message);
     }
 }

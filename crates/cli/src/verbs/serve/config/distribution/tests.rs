@@ -43,6 +43,8 @@ fn the_configuration_of_its_image_is_read() {
     assert_eq!(
         translated.warnings,
         [
+            "c.yml: health.storagedriver has no meaning here: /readyz, and /debug/health at http.debug.addr, look whether what is kept can be \
+             reached when they are asked",
             "c.yml: line 4: log.fields.service has no meaning here: lines of the log have fields of their own; what reads them can add some",
             "c.yml: line 7: storage.cache.blobdescriptor has no meaning here: what is looked up is in the directory's own database, and needs no \
              cache",
@@ -93,7 +95,7 @@ fn each_key_that_means_something_is_a_setting() {
             "http: {debug: {addr: ':5001', prometheus: {enabled: true, path: /m}}}",
             &["metrics=:5001", "metrics-path=/m"],
         ),
-        ("http: {debug: {addr: ':5001'}}", &[]),
+        ("http: {debug: {addr: ':5001'}}", &["metrics=:5001"]),
         (
             "auth: {htpasswd: {realm: a b, path: /p}}",
             &["htpasswd=/p", "realm=a b"],
@@ -113,10 +115,15 @@ fn each_key_that_means_something_is_a_setting() {
         ),
         ("log: {formatter: logstash}", &["log-format=json"]),
         ("health: {storagedriver: {enabled: true, interval: 10s}}", &[]),
-        ("validation: {disabled: true}", &["sparse=true"]),
+        ("validation: {disabled: true}", &["sparse-indexes=true"]),
+        ("validation: {enabled: false}", &["sparse-indexes=true"]),
         (
             "validation: {manifests: {indexes: {platforms: none}}}",
-            &["sparse=true"],
+            &["sparse-indexes=true"],
+        ),
+        (
+            "validation: {manifests: {indexes: {platforms: list, platformlist: [{os: linux, architecture: arm64}]}}}",
+            &["sparse-indexes=true"],
         ),
         ("validation: {manifests: {indexes: {platforms: all}}}", &[]),
         ("catalog: {maxentries: 7}", &["max-page=7"]),
@@ -315,7 +322,12 @@ fn what_is_said_is_said_of_settings_that_there_are() {
         log: {formatter: text, accesslog: {disabled: true}}\nvalidation: {disabled: true}\ncatalog: {maxentries: 1}\n\
         storage: {delete: {enabled: true}}";
     let translated = read_with(text, &[], false).expect("a configuration");
-    assert_eq!(translated.warnings, Vec::<String>::new());
+    assert_eq!(
+        translated.warnings,
+        [
+            "c.yml: http.debug.prometheus has no meaning here: metrics are called teu_registry_…, and none as registry:2's"
+        ]
+    );
     let command = arguments::command();
     let table = Table::of(command.find_subcommand("serve").expect("a verb"));
     for said in translated.said {
@@ -327,6 +339,47 @@ fn what_is_said_is_said_of_settings_that_there_are() {
                 .check(value)
                 .unwrap_or_else(|why| panic!("{}: {why}", said.name));
         }
+    }
+}
+
+/// What is understood and is not so here is said too, once for each.
+#[test]
+fn what_is_passed_over_is_said() {
+    let warnings = |text: &str| {
+        let text = format!("version: 0.1\n{text}");
+        let translated = read_with(&text, &[], false).expect("a configuration");
+        let paths = translated.warnings.iter().map(|line| {
+            let path = line
+                .strip_prefix("c.yml: ")
+                .and_then(|line| line.split(" has no meaning here: ").next());
+            path.expect("a path").to_owned()
+        });
+        paths.collect::<Vec<_>>()
+    };
+    for (text, expected) in [
+        ("log: {level: debug}", &["log.level"][..]),
+        ("log: {level: info}", &[]),
+        (
+            "health: {storagedriver: {enabled: true, interval: 10s, threshold: 3}}",
+            &["health.storagedriver"],
+        ),
+        (
+            "storage: {maintenance: {uploadpurging: {enabled: true, interval: 2h}}}",
+            &["storage.maintenance.uploadpurging.interval"],
+        ),
+        ("storage: {redirect: {disable: false}}", &["storage.redirect.disable"]),
+        ("storage: {redirect: {disable: true}}", &[]),
+        (
+            "validation: {manifests: {indexes: {platforms: list, platformlist: [{os: linux}]}}}",
+            &["validation.manifests.indexes.platformlist"],
+        ),
+        ("http: {debug: {addr: ':1'}}", &[]),
+        (
+            "http: {debug: {addr: ':1', prometheus: {enabled: true}}}",
+            &["http.debug.prometheus"],
+        ),
+    ] {
+        assert_eq!(warnings(text), expected, "{text}");
     }
 }
 

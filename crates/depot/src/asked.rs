@@ -1,0 +1,179 @@
+//! How does somebody who may not write to a depot have it collected? By asking the process that has it, with a file in its directory: the name of the
+//! file is the question, it goes when that process begins, and what came of it lies in another file then.
+//!
+//! Who can make a file there could remove all that is kept as well, so nobody is asked who they are.
+
+use std::{
+    io::{Read, Write},
+    path::Path,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use teu_store::{Error, ErrorKind, Result, blocking};
+
+use crate::{
+    Collected, Depot, PARTS,
+    content::directory::{Directory, failed},
+};
+
+/// What is asked for: a collection, and one of what no tag leads to besides.
+const COLLECT: &str = "gc.asked";
+const UNTAGGED: &str = "gc.asked-untagged";
+/// What came of it.
+const ANSWER: &str = "gc.answer";
+/// The longest answer that is read, in bytes.
+const MAX: u64 = 1 << 16;
+/// How often a question is looked for.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A question to the process that has a depot.
+pub struct Asking {
+    root: Directory,
+    name: &'static str,
+}
+
+impl Asking {
+    /// Asks for a collection, and where `untagged` is set for one of the manifests that no tag leads to before.
+    ///
+    /// # Errors
+    /// Those of the disk; `Denied` for who may not write to the directory.
+    pub fn begin(directory: &Path, untagged: bool) -> Result<Self> {
+        let root = Directory::open(directory)?;
+        let name = if untagged { UNTAGGED } else { COLLECT };
+        // An older answer is none to this.
+        root.remove(ANSWER)?;
+        match root.create(name) {
+            // Somebody asks the same at this moment.
+            Err(error) if *error.kind() == ErrorKind::Conflict => {}
+            outcome => drop(outcome?),
+        }
+        Ok(Self { root, name })
+    }
+
+    /// Whether nobody has taken it up yet.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn waits(&self) -> Result<bool> {
+        Ok(self.root.file(self.name, false)?.is_some())
+    }
+
+    /// Asks no more.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn withdraw(self) -> Result<()> {
+        self.root.remove(self.name)
+    }
+
+    /// What came of it; none yet.
+    ///
+    /// # Errors
+    /// Those of the disk; and that with which the collection failed, in its words.
+    pub fn answer(&self) -> Result<Option<Collected>> {
+        let Some(file) = self.root.file(ANSWER, false)? else {
+            return Ok(None);
+        };
+        let mut text = String::new();
+        let read = file.take(MAX).read_to_string(&mut text);
+        read.map_err(|error| failed(error, "reading", &self.root.path(ANSWER)))?;
+        // It is renamed to its name when it is whole.
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        if let Some(why) = answer["error"].as_str() {
+            return Err(Error::new(ErrorKind::Io, why.to_owned()));
+        }
+        let count = |name: &str| answer[name].as_u64().unwrap_or_default();
+        Ok(Some(Collected {
+            unlinked: count("unlinked"),
+            blobs: count("blobs"),
+            bytes: count("bytes"),
+            removed: count("removed"),
+            sessions: count("sessions"),
+            strays: count("strays"),
+            untagged: count("untagged"),
+        }))
+    }
+}
+
+impl Depot {
+    /// Collects whenever somebody [asks](Asking) for it, as long as it is not dropped; a depot that is in no directory is never asked. Manifests that no
+    /// tag leads to stay as [settings](crate::Settings::untagged) say, or as long as a lease where they say nothing. Where nobody may push meanwhile, no
+    /// lease counts. `told` hears what came of each.
+    pub async fn answer(&self, nobody_pushes: bool, told: impl Fn(&Result<Collected>)) {
+        let Some(root) = self.0.root.clone() else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let path = root.clone();
+            // A directory that cannot be read fails elsewhere too, and louder.
+            let Ok(Some(untagged)) = blocking::run(move || taken_up(&path)).await else {
+                continue;
+            };
+            let outcome = self.collect_as_asked(untagged, nobody_pushes).await;
+            let (path, answer) = (root.clone(), in_words(&outcome));
+            let said = blocking::run(move || say(&path, &answer)).await;
+            told(&outcome.and_then(|collected| said.map(|()| collected)));
+        }
+    }
+
+    async fn collect_as_asked(&self, untagged: bool, nobody_pushes: bool) -> Result<Collected> {
+        let settings = &self.0.settings;
+        let (stays, lease) = match nobody_pushes {
+            true => (Duration::ZERO, Some(Duration::ZERO)),
+            false => (settings.untagged.unwrap_or(settings.lease), None),
+        };
+        let removed = match untagged {
+            true => self.remove_untagged(stays).await?.len() as u64,
+            false => 0,
+        };
+        let collected = match lease {
+            Some(lease) => self.collect_alone(PARTS, lease).await?,
+            None => self.collect(PARTS).await?,
+        };
+        Ok(Collected {
+            untagged: collected.untagged + removed,
+            ..collected
+        })
+    }
+}
+
+/// Takes up what is asked for: whether what no tag leads to is meant too.
+fn taken_up(root: &Path) -> Result<Option<bool>> {
+    let root = Directory::open(root)?;
+    let mut asked = None;
+    for (name, untagged) in [(COLLECT, false), (UNTAGGED, true)] {
+        if root.file(name, false)?.is_some() {
+            root.remove(name)?;
+            asked = Some(untagged);
+        }
+    }
+    Ok(asked)
+}
+
+fn in_words(outcome: &Result<Collected>) -> String {
+    let answer = match outcome {
+        Ok(collected) => json!({
+            "unlinked": collected.unlinked,
+            "blobs": collected.blobs,
+            "bytes": collected.bytes,
+            "removed": collected.removed,
+            "sessions": collected.sessions,
+            "strays": collected.strays,
+            "untagged": collected.untagged,
+        }),
+        Err(error) => json!({"error": error.to_string()}),
+    };
+    answer.to_string()
+}
+
+fn say(root: &Path, answer: &str) -> Result<()> {
+    const NEW: &str = "gc.answer-new";
+    let root = Directory::open(root)?;
+    root.remove(NEW)?;
+    let mut file = root.create(NEW)?;
+    let written = file.write_all(answer.as_bytes());
+    written.map_err(|error| failed(error, "writing", &root.path(NEW)))?;
+    root.rename(NEW, &root, ANSWER)
+}

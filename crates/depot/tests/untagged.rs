@@ -1,0 +1,284 @@
+//! Do manifests go that no tag leads to, when that is wanted, and nothing that is being pushed, is part of what stays, or is about it?
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use support::{Here, LEASE, clock, settings};
+use teu_depot::{Asking, Collected, Depot, PARTS, Settings};
+use teu_spec::{Digest, Document, Format, Index};
+use teu_store::{Expect, Intent, Repositories, Role, Store, Takes, suite::Image, suite::run};
+
+/// How long what no tag leads to stays.
+const STAYS: Duration = Duration::from_secs(10_000);
+
+fn here() -> (Here, impl Fn(u64)) {
+    let (clock, wait) = clock();
+    let untagged = Some(STAYS);
+    let here = Here::of(Settings {
+        clock,
+        untagged,
+        ..settings()
+    });
+    (here, wait)
+}
+
+async fn app(depot: &Depot) -> Arc<dyn Store> {
+    depot.open("app", Intent::Write).await.expect("a repository")
+}
+
+/// An image that no other one shares anything with, under these tags.
+async fn image(store: &dyn Store, seed: &str, tags: &[&str]) -> Image {
+    let image = Image::small(Takes::EVERYTHING, seed);
+    image.put(store.as_target(), tags).await.expect("put");
+    image
+}
+
+async fn put(store: &dyn Store, document: &Document, tags: &[&str]) -> Digest {
+    let digest = Digest::of(document.raw());
+    let names: Vec<String> = tags.iter().map(ToString::to_string).collect();
+    let put = store.put_manifest(document, &digest, &names, Expect::Any).await;
+    put.expect("put");
+    digest
+}
+
+async fn is_there(store: &dyn Store, digest: &Digest) -> bool {
+    let found = store.stat(Role::Manifest, digest, Intent::Read).await;
+    found.expect("asked").is_some()
+}
+
+async fn untagged(depot: &Depot) -> u64 {
+    depot.collect(0).await.expect("collected").untagged
+}
+
+#[test]
+fn what_a_tag_moved_from_goes_that_long_after() {
+    run(async {
+        let (here, wait) = here();
+        let store = app(&here.depot).await;
+        let old = image(&*store, "old", &["latest"]).await;
+        wait(10 * STAYS.as_secs());
+        assert_eq!(untagged(&here.depot).await, 0, "it has a tag");
+        let new = image(&*store, "new", &["latest"]).await;
+        wait(STAYS.as_secs() - 1);
+        assert_eq!(untagged(&here.depot).await, 0, "it had one a moment ago");
+        wait(1);
+        let layers: Vec<Digest> = old.document.children().iter().map(|child| child.digest).collect();
+        let collected = here.depot.collect(0).await.expect("collected");
+        assert_eq!(collected.untagged, 1);
+        // What it named and nothing else does went at once: its lease was over.
+        let own = layers.iter().filter(|layer| here.blobs(layer).is_empty()).count() as u64;
+        assert!(
+            own > 0 && collected.blobs == own && collected.removed == own,
+            "{collected:?}"
+        );
+        assert!(!is_there(&*store, &old.digest).await && is_there(&*store, &new.digest).await);
+        for child in new.document.children() {
+            assert_eq!(here.blobs(&child.digest).len(), 1);
+        }
+        // Untagged by hand is the same.
+        store
+            .delete()
+            .expect("deletes")
+            .untag("latest")
+            .await
+            .expect("untagged");
+        wait(STAYS.as_secs() - 1);
+        assert_eq!(untagged(&here.depot).await, 0);
+        wait(1);
+        assert_eq!(untagged(&here.depot).await, 1);
+        assert!(!is_there(&*store, &new.digest).await);
+    });
+}
+
+#[test]
+fn without_the_setting_nothing_goes() {
+    run(async {
+        let (clock, wait) = clock();
+        let here = Here::of(Settings { clock, ..settings() });
+        let store = app(&here.depot).await;
+        let image = image(&*store, "one", &[]).await;
+        wait(1000 * STAYS.as_secs());
+        assert_eq!(
+            here.depot.collect(PARTS).await.expect("collected"),
+            Collected::default()
+        );
+        assert!(is_there(&*store, &image.digest).await);
+    });
+}
+
+/// Parts of an index that stays stay, what is about what stays, and both as long as the index itself does that lost its tag.
+#[test]
+fn what_belongs_to_what_stays_stays() {
+    run(async {
+        let (here, wait) = here();
+        let store = app(&here.depot).await;
+        let parts = [image(&*store, "one", &[]).await, image(&*store, "two", &[]).await];
+        let listed: Vec<_> = parts.iter().map(|part| part.document.descriptor()).collect();
+        let index = Index::build(Format::Oci, &listed).expect("an index");
+        let all = put(&*store, &index, &["all"]).await;
+        let about = |what: &Document| parts[1].document.with_subject(Some(&what.descriptor())).expect("one");
+        // A signature of the index, one of a part, and one of that signature.
+        let of_index = about(&index);
+        let of_part = about(&parts[0].document);
+        let of_signature = about(&of_part);
+        let mut family = vec![all, parts[0].digest, parts[1].digest];
+        for signature in [&of_index, &of_part, &of_signature] {
+            family.push(put(&*store, signature, &[]).await);
+        }
+        let other = image(&*store, "other", &[]).await;
+        wait(STAYS.as_secs());
+        assert_eq!(untagged(&here.depot).await, 1);
+        assert!(!is_there(&*store, &other.digest).await);
+        store.delete().expect("deletes").untag("all").await.expect("untagged");
+        wait(STAYS.as_secs() - 1);
+        assert_eq!(untagged(&here.depot).await, 0, "the index lost its tag a moment ago");
+        for digest in &family {
+            assert!(is_there(&*store, digest).await, "{digest}");
+        }
+        wait(1);
+        assert_eq!(untagged(&here.depot).await, family.len() as u64);
+        for digest in &family {
+            assert!(!is_there(&*store, digest).await, "{digest}");
+        }
+    });
+}
+
+/// What a client was told that is there, before it names it in an index, is there when it does; and what was pushed again.
+#[test]
+fn what_is_being_pushed_stays() {
+    run(async {
+        let (here, wait) = here();
+        let store = app(&here.depot).await;
+        let [told, pushed, read] = ["told", "pushed", "read"].map(|seed| Image::small(Takes::EVERYTHING, seed));
+        for image in [&told, &pushed, &read] {
+            image.put(store.as_target(), &[]).await.expect("put");
+        }
+        wait(STAYS.as_secs() - 1);
+        let found = store.stat(Role::Manifest, &told.digest, Intent::Write).await;
+        assert!(found.expect("asked").is_some());
+        pushed.put(store.as_target(), &[]).await.expect("put");
+        assert!(is_there(&*store, &read.digest).await, "who only reads extends nothing");
+        wait(1);
+        assert_eq!(untagged(&here.depot).await, 1);
+        assert!(!is_there(&*store, &read.digest).await);
+        wait(STAYS.as_secs() - 2);
+        assert_eq!(untagged(&here.depot).await, 0);
+        let listed = [told.document.descriptor(), pushed.document.descriptor()];
+        let index = Index::build(Format::Oci, &listed).expect("an index");
+        put(&*store, &index, &["all"]).await;
+        wait(10 * STAYS.as_secs());
+        assert_eq!(untagged(&here.depot).await, 0);
+        // What is gone is not said to be there.
+        let found = store.stat(Role::Manifest, &read.digest, Intent::Write).await;
+        assert_eq!(found.expect("asked"), None);
+    });
+}
+
+/// More than one collection looks at: all are found, in some.
+#[test]
+fn many_go_bit_by_bit() {
+    run(async {
+        let (here, wait) = here();
+        let store = app(&here.depot).await;
+        let first = image(&*store, "first", &["kept"]).await;
+        let children = first.document.children();
+        let many = 5_100_u32;
+        let mut puts = Vec::new();
+        for n in 0..many {
+            let kind = format!("application/vnd.test.{n}");
+            puts.push(first.document.with_artifact_type(Some(&kind)).expect("another"));
+        }
+        let puts = puts.iter().map(|document| put(&*store, document, &[]));
+        futures_util::future::join_all(puts).await;
+        wait(STAYS.as_secs());
+        let mut counts = Vec::new();
+        for _ in 0..3 {
+            counts.push(untagged(&here.depot).await);
+        }
+        assert_eq!(counts, [5_000, 100, 0]);
+        assert!(is_there(&*store, &first.digest).await);
+        for child in children {
+            assert_eq!(here.blobs(&child.digest).len(), 1);
+        }
+    });
+}
+
+/// Alone a lease may be cut short, to nothing too; what is named stays.
+#[test]
+fn alone_leases_are_as_long_as_is_wanted() {
+    run(async {
+        let (clock, wait) = clock();
+        let here = Here::of(Settings { clock, ..settings() });
+        let store = app(&here.depot).await;
+        let [gone, kept] = ["gone", "kept"].map(|seed| Image::small(Takes::EVERYTHING, seed));
+        gone.put(store.as_target(), &["v1"]).await.expect("put");
+        kept.put(store.as_target(), &["v2"]).await.expect("put");
+        let delete = store.delete().expect("deletes");
+        delete.delete(Role::Manifest, &gone.digest).await.expect("deleted");
+        wait(100);
+        let lease = |seconds| Duration::from_secs(seconds);
+        let goes = async |lease| {
+            let candidates = here.depot.candidates(None, 10, lease).await.expect("asked");
+            candidates.iter().filter(|candidate| candidate.goes).count() as u64
+        };
+        assert_eq!((goes(None).await, goes(Some(lease(101))).await), (0, 0));
+        let all = goes(Some(lease(100))).await;
+        assert!(all > 0 && goes(Some(lease(0))).await == all);
+        let removed = async |lease| here.depot.collect_alone(0, lease).await.expect("collected").blobs;
+        assert_eq!(here.depot.collect(0).await.expect("collected").blobs, 0);
+        assert_eq!(removed(lease(101)).await, 0);
+        assert_eq!(removed(lease(0)).await, all);
+        for child in kept.document.children() {
+            assert_eq!(here.blobs(&child.digest).len(), 1);
+        }
+        // What was looked at too early is looked at again.
+        delete.delete(Role::Manifest, &kept.digest).await.expect("deleted");
+        assert_eq!(removed(lease(0)).await, kept.document.children().len() as u64);
+        assert_eq!(LEASE, lease(1000));
+    });
+}
+
+/// Who may not write asks who does.
+#[test]
+fn who_has_it_collects_for_who_asks() {
+    run(async {
+        let (clock, wait) = clock();
+        let here = Here::of(Settings { clock, ..settings() });
+        let store = app(&here.depot).await;
+        let old = image(&*store, "old", &["latest"]).await;
+        image(&*store, "new", &["latest"]).await;
+        wait(LEASE.as_secs());
+        let asked = async |untagged, nobody_pushes| {
+            let asking = Asking::begin(&here.path(), untagged).expect("asked");
+            assert!(asking.waits().expect("looked") && asking.answer().expect("looked").is_none());
+            let answered = async {
+                loop {
+                    if let Some(answer) = asking.answer().expect("looked") {
+                        break answer;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let answer = tokio::select! {
+                answer = answered => answer,
+                () = here.depot.answer(nobody_pushes, |_| ()) => panic!("it ended"),
+            };
+            assert!(!asking.waits().expect("looked"));
+            answer
+        };
+        let answer = asked(false, false).await;
+        assert_eq!((answer.untagged, answer.blobs), (0, 0));
+        assert!(is_there(&*store, &old.digest).await);
+        let answer = asked(true, false).await;
+        assert!(answer.untagged == 1 && answer.blobs > 0, "{answer:?}");
+        assert!(!is_there(&*store, &old.digest).await);
+        // What was pushed within the lease goes only where nobody pushes.
+        let young = image(&*store, "young", &[]).await;
+        let answer = asked(true, false).await;
+        assert_eq!((answer.untagged, answer.blobs), (0, 0));
+        let answer = asked(true, true).await;
+        assert!(answer.untagged == 1 && answer.blobs > 0, "{answer:?}");
+        assert!(!is_there(&*store, &young.digest).await);
+    });
+}
