@@ -9,28 +9,41 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{BufMut, Bytes};
 use teu_store::blocking::pieces::{ALIGNMENT, PIECE, Piece, SMALL};
-use tokio::{net::TcpStream, sync::watch, task::yield_now, time::timeout};
+use tokio::{sync::watch, task::yield_now, time::timeout};
+
+use crate::socket::Socket;
 
 /// What is smaller is read by the parser: it is there with its head, or nearly.
 const LEAST: u64 = 64 << 10;
 
+/// How long who sends without a pause may keep others from the thread that takes it, where nobody else sends what is as large: what comes of two by turns is hashed
+/// in less time.
+const TURN: Duration = Duration::from_millis(4);
+
 /// What a connection and who takes its content know of it.
 #[derive(Clone)]
 pub(crate) struct Direct {
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
     /// How much is read at once, at most, where there is no piece.
     at_once: usize,
     shared: Arc<Mutex<Shared>>,
     /// Ends where the connection does.
     open: watch::Receiver<()>,
+    under_way: UnderWay,
 }
+
+/// Of how many requests' content the rest is under way, on all connections.
+pub(crate) type UnderWay = Arc<AtomicUsize>;
 
 /// Keeps a connection's content open until it is dropped.
 pub(crate) struct Open {
@@ -61,13 +74,14 @@ enum State {
 
 impl Open {
     /// Of a connection that reads so much at once.
-    pub(crate) fn new(socket: Arc<TcpStream>, at_once: usize) -> Self {
+    pub(crate) fn new(socket: Arc<Socket>, at_once: usize, under_way: UnderWay) -> Self {
         let (sender, open) = watch::channel(());
         let direct = Direct {
             socket,
             at_once,
             shared: Arc::default(),
             open,
+            under_way,
         };
         Self { direct, _open: sender }
     }
@@ -122,11 +136,14 @@ impl Direct {
             _ => return None,
         };
         shared.state = State::Taken;
+        self.under_way.fetch_add(1, Ordering::Relaxed);
         let rest = Rest {
             left,
             is_large: length >= SMALL + PIECE as u64,
             direct: self.clone(),
             room: Room::None,
+            flows: false,
+            turn: Instant::now(),
         };
         Some((length, Arc::new(Mutex::new(Some(rest)))))
     }
@@ -148,6 +165,10 @@ pub(crate) struct Rest {
     is_large: bool,
     /// Where it is read into.
     room: Room,
+    /// It came without a pause since the last part of it was given.
+    flows: bool,
+    /// When others were let work last.
+    turn: Instant,
 }
 
 enum Room {
@@ -163,9 +184,12 @@ impl Rest {
     /// # Errors
     /// `TimedOut` where nothing came for so long; another where the connection broke before the end.
     pub(crate) async fn next(&mut self, idle: Duration) -> io::Result<Option<Bytes>> {
-        let socket = Arc::clone(&self.direct.socket);
         // Who sends without a pause keeps no other from this thread, and does not outlive its connection.
-        yield_now().await;
+        let is_alone = self.direct.under_way.load(Ordering::Relaxed) == 1;
+        if !is_alone || self.turn.elapsed() >= TURN {
+            yield_now().await;
+            self.turn = Instant::now();
+        }
         while self.left > 0 {
             if self.direct.open.has_changed().is_err() {
                 return Err(io::ErrorKind::ConnectionAborted.into());
@@ -173,6 +197,7 @@ impl Rest {
             if self.fill()? {
                 break;
             }
+            let socket = self.direct.socket.told()?;
             tokio::select! {
                 ready = timeout(idle, socket.readable()) => ready??,
                 _ = self.direct.open.changed() => return Err(io::ErrorKind::ConnectionAborted.into()),
@@ -196,6 +221,7 @@ impl Rest {
                 Ok(Some(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(Some(count)) => self.took(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.flows = false;
                     // Who sends nothing holds no memory.
                     if self.room.is_empty() {
                         self.room = Room::None;
@@ -214,7 +240,14 @@ impl Rest {
         if let Room::None = self.room {
             let piece = self.is_large.then(Piece::take).flatten();
             self.room = match piece {
-                Some(piece) => Room::Piece(piece),
+                Some(piece) => {
+                    if self.flows {
+                        // It comes faster than it is taken.
+                        self.direct.socket.hush();
+                    }
+                    self.flows = true;
+                    Room::Piece(piece)
+                }
                 None => Room::Chunk(Vec::with_capacity(
                     self.direct.at_once.next_multiple_of(ALIGNMENT).min(left),
                 )),
@@ -233,7 +266,7 @@ impl Rest {
             }
             Room::Chunk(memory) => match left.min(memory.capacity() - memory.len()) {
                 0 => Ok(None),
-                most => socket.try_read_buf(&mut memory.limit(most)).map(Some),
+                most => socket.told()?.try_read_buf(&mut memory.limit(most)).map(Some),
             },
         }
     }
@@ -258,6 +291,12 @@ impl Rest {
             Room::Chunk(memory) => memory.into(),
         };
         (!bytes.is_empty()).then_some(bytes)
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.direct.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

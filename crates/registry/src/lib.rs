@@ -51,6 +51,7 @@ mod registry;
 mod route;
 mod serve;
 mod settings;
+mod socket;
 mod strict;
 mod tls;
 mod uploads;

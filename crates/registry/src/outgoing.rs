@@ -13,7 +13,7 @@ use std::{
     os::fd::AsFd,
     pin::Pin,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -31,7 +31,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::body::Body;
+use crate::{body::Body, socket::Socket};
 
 /// How much is promised to the writer at once.
 const PART: u64 = 1 << 20;
@@ -146,21 +146,26 @@ fn is_placeholder(bytes: &[u8]) -> bool {
 
 /// A connection that sends files where placeholders stand for them.
 pub(crate) struct Sending {
-    stream: Arc<TcpStream>,
+    socket: Arc<Socket>,
+    /// Held by who waits to read, and by who waits to write.
+    reading: Option<Arc<TcpStream>>,
+    writing: Option<Arc<TcpStream>>,
     outgoing: Outgoing,
 }
 
 impl Sending {
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self {
-            stream: Arc::new(stream),
+            socket: Arc::new(Socket::new(stream)),
+            reading: None,
+            writing: None,
             outgoing: Outgoing::default(),
         }
     }
 
     /// The socket.
-    pub(crate) fn socket(&self) -> Arc<TcpStream> {
-        Arc::clone(&self.stream)
+    pub(crate) fn socket(&self) -> Arc<Socket> {
+        Arc::clone(&self.socket)
     }
 
     /// The files that are on their way here.
@@ -170,13 +175,19 @@ impl Sending {
 
     /// Does something with the socket when it takes bytes.
     fn poll_send(
-        &self,
+        &mut self,
         context: &mut Context<'_>,
-        send: impl Fn(&TcpStream) -> io::Result<usize>,
+        try_send: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let stream = self.socket.told()?;
         loop {
-            ready!(self.stream.poll_write_ready(context))?;
-            match self.stream.try_io(Interest::WRITABLE, || send(&self.stream)) {
+            let Poll::Ready(ready) = stream.poll_write_ready(context) else {
+                self.writing = Some(stream);
+                return Poll::Pending;
+            };
+            self.writing = None;
+            ready?;
+            match try_send(&stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return Poll::Ready(outcome),
             }
@@ -185,10 +196,20 @@ impl Sending {
 }
 
 impl AsyncRead for Sending {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = self.socket.told()?;
         loop {
-            ready!(self.stream.poll_read_ready(context))?;
-            match self.stream.try_read_buf(buffer) {
+            let Poll::Ready(ready) = stream.poll_read_ready(context) else {
+                self.reading = Some(stream);
+                return Poll::Pending;
+            };
+            self.reading = None;
+            ready?;
+            match stream.try_read_buf(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return Poll::Ready(outcome.map(drop)),
             }
@@ -202,7 +223,7 @@ impl AsyncWrite for Sending {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
@@ -216,21 +237,17 @@ impl AsyncWrite for Sending {
         let mut filled = before.iter().filter(|slice| !slice.is_empty());
         match (filled.next(), first) {
             (None, Some(first)) => {
-                let count = slices[first].len();
-                self.poll_send(context, |socket| self.outgoing.send(socket, count))
+                let (count, outgoing) = (slices[first].len(), self.outgoing.clone());
+                self.poll_send(context, |socket| {
+                    socket.try_io(Interest::WRITABLE, || outgoing.send(socket, count))
+                })
             }
             // A file follows, and may go out in the same packet.
             (Some(bytes), Some(_)) => self.poll_send(context, |socket| {
                 let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-                Ok(send(socket, bytes, flags)?)
+                socket.try_io(Interest::WRITABLE, || Ok(send(socket, bytes, flags)?))
             }),
-            (_, None) => loop {
-                ready!(self.stream.poll_write_ready(context))?;
-                match self.stream.try_write_vectored(slices) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    outcome => return Poll::Ready(outcome),
-                }
-            },
+            (_, None) => self.poll_send(context, |socket| socket.try_write_vectored(slices)),
         }
     }
 
@@ -244,7 +261,7 @@ impl AsyncWrite for Sending {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(shutdown(&*self.stream, Shutdown::Write)?))
+        Poll::Ready(Ok(shutdown(&*self.socket.told()?, Shutdown::Write)?))
     }
 }
 
@@ -253,7 +270,10 @@ mod tests {
     use std::io::Write;
 
     use http_body::Body as _;
-    use tokio::{io::AsyncReadExt, net::TcpListener};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::*;
 
@@ -308,6 +328,33 @@ mod tests {
         drop((sending, body));
         let all = reader.await.expect("read");
         assert!(all == [&b"head"[..], &content[10..]].concat());
+    }
+
+    /// Whatever is done with the socket meanwhile, by who needs not be told.
+    #[tokio::test]
+    async fn who_waits_is_told() {
+        let (mut client, mut sending) = connected().await;
+        let socket = sending.socket();
+        let mut byte = [0];
+        for _ in 0..2 {
+            let (read, ()) = tokio::join!(sending.read(&mut byte), async {
+                socket.hush();
+                assert!(!socket.is_quiet());
+                client.write_all(b"a").await.expect("sent");
+            });
+            assert_eq!((read.expect("read"), byte), (1, *b"a"));
+            socket.hush();
+            assert!(socket.is_quiet());
+        }
+        let content = vec![1; 32 << 20];
+        let (sent, ()) = tokio::join!(sending.write_all(&content), async {
+            socket.hush();
+            assert!(!socket.is_quiet());
+            client.read_exact(&mut content.clone()).await.expect("read");
+        });
+        sent.expect("sent");
+        socket.hush();
+        assert!(socket.is_quiet());
     }
 
     #[tokio::test]

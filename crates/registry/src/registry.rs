@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use teu_spec::Digest;
-use teu_store::{Intent, Repositories, Store};
+use teu_store::{Intent, Repositories, Store, blocking::pieces};
 
 use crate::{
     auth::{Caller, Gate},
@@ -184,9 +184,11 @@ impl Registry {
         }
     }
 
-    /// Forgets the uploads that were idle for too long; those that the place keeps are found there again. [`serve`](crate::serve()) calls it now and then.
+    /// Forgets the uploads that were idle for too long; those that the place keeps are found there again. The memory that large content came through
+    /// goes back to the system where none did since this was called last. [`serve`](crate::serve()) calls it now and then.
     pub fn expire(&self) {
         self.uploads.expire();
+        pieces::tidy();
     }
 
     /// Ends all uploads: what was written of them is removed, unless the place keeps it for who goes on with them later.

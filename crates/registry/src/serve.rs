@@ -16,11 +16,16 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
-    Registry, Tls, attend::attend, certificate::common_name, direct::Open, exchange::Peer, outgoing::Sending,
+    Registry, Tls,
+    attend::attend,
+    certificate::common_name,
+    direct::{Open, UnderWay},
+    exchange::Peer,
+    outgoing::Sending,
     settings::Settings,
 };
 
-/// How often uploads are looked at that may have been idle for too long.
+/// How often uploads are looked at that may have been idle for too long, and whether there is memory that nobody wants any more.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long nothing is accepted where the system refuses to: it has no file handles left.
 const BREATH: Duration = Duration::from_millis(100);
@@ -55,6 +60,7 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
     let limits = registry.settings.limits.clone();
     let large = large(&registry.settings);
     let room = Arc::new(Semaphore::new(limits.connections));
+    let under_way = UnderWay::default();
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut look = interval(LOOK.min(limits.upload_idle.max(BREATH)));
@@ -81,6 +87,7 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
         };
         let (registry, stopped) = (Arc::clone(&registry), stopped.clone());
         let (at_once, large) = at_once(limits.head, &large);
+        let under_way = Arc::clone(&under_way);
         // Each connection shows the certificate that there is when it begins.
         let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
         connections.spawn(async move {
@@ -95,7 +102,10 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
                 None => {
                     let stream = Sending::new(stream);
                     let outgoing = Some(stream.outgoing());
-                    let direct = registry.settings.writable.then(|| Open::new(stream.socket(), at_once));
+                    let direct = registry
+                        .settings
+                        .writable
+                        .then(|| Open::new(stream.socket(), at_once, under_way));
                     attend(registry, &builder, stream, peer, outgoing, direct, stopped).await;
                 }
                 Some(acceptor) => {

@@ -122,6 +122,11 @@ impl Files {
         self.0.busy.begin(name)
     }
 
+    /// The same, where no other is written to.
+    pub(super) fn at_work_alone(&self, name: &str) -> Option<AtWork> {
+        self.0.busy.begin_alone(name)
+    }
+
     /// The directory that content lies in, which is there, and what it is called in it.
     fn home(&self, place: &Place) -> Result<Option<(Directory, String)>> {
         let (directories, name) = self.0.naming.path(place);

@@ -190,7 +190,14 @@ fn nobody_writes_while_a_thread_does_for_one_who_is_gone() {
         let at_work = files.at_work("one");
         let mut reopening = files.reopen("one", 0);
         assert!(futures_util::poll!(&mut reopening).is_pending());
+        assert!(files.at_work_alone("two").is_none());
         drop(at_work);
         assert!(reopening.await.expect("reopened").is_some());
+        let alone = files.at_work_alone("two").expect("nobody else");
+        assert!(files.at_work_alone("one").is_none());
+        let mut reopening = files.reopen("two", 0);
+        assert!(futures_util::poll!(&mut reopening).is_pending());
+        drop(alone);
+        assert!(reopening.await.expect("looked for").is_none());
     });
 }

@@ -1,13 +1,10 @@
 //! What is told, what is taken beside it, and what comes of either.
 
-use std::{
-    future::poll_fn,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{future::poll_fn, sync::atomic::AtomicBool};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 use super::*;
@@ -35,11 +32,17 @@ fn taken(direct: &Direct, ordinal: u64) -> Rest {
 /// A connection that reads [`ALIGNMENT`] bytes at once, and the rest of a request that is there already.
 async fn all_is_there(length: usize) -> (Open, Rest, TcpStream) {
     let (mut client, server) = connected().await;
-    let open = Open::new(server.socket(), ALIGNMENT);
+    let open = Open::new(server.socket(), ALIGNMENT, UnderWay::default());
     open.offer(1, length as u64, length as u64);
     let rest = taken(&open.direct(), 1);
     client.write_all(&vec![b'x'; length]).await.expect("sent");
-    server.socket().readable().await.expect("readable");
+    server
+        .socket()
+        .told()
+        .expect("told")
+        .readable()
+        .await
+        .expect("readable");
     (open, rest, client)
 }
 
@@ -47,7 +50,7 @@ async fn all_is_there(length: usize) -> (Open, Rest, TcpStream) {
 #[tokio::test]
 async fn what_is_large_is_taken_from_the_socket() {
     let (mut client, server) = connected().await;
-    let open = Open::new(server.socket(), AT_ONCE);
+    let open = Open::new(server.socket(), AT_ONCE, UnderWay::default());
     let direct = open.direct();
     let mut strict = Strict::new(Patient::new(server, TIME), &Limits::default()).beside(Some(open));
     let content: Vec<u8> = (0..4 * MIB + 300_001).map(|n| (n % 251) as u8).collect();
@@ -90,13 +93,19 @@ async fn what_is_large_is_taken_from_the_socket() {
 async fn content_that_is_cut_off_gives_what_came_and_an_error() {
     for is_dropped in [false, true] {
         let (mut client, server) = connected().await;
-        let open = Open::new(server.socket(), AT_ONCE);
+        let open = Open::new(server.socket(), AT_ONCE, UnderWay::default());
         let direct = open.direct();
         open.offer(2, 4 << 20, 2 << 20);
         assert!(direct.rest(1).is_none());
         let mut rest = taken(&direct, 2);
         client.write_all(b"0123456789").await.expect("sent");
-        server.socket().readable().await.expect("readable");
+        server
+            .socket()
+            .told()
+            .expect("told")
+            .readable()
+            .await
+            .expect("readable");
         match is_dropped {
             true => drop(open),
             false => drop(client),
@@ -127,19 +136,29 @@ async fn content_that_does_not_pause_ends_with_its_connection() {
 
 #[tokio::test]
 async fn content_that_does_not_pause_lets_others_work() {
-    let (_open, mut rest, _client) = all_is_there(2 * ALIGNMENT).await;
-    let has_worked = Arc::new(AtomicBool::new(false));
-    let works = Arc::clone(&has_worked);
-    tokio::spawn(async move { works.store(true, Ordering::Relaxed) });
-    let bytes = rest.next(TIME).await.expect("read").expect("bytes");
-    assert_eq!((bytes.len(), has_worked.load(Ordering::Relaxed)), (ALIGNMENT, true));
+    for (others, is_over, lets) in [(0, false, false), (0, true, true), (1, false, true)] {
+        let (open, mut rest, _client) = all_is_there(2 * ALIGNMENT).await;
+        open.direct().under_way.fetch_add(others, Ordering::Relaxed);
+        let has_worked = Arc::new(AtomicBool::new(false));
+        let works = Arc::clone(&has_worked);
+        tokio::spawn(async move { works.store(true, Ordering::Relaxed) });
+        rest.turn = Instant::now() + TIME;
+        if is_over {
+            rest.turn -= TIME + TURN;
+        }
+        let bytes = rest.next(TIME).await.expect("read").expect("bytes");
+        assert_eq!((bytes.len(), has_worked.load(Ordering::Relaxed)), (ALIGNMENT, lets));
+        let under_way = open.direct().under_way;
+        drop(rest);
+        assert_eq!(under_way.load(Ordering::Relaxed), others);
+    }
 }
 
 #[tokio::test]
 async fn who_sends_nothing_holds_no_memory_and_who_finds_no_piece_as_much_as_the_connection_reads_at_once() {
     const LENGTH: usize = 300_000;
     let (mut client, server) = connected().await;
-    let open = Open::new(server.socket(), AT_ONCE);
+    let open = Open::new(server.socket(), AT_ONCE, UnderWay::default());
     // What is small takes no piece.
     open.offer(1, MIB as u64, LENGTH as u64);
     let mut rest = taken(&open.direct(), 1);
@@ -159,11 +178,36 @@ async fn who_sends_nothing_holds_no_memory_and_who_finds_no_piece_as_much_as_the
     drop(sent.await);
 }
 
+/// Where content comes without a pause nobody waits for it.
+#[tokio::test]
+async fn who_does_not_wait_is_not_told_and_who_waits_is() {
+    let (mut client, server) = connected().await;
+    let socket = server.socket();
+    let open = Open::new(Arc::clone(&socket), AT_ONCE, UnderWay::default());
+    for (length, flows, is_quiet) in [(4 * MIB, false, false), (MIB, true, false), (4 * MIB, true, true)] {
+        open.offer(1, length as u64, 20);
+        let mut rest = taken(&open.direct(), 1);
+        rest.flows = flows;
+        client.write_all(b"0123456789").await.expect("sent");
+        socket.told().expect("told").readable().await.expect("readable");
+        assert_eq!(rest.came().as_deref(), Some(&b"0123456789"[..]));
+        assert_eq!((socket.is_quiet(), rest.flows), (is_quiet, false), "{length} {flows}");
+        let (came, sent) = tokio::join!(rest.next(TIME), async {
+            yield_now().await;
+            yield_now().await;
+            client.write_all(b"abcdefghij").await
+        });
+        sent.expect("sent");
+        assert_eq!(came.expect("read").as_deref(), Some(&b"abcdefghij"[..]));
+        assert!(!socket.is_quiet(), "{length} {flows}");
+    }
+}
+
 /// Who waits from before somebody takes it is told too.
 #[tokio::test]
 async fn who_waits_is_told_when_all_was_taken() {
     let (mut client, server) = connected().await;
-    let open = Open::new(server.socket(), AT_ONCE);
+    let open = Open::new(server.socket(), AT_ONCE, UnderWay::default());
     let direct = open.direct();
     open.offer(1, 4 << 20, 10);
     let done = tokio::spawn(async move {
@@ -189,7 +233,7 @@ async fn a_length_is_written_over_only_where_it_came_with_the_end_of_its_head() 
     let line = head.find("Content").expect("a length");
     for cut in 1..=head.len() {
         let (mut other, stream) = duplex(1024);
-        let open = Open::new(server.socket(), AT_ONCE);
+        let open = Open::new(server.socket(), AT_ONCE, UnderWay::default());
         let direct = open.direct();
         let mut strict = Strict::new(stream, &Limits::default()).beside(Some(open));
         let mut found = Vec::new();
@@ -223,7 +267,7 @@ async fn what_came_with_a_head_is_told_of() {
         (4 * MIB, MIB, 2 * ALIGNMENT),
     ] {
         let (mut other, stream) = duplex(8 * MIB);
-        let open = Open::new(server.socket(), AT_ONCE);
+        let open = Open::new(server.socket(), AT_ONCE, UnderWay::default());
         let direct = open.direct();
         let mut strict = Strict::new(stream, &Limits::default()).beside(Some(open));
         let sent = [head(length).as_bytes(), &vec![b'x'; came]].concat();
@@ -327,7 +371,7 @@ async fn what_is_told_and_what_is_taken_add_up() {
         };
         let all: Vec<u8> = requests.iter().flat_map(whole).collect();
         let (mut client, server) = connected().await;
-        let open = Open::new(server.socket(), AT_ONCE);
+        let open = Open::new(server.socket(), AT_ONCE, UnderWay::default());
         let direct = open.direct();
         let strict = Strict::new(Patient::new(server, TIME), &Limits::default()).beside(Some(open));
         let mut cuts = Chance(round);

@@ -3,7 +3,8 @@
 //!
 //! There are few of them for the whole process. What finds none goes on as it came.
 //!
-//! They are parts of one array. Each by itself would be memory of the heap of whichever thread asked for it first, where it stays when it is freed.
+//! They are parts of one array. Each by itself would be memory of the heap of whichever thread asked for it first, where it stays when it is freed. The array
+//! stays between what is large and comes soon after, as the system takes long to give memory anew, and goes when nobody wants it ([`tidy`]).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +29,12 @@ pub fn aligned(bytes: &[u8], offset: u64) -> usize {
     let lies = bytes.as_ptr().align_offset(ALIGNMENT) == 0 && offset.is_multiple_of(ALIGNMENT as u64);
     let whole = bytes.len() - bytes.len() % ALIGNMENT;
     if lies && whole >= WORTH { whole } else { 0 }
+}
+
+/// Gives the memory of all pieces back to the system where nobody has one, nor had any since this was called last. To be called now and then by what goes on for
+/// long.
+pub fn tidy() {
+    ALL.tidy();
 }
 
 /// A part of content, in memory of its own.
@@ -87,10 +94,6 @@ impl Drop for Piece {
         let mut pieces = self.pool.pieces();
         pieces.out -= 1;
         pieces.free.push(std::mem::take(&mut self.memory));
-        if pieces.out == 0 {
-            // Nothing large comes any more.
-            pieces.free.clear();
-        }
     }
 }
 
@@ -107,6 +110,8 @@ struct Pieces {
     /// Of those that nobody wrote to yet, which are taken last, the system gives no memory.
     free: Vec<BytesMut>,
     out: usize,
+    /// Somebody took one since it was looked at last.
+    were_taken: bool,
 }
 
 impl Pool {
@@ -114,6 +119,7 @@ impl Pool {
         let pieces = Pieces {
             free: Vec::new(),
             out: 0,
+            were_taken: false,
         };
         Self {
             most,
@@ -128,7 +134,8 @@ impl Pool {
 
     fn take(&'static self) -> Option<Piece> {
         let mut pieces = self.pieces();
-        if pieces.out == 0 {
+        pieces.were_taken = true;
+        if pieces.out == 0 && pieces.free.is_empty() {
             pieces.free = self.parts();
         }
         let memory = pieces.free.pop()?;
@@ -138,6 +145,14 @@ impl Pool {
             filled: 0,
             pool: self,
         })
+    }
+
+    fn tidy(&self) {
+        let mut pieces = self.pieces();
+        if !std::mem::take(&mut pieces.were_taken) && pieces.out == 0 {
+            // Nothing large comes any more.
+            pieces.free = Vec::new();
+        }
     }
 
     /// The memory of all, which the system gives as it is written to: it is more than a heap takes in.
@@ -166,10 +181,22 @@ mod tests {
         assert_eq!(POOL.pieces().free.len(), 1);
         let again = POOL.take().expect("the one that came back");
         assert!(POOL.take().is_none());
-        drop((again, other));
+        let free = || POOL.pieces().free.len();
+        drop(other);
+        // One is held, for however long.
+        POOL.tidy();
+        POOL.tidy();
+        assert_eq!(free(), 1);
+        drop(again);
+        // What comes soon finds them.
+        assert_eq!(free(), 2);
+        drop(POOL.take());
+        POOL.tidy();
+        assert_eq!(free(), 2);
         // Nothing large comes any more.
-        let pieces = POOL.pieces();
-        assert_eq!((pieces.out, pieces.free.len()), (0, 0));
+        POOL.tidy();
+        assert_eq!((free(), POOL.pieces().out), (0, 0));
+        assert!(POOL.take().is_some());
     }
 
     #[test]

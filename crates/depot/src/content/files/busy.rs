@@ -25,6 +25,21 @@ impl Busy {
     /// A thread is about to write to the upload of this name. One at a time does.
     pub(super) fn begin(self: &Arc<Self>, name: &str) -> AtWork {
         self.names().insert(name.to_owned());
+        self.at_work(name)
+    }
+
+    /// The same, where no other is written to.
+    pub(super) fn begin_alone(self: &Arc<Self>, name: &str) -> Option<AtWork> {
+        let mut names = self.names();
+        if !names.is_empty() {
+            return None;
+        }
+        names.insert(name.to_owned());
+        drop(names);
+        Some(self.at_work(name))
+    }
+
+    fn at_work(self: &Arc<Self>, name: &str) -> AtWork {
         AtWork {
             busy: Arc::clone(self),
             name: name.to_owned(),

@@ -25,6 +25,12 @@ const BATCH: usize = blocking::BATCH;
 /// What is as large goes there by itself: to wake a thread for it costs less than to hold as much of each upload.
 const ENOUGH: usize = 64 << 10;
 
+/// A piece that is written past the cache in no more than this is best written by who brings it: a thread that is woken for each takes a tenth of what all of a
+/// push takes.
+const QUICK: Duration = Duration::from_millis(2);
+/// How many of its content a thread writes after one that took longer, before that is tried again.
+const HANDED_OVER: u8 = 8;
+
 impl Files {
     pub(super) fn writing(&self, name: &str, file: File, written: u64, stays: bool) -> Box<dyn Writing> {
         Box::new(Upload {
@@ -37,6 +43,7 @@ impl Files {
             synced: written,
             is_named: written > 0,
             is_slow: false,
+            handed_over: 0,
             waiting: Vec::new(),
             stays,
         })
@@ -56,6 +63,8 @@ struct Upload {
     /// Its name lasts.
     is_named: bool,
     is_slow: bool,
+    /// So many of the next pieces are written by a thread.
+    handed_over: u8,
     /// What waits for its visit to a thread; only where the disk is slow.
     waiting: Vec<u8>,
     /// It is not removed where it is dropped.
@@ -134,11 +143,7 @@ impl Upload {
         let is_piece = !bytes.is_empty() && aligned(&bytes, self.written) == bytes.len();
         self.written += bytes.len() as u64;
         if is_piece && self.files.0.past.may_be() {
-            // It is written while the next one comes.
-            let landing =
-                self.thread(move |files, file| Ok(files.0.past.write(file, &mut [IoSlice::new(&bytes)])?))?;
-            self.landing = Some(landing);
-            return Ok(());
+            return self.write_past(bytes);
         }
         if !self.is_slow {
             return self.write_here(&bytes);
@@ -152,6 +157,30 @@ impl Upload {
             true => self.visit(|_, _| Ok(())).await,
             false => Ok(()),
         }
+    }
+
+    /// Writes a piece past the cache: here where that is quick and no other is written, so that one task at most waits for the disk itself; else on a thread, while
+    /// the next one comes.
+    fn write_past(&mut self, bytes: Bytes) -> Result<()> {
+        let write = move |files: &Files, file: &File| Ok(files.0.past.write(file, &mut [IoSlice::new(&bytes)])?);
+        let alone = match self.handed_over {
+            0 => self.files.at_work_alone(&self.name),
+            _ => None,
+        };
+        let Some(_at_work) = alone else {
+            self.handed_over = self.handed_over.saturating_sub(1);
+            self.landing = Some(self.thread(write)?);
+            return Ok(());
+        };
+        let begin = Instant::now();
+        let file = self.file.take().ok_or_else(|| self.lost())?;
+        let path = self.files.0.uploads.path(&self.name);
+        write(&self.files, &file).map_err(|error| error.within(format!("writing {}", path.display())))?;
+        if begin.elapsed() > QUICK {
+            self.handed_over = HANDED_OVER;
+        }
+        self.file = Some(file);
+        Ok(())
     }
 
     async fn put(&mut self, place: Placing) -> Result<Place> {
