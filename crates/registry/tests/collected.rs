@@ -1,6 +1,6 @@
 //! Is what was acknowledged pullable while garbage is collected every second? Sixteen push as clients do, who ask first and push only what is not
-//! there, mount, share layers, and delete what they no longer want; and pull what they have. A blob that was acknowledged and is about to be named is
-//! what a collection must not take: the lease is so short that each collection has much to do.
+//! there, mount, share layers, and delete what they no longer want; and pull what they have. One of them pushes large layers. A blob that was
+//! acknowledged and is about to be named is what a collection must not take: the lease is so short that each collection has much to do.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -19,6 +19,10 @@ use teu_spec::{Descriptor, Digest, Document, Format, Manifest, MediaType};
 
 const PUSHERS: usize = 16;
 const REPOSITORIES: usize = 4;
+/// Which of them has a large layer of its own in each image, which comes in pieces past the kernel's cache.
+const LARGE: usize = 0;
+/// How large that is.
+const SIZE: usize = 5 << 20;
 /// How many images each of them keeps.
 const KEPT: usize = 3;
 const LEASE: Duration = Duration::from_secs(5);
@@ -81,11 +85,12 @@ fn push_and_collect(time: Duration) {
     });
     tended.abort();
     let pushed: usize = pushers.iter().map(|pusher| pusher.count).sum();
+    let large = pushers[LARGE].count;
     let (taken, times) = (taken.load(Ordering::SeqCst), times.load(Ordering::SeqCst));
-    eprintln!("{pushed} images pushed, {taken} blobs taken away in {times} collections");
+    eprintln!("{pushed} images pushed, {large} with a large layer, {taken} blobs taken away in {times} collections");
     assert!(
-        taken > 100 && times > 10,
-        "{taken} blobs in {times} collections: this shows nothing"
+        large > KEPT && taken > 100 && times > 10,
+        "{large} large ones, {taken} blobs in {times} collections: this shows nothing"
     );
     // An hour later there is what is named, all of it and nothing else.
     ahead.store(3_600_000, Ordering::SeqCst);
@@ -159,8 +164,14 @@ impl Pusher {
         let tag = format!("{}-{count}", self.number);
         let begin = Instant::now();
         let config = format!(r#"{{"architecture":"amd64","os":"linux","author":"{tag}"}}"#).into_bytes();
+        let own = format!("layer {tag} ");
+        let times = if self.number == LARGE {
+            SIZE.div_ceil(own.len())
+        } else {
+            200
+        };
         let layers = [
-            format!("layer {tag} ").repeat(200).into_bytes(),
+            own.repeat(times).into_bytes(),
             // Two of those that others push too, and whose last image goes now and then.
             format!("common {} ", (self.number + count) % 7)
                 .repeat(500)

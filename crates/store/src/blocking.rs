@@ -19,6 +19,7 @@ use tokio::{
 use crate::{Error, ErrorKind, Reader, Result};
 
 mod buffers;
+mod compact;
 mod hashing;
 mod past;
 pub mod pieces;
@@ -27,6 +28,7 @@ mod streams;
 mod together;
 
 pub use buffers::{Buffer, Buffers};
+pub use compact::Compact;
 pub use hashing::Hashing;
 pub use past::{PastCache, Switch};
 pub use states::States;

@@ -14,7 +14,8 @@ use crate::{Error, ErrorKind, How, Keyset, Result};
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A stream of content. An error ends it; a stream that ends without one was whole as far as its store knows.
+/// A stream of content. An error ends it; a stream that ends without one was whole as far as its store knows. What waits of it is counted by its length, so
+/// a chunk of a large buffer that holds little is made [compact](crate::blocking::Compact) by who gives it.
 pub type Reader = BoxStream<'static, Result<Bytes>>;
 
 /// Whether content is asked for as a manifest or as a blob. It comes from the position in the parent, or from the endpoint that was asked,

@@ -2,8 +2,8 @@
 //! some: no thread is woken for it, which would take as long as it saves, and carry the bytes to another core's cache.
 //!
 //! What comes of a stream waits while it is too little, or while no other has as much; who brings the next chunk of any stream, and finds another
-//! with enough, hashes both ([`Hasher::update_both`]). No stream waits for another: with [`MOST`] bytes it goes on alone, or where [`ALL`] wait of all,
-//! and so does the only one.
+//! with enough, hashes both ([`Hasher::update_both`]). No stream waits for another: with [`MOST`] bytes it goes on alone, or where [`ALL`] are held of all,
+//! and so does the only one. What is held of all is no more than [`ALL`] and a chunk of each.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -16,10 +16,10 @@ use super::streams::{Job, Stream, Streams, pair};
 const ENOUGH: usize = 64 << 10;
 /// With how many it waits no longer.
 const MOST: usize = 2 << 20;
-/// With how many nobody waits any longer, if all of them together have so many.
-const ALL: usize = 8 << 20;
-/// What a chunk counts at least: it holds the buffer that it was read into, of which hyper has none with less. Larger ones it has only for who fills
-/// half of one at least every second time, so that what is held is not more than some four times what is counted.
+/// With how many nobody waits any longer, if all of them together have so many, those that are being hashed among them: where the machine is busy that takes long.
+const ALL: usize = 6 << 20;
+/// What a chunk counts at least: where nobody made it [compact](super::Compact) it holds the buffer that it was read into, of which hyper has none with less.
+/// Larger ones it has only for who fills half of one at least every second time, so that what is held is not more than some four times what is counted.
 const CHUNK: usize = 8 << 10;
 
 /// Hashes chunks in their order, where they come.
@@ -93,8 +93,13 @@ impl Together {
 /// All streams that may meet.
 struct Table(Streams<Length>);
 
-/// How many bytes of a stream wait, by [`counted`].
-struct Length(usize);
+/// How many bytes of a stream are held, by [`counted`].
+#[derive(Default)]
+struct Length {
+    waiting: usize,
+    /// Those that were taken to be hashed.
+    at_work: usize,
+}
 
 static TABLE: Mutex<Table> = Mutex::new(Table(Streams::new()));
 
@@ -118,7 +123,7 @@ struct Handle {
 
 impl Handle {
     fn begin(hasher: Hasher) -> Self {
-        let (number, back) = table().0.begin(hasher, Length(0));
+        let (number, back) = table().0.begin(hasher, Length::default());
         Self { number, back }
     }
 
@@ -127,18 +132,19 @@ impl Handle {
         let is_alone = table.0.all.len() == 1;
         let stream = table.0.get(self.number);
         stream.waiting.push_back(bytes.clone());
-        stream.more.0 += counted(bytes);
-        if stream.more.0 < ENOUGH && !is_alone {
+        stream.more.waiting += counted(bytes);
+        if stream.more.waiting < ENOUGH && !is_alone {
             return;
         }
         loop {
-            let stream = table.0.get(self.number);
-            match (stream.hasher.is_some(), stream.more.0) {
-                (true, _) => break,
-                (false, ..MOST) => return,
-                // Who has it is at work on it now, and not for long.
-                (false, _) => table = self.back.wait(table).unwrap_or_else(PoisonError::into_inner),
+            if table.0.get(self.number).hasher.is_some() {
+                break;
             }
+            // Who has it is at work on it now, and not for long.
+            if table.may_wait(self.number) {
+                return;
+            }
+            table = self.back.wait(table).unwrap_or_else(PoisonError::into_inner);
         }
         match table.choice(self.number) {
             Choice::Wait => {}
@@ -154,7 +160,7 @@ impl Handle {
             let stream = table.0.get(self.number);
             match &stream.hasher {
                 None => table = self.back.wait(table).unwrap_or_else(PoisonError::into_inner),
-                Some(hasher) if stream.more.0 == 0 => return hasher.clone(),
+                Some(hasher) if stream.more.waiting == 0 => return hasher.clone(),
                 Some(_) => {
                     let partner = table.partner(self.number);
                     hash(table, self.number, partner);
@@ -174,9 +180,15 @@ impl Drop for Handle {
 impl Table {
     /// Another that is free and has enough; the one with the most.
     fn partner(&self, number: u64) -> Option<u64> {
-        let is_ready =
-            |stream: &&Stream<Length>| stream.number != number && stream.hasher.is_some() && stream.more.0 >= ENOUGH;
-        let found = self.0.all.iter().filter(is_ready).max_by_key(|stream| stream.more.0);
+        let is_ready = |stream: &&Stream<Length>| {
+            stream.number != number && stream.hasher.is_some() && stream.more.waiting >= ENOUGH
+        };
+        let found = self
+            .0
+            .all
+            .iter()
+            .filter(is_ready)
+            .max_by_key(|stream| stream.more.waiting);
         found.map(|stream| stream.number)
     }
 
@@ -185,23 +197,37 @@ impl Table {
         if let Some(other) = self.partner(number) {
             return Choice::With(other);
         }
-        let length: usize = self.0.all.iter().map(|stream| stream.more.0).sum();
-        let has_most = |stream: &Stream<Length>| stream.number == number && stream.more.0 >= MOST;
-        match self.0.all.len() == 1 || length >= ALL || self.0.all.iter().any(has_most) {
+        let has_most = |stream: &Stream<Length>| stream.number == number && stream.more.waiting >= MOST;
+        match self.0.all.len() == 1 || self.held() >= ALL || self.0.all.iter().any(has_most) {
             true => Choice::Alone,
             false => Choice::Wait,
         }
     }
 
+    /// Whether what came of a stream that another hashes may wait for that: where all hold much, a chunk of each.
+    fn may_wait(&mut self, number: u64) -> bool {
+        let is_full = self.held() >= ALL;
+        let stream = self.0.get(number);
+        stream.more.waiting < MOST && (!is_full || stream.waiting.len() == 1)
+    }
+
+    /// How many bytes are held of all streams.
+    fn held(&self) -> usize {
+        let lengths = self.0.all.iter().map(|stream| &stream.more);
+        lengths.map(|length| length.waiting + length.at_work).sum()
+    }
+
     fn take(&mut self, number: u64) -> Job {
-        self.0.get(number).more.0 = 0;
+        let length = &mut self.0.get(number).more;
+        length.at_work = std::mem::take(&mut length.waiting);
         self.0.take(number, usize::MAX)
     }
 
     fn give_back(&mut self, job: Job) {
         let left: usize = job.chunks.iter().map(counted).sum();
         if let Some(stream) = self.0.give_back(job) {
-            stream.more.0 += left;
+            stream.more.waiting += left;
+            stream.more.at_work = 0;
         }
     }
 }
@@ -212,7 +238,7 @@ fn counted(chunk: &Bytes) -> usize {
 
 /// Hashes what waits of a stream: with another as much of both as the shorter has; all where there is no other, or where it had [`MOST`].
 fn hash(mut table: MutexGuard<'static, Table>, number: u64, other: Option<u64>) {
-    let is_full = table.0.get(number).more.0 >= MOST;
+    let is_full = table.0.get(number).more.waiting >= MOST;
     let mut job = table.take(number);
     let mut second = other.map(|other| table.take(other));
     drop(table);
@@ -281,10 +307,10 @@ mod tests {
     fn waiting(lengths: &[Option<usize>]) -> Table {
         let mut table = Table(Streams::new());
         for length in lengths {
-            let (number, _) = table.0.begin(Algorithm::Sha256.hasher(), Length(0));
+            let (number, _) = table.0.begin(Algorithm::Sha256.hasher(), Length::default());
             let stream = table.0.get(number);
             match length {
-                Some(length) => stream.more.0 = *length,
+                Some(length) => stream.more.waiting = *length,
                 None => stream.hasher = None,
             }
         }
@@ -307,6 +333,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_others_hash_is_waited_for_where_all_hold_much() {
+        for (chunks, waiting, at_work, expected) in [
+            (1, ENOUGH, 0, true),
+            (9, MOST - 1, 0, true),
+            (9, MOST, 0, false),
+            (1, ENOUGH, ALL, true),
+            (2, ENOUGH, ALL, false),
+            (2, ENOUGH, ALL - ENOUGH - 1, true),
+            (2, ENOUGH, ALL - ENOUGH, false),
+        ] {
+            let mut table = self::waiting(&[None, Some(0)]);
+            table.0.get(1).more.at_work = at_work;
+            let stream = table.0.get(0);
+            stream.more.waiting = waiting;
+            stream.waiting = (0..chunks).map(|_| Bytes::from_static(b"x")).collect();
+            assert_eq!(table.may_wait(0), expected, "{chunks} {waiting} {at_work}");
+        }
+    }
+
     /// What another with little leaves of a stream waits on only while that is not too much.
     #[test]
     fn a_stream_with_most_is_hashed_to_its_end() {
@@ -318,10 +364,10 @@ mod tests {
             for (handle, length) in [(&one, length), (&other, ENOUGH)] {
                 let stream = table.0.get(handle.number);
                 stream.waiting.push_back(bytes[..length].to_vec().into());
-                stream.more.0 = length;
+                stream.more.waiting = length;
             }
             hash(table, one.number, Some(other.number));
-            assert_eq!(super::table().0.get(one.number).more.0, left, "{length}");
+            assert_eq!(super::table().0.get(one.number).more.waiting, left, "{length}");
             assert_eq!(one.state().finish(), Digest::of(&bytes), "{length}");
             assert_eq!(other.state().finish(), Digest::of(&bytes[..ENOUGH]), "{length}");
         }
@@ -331,13 +377,14 @@ mod tests {
     fn what_is_given_back_waits_again() {
         let mut table = waiting(&[Some(0)]);
         table.0.get(0).waiting = [&b"ab"[..], b"cd", b"ef"].map(Bytes::from_static).into();
-        table.0.get(0).more.0 = 3 * CHUNK;
+        table.0.get(0).more.waiting = 3 * CHUNK;
         let mut job = table.take(0);
-        assert_eq!(table.0.get(0).more.0, 0);
-        table.0.get(0).more.0 = CHUNK;
+        assert_eq!((table.0.get(0).more.waiting, table.held()), (0, 3 * CHUNK));
+        table.0.get(0).more.waiting = CHUNK;
         job.chunks.pop_front();
+        assert_eq!(table.held(), 4 * CHUNK);
         table.give_back(job);
-        assert_eq!(table.0.get(0).more.0, 3 * CHUNK);
+        assert_eq!((table.0.get(0).more.waiting, table.held()), (3 * CHUNK, 3 * CHUNK));
     }
 
     #[test]

@@ -113,6 +113,13 @@ pub(super) struct Inner {
     pub(super) chunk: Option<u64>,
 }
 
+impl Inner {
+    /// How many blobs are being uploaded.
+    pub(super) fn uploads_under_way(&self) -> usize {
+        self.settings.transfers_per_registry.max(1) - self.uploads.available_permits()
+    }
+}
+
 impl Registry {
     fn new(client: &Client, name: &str, access: Access, insists: bool) -> Result<Self> {
         // Any path would do: it is the host that is checked.

@@ -8,7 +8,7 @@ use reqwest::{
     header::{ETAG, HeaderValue, IF_RANGE, RANGE},
 };
 use teu_spec::Digest;
-use teu_store::{Error, ErrorKind, FetchOptions, Fetched, Reader, Result, Role};
+use teu_store::{Error, ErrorKind, FetchOptions, Fetched, Reader, Result, Role, blocking::Compact};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
@@ -72,6 +72,7 @@ pub(super) async fn fetch(
         size: opened.size,
         etag,
         reader: opened.reader,
+        compact: Compact::default(),
         failures: 0,
         since_failure: 0,
         _permit: permit,
@@ -260,6 +261,8 @@ struct Download {
     size: Option<u64>,
     etag: Option<HeaderValue>,
     reader: Reader,
+    /// What is read here may wait to be hashed with another, to be written or to be sent again.
+    compact: Compact,
     /// How often it broke off since it last went well.
     failures: u32,
     since_failure: u64,
@@ -293,7 +296,7 @@ impl Download {
                     if self.since_failure >= PROGRESS {
                         self.failures = 0;
                     }
-                    return Ok(Some(bytes));
+                    return Ok(Some(self.compact.chunk(bytes)));
                 }
                 None if self.end.is_none_or(|end| self.next >= end) => return Ok(None),
                 None => Error::new(ErrorKind::Io, "the registry ends its answer too early"),

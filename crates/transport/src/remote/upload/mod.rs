@@ -5,7 +5,7 @@
 //! not, one PATCH streams what comes and an empty PUT names the digest. A registry that states `OCI-Chunk-Min-Length`, and one for which
 //! the user asked for pieces, gets a PATCH for each piece.
 //!
-//! The last bytes that were sent are kept, [`WINDOW`] of them: when a request breaks, the registry is asked how far it got, and what it
+//! The last bytes that were sent are kept, up to [`WINDOW`] of them: when a request breaks, the registry is asked how far it got, and what it
 //! lacks is sent again.
 
 mod flight;
@@ -31,6 +31,8 @@ use super::{answer::Answer, broken::Failure, call::Call, client::Repository, ori
 
 /// How many of the last bytes are kept to be sent again: about what the kernels on both sides may hold of a broken connection.
 const WINDOW: usize = 4 << 20;
+/// How many all uploads to a registry keep, which share the way there, and so what may be on it.
+const WINDOWS: usize = 16 << 20;
 /// The size of a piece where the registry asks for pieces and not for how large.
 const PIECE: u64 = 4 << 20;
 /// The largest piece that a registry can demand: it is held in memory.
@@ -164,9 +166,10 @@ impl Upload {
     async fn give(&mut self, bytes: Bytes) -> Result<()> {
         self.given += bytes.len() as u64;
         self.window.push_back(bytes.clone());
+        let window = window(self.repository.registry().inner.uploads_under_way());
         let mut kept: usize = self.window.iter().map(Bytes::len).sum();
         while let Some(first) = self.window.front()
-            && kept - first.len() >= WINDOW
+            && kept - first.len() >= window
         {
             kept -= first.len();
             self.window.pop_front();
@@ -357,6 +360,11 @@ impl Upload {
     }
 }
 
+/// How many bytes each keeps of so many uploads.
+fn window(uploads: usize) -> usize {
+    WINDOW.min(WINDOWS / uploads.max(1))
+}
+
 impl Ingest for Upload {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
@@ -387,6 +395,24 @@ impl Drop for Upload {
         if let (false, Ok(runtime)) = (self.over, runtime) {
             let (repository, location) = (self.repository.clone(), self.location.clone());
             runtime.spawn(async move { repository.cancel(&location).await });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_uploads_keep_no_more_than_four() {
+        for (uploads, kept) in [
+            (0, WINDOW),
+            (1, WINDOW),
+            (4, WINDOW),
+            (6, WINDOWS / 6),
+            (64, WINDOWS / 64),
+        ] {
+            assert_eq!(window(uploads), kept, "{uploads}");
         }
     }
 }
