@@ -300,7 +300,7 @@ fn a_damaged_database_is_told_of_and_takes_nothing_away() {
             depot.collect_alone(teu_depot::PARTS, Duration::ZERO).await,
         ] {
             let error = outcome.expect_err("it is damaged");
-            assert!(error.to_string().contains("the database is damaged"), "{error}");
+            assert!(error.to_string().contains("so that nothing is taken away"), "{error}");
         }
         for repair in [false, true] {
             let found = check(&depot, repair).await;
