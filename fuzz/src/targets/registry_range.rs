@@ -14,7 +14,10 @@ pub(crate) fn run(input: (&str, u64)) {
     let sum: u64 = found.iter().map(|part| part.end - part.start).sum();
     assert!(sum <= size && found.len() <= 16, "{header:?} of {size}: {found:?}");
     if !found.is_empty() {
-        let texts: Vec<String> = found.iter().map(|part| format!("{}-{}", part.start, part.end - 1)).collect();
+        let texts: Vec<String> = found
+            .iter()
+            .map(|part| format!("{}-{}", part.start, part.end - 1))
+            .collect();
         assert_eq!(range(&format!("bytes={}", texts.join(",")), size), found, "{header:?}");
     }
     if let Some((start, length)) = chunk(header) {
