@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use teu_spec::{Algorithm, Descriptor, Digest, Document, MediaType, Pick};
 
-use crate::{Error, ErrorKind, How, Keyset, Result};
+use crate::{Error, ErrorKind, How, Keyset, Result, SourceExt};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -65,6 +65,19 @@ pub trait Source: Send + Sync {
     /// `NotFound`; `Invalid` where [`Pick::Only`] finds several images, with a message that lists them.
     fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>>;
 
+    /// Finds the manifest of a name and reads it: as [`resolve`](Self::resolve) and [`SourceExt::document`](crate::SourceExt::document) one after
+    /// the other, checked as they check it. A place that is asked over a network takes one question for both.
+    ///
+    /// # Errors
+    /// As of both.
+    fn resolve_document<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<(Descriptor, Document)>> {
+        Box::pin(async move {
+            let descriptor = self.resolve(pick).await?;
+            let document = self.document(&descriptor).await?;
+            Ok((descriptor, document))
+        })
+    }
+
     /// Says whether content is here, and its size; the media type is known for manifests only, and `application/octet-stream` else.
     fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>>;
 
@@ -82,7 +95,7 @@ pub trait Source: Send + Sync {
     fn is_closed(&self) -> bool;
 
     /// The registry and the repository that content comes from, so that a [`Mount`] of the same registry can take it over; none where
-    /// this is no registry. After a [`resolve`](Self::resolve) it is where that was found, be it a mirror.
+    /// this is no registry. After a [`resolve`](Self::resolve), by itself or with the document, it is where that was found, be it a mirror.
     fn origin(&self) -> Option<Origin>;
 }
 

@@ -18,6 +18,7 @@ mod registries;
 mod remote;
 mod remote_peers;
 mod remote_threats;
+mod requests;
 mod resume;
 mod scheme;
 #[cfg(feature = "remote")]

@@ -11,7 +11,7 @@ use crate::support::{
     scripted::{Reply, Scripted, Seen},
     settings,
 };
-use teu_spec::{Pick, Reference};
+use teu_spec::{Digest, Pick, Reference};
 use teu_store::{ErrorKind, Event, Result, Role, Source, SourceExt};
 use teu_transport::{
     locate::{Locator, Options},
@@ -250,6 +250,47 @@ async fn what_a_mirror_lacks_comes_from_elsewhere() {
     assert_eq!(error.kind(), &ErrorKind::NotFound);
     for host in [&own.host, &mirror.host] {
         assert!(error.to_string().contains(&format!("{host}/app:2")), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_wanted_at_once_is_asked_for_place_by_place() {
+    let ((_, own), (fake, mirror)) = (registry().await, registry().await);
+    let name = format!("{}/app:1", own.host);
+    let get = ["GET /v2/app/manifests/1"];
+    let setup = Setup::new(&mirrored(&own.host, &mirror.host));
+    let at = |host: &str| format!("https://{host}");
+    let (source, pick) = setup.source(&name, Given::default()).expect("a source");
+    let (descriptor, document) = source.resolve_document(&pick).await.expect("read");
+    assert!(descriptor.names(document.raw()));
+    assert_eq!(
+        (mirror.lines(), own.lines().len()),
+        (get.map(str::to_owned).to_vec(), 0)
+    );
+    assert_eq!(source.origin().expect("a registry").registry, at(&mirror.host));
+    // What is not there is asked for elsewhere, and so is what is not what it is said to be, which is told.
+    let lie = Digest::of(b"a lie");
+    let answers = fake.clone();
+    let liar = Scripted::start(move |seen| answers.answer(seen).replace("Docker-Content-Digest", lie)).await;
+    let (none, empty) = registry().await;
+    none.state.lock().expect("the state").tags.clear();
+    for (place, (mirror, told)) in [(&empty, 0), (&liar, 1)].into_iter().enumerate() {
+        let setup = Setup::new(&mirrored(&own.host, &mirror.host));
+        let (source, pick) = setup.source(&name, Given::default()).expect("a source");
+        let found = source.resolve_document(&pick).await.expect("read");
+        assert_eq!(found, (descriptor.clone(), document.clone()));
+        assert_eq!(
+            (mirror.lines(), own.lines()),
+            (get.map(str::to_owned).to_vec(), vec![get[0].to_owned(); place + 1])
+        );
+        assert_eq!(source.origin().expect("a registry").registry, at(&own.host));
+        let warned = setup.told();
+        assert_eq!(warned.len(), told, "{warned:?}");
+        assert!(
+            warned
+                .iter()
+                .all(|told| told.contains("is passed over") && told.contains(&lie.to_string()))
+        );
     }
 }
 

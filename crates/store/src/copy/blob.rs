@@ -13,8 +13,9 @@ use crate::{Committed, Error, ErrorKind, Expected, FetchOptions, How, Reader, Re
 const SMALL: u64 = 64 << 10;
 
 impl Ends {
-    /// Copies a blob as it is.
-    pub(super) async fn copy(&self, blob: &Descriptor) -> Result<How> {
+    /// Copies a blob as it is. One that is believed to be new is brought to a registry without a question first, where to bring it in vain costs about as
+    /// much as to ask.
+    pub(super) async fn copy(&self, blob: &Descriptor, is_new: bool) -> Result<How> {
         if self.rehearse {
             return Ok(match (self.has(blob).await?, &self.mount_from) {
                 (true, _) => How::Existed,
@@ -30,7 +31,8 @@ impl Ends {
                 return Ok(How::Mounted);
             }
         }
-        if self.has(blob).await? {
+        let is_asked_for = !(is_new && blob.size <= SMALL && self.is_far());
+        if is_asked_for && self.has(blob).await? {
             return Ok(How::Existed);
         }
         self.ready().await;

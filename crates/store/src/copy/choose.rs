@@ -92,7 +92,7 @@ pub async fn choose_image(
     top: &Descriptor,
     platform: &Platform,
 ) -> Result<(Descriptor, Document)> {
-    let (descriptor, read) = descend(source, top, platform, Limits::default()).await?;
+    let (descriptor, read) = descend(source, top, None, platform, Limits::default()).await?;
     let read = read.into_iter().find(|(digest, _)| *digest == descriptor.digest);
     let document = match read {
         Some((_, document)) => document,
@@ -101,14 +101,16 @@ pub async fn choose_image(
     Ok((descriptor, document))
 }
 
-/// The image for `platform` that `top` leads to, and the documents that were read on the way.
+/// The image for `platform` that `top` leads to, and the documents that were read on the way, `top`'s own among them where it was before.
 pub(crate) async fn descend(
     source: &dyn Source,
     top: &Descriptor,
+    document: Option<Document>,
     platform: &Platform,
     limits: Limits,
 ) -> Result<(Descriptor, Vec<(Digest, Document)>)> {
     let mut here = top.clone();
+    let mut at_hand = document;
     let mut read = Vec::new();
     // What is said to be one image is not read here only to see that it is.
     while !here.media_type.is_manifest() {
@@ -121,7 +123,10 @@ pub(crate) async fn descend(
                 ),
             ));
         }
-        let document = source.document(&here).await.map_err(|error| error.on(Side::Source))?;
+        let document = match at_hand.take() {
+            Some(document) => document,
+            None => source.document(&here).await.map_err(|error| error.on(Side::Source))?,
+        };
         let digest = here.digest;
         let next = match &document {
             Document::Manifest(_) => None,
@@ -136,6 +141,7 @@ pub(crate) async fn descend(
             None => break,
         }
     }
+    read.extend(at_hand.map(|document| (here.digest, document)));
     Ok((here, read))
 }
 

@@ -66,6 +66,11 @@ impl Ends {
         }
     }
 
+    /// Whether each question to the target is a request.
+    pub(super) fn is_far(&self) -> bool {
+        self.target.readable().is_some_and(|there| there.origin().is_some())
+    }
+
     /// Whether the target has a blob. What it has of another size is broken, and is written again.
     pub(super) async fn has(&self, blob: &Descriptor) -> Result<bool> {
         Ok(self.size_of(&blob.digest).await? == Some(blob.size))

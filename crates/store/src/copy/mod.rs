@@ -22,6 +22,7 @@
 mod blob;
 mod choose;
 mod ends;
+mod known;
 mod listed;
 mod order;
 mod partial;
@@ -56,14 +57,15 @@ pub use seen::Came;
 pub use turns::Turns;
 
 use crate::{
-    Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Role, Side, Source, Takes, Target,
+    Error, ErrorKind, Event, Events, Expect, Partials, Result, Source, Takes, Target,
     graph::{Fold, Limits, Permits, Visit},
 };
 use ends::Ends;
+use known::{Found, Known, Names, is_compared};
 use order::Place;
 use tally::Tally;
 use threads::Threads;
-use visit::{Copier, Known};
+use visit::Copier;
 
 /// How a copy is done.
 #[derive(Clone, Debug)]
@@ -180,12 +182,8 @@ pub async fn copy(
     options: &Options,
     events: &Events,
 ) -> Result<Copied> {
-    let top = source.resolve(pick).await.map_err(|error| {
-        error
-            .on(Side::Source)
-            .within(format!("finding {}", choose::picked(pick)))
-    })?;
-    copy_descriptor(source, &top, target, names, options, events).await
+    let found = Found::find(&*source, pick, &*target, names, options).await?;
+    copy_in_order(source, found, target, names, options, events, None).await
 }
 
 /// As [`copy`], of what `top` names: the source need not have a name for it.
@@ -200,22 +198,30 @@ pub async fn copy_descriptor(
     options: &Options,
     events: &Events,
 ) -> Result<Copied> {
-    copy_in_order(source, top, target, names, options, events, None).await
+    copy_in_order(source, top.into(), target, names, options, events, None).await
 }
 
 /// The same, which puts the image last of all when its place has come.
 async fn copy_in_order(
     source: Arc<dyn Source>,
-    top: &Descriptor,
+    found: Found,
     target: Arc<dyn Target>,
     names: &[String],
     options: &Options,
     events: &Events,
     naming: Option<Place<'_>>,
 ) -> Result<Copied> {
+    let Found {
+        top,
+        document,
+        names: asked,
+    } = found;
     let (root, read) = match &options.which {
-        Which::One(platform) => choose::descend(&*source, top, platform, options.limits).await?,
-        _ => (top.clone(), Vec::new()),
+        Which::One(platform) => choose::descend(&*source, &top, document, platform, options.limits).await?,
+        _ => {
+            let read = document.map(|document| (top.digest, document));
+            (top.clone(), read.into_iter().collect())
+        }
     };
     let recompress = wanted(options, target.takes(), events)?;
     let mut ends = Ends::new(
@@ -240,11 +246,16 @@ async fn copy_in_order(
         known: Known::default(),
         read: Mutex::new(read.into_iter().collect::<HashMap<Digest, Document>>()),
         diff_ids: Mutex::default(),
+        new_configs: Mutex::default(),
         tally: &tally,
     };
-    if copier.is_identity() && !matches!(options.which, Which::Several { sparse: false, .. }) {
+    if is_compared(options, target.takes()) {
         copier.check_digest(&root.digest)?;
-        copier.known = known(&*target, &root, names, copier.ends.intent()).await?;
+        let names = match asked {
+            Some(asked) => asked?,
+            None => Names::ask(&*target, names).await?,
+        };
+        copier.known = Known::ask(&*target, &root.digest, &names, copier.ends.intent()).await?;
     }
     if !copier.known.named {
         copier.ends.ready().await;
@@ -256,7 +267,7 @@ async fn copy_in_order(
     }
     let (descriptor, referrers) = outcome?;
     Ok(Copied {
-        source: top.clone(),
+        source: top,
         descriptor,
         blobs: tally.blobs.load(Ordering::Relaxed),
         bytes: tally.bytes.load(Ordering::Relaxed),
@@ -314,55 +325,6 @@ async fn walk(source: &dyn Source, root: Descriptor, copier: &Copier<'_>) -> Res
         Vec::new()
     };
     Ok((descriptor, referrers))
-}
-
-/// Asks the target, as few questions as there can be, whether all of an image is there, and under these names.
-async fn known(target: &dyn Target, root: &Descriptor, names: &[String], intent: Intent) -> Result<Known> {
-    let Some(readable) = target.readable() else {
-        return Ok(Known::default());
-    };
-    let Named { all, any } = named(target, &root.digest, names).await?;
-    let mut present = any;
-    if !present && readable.is_closed() {
-        let found = readable.stat(Role::Manifest, &root.digest, intent).await;
-        present = found.map_err(|error| error.on(Side::Destination))?.is_some();
-    }
-    Ok(Known {
-        complete: present && readable.is_closed(),
-        // Without a name only a registry has an image by having its manifest; others list it.
-        named: match names {
-            [] => present && readable.origin().is_some(),
-            _ => all,
-        },
-    })
-}
-
-/// How many of some names point at a manifest.
-struct Named {
-    all: bool,
-    any: bool,
-}
-
-async fn named(target: &dyn Target, digest: &Digest, names: &[String]) -> Result<Named> {
-    let mut named = Named {
-        all: !names.is_empty(),
-        any: false,
-    };
-    let Some(readable) = target.readable() else {
-        return Ok(Named { all: false, any: false });
-    };
-    for name in names {
-        let found = readable.resolve(&Pick::Name(name.clone())).await;
-        let here = match found {
-            Ok(found) => found.digest == *digest,
-            // Whoever may write here and not read finds out by writing.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => false,
-            Err(error) => return Err(error.on(Side::Destination)),
-        };
-        named.all &= here;
-        named.any |= here;
-    }
-    Ok(named)
 }
 
 #[cfg(test)]

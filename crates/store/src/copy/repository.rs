@@ -337,7 +337,8 @@ impl<'a> Work<'a> {
         let (source, target) = (Arc::clone(self.source), Arc::clone(self.target));
         let events = seeing(&self.seen, Some(image.digest), self.events);
         let naming = Some(naming);
-        copy_in_order(source, &descriptor, target, &image.names, &options, &events, naming).await?;
+        let found = (&descriptor).into();
+        copy_in_order(source, found, target, &image.names, &options, &events, naming).await?;
         Ok(Outcome::Copied)
     }
 

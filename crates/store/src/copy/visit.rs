@@ -1,7 +1,7 @@
 //! What does a copy do with each manifest and blob that the walk comes to?
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError, atomic::Ordering},
 };
 
@@ -12,6 +12,7 @@ use super::{
     Foreign, Options, Recompress, Which,
     blob::of_blob,
     ends::Ends,
+    known::{self, Known, Names},
     order::Place,
     recompress,
     tally::{Fate, Tally},
@@ -39,17 +40,10 @@ pub(super) struct Copier<'a> {
     pub(super) read: Mutex<HashMap<Digest, Document>>,
     /// What layers that are recompressed must be, by what configs say.
     pub(super) diff_ids: Mutex<HashMap<Digest, Digest>>,
+    /// The configs of images that the target says it has not.
+    pub(super) new_configs: Mutex<HashSet<Digest>>,
     /// What was done.
     pub(super) tally: &'a Tally,
-}
-
-/// What the target said of the image before the walk.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known {
-    /// The whole image is there.
-    pub(super) complete: bool,
-    /// All names point at it.
-    pub(super) named: bool,
 }
 
 impl Copier<'_> {
@@ -65,14 +59,43 @@ impl Copier<'_> {
             known: Known::default(),
             read: Mutex::default(),
             diff_ids: Mutex::default(),
+            new_configs: Mutex::default(),
             tally: self.tally,
         }
     }
 
     /// Whether nothing that is asked for can change a manifest.
     pub(super) fn is_identity(&self) -> bool {
-        let takes = self.ends.target.takes();
-        self.options.format.is_none() && self.recompress.is_none() && takes.oci && takes.docker
+        known::is_identity(self.options, self.ends.target.takes())
+    }
+
+    /// Whether the target is asked for a manifest below an index before that is read, as all below it is there too where it is. Where referrers are
+    /// wanted, all manifests below an index are read.
+    fn asks_for(&self, node: Node<'_>) -> bool {
+        node.depth > 0
+            && self.is_identity()
+            && self.ends.target.readable().is_some_and(Source::is_closed)
+            && (!self.options.referrers || node.descriptor.media_type.is_manifest())
+    }
+
+    /// Keeps in mind that the target, which has not this image, will not have its config: it says what this image is, and only a copy that was cut off
+    /// brings it without its manifest.
+    fn expect_new_config(&self, node: Node<'_>, manifest: &Manifest) {
+        let is_absent = match node.depth {
+            0 => self.known.absent,
+            // What was found was not entered.
+            _ => self.asks_for(node),
+        };
+        if is_absent && manifest.config.media_type.is_image_config() {
+            let mut new = self.new_configs.lock().unwrap_or_else(PoisonError::into_inner);
+            new.insert(manifest.config.digest);
+        }
+    }
+
+    /// Whether a blob is such a config. The next who asks is told no, as it is brought then.
+    fn is_new_config(&self, node: Node<'_>) -> bool {
+        let mut new = self.new_configs.lock().unwrap_or_else(PoisonError::into_inner);
+        node.position == Position::Config && node.in_image && new.remove(&node.descriptor.digest)
     }
 
     /// How an image's layer is recompressed, if it is.
@@ -328,7 +351,7 @@ impl Copier<'_> {
             self.known.named
         } else if is_root {
             // What comes of the image is known only now, and what it names is there.
-            super::named(&*self.ends.target, &digest, names).await?.all
+            Names::ask(&*self.ends.target, names).await?.all(&digest)
         } else {
             // To ask a registry costs as much as to put.
             is_here && self.manifest_exists(&digest).await?
@@ -393,7 +416,10 @@ impl Copier<'_> {
                 let recompressed = self.ends.recompress(blob, recompress, &diff_id).await;
                 recompressed.map_err(of_blob(blob))?
             }
-            None => (self.ends.copy(blob).await.map_err(of_blob(blob))?, blob.into()),
+            None => {
+                let copied = self.ends.copy(blob, self.is_new_config(node)).await;
+                (copied.map_err(of_blob(blob))?, blob.into())
+            }
         };
         if matches!(how, How::Copied | How::Linked | How::Recompressed) {
             self.tally.blobs.fetch_add(1, Ordering::Relaxed);
@@ -410,12 +436,8 @@ impl Copier<'_> {
 impl Visit for Copier<'_> {
     fn arrive<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Arrival>> {
         async move {
-            // The root's presence was asked for before the walk. Where referrers are wanted, all manifests below an index are.
-            let may_skip = node.depth > 0
-                && self.is_identity()
-                && self.ends.target.readable().is_some_and(Source::is_closed)
-                && (!self.options.referrers || node.descriptor.media_type.is_manifest());
-            if !may_skip || !self.manifest_exists(&node.descriptor.digest).await? {
+            // The root's presence was asked for before the walk.
+            if !self.asks_for(node) || !self.manifest_exists(&node.descriptor.digest).await? {
                 return Ok(Arrival::Read);
             }
             self.tally.add_fate(node.descriptor.digest, Fate::Unchanged);
@@ -451,6 +473,7 @@ impl Visit for Copier<'_> {
                 });
             }
             if let Document::Manifest(manifest) = document {
+                self.expect_new_config(node, manifest);
                 self.learn_diff_ids(manifest, &self.recompressed_of(document)).await?;
             }
             Ok(steps)

@@ -162,7 +162,7 @@ async fn listed(member: &Member, options: &Options) -> Result<Vec<(Descriptor, S
     let mut top = source.resolve(&member.pick).await.map_err(on_source)?;
     if let (Which::One(platform), false) = (&options.which, member.nested) {
         let within_index = !top.media_type.is_manifest();
-        let (one, _) = descend(source, &top, platform, options.limits).await?;
+        let (one, _) = descend(source, &top, None, platform, options.limits).await?;
         if within_index && one.digest != top.digest {
             return Ok(vec![(one, Step::Walk)]);
         }

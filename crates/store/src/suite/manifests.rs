@@ -18,8 +18,12 @@ pub async fn an_image_comes_back_as_it_was(place: &dyn Place) {
     let put = image.put(&*target, &Image::names(place, "first")).await.expect("put");
     assert_eq!(put.digest, image.digest);
     let source = finished(place, target).await;
-    let found = source.resolve(&Image::pick(place, "first")).await.expect("resolved");
+    let pick = Image::pick(place, "first");
+    let found = source.resolve(&pick).await.expect("resolved");
     image.check(place, &*source, &found).await;
+    let document = source.document(&found).await.expect("read");
+    let both = source.resolve_document(&pick).await.expect("resolved and read");
+    assert_eq!(both, (found, document));
     if place.can().keep_manifests {
         let found = source.resolve(&Pick::Digest(image.digest)).await.expect("resolved");
         image.check(place, &*source, &found).await;
@@ -71,6 +75,8 @@ pub async fn what_is_not_there_is_not_found(place: &dyn Place) {
     }
     for pick in picks {
         let error = source.resolve(&pick).await.expect_err("nothing to find");
+        assert_eq!(error.kind(), &ErrorKind::NotFound, "{pick:?}: {error}");
+        let error = source.resolve_document(&pick).await.expect_err("nothing to read");
         assert_eq!(error.kind(), &ErrorKind::NotFound, "{pick:?}: {error}");
     }
     for role in [Role::Manifest, Role::Blob] {

@@ -73,22 +73,27 @@ impl Answer {
     /// The whole body, which is `what`, if it has no more than `limit` bytes (threats 68 and 79).
     pub(super) async fn body(self, limit: u64, what: &str) -> Result<Bytes> {
         self.check_encoding()?;
-        let too_large = || {
-            let message = format!("the registry's {what} has more bytes than the limit of {limit}");
-            Error::new(ErrorKind::TooLarge, message)
-        };
-        if self.content_length().is_some_and(|length| length > limit) {
+        let length = self.content_length();
+        whole(self.into_reader(), length, limit, what).await
+    }
+}
+
+/// All that a reader gives of a body, which is `what`, if it has no more than `limit` bytes; `length` is what was said of it.
+pub(super) async fn whole(mut reader: Reader, length: Option<u64>, limit: u64, what: &str) -> Result<Bytes> {
+    let too_large = || {
+        let message = format!("the registry's {what} has more bytes than the limit of {limit}");
+        Error::new(ErrorKind::TooLarge, message)
+    };
+    if length.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    while let Some(bytes) = reader.next().await {
+        let bytes = bytes?;
+        if (body.len() + bytes.len()) as u64 > limit {
             return Err(too_large());
         }
-        let mut reader = self.into_reader();
-        let mut body = BytesMut::new();
-        while let Some(bytes) = reader.next().await {
-            let bytes = bytes?;
-            if (body.len() + bytes.len()) as u64 > limit {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&bytes);
-        }
-        Ok(body.freeze())
+        body.extend_from_slice(&bytes);
     }
+    Ok(body.freeze())
 }

@@ -62,26 +62,14 @@ pub(super) async fn fetch(
         }
     }
     let opened = Opened::read(answer, &part, repository, &place).await?;
-    let etag = opened.etag.clone();
-    let download = Download {
-        repository: repository.clone(),
-        place,
-        digest: *digest,
-        next: opened.start,
-        end: opened.end,
-        size: opened.size,
-        etag,
-        reader: opened.reader,
-        compact: Compact::default(),
-        failures: 0,
-        since_failure: 0,
-        _permit: permit,
-    };
-    Ok(Fetched {
-        size: download.size,
-        start: download.next,
-        reader: download.into_reader(),
-    })
+    Ok(Download::of(repository, place, digest, opened, permit))
+}
+
+/// The body of an answer that gives a manifest, by whatever name that was asked for: where the connection breaks it goes on by its digest.
+pub(super) async fn go_on_by(repository: &Repository, digest: &Digest, answer: Answer) -> Result<Fetched> {
+    let place = Place::Repository(Role::Manifest);
+    let opened = Opened::read(answer, &Part::of(None), repository, &place).await?;
+    Ok(Download::of(repository, place, digest, opened, None))
 }
 
 /// Where content is read.
@@ -270,6 +258,35 @@ struct Download {
 }
 
 impl Download {
+    fn of(
+        repository: &Repository,
+        place: Place,
+        digest: &Digest,
+        opened: Opened,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Fetched {
+        let (size, start) = (opened.size, opened.start);
+        let download = Self {
+            repository: repository.clone(),
+            place,
+            digest: *digest,
+            next: start,
+            end: opened.end,
+            size,
+            etag: opened.etag,
+            reader: opened.reader,
+            compact: Compact::default(),
+            failures: 0,
+            since_failure: 0,
+            _permit: permit,
+        };
+        Fetched {
+            size,
+            start,
+            reader: download.into_reader(),
+        }
+    }
+
     fn into_reader(self) -> Reader {
         Box::pin(futures_util::stream::unfold(
             Some(Box::new(self)),

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use teu_spec::{Descriptor, Digest, Pick};
+use teu_spec::{Descriptor, Digest, Document, Pick};
 use teu_store::{
     BoxFuture, Browse, Error, ErrorKind, Event, Events, FetchOptions, Fetched, Intent, Keyset, Local, Named, Origin,
     Page, Reader, Result, Role, Source,
@@ -102,6 +102,14 @@ impl Source for Mirrored {
             let (number, descriptor) = self.first(|site| site.resolve(pick)).await?;
             self.found.store(number, Ordering::Relaxed);
             Ok(descriptor)
+        })
+    }
+
+    fn resolve_document<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<(Descriptor, Document)>> {
+        Box::pin(async move {
+            let (number, found) = self.first(|site| site.resolve_document(pick)).await?;
+            self.found.store(number, Ordering::Relaxed);
+            Ok(found)
         })
     }
 

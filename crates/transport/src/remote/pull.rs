@@ -8,7 +8,12 @@ use teu_store::{
     octet_stream,
 };
 
-use super::{answer::Answer, call::Call, client::Repository, download};
+use super::{
+    answer::{Answer, whole},
+    call::Call,
+    client::Repository,
+    download,
+};
 
 impl Source for Repository {
     /// A tag (`latest` where none is picked) or a digest. It costs one HEAD, where the registry answers that as distribution-spec says.
@@ -17,10 +22,21 @@ impl Source for Repository {
             let wanted = Wanted::new(pick)?;
             self.manifest(&wanted)
                 .await
-                .and_then(|found| {
-                    found.ok_or_else(|| Error::new(ErrorKind::NotFound, "the registry has no such manifest"))
-                })
+                .and_then(|found| found.ok_or_else(no_manifest))
                 .map_err(|error| error.within(format!("{self}{wanted}")))
+        })
+    }
+
+    /// It costs one GET.
+    fn resolve_document<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<(Descriptor, Document)>> {
+        Box::pin(async move {
+            let wanted = Wanted::new(pick)?;
+            let read = async {
+                let (descriptor, body) = self.manifest_body(&wanted).await?.ok_or_else(no_manifest)?;
+                let document = Document::parse(body, Some(&descriptor.media_type))?;
+                Ok::<_, Error>((descriptor, document))
+            };
+            read.await.map_err(|error| error.within(format!("{self}{wanted}")))
         })
     }
 
@@ -62,6 +78,10 @@ impl Source for Repository {
     fn origin(&self) -> Option<Origin> {
         Some(self.place())
     }
+}
+
+fn no_manifest() -> Error {
+    Error::new(ErrorKind::NotFound, "the registry has no such manifest")
 }
 
 /// Which manifest of a repository.
@@ -136,7 +156,8 @@ impl Repository {
         Ok(self.manifest_body(wanted).await?.map(|(descriptor, _)| descriptor))
     }
 
-    /// A manifest itself, checked as far as it can be: against the digest asked for, or the one that the registry states (threat 65).
+    /// A manifest itself, checked as far as it can be: against the digest asked for, or the one that the registry states (threat 65). By that the rest
+    /// is asked for where the connection breaks.
     pub(super) async fn manifest_body(&self, wanted: &Wanted) -> Result<Option<(Descriptor, Bytes)>> {
         let get = |url| Call::new(Method::GET, url).accepting_manifests();
         let answer = self.call(&wanted.path(), get).await?;
@@ -148,10 +169,16 @@ impl Repository {
         let media_type = content_type(&answer);
         let stated = stated_digest(&answer)?;
         wanted.compare(stated)?;
-        let body = answer.body(json::MAX_DOCUMENT, "manifest").await?;
         let asked = match wanted {
             Wanted::Digest(digest) => Some(*digest),
             Wanted::Tag(_) => None,
+        };
+        let body = match asked.or(stated) {
+            Some(digest) => {
+                let fetched = download::go_on_by(self, &digest, answer).await?;
+                whole(fetched.reader, fetched.size, json::MAX_DOCUMENT, "manifest").await?
+            }
+            None => answer.body(json::MAX_DOCUMENT, "manifest").await?,
         };
         for expected in [asked, stated].into_iter().flatten() {
             let found = expected.algorithm().digest(&body);
