@@ -24,8 +24,7 @@ pub(crate) async fn image(
     let wanted = wanted.unwrap_or_else(|| settings.platform());
     let place = reference(name)?;
     let (source, pick) = Places::new(Arc::clone(settings), options, events).source(&place, options)?;
-    let top = source.resolve(&pick).await?;
-    let image = Image::read(&*source, &top, &wanted).await?;
+    let image = Image::find(&*source, &pick, &wanted).await?;
     Ok((source, image))
 }
 

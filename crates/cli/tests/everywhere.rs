@@ -3,7 +3,9 @@
 use std::fs;
 
 use crate::support::{
-    Room, Served, archive, directory, file, of,
+    Room, Served,
+    answers::{Answers, served, status},
+    archive, directory, file, of,
     tree::{difference, tree},
 };
 
@@ -165,5 +167,37 @@ fn who_changes_an_image_takes_it_from_anywhere_and_puts_it_anywhere() {
         let empty = here.place(form, "new");
         here.teu(&["new", &empty]);
         assert_eq!(here.teu(&["files", &empty]), "", "{form}");
+    }
+}
+
+/// A registry is asked for nothing twice, and for a manifest at once where its bytes are wanted.
+#[test]
+fn who_looks_into_an_image_asks_a_registry_no_more_than_it_takes() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let made = of(&[archive(&[file("f", "content\n")])]);
+    let digest = layout.image("app", &made);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(layout.blob_path(&digest)).expect("a manifest")).expect("JSON");
+    let config = manifest["config"]["digest"].as_str().expect("a digest").to_owned();
+    let registry = Answers::start(move |request| served(&layout, &digest, request).unwrap_or(status(404)));
+    let image = format!("docker://{}/app:1", registry.host);
+    let manifest = "GET /v2/app/manifests/1".to_owned();
+    let both = [manifest.clone(), format!("GET /v2/app/blobs/{config}")];
+    let mut told = 0;
+    for (question, expected) in [
+        (&["digest"][..], &["HEAD /v2/app/manifests/1".to_owned()][..]),
+        (&["digest", "--platform=linux/amd64"], std::slice::from_ref(&manifest)),
+        (&["manifest", "get"], std::slice::from_ref(&manifest)),
+        (&["inspect", "--raw"], std::slice::from_ref(&manifest)),
+        (&["inspect", "--config"], &both),
+        (&["config"], &both),
+        (&["history"], &both),
+    ] {
+        let arguments = [question, &["--tls-verify=false", &image]].concat();
+        room.teu(arguments).succeeds();
+        let lines = registry.lines();
+        assert_eq!(lines[told..], *expected, "{question:?}");
+        told = lines.len();
     }
 }

@@ -1,7 +1,10 @@
 //! Which layers has an image? [`Image`]: its manifest, its config, and its layers by position.
 
-use teu_spec::{Descriptor, Digest, Document, History, ImageConfig, Manifest, Platform};
-use teu_store::{Error, ErrorKind, Result, Source, SourceExt, copy::choose_image};
+use teu_spec::{Descriptor, Digest, Document, History, ImageConfig, Manifest, Pick, Platform};
+use teu_store::{
+    Error, ErrorKind, Result, Source, SourceExt,
+    copy::{choose_image, find_image},
+};
 
 /// One image, as far as its documents say.
 #[derive(Clone, Debug)]
@@ -35,6 +38,19 @@ impl Image {
     /// manifest has (threat 54).
     pub async fn read(source: &dyn Source, top: &Descriptor, platform: &Platform) -> Result<Self> {
         let (descriptor, document) = choose_image(source, top, platform).await?;
+        Self::of(source, descriptor, document).await
+    }
+
+    /// Reads what `pick` leads to, as [`Source::resolve`] and [`read`](Self::read) do, with one question less where they take several.
+    ///
+    /// # Errors
+    /// As of both.
+    pub async fn find(source: &dyn Source, pick: &Pick, platform: &Platform) -> Result<Self> {
+        let (_, descriptor, document) = find_image(source, pick, platform).await?;
+        Self::of(source, descriptor, document).await
+    }
+
+    async fn of(source: &dyn Source, descriptor: Descriptor, document: Document) -> Result<Self> {
         let Document::Manifest(manifest) = document else {
             let message = format!("{} is an index within an index, and no image", descriptor.digest);
             return Err(Error::new(ErrorKind::Unsupported, message));

@@ -7,7 +7,7 @@ use teu_spec::{
     Algorithm, Annotations, Descriptor, Document, ImageConfig, Manifest, MediaType, Pick, Platform, Reference,
     Timestamp,
 };
-use teu_store::{Browse, Error, ErrorKind, Named, Source, SourceExt, copy::choose_image, silent};
+use teu_store::{Browse, Error, ErrorKind, Named, Source, SourceExt, copy::find_image, silent};
 use teu_transport::docker_archive;
 
 use crate::{
@@ -101,10 +101,12 @@ pub(super) struct Found {
 
 /// Finds the image for `platform`, or without one what the name points at.
 pub(super) async fn find(source: &dyn Source, pick: &Pick, platform: Option<&Platform>) -> Result<Found, Failure> {
-    let top = source.resolve(pick).await?;
-    let (manifest, document) = match platform {
-        Some(platform) => choose_image(source, &top, platform).await?,
-        None => (top.clone(), source.document(&top).await?),
+    let (top, manifest, document) = match platform {
+        Some(platform) => find_image(source, pick, platform).await?,
+        None => {
+            let (top, document) = source.resolve_document(pick).await?;
+            (top.clone(), top, document)
+        }
     };
     Ok(Found {
         top,
@@ -149,8 +151,8 @@ pub(super) async fn run(arguments: &Inspect, settings: Arc<Settings>) -> Result<
     let places = Places::new(Arc::clone(&settings), &options, silent());
     let (source, pick) = places.source(&place, &options)?;
     if arguments.raw && !arguments.config {
-        let top = source.resolve(&pick).await?;
-        return output::document(shown(&place, source.document(&top).await?)?.raw());
+        let (_, document) = source.resolve_document(&pick).await?;
+        return output::document(shown(&place, document)?.raw());
     }
     let mut found = find(&*source, &pick, Some(&settings.platform())).await?;
     if arguments.raw {

@@ -32,8 +32,7 @@ pub(super) async fn run(arguments: &Unpack, settings: Arc<Settings>) -> Result<(
     let shown = Shown::start(&settings, false);
     how.layers.events = shown.events();
     let (source, pick) = Places::new(Arc::clone(&settings), &reached, shown.events()).source(&place, &reached)?;
-    let top = source.resolve(&pick).await?;
-    let image = Image::read(&*source, &top, &wanted).await?;
+    let image = Image::find(&*source, &pick, &wanted).await?;
     let report = unpack::unpack(&source, &image, &arguments.destination, &how).await?;
     shown.finish();
     if !settings.json {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use teu_archive::Escaped;
 use teu_image::verify::{self, Finding, Kind, Report, Severity};
 use teu_spec::{Descriptor, Platform};
-use teu_store::{copy::choose_image, graph::Position, silent, verify as checked};
+use teu_store::{copy::find_image, graph::Position, silent, verify as checked};
 
 use crate::{
     arguments::Verify,
@@ -23,10 +23,9 @@ pub(super) async fn run(arguments: &Verify, settings: Arc<Settings>) -> Result<(
     let place = reference(&arguments.image)?;
     let options = arguments.one.options();
     let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
-    let top = source.resolve(&pick).await?;
     let root = match &platform {
-        Some(platform) => choose_image(&*source, &top, platform).await?.0,
-        None => top,
+        Some(platform) => find_image(&*source, &pick, platform).await?.1,
+        None => source.resolve(&pick).await?,
     };
     let report = verify::verify(source, &root, &how).await?;
     let told = match settings.json {

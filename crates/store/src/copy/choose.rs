@@ -92,7 +92,31 @@ pub async fn choose_image(
     top: &Descriptor,
     platform: &Platform,
 ) -> Result<(Descriptor, Document)> {
-    let (descriptor, read) = descend(source, top, None, platform, Limits::default()).await?;
+    chosen(source, top, None, platform).await
+}
+
+/// The image for `platform` that `pick` leads to, as [`Source::resolve`] and [`choose_image`] find it, with one question less where they take several: what
+/// the name points at, the image and its manifest.
+///
+/// # Errors
+/// As of both.
+pub async fn find_image(
+    source: &dyn Source,
+    pick: &Pick,
+    platform: &Platform,
+) -> Result<(Descriptor, Descriptor, Document)> {
+    let (top, document) = source.resolve_document(pick).await?;
+    let (descriptor, document) = chosen(source, &top, Some(document), platform).await?;
+    Ok((top, descriptor, document))
+}
+
+async fn chosen(
+    source: &dyn Source,
+    top: &Descriptor,
+    document: Option<Document>,
+    platform: &Platform,
+) -> Result<(Descriptor, Document)> {
+    let (descriptor, read) = descend(source, top, document, platform, Limits::default()).await?;
     let read = read.into_iter().find(|(digest, _)| *digest == descriptor.digest);
     let document = match read {
         Some((_, document)) => document,

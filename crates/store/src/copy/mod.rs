@@ -47,7 +47,7 @@ use std::{
 
 use teu_spec::{Descriptor, Digest, Document, Format, LayerCompression, Pick};
 
-pub use choose::{Which, choose_image};
+pub use choose::{Which, choose_image, find_image};
 pub(crate) use choose::{descend, selected};
 pub use ready::Ready;
 pub use recompress::{Layers, Recompress, Recompressed, follow, forget_bytes};
