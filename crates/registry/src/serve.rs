@@ -33,6 +33,8 @@ const BREATH: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 256 << 10;
 /// On how many: others read no more at once than a head may have, so that the memory of all has a limit.
 const LARGE: usize = 64;
+/// How much of an answer waits to be sent by HTTP/2 before more of it is read.
+const SENT: usize = 64 << 10;
 
 /// Where clients are waited for.
 #[derive(Debug)]
@@ -193,6 +195,8 @@ fn builder(settings: &Settings, at_once: usize) -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
+        // Of answers that a client asks for and does not take, each has no more than this, and what of a blob came with it.
+        .max_send_buf_size(SENT)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
         .keep_alive_interval(limits.head_time)
         .keep_alive_timeout(limits.head_time);

@@ -3,15 +3,17 @@
 use std::{
     future::Future,
     io::{Read, Write},
+    sync::Arc,
 };
 
-use crate::support::Server;
+use crate::support::{Server, writable};
 use bytes::Bytes;
 use h2::{
     Reason,
     client::{Connection, SendRequest, handshake},
 };
 use http::{Request, Response};
+use teu_depot::{Depot, Settings};
 use teu_registry::Limits;
 use teu_spec::Digest;
 use tokio::net::TcpStream;
@@ -91,6 +93,40 @@ fn a_blob_goes_in_and_comes_out() {
             client.requests.current_max_send_streams(),
             Limits::default().streams as usize
         );
+    });
+}
+
+/// Neither a thread is held for what nobody takes, nor much memory.
+#[test]
+fn who_takes_nothing_of_what_they_asked_for_keeps_nobody_waiting() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let depot = runtime.block_on(Depot::open(&directory.path().join("depot"), Settings::default()));
+    let server = Server::of(Arc::new(depot.expect("a depot")), writable());
+    let digest = server.push_blob("app", &vec![1; 4 << 20]);
+    run(async {
+        let (mut left, mut clients) = (Vec::new(), Vec::new());
+        // More than a runtime has threads that wait.
+        for _ in 0..6 {
+            let client = Client::new(&server).await;
+            for _ in 0..Limits::default().streams {
+                let request = Client::request("GET", &format!("/v2/app/blobs/{digest}"));
+                let mut requests = client.requests.clone().ready().await.expect("it is open");
+                let (answer, _) = requests
+                    .send_request(request.body(()).expect("a request"), true)
+                    .expect("sent");
+                left.push(answer.await.expect("an answer"));
+            }
+            clients.push(client);
+        }
+        tokio::task::spawn_blocking(move || {
+            server.get("/readyz").expect(200);
+            server.push_image("app", "1");
+            server.get(&format!("/v2/app/blobs/{digest}")).expect(200);
+        })
+        .await
+        .expect("others are served");
+        assert_eq!((left.len(), clients.len()), (600, 6));
     });
 }
 

@@ -2,19 +2,17 @@
 
 mod busy;
 mod copied;
+mod reading;
 mod upload;
 
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom, Write},
     ops::Range,
-    os::unix::fs::FileExt,
     path::Path,
     sync::Arc,
 };
 
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use teu_spec::Digest;
 use teu_store::{
@@ -23,14 +21,12 @@ use teu_store::{
 };
 
 use self::busy::{AtWork, Busy};
+pub(crate) use self::reading::reader;
 use super::{
     Content, OpenFiles, PARTS, Writing, checked,
     directory::{Directory, failed},
 };
 use crate::place::Place;
-
-/// What is no larger is read where it is asked for: a thread takes longer to wake.
-const SMALL: u64 = 64 << 10;
 
 /// Content in files of a directory.
 #[derive(Clone)]
@@ -160,20 +156,6 @@ impl Files {
         }
         Ok(Some(file))
     }
-}
-
-/// Reads a range of a file that has it.
-pub(crate) fn reader(mut file: File, range: Range<u64>) -> Result<Reader> {
-    let length = range.end - range.start;
-    if length <= SMALL {
-        // At most 64 KiB, which fits into memory.
-        let mut content = vec![0; length as usize];
-        file.read_exact_at(&mut content, range.start)?;
-        let content = (!content.is_empty()).then(|| Ok(Bytes::from(content)));
-        return Ok(stream::iter(content).boxed());
-    }
-    file.seek(SeekFrom::Start(range.start))?;
-    Ok(blocking::reader(move || Ok(file.take(length))))
 }
 
 /// How a file goes past the kernel's cache, or through it again.

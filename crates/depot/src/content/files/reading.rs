@@ -1,0 +1,144 @@
+//! How is a file read at the pace of who takes it? A chunk at a time, each on a thread that is free again once it is read: a registry's clients may stop to take what they
+//! asked for, and hold no thread that others need, and little memory.
+
+use std::{fs::File, ops::Range, os::unix::fs::FileExt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use teu_store::{
+    Error, Reader, Result,
+    blocking::{self, BATCH, Buffers},
+};
+
+/// What is no larger is read where it is asked for: a thread takes longer to wake.
+const SMALL: u64 = 64 << 10;
+
+/// A file that is being read.
+struct Reading {
+    file: File,
+    end: u64,
+    buffers: Buffers,
+}
+
+/// Reads a range of a file that has it.
+pub(crate) fn reader(file: File, range: Range<u64>) -> Result<Reader> {
+    let length = range.end - range.start;
+    if length <= SMALL {
+        // At most 64 KiB, which fits into memory.
+        let mut content = vec![0; length as usize];
+        file.read_exact_at(&mut content, range.start)?;
+        let content = (!content.is_empty()).then(|| Ok(Bytes::from(content)));
+        return Ok(stream::iter(content).boxed());
+    }
+    let reading = Arc::new(Reading {
+        file,
+        end: range.end,
+        buffers: Buffers::default(),
+    });
+    // The first is small: who takes no second one has no more than that.
+    let first = range.start + SMALL;
+    let chunks = stream::try_unfold((range.start, None), move |(at, ahead)| {
+        let reading = Arc::clone(&reading);
+        async move {
+            if at == reading.end {
+                return Ok(None);
+            }
+            let next = if at < first {
+                first
+            } else {
+                reading.end.min(at + BATCH as u64)
+            };
+            let chunk = match ahead {
+                Some(ahead) => ahead,
+                None => blocking::run(reading.chunk(at..next)),
+            };
+            let chunk = chunk.await?;
+            // Who takes a second one goes on, and the next is there when it is asked for.
+            let after = reading.end.min(next + BATCH as u64);
+            let ahead = (at >= first && next < after).then(move || blocking::run(reading.chunk(next..after)));
+            Ok::<_, Error>(Some((chunk, (next, ahead))))
+        }
+    });
+    Ok(chunks.boxed())
+}
+
+impl Reading {
+    /// What reads a part that is no larger than a buffer.
+    fn chunk(self: &Arc<Self>, part: Range<u64>) -> impl FnOnce() -> Result<Bytes> + Send + 'static + use<> {
+        let reading = Arc::clone(self);
+        move || {
+            let mut buffer = reading.buffers.take();
+            let length = (part.end - part.start) as usize;
+            reading.file.read_exact_at(&mut buffer[..length], part.start)?;
+            Ok(reading.buffers.lend(buffer, length))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use futures_util::TryStreamExt;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> File {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(content).expect("written");
+        file
+    }
+
+    #[tokio::test]
+    async fn a_range_comes_as_it_is_whatever_its_size() {
+        let content: Vec<u8> = (0..1_200_000_u32).map(|n| (n.wrapping_mul(n) >> 9) as u8).collect();
+        for (start, end) in [
+            (0, 0),
+            (5, 6),
+            (0, 65_536),
+            (1, 65_538),
+            (0, 327_680),
+            (0, 327_681),
+            (7, 1_000_003),
+            (0, 1_200_000),
+        ] {
+            let reader = reader(file(&content), start as u64..end as u64).expect("a reader");
+            let chunks: Vec<Bytes> = reader.try_collect().await.expect("its end");
+            assert!(chunks.concat() == content[start..end], "{start}-{end}");
+            assert!(
+                chunks.first().is_none_or(|chunk| chunk.len() <= 64 << 10),
+                "{start}-{end}"
+            );
+            assert!(chunks.iter().all(|chunk| chunk.len() <= 256 << 10), "{start}-{end}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_became_shorter_is_an_error() {
+        let reader = reader(file(&[0; 100_000]), 0..200_000).expect("a reader");
+        reader.try_collect::<Vec<_>>().await.expect_err("it ends too soon");
+    }
+
+    /// There is one thread, and more readers that nobody takes from on.
+    #[test]
+    fn who_takes_no_more_holds_no_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build();
+        runtime.expect("a runtime").block_on(async {
+            let mut left = Vec::new();
+            for _ in 0..10 {
+                let mut reader = reader(file(&[1; 1_000_000]), 0..1_000_000).expect("a reader");
+                for size in [64 << 10, 256 << 10] {
+                    let chunk = reader.try_next().await.expect("a chunk").expect("one");
+                    assert_eq!(chunk.len(), size);
+                }
+                left.push(reader);
+            }
+            for reader in left {
+                let rest: Vec<Bytes> = reader.try_collect().await.expect("its end");
+                assert_eq!(rest.concat().len(), 1_000_000 - (320 << 10));
+            }
+        });
+    }
+}
