@@ -8,15 +8,17 @@ use super::{LimitOptions, One};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Checked are digests, sizes, media types, DiffIDs, that config and manifest agree, what the specification demands,
-and every entry of the layers by the rules of unpacking. Layers are read once, and not unpacked.
+and every entry of the layers by the rules of unpacking: each for itself, and all of an image's layers one upon the
+other, of which the first entry that would be refused is named. What only the kernel or the disk of who unpacks can
+refuse is not seen. Layers are read once, and not unpacked; nothing is copied.
 What is legal and worth knowing (set-id files, devices, names and links that lead up) is noted.
-Nothing is copied. What was checked is counted, what is wrong is listed, and the exit code says of which kind it is,
-of several the first here:
+What was checked is counted, what is wrong is listed, and the exit code says of which kind it is, of several the first
+here:
   10  content is not there, or not of the size and digest by which it is named
   11  a document does not say what the specification demands
   12  documents do not agree, with one another or with content: DiffIDs, platform, compression, number of layers
   13  a layer cannot be read: its compression or its archive is broken, or past a limit
-  14  an entry of a layer would be refused when it is unpacked
+  14  an entry of a layer would be refused when it is unpacked, by itself or with what lies below
 
 Examples:
   teu verify oci:alpine:3.19

@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) async fn run(arguments: &Verify, settings: Arc<Settings>) -> Result<(), Failure> {
     let platform: Option<Platform> = arguments.platform.as_deref().map(str::parse).transpose()?;
-    let how = how(arguments)?;
+    let how = how(arguments, &settings)?;
     let place = reference(&arguments.image)?;
     let options = arguments.one.options();
     let (source, pick) = Places::new(Arc::clone(&settings), &options, silent()).source(&place, &options)?;
@@ -40,13 +40,14 @@ pub(super) async fn run(arguments: &Verify, settings: Arc<Settings>) -> Result<(
     }
 }
 
-fn how(arguments: &Verify) -> Result<verify::Options, Failure> {
+fn how(arguments: &Verify, settings: &Settings) -> Result<verify::Options, Failure> {
     let mut how = verify::Options {
         checked: checked::Options {
             allow_sparse: arguments.allow_sparse,
             jobs: usize::from(arguments.jobs),
             ..checked::Options::default()
         },
+        temporary: Some(settings.temporary.clone()),
         ..verify::Options::default()
     };
     limits::set(
@@ -55,6 +56,7 @@ fn how(arguments: &Verify) -> Result<verify::Options, Failure> {
             budget: Some(&mut how.budget),
             tar: Some(&mut how.tar),
             codec: Some(&mut how.checked.layers),
+            tree: Some(&mut how.tree),
             ..Limits::default()
         },
     )?;

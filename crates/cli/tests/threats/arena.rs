@@ -22,13 +22,16 @@ pub(crate) const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(crate) const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub(crate) const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
-/// Who reads images and shows what is in them.
-const LOOKERS: [&[&str]; 5] = [
+/// Who reads images, shows what is in them, and takes it out.
+const LOOKERS: [&[&str]; 8] = [
     &["files", "oci:images:evil"],
     &["files", "-l", "oci:images:evil"],
     &["cat", "oci:images:evil", "etc/passwd"],
     &["export", "--file=out.tar", "oci:images:evil"],
     &["analyze", "oci:images:evil"],
+    &["diff", "oci:honest:app", "oci:images:evil"],
+    &["extract", "oci:images:evil", "/.", "out"],
+    &["squash", "--dry-run", "oci:images:evil"],
 ];
 
 /// A layer as it is stored, and what its DiffID says.
@@ -72,6 +75,7 @@ pub(crate) struct Arena {
 impl Arena {
     pub(crate) fn new() -> Self {
         let room = Room::new();
+        room.layout("honest").image("app", &image());
         canaries::plant(&room.path(""));
         let top = room.path("..");
         let top = top.canonicalize().expect("it is there");
@@ -169,8 +173,13 @@ impl Arena {
         let names: Vec<String> = tree.iter().map(|line| without_content(line)).collect();
         for how in LOOKERS {
             let ran = self.teu(what, how);
-            let absent = how[0] == "cat" && ran.code == 2;
-            assert!(ran.code == 0 || absent, "{what}, {how:?}: {}", ran.stderr);
+            let is_shown = match how[0] {
+                "cat" => matches!(ran.code, 0 | 2),
+                // They differ.
+                "diff" => ran.code == 1,
+                _ => ran.code == 0,
+            };
+            assert!(is_shown, "{what}, {how:?}: {}", ran.stderr);
         }
         assert_eq!(self.files(what), names, "{what}: files");
         assert_eq!(self.exported(), names, "{what}: export");
@@ -238,10 +247,18 @@ impl Arena {
         }
         for how in LOOKERS {
             let ran = self.teu(what, how);
-            // A file of an upper layer may be read without the lower ones.
-            let none = matches!(ran.code, 1 | 2) || how[0] == "cat";
+            let none = match how[0] {
+                // A file of an upper layer may be read without the lower ones.
+                "cat" => true,
+                // 1 would be that they differ.
+                "diff" => ran.code == 2,
+                // Of one layer none is made, whatever is in it.
+                "squash" if ran.code == 0 => ran.stdout == "nothing would change\n",
+                _ => matches!(ran.code, 1 | 2),
+            };
             assert!(none, "{what}, {how:?}: {}{}", ran.stdout, ran.stderr);
         }
+        assert!(!self.room.path("out").exists(), "{what}: it is taken out");
         assert!(!self.room.path("out.tar").exists(), "{what}: it is exported");
         self.tidy();
     }

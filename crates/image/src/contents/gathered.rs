@@ -30,6 +30,8 @@ struct Inner {
 struct State {
     /// How many have a file of their own.
     own: usize,
+    /// How many bytes are in memory, of those that were held to that.
+    memory: u64,
     /// That of the others, and where it ends.
     file: Option<Arc<File>>,
     end: u64,
@@ -58,6 +60,20 @@ impl Gathered {
         blocking::run(move || Ok(gathered.placed(contents))).await
     }
 
+    /// The same, in blocking code and where nobody knows how many tables there will be: those in memory have `memory_bytes` together, and one that has no
+    /// room there goes into the file too.
+    pub(crate) fn held(&self, contents: Contents) -> Contents {
+        if contents.entries.file().is_none() {
+            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let memory = state.memory + contents.entries.length();
+            if memory <= self.0.memory_bytes as u64 {
+                state.memory = memory;
+                return contents;
+            }
+        }
+        self.placed(contents)
+    }
+
     fn placed(&self, contents: Contents) -> Contents {
         let Inner {
             directory: Some(directory),
@@ -68,7 +84,7 @@ impl Gathered {
             return contents;
         };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.own < MOST_FILES {
+        if contents.entries.file().is_some() && state.own < MOST_FILES {
             state.own += 1;
             return contents;
         }

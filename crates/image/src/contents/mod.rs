@@ -11,6 +11,7 @@ mod form;
 mod frame;
 mod gathered;
 mod kept;
+mod making;
 pub mod places;
 mod stored;
 #[cfg(test)]
@@ -22,10 +23,7 @@ use std::{
     sync::Arc,
 };
 
-use teu_archive::{
-    Escaped,
-    tar::{self, Header},
-};
+use teu_archive::{Escaped, tar};
 use teu_rootfs::{Budget, Metadata, Node};
 use teu_spec::{Algorithm, Digest};
 use teu_store::{Error, ErrorKind, Result, Source, blocking};
@@ -36,16 +34,12 @@ pub use cache::Cache;
 pub use content::Content;
 pub(crate) use form::{BLOCK, Does, Raw};
 pub(crate) use gathered::Gathered;
+pub(crate) use making::Making;
 
-use crate::{
-    Layer,
-    entry::{self, Action},
-    failure::of_reading,
-    layers,
-};
+use crate::{Layer, entry, failure::of_reading, layers};
 
 use content::{Counted, Hashed};
-use stored::{List, Standing, Stored};
+use stored::{Standing, Stored};
 
 /// How many bytes of holes are hashed in a layer: they cost their maker nothing.
 const MOST_HOLES: u64 = 4 << 30;
@@ -184,6 +178,11 @@ impl Contents {
         self.entries.with(number, look)
     }
 
+    /// Lets go of what is in memory of the file in which the entries lie, if they do: nobody reads them for a while.
+    pub(crate) fn rest(&self) {
+        self.entries.rest();
+    }
+
     /// What the numbers of all entries are below.
     pub(crate) fn numbers(&self) -> u64 {
         self.entries.blocks() as u64 * u64::from(BLOCK)
@@ -305,15 +304,12 @@ where
     V: FnMut(&Entry, &mut dyn Content) -> Result<()>,
 {
     let mut reader = tar::Reader::buffered(Counted { tar, count: 0 }, options.tar.clone());
-    let room = options
-        .temporary
-        .as_deref()
-        .map(|directory| (options.memory_bytes, directory));
-    let mut list = List::new(room);
+    let mut making = Making::new(options);
     let mut holes: u64 = 0;
     while let Some(mut found) = reader.next_entry()? {
         let offset = found.header_offset();
-        let Some(mut entry) = described(found.header(), offset, options)? else {
+        let action = entry::check(found.header(), &options.budget).map_err(refused)?;
+        let Some(mut entry) = Entry::of(found.header(), action, offset) else {
             continue;
         };
         let is_file = matches!(entry.what, What::Make(Node::File(_)));
@@ -327,45 +323,14 @@ where
             io::copy(&mut content, &mut io::sink()).map_err(of_reading)?;
         }
         entry.content = content.finish();
-        list.push(&entry)?;
-        if list.size() > options.contents_bytes as u64 {
-            let message = format!(
-                "its table has more bytes than the limit contents_bytes of {}; raise it only for an image that you trust",
-                options.contents_bytes
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
+        making.push(&entry)?;
     }
     let (counted, _) = reader.finish()?;
-    let (entries, count) = list.finish()?;
-    Ok(Contents {
-        layer: layer.descriptor.digest,
-        diff_id: layer.diff_id,
-        digests: options.digests,
-        size: counted.count,
-        count,
-        entries: entries.into(),
-    })
+    making.finish(layer.descriptor.digest, layer.diff_id, counted.count)
 }
 
-/// What a header says; none where it says nothing of the tree.
-fn described(header: &Header, offset: u64, options: &Options) -> Result<Option<Entry>> {
-    let refused = |why: String| Error::new(ErrorKind::Invalid, format!("entry {why}"));
-    let what = match entry::check(header, &options.budget).map_err(refused)? {
-        Action::Make(node) => What::Make(node),
-        Action::HardLink => What::HardLink(header.link.clone()),
-        Action::Remove(path) => What::Remove(path),
-        Action::Clear(path) => What::Clear(path),
-        Action::PassOver => return Ok(None),
-    };
-    let mut header = header.clone();
-    Ok(Some(Entry {
-        what,
-        metadata: entry::metadata(&mut header),
-        path: header.path,
-        content: None,
-        offset,
-    }))
+fn refused(why: String) -> Error {
+    Error::new(ErrorKind::Invalid, format!("entry {why}"))
 }
 
 /// An entry as a person is told of it.

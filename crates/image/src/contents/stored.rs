@@ -151,6 +151,15 @@ impl Stored {
         Ok(slice(&page, from))
     }
 
+    /// Lets go of what was read of a file: nobody reads here for a while.
+    pub(super) fn rest(&self) {
+        if let Place::File(_, _, pages) = &self.place {
+            *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = Standing::default();
+            let mut pages = pages.lock().unwrap_or_else(PoisonError::into_inner);
+            (pages.kept, pages.bytes) = (HashMap::new(), 0);
+        }
+    }
+
     /// Shows `look` the entry with this number.
     pub(super) fn with<R>(&self, number: u32, look: impl FnOnce(&Raw<'_>) -> Result<R>) -> Result<R> {
         let mut standing: MutexGuard<'_, Standing> = self.standing.lock().unwrap_or_else(PoisonError::into_inner);

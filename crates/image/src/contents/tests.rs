@@ -6,7 +6,7 @@ use std::{
 
 use teu_archive::{
     codec::Compression,
-    tar::{EntryKind, Writer},
+    tar::{EntryKind, Header, Writer},
 };
 use teu_rootfs::{Device, Time};
 use teu_spec::{Descriptor, MediaType};

@@ -313,10 +313,7 @@ impl Builder {
             (depth, path_bytes) = (depth + 1, path_bytes + way.len() + 1);
             up = self.paths.parent(up);
         }
-        let limit = self.options.limits.depth;
-        if depth > limit {
-            return Err(reached("depth", limit, "directories lie deeper in one another"));
-        }
+        // As unpacking has it, which knows no other limit of a place.
         let limit = self.options.limits.path_bytes;
         if path_bytes > limit {
             return Err(reached(
@@ -324,6 +321,10 @@ impl Builder {
                 limit,
                 "a directory lies deeper than a path can say",
             ));
+        }
+        let limit = self.options.limits.depth;
+        if depth > limit {
+            return Err(reached("depth", limit, "directories lie deeper in one another"));
         }
         let whole = self.child(above, name)?.is_some() || !self.may_have(above, name)?;
         let inode = self.add(Inode::new(Kind::Directory, NONE))?;

@@ -1,23 +1,23 @@
 //! What would become of a layer's entries? Each is held against the rules by which files are made of them; what is refused is found, what is
-//! only odd is noted.
+//! only odd is noted. What they are together is written into a table, for [`together`](super::together).
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::RandomState},
+    collections::{HashSet, hash_map::RandomState},
     hash::BuildHasher,
     io::BufRead,
-    num::NonZeroU32,
 };
 
-use teu_archive::{
-    Escaped,
-    tar::{End, EntryKind, Header, Limits, Reader},
-};
-use teu_rootfs::Budget;
+use teu_archive::tar::{End, EntryKind, Header, Reader};
+use teu_rootfs::{Budget, Node};
 use teu_spec::Digest;
-use teu_store::verify::{Found, Kind, Severity};
+use teu_store::{
+    Error, ErrorKind,
+    verify::{Found, Kind, Severity},
+};
 
 use super::notes::{Note, NoteKind, Notes};
 use crate::{
+    contents::{self, Contents, Entry, Making},
     entry::{self, Action},
     glob::clean,
 };
@@ -29,19 +29,29 @@ const TOLD: u64 = 20;
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) entries: u64,
+    /// Of content, holes left out.
+    pub(super) bytes: u64,
     pub(super) notes: Vec<Note>,
+    /// What is in it, where each entry for itself would be unpacked.
+    pub(super) table: Option<Contents>,
+    /// Why nobody knows whether it would be.
+    pub(super) failure: Option<Error>,
 }
 
 /// Reads a layer's archive to its end.
-pub(super) fn judge(layer: Digest, content: &mut dyn BufRead, tar: &Limits, budget: &Budget) -> (Seen, Vec<Found>) {
+pub(super) fn judge(layer: Digest, content: &mut dyn BufRead, options: &contents::Options) -> (Seen, Vec<Found>) {
     let mut judge = Judge {
-        budget: budget.clone(),
+        budget: options.budget.clone(),
+        making: Some(Making::new(options)),
         ..Judge::default()
     };
-    let mut reader = Reader::buffered(content, tar.clone());
+    let mut reader = Reader::buffered(content, options.tar.clone());
     let broken = loop {
         match reader.next_entry() {
-            Ok(Some(entry)) => judge.entry(entry.header()),
+            Ok(Some(entry)) => {
+                let stored = entry.segments().iter().map(|segment| segment.length).sum();
+                judge.entry(entry.header(), entry.header_offset(), stored);
+            }
             Ok(None) => break None,
             Err(error) => break Some(error),
         }
@@ -64,9 +74,18 @@ pub(super) fn judge(layer: Digest, content: &mut dyn BufRead, tar: &Limits, budg
             message: format!("its archive cannot be read: {error}"),
         });
     }
+    let making = judge.making.take().filter(|_| judge.found.is_empty());
+    let table = making.and_then(|making| {
+        // The digest of the archive is known only once all of it is read; nobody asks this table for it.
+        let made = making.finish(layer, layer, 0);
+        made.map_err(|error| judge.failure = Some(error)).ok()
+    });
     let seen = Seen {
         entries: judge.entries,
+        bytes: judge.bytes,
         notes: judge.notes.of(layer).collect(),
+        table,
+        failure: judge.failure,
     };
     (seen, judge.found)
 }
@@ -77,76 +96,75 @@ pub(super) fn judge(layer: Digest, content: &mut dyn BufRead, tar: &Limits, budg
 struct Judge {
     key: RandomState,
     entries: u64,
-    /// What has the name: a directory, with the number of its entry, or something else.
-    names: HashMap<u64, Option<NonZeroU32>>,
+    bytes: u64,
+    /// What has a name: a directory, or something else, of which some are links.
+    directories: HashSet<u64>,
+    others: HashSet<u64>,
     links: HashSet<u64>,
-    certain: Certain,
     notes: Notes,
     found: Vec<Found>,
     refused: u64,
     budget: Budget,
+    /// Its table, as long as one can come of it.
+    making: Option<Making>,
+    /// What kept it from being made.
+    failure: Option<Error>,
 }
 
 impl Judge {
-    fn entry(&mut self, header: &Header) {
+    fn entry(&mut self, header: &Header, offset: u64, stored: u64) {
         self.entries += 1;
         self.notes.see(header);
         let action = match entry::check(header, &self.budget) {
             Ok(action) => action,
             Err(why) => return self.refuse(why),
         };
-        let path = match action {
-            Action::Make(_) => clean(&header.path),
-            Action::HardLink => {
-                self.hard_link(header);
-                clean(&header.path)
-            }
+        match action {
+            Action::Make(_) | Action::HardLink => self.name(header),
             // Neither makes a name, and lower layers are not seen here.
-            Action::Remove(_) | Action::Clear(_) => return,
-            Action::PassOver => return self.notes.add(NoteKind::Foreign, &header.path),
-        };
+            Action::Remove(_) | Action::Clear(_) => {}
+            Action::PassOver => self.notes.add(NoteKind::Foreign, &header.path),
+        }
+        if matches!(action, Action::Make(Node::File(_))) {
+            self.bytes = self.bytes.saturating_add(stored);
+        }
+        if let Some(entry) = Entry::of(header, action, offset)
+            && let Some(making) = &mut self.making
+            && let Err(error) = making.push(&entry)
+        {
+            self.give_up(error);
+        }
+    }
+
+    /// No table comes of it: what is in one that would be too large is refused, and else it is the disk's fault.
+    fn give_up(&mut self, error: Error) {
+        self.making = None;
+        match error.kind() {
+            ErrorKind::TooLarge => self.refuse(error.to_string()),
+            _ => self.failure = Some(error),
+        }
+    }
+
+    fn name(&mut self, header: &Header) {
+        let path = clean(&header.path);
         if !self.links.is_empty() && self.is_through_link(&path) {
             self.notes.add(NoteKind::ThroughLink, &header.path);
         }
         let name = self.key.hash_one(&path);
-        let directory = (header.kind == EntryKind::Directory).then(|| self.number());
-        if let Some(before) = self.names.insert(name, directory)
-            && !(before.is_some() && directory.is_some())
-        {
+        let is_repeated = match header.kind {
+            EntryKind::Directory => {
+                self.directories.insert(name);
+                self.others.remove(&name)
+            }
+            _ => self.directories.remove(&name) | !self.others.insert(name),
+        };
+        if is_repeated {
             self.notes.add(NoteKind::Repeated, &header.path);
         }
-        let number = self.number();
-        self.certain.entry(&self.key, header, number);
         match header.kind {
             EntryKind::Symlink => self.links.insert(name),
             _ => self.links.remove(&name),
         };
-    }
-
-    /// What a hard link leads to may be behind a symbolic link or in a layer below: here only what is certain counts.
-    fn hard_link(&mut self, header: &Header) {
-        let (path, target) = (spelled(&header.path), spelled(&header.link));
-        // Whatever is on the way, both lead to the same.
-        if path == target {
-            return self.refuse(format!("\"{}\": it is a hard link to itself", Escaped(&header.path)));
-        }
-        let leads_up = target.contains(&&b".."[..]);
-        let there = self.names.get(&self.key.hash_one(target.join(&b'/')));
-        if let Some(Some(made)) = there
-            && !leads_up
-            && self.certain.is_as_made(&self.key, &target, *made)
-        {
-            self.refuse(format!(
-                "\"{}\": it is a hard link to a directory",
-                Escaped(&header.path)
-            ));
-        }
-    }
-
-    /// The number of the present entry, the first being 1.
-    fn number(&self) -> NonZeroU32 {
-        let number = u32::try_from(self.entries).unwrap_or(u32::MAX);
-        NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
     }
 
     fn is_through_link(&self, path: &[u8]) -> bool {
@@ -166,50 +184,4 @@ impl Judge {
             });
         }
     }
-}
-
-/// Which directories of the layer are certainly still where they were made? A later entry may put something else there by another way, through
-/// links of layers below that nobody sees here: then its last name is one of theirs, or it is a link itself.
-#[derive(Default)]
-struct Certain {
-    /// The names on the ways to directories.
-    ways: HashSet<u64>,
-    /// Those of them that something else than a directory has somewhere.
-    taken: HashSet<u64>,
-    /// The last entry that is a link, symbolic or hard.
-    link: Option<NonZeroU32>,
-    /// The last entry whose name leads up.
-    up: Option<NonZeroU32>,
-}
-
-impl Certain {
-    fn entry(&mut self, key: &RandomState, header: &Header, number: NonZeroU32) {
-        let names = spelled(&header.path);
-        if names.contains(&&b".."[..]) {
-            self.up = Some(number);
-        }
-        match header.kind {
-            EntryKind::Directory => self.ways.extend(names.iter().map(|name| key.hash_one(name))),
-            kind => {
-                if matches!(kind, EntryKind::Symlink | EntryKind::HardLink) {
-                    self.link = Some(number);
-                }
-                let last = names.last().map(|name| key.hash_one(name));
-                self.taken.extend(last.filter(|name| self.ways.contains(name)));
-            }
-        }
-    }
-
-    /// Whether the directory that the entry `made` put at `path` is there.
-    fn is_as_made(&self, key: &RandomState, path: &[&[u8]], made: NonZeroU32) -> bool {
-        let since = |last: Option<NonZeroU32>| last.is_some_and(|last| last >= made);
-        let is_taken = path.iter().any(|name| self.taken.contains(&key.hash_one(name)));
-        !is_taken && !since(self.link) && !since(self.up)
-    }
-}
-
-/// The names of a path as it is written, `..` among them.
-fn spelled(path: &[u8]) -> Vec<&[u8]> {
-    let names = path.split(|byte| *byte == b'/');
-    names.filter(|name| !matches!(*name, b"" | b".")).collect()
 }

@@ -183,8 +183,6 @@ async fn what_unpacking_refuses_is_found() {
             Header::symlink("..", "a"),
             "\"..\": it is the root, which can be a directory alone",
         ),
-        (Header::hard_link("a", "./a"), "\"a\": it is a hard link to itself"),
-        (Header::hard_link("a", "d/."), "\"a\": it is a hard link to a directory"),
         (
             Header::hard_link("a", ".."),
             "\"a\": refused: a hard link to a directory",
@@ -204,6 +202,161 @@ async fn what_unpacking_refuses_is_found() {
         assert_eq!((found[0].0, found[0].1), (Severity::Wrong, Kind::Entry), "{shown}");
         assert!(found[0].2.contains(why), "{shown}: {}", found[0].2);
     }
+}
+
+/// What is found of layers upon one another, without the digest of the layer.
+async fn found_together(layers: &[Bytes]) -> Vec<(Severity, Kind, String)> {
+    let digests: Vec<Digest> = layers.iter().map(|layer| Digest::of(layer)).collect();
+    let place = |mut message: String| {
+        for (place, digest) in digests.iter().enumerate() {
+            message = message.replace(&digest.to_string(), &place.to_string());
+        }
+        message
+    };
+    let found = found(layers).await.into_iter();
+    found
+        .map(|(severity, kind, message)| (severity, kind, place(message)))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_layers_refuse_one_upon_the_other_is_found_once() {
+    let below = tar(&[Header::file("a", 0), Header::file("d/a", 0), Header::symlink("l", "a")]);
+    for (what, entry) in [
+        (
+            vec![Header::hard_link("h", "gone")],
+            "\"h\" of layer 1: it is a hard link, and nothing is where it leads to",
+        ),
+        (
+            vec![
+                Header::file(".wh.a", 0),
+                Header::hard_link("h", "a"),
+                Header::hard_link("i", "a"),
+            ],
+            "\"h\" of layer 1: it is a hard link, and nothing is where it leads to",
+        ),
+        (
+            vec![Header::hard_link("a", "./a")],
+            "\"a\" of layer 1: it is a hard link to itself",
+        ),
+        (
+            vec![Header::hard_link("h", "d")],
+            "\"h\" of layer 1: it is a hard link to a directory",
+        ),
+        (
+            vec![Header::file("a/b", 0)],
+            "\"a/b\" of layer 1: \"a\" is a file, and no directory",
+        ),
+        (
+            vec![Header::file("l/b", 0)],
+            "\"l/b\" of layer 1: \"a\" is a file, and no directory",
+        ),
+    ] {
+        let found = found_together(&[below.clone(), tar(&what)]).await;
+        assert_eq!(
+            found,
+            [(Severity::Wrong, Kind::Entry, format!("entry {entry}"))],
+            "{what:?}"
+        );
+    }
+    let circle = [
+        Header::symlink("x", "y"),
+        Header::symlink("y", "x"),
+        Header::file("x/f", 0),
+    ];
+    let found = found_together(&[tar(&circle)]).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].2.starts_with("entry \"x/f\" of layer 0: "), "{}", found[0].2);
+}
+
+#[tokio::test]
+async fn what_is_above_a_layer_that_is_not_here_or_refused_is_judged_for_itself() {
+    let refused = tar(&[Header::file(".wh.", 0)]);
+    let above = tar(&[Header::hard_link("h", "gone")]);
+    let found = found(&[refused, above]).await;
+    let messages: Vec<&str> = found.iter().map(|found| found.2.as_str()).collect();
+    assert_eq!(
+        messages,
+        ["entry \".wh.\": it is a whiteout of nothing that has a name"]
+    );
+}
+
+#[tokio::test]
+async fn all_layers_together_keep_to_the_budget_of_unpacking() {
+    let layers = [
+        tar(&[Header::file("a", 600)]),
+        tar(&[Header::file("b", 500), Header::file(".wh.a", 0)]),
+    ];
+    for (entries, bytes, message) in [
+        (3, 1100, None),
+        (
+            2,
+            1100,
+            Some("its layers have more entries (the limit entries is 2; raise it only for an image that you trust)"),
+        ),
+        (
+            3,
+            1099,
+            Some(
+                "its layers have more bytes of content (the limit bytes is 1099; raise it only for an image that you trust)",
+            ),
+        ),
+    ] {
+        let store = Memory::new();
+        let root = put(&store, &layers).await;
+        let mut options = Options::default();
+        (options.budget.entries, options.budget.bytes) = (entries, bytes);
+        let report = verify(Arc::new(store), &root, &options).await.expect("a report");
+        let messages: Vec<&str> = report
+            .checked
+            .findings
+            .iter()
+            .map(|found| found.message.as_str())
+            .collect();
+        assert_eq!(messages, message.as_slice());
+    }
+}
+
+/// Tables that have no room in memory are the same in files, and what is below many layers is found.
+#[tokio::test]
+async fn tables_lie_in_files_where_they_are_large() {
+    // Of the first ten the last have no room in memory, and one has too much by itself.
+    let links = |layer: usize, count: usize| -> Vec<Header> {
+        let text = "t".repeat(4000);
+        (0..count)
+            .map(|n| Header::symlink(format!("{layer}/{n}"), text.as_str()))
+            .collect()
+    };
+    let mut layers: Vec<Bytes> = (0..10).map(|layer| tar(&links(layer, 450))).collect();
+    layers.push(tar(&links(10, 600)));
+    layers.push(tar(&[
+        Header::hard_link("h", "9/449"),
+        Header::hard_link("i", "10/599"),
+        Header::hard_link("j", "0/450"),
+    ]));
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Memory::new();
+    let root = put(&store, &layers).await;
+    let options = Options {
+        temporary: Some(directory.path().to_owned()),
+        ..Options::default()
+    };
+    let report = verify(Arc::new(store), &root, &options).await.expect("a report");
+    assert_eq!(report.entries, 5_103);
+    let digest = Digest::of(&layers[11]);
+    let messages: Vec<&str> = report
+        .checked
+        .findings
+        .iter()
+        .map(|found| found.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        [format!(
+            "entry \"j\" of layer {digest}: it is a hard link, and nothing is where it leads to"
+        )]
+    );
+    assert_eq!(std::fs::read_dir(directory.path()).expect("there").count(), 0);
 }
 
 /// Each of these is unpacked, on a layer below in which `way` leads to `there`, and `there/d` and `a` are files.

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, sync::PoisonError};
 
-use teu_spec::{Descriptor, Digest, Document, ImageConfig, Manifest, MediaType, Platform, json::MAX_DOCUMENT};
+use teu_spec::{
+    Descriptor, Digest, Document, ImageConfig, Manifest, MediaType, Platform, annotation, json::MAX_DOCUMENT,
+};
 
 use super::{Checker, Image, Kind, LayerIds, Severity, is_finding, pass::DIFF_ID};
 use crate::{ErrorKind, Result, SourceExt, graph::Node};
@@ -52,8 +54,13 @@ impl Checker<'_> {
         if !manifest.config.media_type.is_image_config() {
             return;
         }
+        // What BuildKit attests of an image has the form of one, and statements for layers (its docs/attestations).
+        let attests = node
+            .descriptor
+            .annotations
+            .contains_key(annotation::DOCKER_REFERENCE_TYPE);
         for (place, layer) in manifest.layers.iter().enumerate() {
-            if !layer.media_type.is_layer() {
+            if !layer.media_type.is_layer() && !attests {
                 let message = format!("layer {place} is said to be {}, which is no layer", layer.media_type);
                 self.find(Severity::Odd, Kind::Document, node, message);
             }

@@ -129,6 +129,47 @@ async fn a_config_must_agree_with_its_manifest() {
     assert_eq!(report.images, []);
 }
 
+/// BuildKit puts it beside each image: the form is an image's, and its layers are statements.
+#[tokio::test]
+async fn what_is_attested_of_an_image_is_no_finding() {
+    let store = Memory::new();
+    let image = Image::small(Takes::EVERYTHING, "sample");
+    image.put(&store, &[]).await.expect("put");
+    let statement = Bytes::from_static(b"{}");
+    store.insert_blob(statement.clone());
+    let config = Bytes::from(format!(
+        r#"{{"architecture":"unknown","os":"unknown","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+        Digest::of(&statement)
+    ));
+    store.insert_blob(config.clone());
+    let layer = Descriptor::of(MediaType::from("application/vnd.in-toto+json"), &statement);
+    let manifest = Manifest::build(Format::Oci, &Descriptor::of(MediaType::OciConfig, &config), &[layer]);
+    let mut attested = put(&store, &manifest.expect("a manifest")).await;
+    attested.platform = Some(Platform::new("unknown", "unknown"));
+    let index = |members: &[Descriptor]| teu_spec::Index::build(Format::Oci, members).expect("an index");
+    let plain = put(&store, &index(std::slice::from_ref(&attested))).await;
+    let found = messages(&checked(&store, &plain).await);
+    let digest = attested.digest;
+    assert_eq!(
+        found,
+        [format!(
+            "manifest {digest}: layer 0 is said to be application/vnd.in-toto+json, which is no layer"
+        )]
+    );
+    attested.annotations = [
+        (
+            "vnd.docker.reference.type".to_owned(),
+            "attestation-manifest".to_owned(),
+        ),
+        ("vnd.docker.reference.digest".to_owned(), image.digest.to_string()),
+    ]
+    .into();
+    let root = put(&store, &index(&[attested])).await;
+    let report = checked(&store, &root).await;
+    assert_eq!(messages(&report), [""; 0]);
+    assert!(report.is_good());
+}
+
 #[tokio::test]
 async fn what_is_odd_between_documents_is_said_and_leaves_the_image_good() {
     let store = Memory::new();
