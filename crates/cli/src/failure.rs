@@ -38,6 +38,14 @@ impl Failure {
         }
     }
 
+    /// The same, known to have come of this.
+    pub(crate) fn within(self, operation: &str) -> Self {
+        match self {
+            Self::Store(error) => Self::Store(error.within(operation)),
+            other => other,
+        }
+    }
+
     /// Says it on standard error, and gives the exit code: 1, or as skopeo does 2 for an image that is not there; 130 or 143 when a
     /// signal stopped it; and the verb's own where it found something.
     pub(crate) fn report(&self, as_skopeo: bool) -> ExitCode {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use teu_image::Image;
-use teu_spec::{Pick, Platform, Reference};
+use teu_spec::{Descriptor, Pick, Platform, Reference};
 use teu_store::{Error, ErrorKind, Events, Source, Store, Target};
 use teu_transport::{
     locate::{Locator, Options},
@@ -20,12 +20,30 @@ pub(crate) async fn image(
     settings: &Arc<Settings>,
     events: Events,
 ) -> Result<(Arc<dyn Source>, Image), Failure> {
-    let wanted: Option<Platform> = platform.map(str::parse).transpose()?;
-    let wanted = wanted.unwrap_or_else(|| settings.platform());
+    let wanted = wanted(platform, settings)?;
     let place = reference(name)?;
     let (source, pick) = Places::new(Arc::clone(settings), options, events).source(&place, options)?;
     let image = Image::find(&*source, &pick, &wanted).await?;
     Ok((source, image))
+}
+
+/// The machine whose image of an index is meant.
+pub(crate) fn wanted(platform: Option<&str>, settings: &Settings) -> Result<Platform, Failure> {
+    let wanted: Option<Platform> = platform.map(str::parse).transpose()?;
+    Ok(wanted.unwrap_or_else(|| settings.platform()))
+}
+
+/// What a reference leads to, an index or one image.
+pub(crate) async fn found(
+    name: &str,
+    options: &ImageOptions,
+    settings: &Arc<Settings>,
+    events: Events,
+) -> Result<(Arc<dyn Source>, Descriptor), Failure> {
+    let place = reference(name)?;
+    let (source, pick) = Places::new(Arc::clone(settings), options, events).source(&place, options)?;
+    let top = source.resolve(&pick).await?;
+    Ok((source, top))
 }
 
 /// Opens places.

@@ -145,6 +145,14 @@ impl Manifest {
     }
 }
 
+impl Index {
+    /// The bytes that it came as.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+}
+
 impl Document {
     /// Reads a document strictly.
     ///

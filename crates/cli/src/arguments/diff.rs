@@ -24,6 +24,11 @@ beside /dev/null: those up to 1 MiB each. Of all that differ, and again of all t
 and 50,000 files are shown, the first by path (--limit text_file_bytes, text_bytes, text_files). Control characters
 are escaped.
 
+Two indexes that are not the same one are compared platform by platform, with what they say of themselves and of
+their members, unless --platform says which image is meant; in which order they list them does not count. What is no
+image, such as what BuildKit attests, is compared by its digest. Of one index and one image, the image for this
+machine's platform is compared.
+
 A user, password or token goes to one registry: where the images are in two, use teu login, or --authfile.
 
 Examples:
@@ -57,7 +62,7 @@ pub(crate) struct Diff {
     /// Compare times too
     #[arg(long)]
     pub(crate) times: bool,
-    /// Of an index, the image for this platform; given twice, the first is for A and the second for B
+    /// Of an index, the image for this platform alone; given twice, the first is for A and the second for B
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Vec<String>,
     #[command(flatten)]

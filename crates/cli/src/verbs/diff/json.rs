@@ -7,7 +7,7 @@ use teu_image::{
     tree::{Described, File},
 };
 
-use super::Found;
+use super::{Files, Found};
 use crate::{
     failure::Failure,
     listed,
@@ -16,6 +16,31 @@ use crate::{
 
 /// Prints it.
 pub(super) fn report(found: &Found<'_>) -> Result<(), Failure> {
+    let mut told = without_files(found);
+    let Some(files) = &found.files else {
+        return output::json(&told);
+    };
+    told["files"] = json!([]);
+    let mut list = JsonList::begin(&told, "files")?;
+    each_file(files, |file| list.value(&file))?;
+    list.end()
+}
+
+/// All of it as one value.
+pub(super) fn value(found: &Found<'_>) -> Result<Value, Failure> {
+    let mut told = without_files(found);
+    if let Some(files) = &found.files {
+        let mut list = Vec::new();
+        each_file(files, |file| {
+            list.push(file);
+            Ok(())
+        })?;
+        told["files"] = list.into();
+    }
+    Ok(told)
+}
+
+fn without_files(found: &Found<'_>) -> Value {
     let side = |place: usize| {
         let image = &found.sides[place].image;
         json!({
@@ -32,21 +57,20 @@ pub(super) fn report(found: &Found<'_>) -> Result<(), Failure> {
     if let Some(pairs) = &found.layers {
         told["layers"] = pairs.iter().map(|pair| layer(found, pair)).collect();
     }
-    let Some(files) = &found.files else {
-        return output::json(&told);
-    };
-    told["files"] = json!([]);
-    let mut list = JsonList::begin(&told, "files")?;
+    told
+}
+
+fn each_file(files: &Files, mut take: impl FnMut(Value) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut texts = files.texts.as_ref().map(Texts::show);
     for change in files.changes() {
         let change = change?;
         let text = texts.as_mut().map(|texts| texts.text(&change)).transpose()?;
-        list.value(&file(&change, text.flatten())?)?;
+        take(file(&change, text.flatten())?)?;
     }
-    list.end()
+    Ok(())
 }
 
-fn field(field: &Field) -> Value {
+pub(super) fn field(field: &Field) -> Value {
     json!({"path": field.path, "before": field.before, "after": field.after})
 }
 

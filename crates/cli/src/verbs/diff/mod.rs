@@ -1,16 +1,18 @@
 //! `teu diff`: in what do two images differ?
 
+mod indexes;
 mod json;
 mod text;
 
 use std::{io::Write, sync::Arc};
 
 use teu_image::{
+    Image,
     diff::{self, Field, Pair, Pending, Side, TextLimits, Texts, Trees},
     glob::Pattern,
 };
-use teu_spec::Reference;
-use teu_store::{Error, ErrorKind};
+use teu_spec::{Descriptor, Reference};
+use teu_store::{Error, ErrorKind, Source};
 
 use super::extract;
 use crate::{
@@ -46,55 +48,90 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
         ..Limits::inside(&mut options.contents, &mut options.tree.limits)
     };
     limits::set(&arguments.limits, limits)?;
-    let open = async |name: &str, platform| -> Result<Side, Failure> {
-        let (source, image) = places::image(name, platform, &reached, &settings, shown.events()).await?;
+    let comparing = Comparing {
+        arguments,
+        settings: &settings,
+        patterns,
+        texts: shown_of_texts,
+        options,
+    };
+    let names = [arguments.before.as_str(), &arguments.after];
+    let before = places::found(names[0], &reached, &settings, shown.events()).await?;
+    let after = places::found(names[1], &reached, &settings, shown.events()).await?;
+    let are_indexes = before.1.media_type.is_index() && after.1.media_type.is_index();
+    if arguments.platform.is_empty() && are_indexes && before.1.digest != after.1.digest {
+        let compared = indexes::compare(&comparing, names, [&before, &after]).await?;
+        shown.finish();
+        return ended(compared.is_same, compared.print(&settings));
+    }
+    let open = async |(source, top): (Arc<dyn Source>, Descriptor), platform| -> Result<Side, Failure> {
+        let image = Image::read(&*source, &top, &places::wanted(platform, &settings)?).await?;
         Ok(Side { source, image })
     };
-    let before = open(&arguments.before, first).await?;
-    let after = open(&arguments.after, second).await?;
-    let parts = arguments.parts();
-    let mut found = Found {
-        names: [&arguments.before, &arguments.after],
-        sides: [&before, &after],
-        documents: None,
-        layers: None,
-        files: None,
-    };
-    if parts.config {
-        let (before, after) = (&before.image, &after.image);
-        found.documents = Some(Documents {
-            manifest: diff::manifest(before, after),
-            config: diff::config(before, after, arguments.times),
-        });
-    }
-    if parts.layers {
-        found.layers = Some(diff::layers(&before.image, &after.image));
-    }
-    // A pattern has to mean something, and that only files can tell.
-    let is_same = patterns.is_empty() && diff::has_same_layers(&before.image, &after.image);
-    if parts.files && is_same {
-        found.files = Some(Files::none());
-    } else if parts.files {
-        let cache = inside::cache(&settings);
-        let trees = Trees::read(found.sides, cache.as_ref(), &options).await?;
-        let mut files = Files::count(trees, patterns, arguments, &shown_of_texts)?;
-        if let Some(pending) = files.pending.take() {
-            // What has a limit already.
-            let kept = extract::kept(&settings, u64::MAX)?;
-            files.texts = Some(diff::texts(found.sides, pending, kept, &options.contents).await?);
-        }
-        found.files = Some(files);
-    }
+    let (before, after) = (open(before, first).await?, open(after, second).await?);
+    let found = comparing.images(names, [&before, &after]).await?;
     shown.finish();
     let told = match settings.json {
         true => json::report(&found),
         false => printed(&found, output::Paint::new(&settings)),
     };
-    match (found.is_same(), told) {
+    ended(found.is_same(), told)
+}
+
+/// The exit code says whether they differ.
+fn ended(is_same: bool, told: Result<(), Failure>) -> Result<(), Failure> {
+    match (is_same, told) {
         (true, told) => told,
         // Who reads no further still learns it from the exit code.
         (false, Ok(()) | Err(Failure::BrokenPipe)) => Err(Failure::Found { code: THEY_DIFFER }),
         (false, Err(failure)) => Err(failure),
+    }
+}
+
+/// How two images are compared.
+struct Comparing<'a> {
+    arguments: &'a Diff,
+    settings: &'a Arc<Settings>,
+    patterns: Vec<Pattern>,
+    texts: TextLimits,
+    options: diff::Options,
+}
+
+impl Comparing<'_> {
+    async fn images<'a>(&self, names: [&'a str; 2], sides: [&'a Side; 2]) -> Result<Found<'a>, Failure> {
+        let (parts, [before, after]) = (self.arguments.parts(), sides.map(|side| &side.image));
+        let mut found = Found {
+            names,
+            sides,
+            documents: None,
+            layers: None,
+            files: None,
+        };
+        if parts.config {
+            found.documents = Some(Documents {
+                manifest: diff::manifest(before, after),
+                config: diff::config(before, after, self.arguments.times),
+            });
+        }
+        if parts.layers {
+            found.layers = Some(diff::layers(before, after));
+        }
+        // A pattern has to mean something, and that only files can tell.
+        let is_same = self.patterns.is_empty() && diff::has_same_layers(before, after);
+        if parts.files && is_same {
+            found.files = Some(Files::none());
+        } else if parts.files {
+            let cache = inside::cache(self.settings);
+            let trees = Trees::read(sides, cache.as_ref(), &self.options).await?;
+            let mut files = Files::count(trees, self.patterns.clone(), self.arguments, &self.texts)?;
+            if let Some(pending) = files.pending.take() {
+                // What has a limit already.
+                let kept = extract::kept(self.settings, u64::MAX)?;
+                files.texts = Some(diff::texts(sides, pending, kept, &self.options.contents).await?);
+            }
+            found.files = Some(files);
+        }
+        Ok(found)
     }
 }
 

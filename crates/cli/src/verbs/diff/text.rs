@@ -53,7 +53,7 @@ pub(super) fn report(found: &Found<'_>, paint: Paint, out: &mut impl Write) -> R
     }
 }
 
-fn fields(field: &Field, paint: Paint) -> String {
+pub(super) fn fields(field: &Field, paint: Paint) -> String {
     let value = |value: &serde_json::Value| {
         let text = plain(&value.to_string());
         match text.char_indices().nth(LONGEST) {

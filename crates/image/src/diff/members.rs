@@ -1,0 +1,121 @@
+//! In what do two indexes differ? In what they say of themselves, and in their members, which belong together by the platform that they are for.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use teu_spec::{Descriptor, Digest, Index, annotation};
+
+use super::{Field, fields};
+
+/// What two indexes have for one platform, or for none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member<'a> {
+    /// The platform; `attestation of` one, and `no platform`, where it is that. Of several alike the later ones have a number: `linux/amd64 #2`.
+    pub name: String,
+    /// That of the first index, if it has one.
+    pub before: Option<&'a Descriptor>,
+    /// That of the second.
+    pub after: Option<&'a Descriptor>,
+    /// In what the two indexes differ about it, but for digest and size.
+    pub fields: Vec<Field>,
+}
+
+/// The fields in which two indexes differ, without their members.
+#[must_use]
+pub fn index(before: &Index, after: &Index) -> Vec<Field> {
+    let [before, after] = [before, after].map(|index| {
+        let mut value = value(index);
+        if let Some(fields) = value.as_object_mut() {
+            fields.shift_remove("manifests");
+            // OCI's may leave out what it is (image-index.md).
+            fields.insert("mediaType".to_owned(), index.media_type.as_str().into());
+        }
+        value
+    });
+    fields(&before, &after)
+}
+
+/// The members of two indexes, in the order of the first, with what only the second has behind. In which order an index lists them is not compared.
+#[must_use]
+pub fn members<'a>(before: &'a Index, after: &'a Index) -> Vec<Member<'a>> {
+    let [values, other_values] = [before, after].map(said);
+    let mut second: HashMap<String, usize> = names(after).into_iter().zip(0..).collect();
+    let mut found: Vec<Member<'a>> = names(before)
+        .into_iter()
+        .zip(&before.manifests)
+        .zip(&values)
+        .map(|((name, member), said)| {
+            let other = second.remove(&name);
+            Member {
+                name,
+                before: Some(member),
+                after: other.map(|place| &after.manifests[place]),
+                fields: other.map_or_else(Vec::new, |place| fields(said, &other_values[place])),
+            }
+        })
+        .collect();
+    let mut new: Vec<(String, usize)> = second.into_iter().collect();
+    new.sort_by_key(|(_, place)| *place);
+    found.extend(new.into_iter().map(|(name, place)| Member {
+        name,
+        before: None,
+        after: Some(&after.manifests[place]),
+        fields: Vec::new(),
+    }));
+    found
+}
+
+/// What an index says of each member, without what follows from its content.
+fn said(index: &Index) -> Vec<Value> {
+    let mut value = value(index);
+    let members = value.get_mut("manifests").and_then(Value::as_array_mut);
+    let mut members = members.map(std::mem::take).unwrap_or_default();
+    for member in members.iter_mut().filter_map(Value::as_object_mut) {
+        for of_content in ["digest", "size", "data"] {
+            member.shift_remove(of_content);
+        }
+        let annotations = member.get_mut("annotations").and_then(Value::as_object_mut);
+        if let Some(annotations) = annotations {
+            annotations.shift_remove(annotation::DOCKER_REFERENCE_DIGEST);
+        }
+    }
+    members.resize(index.manifests.len(), Value::Null);
+    members
+}
+
+/// What each member is for, none twice.
+fn names(index: &Index) -> Vec<String> {
+    let platform = |member: &Descriptor| match &member.platform {
+        Some(platform) => platform.normalized().to_string(),
+        None => "no platform".to_owned(),
+    };
+    let platforms: HashMap<Digest, String> = index
+        .manifests
+        .iter()
+        .map(|member| (member.digest, platform(member)))
+        .collect();
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let named = index.manifests.iter().map(|member| {
+        let about = member.annotations.get(annotation::DOCKER_REFERENCE_DIGEST);
+        let about = about.and_then(|digest| platforms.get(&digest.parse::<Digest>().ok()?));
+        let name = match (
+            about,
+            member.annotations.contains_key(annotation::DOCKER_REFERENCE_TYPE),
+        ) {
+            (Some(platform), true) => format!("attestation of {platform}"),
+            _ => platform(member),
+        };
+        let count = seen.entry(name.clone()).or_default();
+        *count += 1;
+        match *count {
+            1 => name,
+            count => format!("{name} #{count}"),
+        }
+    });
+    named.collect()
+}
+
+fn value(index: &Index) -> Value {
+    // It was read before; null would be without fields.
+    serde_json::from_slice(index.raw()).unwrap_or_default()
+}
