@@ -175,12 +175,12 @@ impl Expected {
 /// What the caller believes of a name that it is about to set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing: the name is set whatever it was.
+    /// Nothing: the name is set whatever it was; without a name the image comes beside those that are there.
     #[default]
     Any,
     /// That the name is free.
     Absent,
-    /// That the name points here.
+    /// That the name points here. Without a name: that an image without a name is here, which it replaces.
     Digest(Digest),
 }
 
@@ -216,7 +216,8 @@ pub trait Target: Send + Sync {
     /// where the place can do that. `digest` is the manifest's, under the algorithm that the caller chose.
     ///
     /// Without names it is a child of what is put later, or an image without a name. A place that lists its images (a layout's index)
-    /// tells which by [`finish`](Self::finish): what no manifest that was put names is listed, without a name.
+    /// tells which by [`finish`](Self::finish): what no manifest that was put names is listed, without a name. With [`Expect::Digest`] it takes the place
+    /// of the image without a name that has this digest; a registry, which lists none, puts it as it is.
     ///
     /// # Errors
     /// `Conflict` when `expect` does not hold; `MissingChildren` where the place checks; `Unsupported` for a form it does not take.

@@ -46,7 +46,7 @@ use teu_spec::{Descriptor, Digest, Document, Pick, Platform};
 use teu_store::{
     BoxFuture, Error, ErrorKind, Event, Events, Expect, Result, Side, Source, SourceExt, Store, Takes, Target,
     copy::{self, Which, choose_image, copy_descriptor},
-    name_found_by,
+    names_found_by, only_nameless,
 };
 
 pub use image::{Image, NO_TIME, NewLayer};
@@ -112,12 +112,13 @@ pub struct Changed {
     pub names: Vec<String>,
 }
 
-/// Changes the image that `pick` leads to where it is: the name that it was found by moves. What it was stays, without that name, until gc.
+/// Changes the image that `pick` leads to where it is: the name that it was found by moves. What it was stays, without that name, until gc. An image
+/// without a name that is the only one, or the one at its place, is replaced as it is.
 ///
 /// It is durable when the caller has called [`Target::finish`].
 ///
 /// # Errors
-/// What `change` says; `Invalid` where the image was found by no name; `Conflict` where the name was moved again and again; and those of
+/// What `change` says; `Invalid` where the image was found by its digest; `Conflict` where the name was moved again and again; and those of
 /// [`copy`](teu_store::copy::copy). The name is what it was then.
 pub async fn in_place(
     store: Arc<dyn Store>,
@@ -131,7 +132,7 @@ pub async fn in_place(
     let mut attempts = 0;
     loop {
         let found = source.resolve(pick).await?;
-        let names = vec![name_found_by(pick, &found)?];
+        let names = names_found_by(pick, &found)?;
         let root = Descriptor::new(found.media_type.clone(), found.digest, found.size);
         let plan = planned(&source, &target, &root, change, options, events).await?;
         let transformed = options.copy.format.is_some() || options.copy.recompress.is_some();
@@ -167,7 +168,7 @@ pub async fn in_place(
 }
 
 /// Changes the image that `pick` leads to, and puts what comes of it into `target` under `names`. What is not changed comes along; the source
-/// stays as it is.
+/// stays as it is. Without names it replaces the image without a name that `target` lists, where that is the only such.
 ///
 /// It is durable when the caller has called [`Target::finish`].
 ///
@@ -188,6 +189,14 @@ pub async fn into(
     let plan = planned(&source, &target, &root, change, options, events).await?;
     let mut copy = options.copy.clone();
     copy.which = Which::All;
+    if names.is_empty()
+        && copy.expect == Expect::Any
+        && let Some(digest) = only_nameless(&*target)
+            .await
+            .map_err(|error| error.on(Side::Destination))?
+    {
+        copy.expect = Expect::Digest(digest);
+    }
     let overlay = Arc::clone(&plan.overlay) as Arc<dyn Source>;
     if copy.format.is_some() || copy.recompress.is_some() {
         // What is not chosen comes as it is.
@@ -195,6 +204,7 @@ pub async fn into(
             format: None,
             recompress: None,
             digest: None,
+            expect: Expect::Any,
             ..copy.clone()
         };
         for kept in &plan.kept {

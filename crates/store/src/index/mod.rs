@@ -32,7 +32,7 @@ use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, Pick, P
 use crate::{
     Error, ErrorKind, Event, Events, Expect, Result, Side, Source, SourceExt, Store, Target,
     copy::{Copied, Options},
-    name_found_by,
+    names_found_by,
 };
 use member::Members;
 
@@ -228,7 +228,7 @@ pub async fn change(
         };
         let in_place = names.is_empty();
         let names = if in_place {
-            vec![name_found_by(pick, &found)?]
+            names_found_by(pick, &found)?
         } else {
             names.to_vec()
         };

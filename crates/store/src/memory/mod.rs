@@ -153,6 +153,12 @@ impl State {
         named.chain(unnamed).collect()
     }
 
+    /// Whether it is listed without a name.
+    fn is_nameless(&self, digest: &Digest) -> bool {
+        let is_it = |named: &Named| named.descriptor.as_ref().is_some_and(|found| found.digest == *digest);
+        self.listed().iter().any(|named| named.name.is_none() && is_it(named))
+    }
+
     fn describe(&self, digest: &Digest) -> Option<Descriptor> {
         self.manifests
             .get(digest)

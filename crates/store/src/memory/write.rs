@@ -61,6 +61,15 @@ impl Memory {
                 ));
             }
         }
+        if let (true, Expect::Digest(replaced)) = (names.is_empty(), expect)
+            && replaced != *digest
+        {
+            if !state.is_nameless(&replaced) {
+                let message = format!("{replaced} is no image without a name here any more");
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+            state.manifests.remove(&replaced);
+        }
         let entry = Entry {
             document: document.clone(),
             since: Instant::now(),

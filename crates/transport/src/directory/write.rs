@@ -133,12 +133,24 @@ impl Inner {
         Ok(lock)
     }
 
+    /// Whether this is the image that is there.
+    fn is_top(&self, digest: &Digest) -> Result<bool> {
+        let top = files::read_small(&self.root.join(MANIFEST), json::MAX_DOCUMENT)?;
+        Ok(top.is_some_and(|top| digest.algorithm().digest(&top) == *digest))
+    }
+
     fn place(&self, digest: &Digest) -> PathBuf {
         self.writing().written.insert(digest.hex());
         self.blob(digest)
     }
 
-    fn put_manifest(&self, document: &Document, digest: &Digest, names: &[String]) -> Result<Descriptor> {
+    fn put_manifest(
+        &self,
+        document: &Document,
+        digest: &Digest,
+        names: &[String],
+        expect: Expect,
+    ) -> Result<Descriptor> {
         let _lock = self.lock()?;
         if let Some(name) = names.first() {
             let message = format!("an image in a directory has no name, so it cannot be called {name:?}");
@@ -146,6 +158,12 @@ impl Inner {
         }
         if digest.algorithm().digest(document.raw()) != *digest {
             return Err(Error::new(ErrorKind::Mismatch, format!("the manifest is not {digest}")));
+        }
+        if let Expect::Digest(replaced) = expect
+            && !self.is_top(&replaced)?
+        {
+            let message = format!("the image in {} is not {replaced} any more", self.root.display());
+            return Err(Error::new(ErrorKind::Conflict, message));
         }
         let mut temporary = Temporary::new(&self.root)?;
         let written = temporary.file().write_all(document.raw());
@@ -180,8 +198,7 @@ impl Inner {
         }
         let top = self.top(&put, &children)?;
         let manifest = self.root.join(MANIFEST);
-        let old = files::read_small(&manifest, json::MAX_DOCUMENT)?;
-        let same = old.is_some_and(|old| top.algorithm().digest(&old) == top);
+        let same = self.is_top(&top)?;
         files::sync_file_system(&self.root)?;
         let instance = self.instance(&top);
         fs::rename(&instance, &manifest).map_err(|error| files::failed(error, "writing", &manifest))?;
@@ -266,11 +283,11 @@ impl Target for Directory {
         document: &'a Document,
         digest: &'a Digest,
         names: &'a [String],
-        _: Expect,
+        expect: Expect,
     ) -> BoxFuture<'a, Result<Descriptor>> {
         let inner = Arc::clone(&self.0);
         let (document, digest, names) = (document.clone(), *digest, names.to_vec());
-        blocking::run(move || inner.put_manifest(&document, &digest, &names)).boxed()
+        blocking::run(move || inner.put_manifest(&document, &digest, &names, expect)).boxed()
     }
 
     fn finish(&self) -> BoxFuture<'_, Result<()>> {

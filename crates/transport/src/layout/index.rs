@@ -71,6 +71,23 @@ impl Change {
         })
     }
 
+    /// What lists a manifest without a name in the place of another, which is there without one.
+    pub(crate) fn replace_nameless(index: &Index, manifest: &Descriptor, replaced: &Digest) -> Result<Self> {
+        let is_replaced = |entry: &Descriptor| name(entry).is_none() && entry.digest == *replaced;
+        let Some(place) = index.manifests.iter().position(is_replaced) else {
+            let message = format!("{replaced} is not listed without a name any more");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        };
+        let kept = index.manifests.iter().enumerate().map(|(at, entry)| {
+            let is_new = at == place && manifest.digest != *replaced;
+            Some(if is_new { manifest.clone() } else { entry.clone() })
+        });
+        Ok(Self {
+            kept: kept.collect(),
+            added: Vec::new(),
+        })
+    }
+
     /// What lists manifests without a name, where they are not listed yet.
     pub(crate) fn list_unnamed(index: &Index, manifests: &[Descriptor]) -> Self {
         let mut listed: HashSet<Digest> = index.manifests.iter().map(|entry| entry.digest).collect();

@@ -156,14 +156,20 @@ impl Inner {
         temporary.put(&path)?;
         self.writing().unsynced = true;
         let descriptor = describe(document, *digest);
+        let replaced = match expect {
+            Expect::Digest(replaced) if names.is_empty() => Some(replaced),
+            _ => None,
+        };
         if !names.is_empty() {
             self.change_index(|index| Change::set_names(index, &descriptor, names, expect))?;
+        } else if let Some(replaced) = replaced {
+            self.change_index(|index| Change::replace_nameless(index, &descriptor, &replaced))?;
         }
         let mut writing = self.writing();
         writing
             .children
             .extend(document.children().iter().map(|child| child.digest));
-        if names.is_empty() {
+        if names.is_empty() && replaced.is_none() {
             writing.unnamed.push(descriptor.clone());
             // Another's finish may have let go of it, and until ours nothing else keeps this from gc.
             writing.lock.get_or_insert(lock);

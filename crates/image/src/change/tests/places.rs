@@ -93,15 +93,68 @@ async fn a_sparse_index_is_changed_where_it_is() {
 }
 
 #[tokio::test]
-async fn an_image_that_was_found_by_no_name_has_none_to_move() {
+async fn an_image_that_was_found_by_its_digest_has_no_name_to_move() {
     let store = Memory::new();
     let made = image(&store, "amd64").await;
     let pick = Pick::Digest(made.descriptor.digest);
     let before = store.len();
     let error = changed_with(&store, &pick, &command("bash"), &Options::default()).await;
     let error = error.expect_err("no name");
-    assert!(error.to_string().contains("was found by no name"), "{error}");
+    let message = "was found by no name, so there is none to move; say what the changed one is called (--to), or name it first (teu tag)";
+    assert!(error.to_string().ends_with(message), "{error}");
     assert_eq!(store.len(), before);
+}
+
+/// The manifests that a store lists without a name.
+async fn nameless(store: &Memory) -> Vec<Digest> {
+    let page = store.browse().expect("it lists").names(None).await.expect("listed");
+    let nameless = page.items.into_iter().filter(|named| named.name.is_none());
+    nameless
+        .map(|named| named.descriptor.expect("a manifest").digest)
+        .collect()
+}
+
+#[tokio::test]
+async fn an_image_without_a_name_is_replaced_where_it_is() {
+    for pick in [Pick::Only, Pick::At(0)] {
+        let store = Memory::new();
+        let made = image(&store, "amd64").await;
+        let done = changed_with(&store, &pick, &command("bash"), &Options::default()).await;
+        let done = done.expect("changed");
+        assert_eq!(
+            (done.before.digest, done.names.len()),
+            (made.descriptor.digest, 0),
+            "{pick:?}"
+        );
+        assert_eq!(nameless(&store).await, [done.descriptor.digest], "{pick:?}");
+        assert!(config(&store, &done.descriptor).await.contains("bash"));
+    }
+}
+
+#[tokio::test]
+async fn what_comes_without_a_name_replaces_the_only_one_without() {
+    let source = Memory::new();
+    let made = image(&source, "amd64").await;
+    put(&source, &document(&source, &made.descriptor).await, &["app"]).await;
+    let target = Memory::new();
+    let put_into = async |word: &'static str| {
+        let (source, target) = (Arc::new(source.clone()), Arc::new(target.clone()));
+        let (change, options) = (command(word), Options::default());
+        let done = into(source, &named("app"), target, &[], &change, &options, &silent()).await;
+        done.expect("changed").descriptor.digest
+    };
+    let first = put_into("one").await;
+    assert_eq!(nameless(&target).await, [first]);
+    let second = put_into("two").await;
+    assert_eq!(nameless(&target).await, [second]);
+    // Of two nobody knows which.
+    let other = image(&target, "arm64").await.descriptor.digest;
+    let third = put_into("three").await;
+    let mut all = nameless(&target).await;
+    let mut expected = [second, other, third];
+    all.sort();
+    expected.sort();
+    assert_eq!(all, expected);
 }
 
 /// A store that does as it is told until it has done so much; and one whose name another moves in between.
