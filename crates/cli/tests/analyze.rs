@@ -32,6 +32,7 @@ fn what_is_written_twice_is_told_and_fails_where_a_threshold_says_so() {
         ("--lowest-efficiency", "0.34"),
         ("--highest-wasted-bytes", "17B"),
         ("--highestUserWastedPercent", "1.4"),
+        ("--highest-hidden-bytes", "5"),
     ] {
         let ran = room.teu(["analyze", flag, threshold, "oci:images:app"]).ran();
         assert_eq!(ran.code, 20, "{flag}");
@@ -41,7 +42,25 @@ fn what_is_written_twice_is_told_and_fails_where_a_threshold_says_so() {
         "--lowest-efficiency=0.33",
         "--highest-wasted-bytes=18",
         "--highest-user-wasted-percent=1.5",
+        "--highest-hidden-bytes=0.006kB",
     ];
-    room.teu(["analyze", within[0], within[1], within[2], "oci:images:app"])
+    room.teu([&["analyze"], &within[..], &["oci:images:app"]].concat())
         .succeeds();
+    // What nothing can be past is no threshold.
+    for (threshold, why) in [
+        (
+            "--lowest-efficiency=nan",
+            "\"nan\" is no share; write a number such as 0.95",
+        ),
+        (
+            "--lowest-efficiency=95",
+            "an efficiency is from 0 to 1, and not 95; 0.95 is perhaps meant",
+        ),
+        ("--highest-user-wasted-percent=10", "and not 10; 0.1 is perhaps meant"),
+        ("--highest-user-wasted-percent=inf", "\"inf\" is no share"),
+        ("--highest-wasted-bytes=1.5", "\"1.5\" is no number of bytes"),
+    ] {
+        let error = room.teu(["analyze", threshold, "oci:images:app"]).fails(2);
+        assert!(error.contains(why), "{threshold}: {error}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Bytes, LimitOptions, One};
+use super::{Bytes, LimitOptions, One, share};
 
 /// Tell what layers hold in vain
 #[derive(Debug, Args)]
@@ -12,7 +12,8 @@ layers write again or remove: nobody sees these, and they are carried all the sa
 
 Efficiency and waste are dive's figures. The efficiency is the sum of each path's smallest size, divided
 by that of its sizes in all layers; wasted are all bytes of the paths that stand in several layers, the
-first copy included. The exit code is 20 where a threshold is passed.
+first copy included. The exit code is 20 where a threshold is passed; a share is a number such as 0.1, and
+no percentage.
 
 Examples:
   teu analyze oci:images:app
@@ -36,17 +37,20 @@ pub(crate) struct Analyze {
     pub(crate) one: One,
 }
 
-/// What an image must keep to, under the names that dive has for it.
+/// What an image must keep to, under the names that dive has for it, where it has one.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Thresholds")]
 pub(crate) struct Thresholds {
     /// Fail where the efficiency is below this, from 0 to 1
-    #[arg(long, alias = "lowestEfficiency", value_name = "SHARE")]
+    #[arg(long, alias = "lowestEfficiency", value_name = "SHARE", value_parser = share::efficiency)]
     pub(crate) lowest_efficiency: Option<f64>,
     /// Fail where more than this is wasted, such as 20MB or 5MiB
     #[arg(long, alias = "highestWastedBytes", value_name = "BYTES")]
     pub(crate) highest_wasted_bytes: Option<Bytes>,
     /// Fail where more than this share, from 0 to 1, of what the layers above the lowest bring is wasted
-    #[arg(long, alias = "highestUserWastedPercent", value_name = "SHARE")]
+    #[arg(long, alias = "highestUserWastedPercent", value_name = "SHARE", value_parser = share::wasted)]
     pub(crate) highest_user_wasted_percent: Option<f64>,
+    /// Fail where more than this is hidden, which later layers write again or remove, such as 1.5MB
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) highest_hidden_bytes: Option<Bytes>,
 }

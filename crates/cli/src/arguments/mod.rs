@@ -26,6 +26,7 @@ mod repack;
 mod runtime;
 mod serve;
 mod serving;
+mod share;
 mod squash;
 mod sync;
 #[cfg(test)]
@@ -69,7 +70,7 @@ pub(crate) use serving::{
 };
 pub(crate) use squash::Squash;
 pub(crate) use sync::{Sync, SyncDestination, SyncSource};
-pub(crate) use time::Time;
+pub(crate) use time::{Seconds, Time};
 pub(crate) use unused::shown;
 pub(crate) use verbs::*;
 pub(crate) use verify::Verify;

@@ -42,9 +42,42 @@ impl FromStr for Time {
     }
 }
 
+/// A moment in seconds since 1970, as `SOURCE_DATE_EPOCH` has it; nothing where that is empty, as for most who read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seconds(pub(crate) Option<i64>);
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(input: &str) -> Result<Self, String> {
+        if input.is_empty() {
+            return Ok(Self(None));
+        }
+        let seconds = input
+            .parse()
+            .map_err(|_| format!("{input:?} is no number of seconds since 1970"))?;
+        Ok(Self(Some(seconds)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_numbers_of_seconds_or_none() {
+        for (input, seconds) in [
+            ("", None),
+            ("0", Some(0)),
+            ("-1", Some(-1)),
+            ("1700000000", Some(1_700_000_000)),
+        ] {
+            assert_eq!(input.parse(), Ok(Seconds(seconds)), "{input}");
+        }
+        for input in [" ", "1.5", "x", "2026-01-31T12:00:00Z"] {
+            assert!(input.parse::<Seconds>().is_err(), "{input}");
+        }
+    }
 
     #[test]
     fn times_are_read_as_go_writes_them() {

@@ -68,6 +68,14 @@ fn passed(thresholds: &Thresholds, analysis: &Analysis) -> Vec<(&'static str, St
             format!("{} bytes are wasted, more than {}", found.wasted_bytes, highest.0),
         ));
     }
+    if let Some(highest) = thresholds.highest_hidden_bytes
+        && analysis.hidden.bytes > highest.0
+    {
+        passed.push((
+            "highestHiddenBytes",
+            format!("{} bytes are hidden, more than {}", analysis.hidden.bytes, highest.0),
+        ));
+    }
     if let Some(highest) = thresholds.highest_user_wasted_percent
         && found.user_wasted > highest
     {
