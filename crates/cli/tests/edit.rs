@@ -319,6 +319,124 @@ fn all_images_of_an_index_change_or_those_that_are_chosen() {
     assert!(!raw.contains("annotations"), "{raw}");
 }
 
+/// The digests that a layout lists, and their names.
+fn listed(layout: &Layout) -> Vec<(String, Option<String>)> {
+    let index = json_of(&fs::read_to_string(layout.path.join("index.json")).expect("read"));
+    let name = |entry: &Value| {
+        entry["annotations"]["org.opencontainers.image.ref.name"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    let entries = index["manifests"].as_array().expect("a list").iter();
+    entries
+        .map(|entry| (entry["digest"].as_str().expect("a digest").to_owned(), name(entry)))
+        .collect()
+}
+
+#[test]
+fn an_image_without_a_name_changes_where_it_is() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let app = layout.image("app", &image()).to_string();
+    let plain = Layout {
+        path: room.path("plain"),
+    };
+    room.teu(["copy", "oci:images:app", "oci:plain"]).succeeds();
+    let edit = |value: &str, more: &[&'static str]| -> String {
+        let value = format!("A={value}");
+        let ran = room.teu(["edit", "--env", &value].iter().chain(more)).succeeds();
+        ran.stdout.trim().to_owned()
+    };
+    for (value, more) in [
+        ("1", &["oci:plain"][..]),
+        ("2", &["oci:plain:@0"]),
+        ("3", &["--to", "oci:plain", "oci:plain"]),
+        ("4", &["--to", "oci:plain", "oci:images:app"]),
+    ] {
+        let digest = edit(value, more);
+        assert_eq!(listed(&plain), [(digest, None)], "{more:?}");
+        let env = config(&room, "oci:plain", None)["config"]["Env"].to_string();
+        assert!(env.contains(&format!("\"A={value}\"")), "{more:?}: {env}");
+    }
+    // Beside one with a name its place says which, and it stays there.
+    room.teu(["copy", "oci:images:app", "oci:plain:app"]).succeeds();
+    let digest = edit("5", &["oci:plain:@0"]);
+    assert_eq!(
+        listed(&plain),
+        [(digest.clone(), None), (app.clone(), Some("app".to_owned()))]
+    );
+    // By its digest it is no name that is meant.
+    let by_digest = format!("oci:plain@{digest}");
+    let refused = room.teu(["edit", "--env", "A=6", &by_digest]).fails(1);
+    assert!(refused.contains("(--to)") && refused.contains("(teu tag)"), "{refused}");
+    // The image of a directory has no other place.
+    room.teu(["copy", "oci:images:app", "dir:flat"]).succeeds();
+    let digest = edit("7", &["dir:flat"]);
+    assert_eq!(room.teu(["digest", "dir:flat"]).succeeds().stdout.trim(), digest);
+    assert!(
+        config(&room, "dir:flat", None)["config"]["Env"]
+            .to_string()
+            .contains("A=7")
+    );
+    assert_eq!(room.teu(["verify", "dir:flat"]).ran().code, 0);
+}
+
+#[test]
+fn the_history_says_when_by_source_date_epoch_and_an_empty_one_is_none() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    layout.image("app", &image());
+    let edited = |epoch: &str, more: &[&str]| -> Value {
+        let arguments = ["edit", "--to", "oci:images:new"]
+            .iter()
+            .chain(more)
+            .chain(&["oci:images:app"]);
+        room.teu(arguments).env("SOURCE_DATE_EPOCH", epoch).succeeds();
+        let history = config(&room, "oci:images:new", None)["history"].clone();
+        history.as_array().expect("a list").last().expect("one")["created"].clone()
+    };
+    let said = ["--history-comment", "x"];
+    assert_eq!(edited("1700000000", &said), "2023-11-14T22:13:20Z");
+    assert_eq!(edited("", &said), "1970-01-01T00:00:00Z");
+    let created = [&said[..], &["--history-created", "2026-01-31T12:00:00Z"]].concat();
+    assert_eq!(edited("1700000000", &created), "2026-01-31T12:00:00Z");
+    // It adds nothing by itself.
+    let before = config(&room, "oci:images:app", None)["history"].clone();
+    let only = room
+        .teu(["edit", "--to", "oci:images:only", "--env", "A=1", "oci:images:app"])
+        .env("SOURCE_DATE_EPOCH", "1700000000");
+    only.succeeds();
+    assert_eq!(config(&room, "oci:images:only", None)["history"], before);
+    for verb in [
+        &["new", "oci:images:fresh"][..],
+        &["append", "oci:images:fresh", "tree"],
+    ] {
+        room.file("tree/a", "a");
+        room.teu(verb).env("SOURCE_DATE_EPOCH", "").succeeds();
+    }
+    let refused = room
+        .teu(["new", "oci:images:other"])
+        .env("SOURCE_DATE_EPOCH", "x")
+        .fails(2);
+    assert!(refused.contains("is no number of seconds since 1970"), "{refused}");
+}
+
+#[test]
+fn a_new_image_without_a_name_gets_layers_where_it_is() {
+    let room = Room::new();
+    room.file("tree/a", "a");
+    room.file("tree/b", "b");
+    room.teu(["new", "oci:made"]).succeeds();
+    room.teu(["append", "oci:made", "tree"]).succeeds();
+    room.teu(["insert", "oci:made", "tree/b", "/c"]).succeeds();
+    let made = Layout {
+        path: room.path("made"),
+    };
+    assert_eq!(listed(&made).len(), 1);
+    let files = room.teu(["files", "oci:made"]).succeeds().stdout;
+    assert_eq!(files.lines().collect::<Vec<_>>(), ["/a", "/b", "/c"]);
+}
+
 #[test]
 fn a_rehearsal_shows_what_would_differ_and_writes_nothing() {
     let room = Room::new();

@@ -76,6 +76,16 @@ fn gnu_tar_makes_of_it_what_unpack_makes() {
         room.teu(["export", "oci:images:app", "--file", file]).succeeds();
     }
     let bytes = fs::read(room.path("a.tar")).expect("an archive");
+    let printed = room.run(
+        "bash",
+        [
+            "-c",
+            "\"$0\" export --progress none oci:images:app --file - | cmp - a.tar",
+            env!("CARGO_BIN_EXE_teu"),
+        ],
+    );
+    printed.succeeds();
+    assert!(!room.path("-").exists());
     assert_eq!(bytes, fs::read(room.path("b.tar")).expect("an archive"));
     assert!(bytes.ends_with(&[0; 1024]));
     fs::create_dir(room.path("theirs")).expect("a directory");

@@ -297,6 +297,11 @@ fn what_fails_leaves_nothing() {
         assert!(failed.contains(said), "{arguments:?}: {failed}");
         assert!(!room.path("out").exists(), "{arguments:?}");
     }
+    let refused = room.teu(["extract", "oci:images:app", "etc/kept.conf", "-"]).fails(2);
+    assert!(
+        refused.contains("teu cat prints what is in one") && !room.path("-").exists(),
+        "{refused}"
+    );
     // Two files would have one name.
     let twice = archive(&[file("a/x", "1"), file("b/x", "2")]);
     room.layout("images").image("twice", &of(&[twice]));

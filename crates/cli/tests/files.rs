@@ -81,7 +81,8 @@ fn a_layer_shows_its_own_entries_and_what_it_hides() {
     let layers = two();
     made(&room, &layers);
     let names = "/etc/.wh.gone\n/opt/.wh..wh..opq\n/opt/new\n/etc/kept\n";
-    for which in ["1", &Digest::of(&layers[1]).to_string()] {
+    let digest = Digest::of(&layers[1]);
+    for which in ["1", &digest.to_string(), &digest.short()] {
         let said = room
             .teu(["files", "--layer", which, "oci:images:app"])
             .succeeds()

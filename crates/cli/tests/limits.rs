@@ -323,7 +323,8 @@ fn a_name_that_is_no_limit_is_answered_with_those_that_there_are() {
     ] {
         let arguments = [&[verb[0], "--limit", "courage=1"], &verb[1..]].concat();
         let error = room.teu(arguments).fails(2);
-        let says = error.starts_with("teu: there is no limit \"courage\"; there are ") && error.contains(has);
+        let has = format!("{has} (");
+        let says = error.starts_with("teu: there is no limit \"courage\"; there are ") && error.contains(&has);
         assert!(says, "{verb:?}: {error}");
     }
     let error = room.teu(["files", "--limit", "entries", "oci:images:app"]).fails(2);

@@ -43,6 +43,42 @@ fn it_is_what_unpack_writes() {
 }
 
 #[test]
+fn what_umoci_has_as_raw_is_there() {
+    let room = Room::new();
+    let (_, [lower, _]) = made(&room);
+    let to_stdout = room
+        .teu(["raw", "runtime-config", "oci:images:app", "-"])
+        .succeeds()
+        .stdout;
+    assert!(to_stdout.starts_with('{') && !room.path("-").exists());
+    room.file("lower.tar", &lower);
+    room.teu([
+        "raw",
+        "add-layer",
+        "--to",
+        "oci:images:more",
+        "oci:images:app",
+        "lower.tar",
+    ])
+    .succeeds();
+    room.teu(["append", "--to", "oci:images:same", "oci:images:app", "lower.tar"])
+        .succeeds();
+    let digest = |image: &str| room.teu(["digest", image]).succeeds().stdout;
+    assert_eq!(digest("oci:images:more"), digest("oci:images:same"));
+    room.teu(["raw", "unpack", "--rootless", "oci:images:app", "files"])
+        .succeeds();
+    let found = |path: &str| fs::read_to_string(room.path(path)).expect("a file");
+    assert_eq!(found("files/usr/large"), "large");
+    assert!(!room.path("files/config.json").exists());
+    // They are told, and not listed.
+    let help = room.teu(["raw", "--help"]).succeeds().stdout;
+    assert!(
+        help.contains("teu raw unpack, which is") && !help.contains("\n  unpack"),
+        "{help}"
+    );
+}
+
+#[test]
 fn a_directory_can_say_who_runs_it_and_leads_nowhere_else() {
     let room = Room::new();
     made(&room);

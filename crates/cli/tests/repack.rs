@@ -237,10 +237,74 @@ fn a_path_gets_a_layer_of_its_own_and_masks_are_left_out() {
         lines
     };
     assert_eq!(without_opt(&room.path("again/rootfs")), without_opt(&root));
+    // What is masked has to be there, and what would come of it is shown before.
+    let digest = room.teu(["digest", "oci:images:app"]).succeeds().stdout;
+    let flags = [
+        "--mask-path=/opt",
+        "--mask-path=/opt/cache",
+        "--mask-path=/var/*.log",
+        "--mask-path=/etc/pass",
+    ];
+    let shown = room
+        .teu(["repack", "--dry-run", "--mask-path=/opt", "bundle", "oci:images:app"])
+        .succeeds();
+    let becomes = shown.stdout.lines().last().expect("a line").to_owned();
+    assert!(
+        becomes.starts_with(&format!("{} would become sha256:", digest.trim())),
+        "{becomes}"
+    );
+    assert_eq!(room.teu(["digest", "oci:images:app"]).succeeds().stdout, digest);
+    let ran = room
+        .teu([&["repack"], &flags[..], &["bundle", "oci:images:masked"]].concat())
+        .succeeds();
+    assert!(becomes.ends_with(ran.stdout.trim()), "{becomes} {}", ran.stdout);
+    let warned: Vec<&str> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.contains("nothing is at"))
+        .collect();
+    let warning = |path: &str| {
+        format!("warning: nothing is at \"{path}\", which was to be left out; it is taken as a path, and no pattern")
+    };
+    assert_eq!(warned, [warning("var/*.log"), warning("etc/pass")]);
     let said = room
         .teu(["repack", "--mask-path=/a/../b", "bundle", "oci:images:x"])
         .fails(1);
     assert!(said.contains(".."), "{said}");
+}
+
+/// That something is left out is no change of the directory that it is in.
+#[test]
+fn a_directory_into_which_only_masked_names_came_is_what_it_was() {
+    if !is_root("a_directory_into_which_only_masked_names_came_is_what_it_was") {
+        return;
+    }
+    let room = Room::new();
+    put(&room);
+    room.teu(["unpack", "oci:images:app", "bundle"]).succeeds();
+    let root = room.path("bundle/rootfs");
+    fs::create_dir_all(root.join("etc/cache/deep")).expect("made");
+    let masked = ["repack", "--mask-path=/etc/cache", "bundle", "oci:images:masked"];
+    let ran = room.teu(masked).succeeds();
+    assert!(ran.stderr.contains("nothing has changed"), "{}", ran.stderr);
+    // What changed deeper in it has it come along, and it has the time that it has.
+    fs::write(root.join("etc/deep/new"), "new").expect("written");
+    room.teu(masked).succeeds();
+    assert_eq!(
+        layer(&room, "oci:images:masked", 1),
+        ["etc/", "etc/deep/", "etc/deep/new"]
+    );
+    fs::remove_file(root.join("etc/deep/new")).expect("removed");
+    fs::write(root.join("etc/new"), "new").expect("written");
+    room.teu(masked).succeeds();
+    let last = manifest(&room, "oci:images:masked")["layers"]
+        .as_array()
+        .map_or(0, Vec::len)
+        - 1;
+    assert_eq!(
+        layer(&room, "oci:images:masked", last),
+        ["etc/", "etc/deep/", "etc/new"]
+    );
 }
 
 #[test]

@@ -327,10 +327,18 @@ fn content_that_is_not_what_it_is_called_leaves_nothing() {
     let error = room.teu(["unpack", flag, "oci:images:app", "dest"]).fails(1);
     assert!(error.contains(&Digest::of(&layer).to_string()), "{error}");
     assert!(!room.path("dest").exists());
-    // What is there already stays.
+    // What is there already stays, an empty directory too where there is no image to put in its place.
     fs::create_dir(room.path("dest")).expect("a directory");
     let error = room.teu(["unpack", flag, "oci:images:app", "dest"]).fails(1);
+    assert!(error.contains(&Digest::of(&layer).to_string()), "{error}");
+    assert_eq!(fs::read_dir(room.path("dest")).expect("there").count(), 0);
+    fs::write(room.path("dest/file"), "").expect("written");
+    let error = room.teu(["unpack", flag, "oci:images:app", "dest"]).fails(1);
     assert!(error.contains("dest is there already"), "{error}");
+    fs::remove_file(room.path("dest/file")).expect("removed");
+    fs::write(layout.blob_path(&Digest::of(&layer)), &layer).expect("written");
+    room.teu(["unpack", flag, "oci:images:app", "dest"]).succeeds();
+    assert!(room.path("dest/rootfs").is_dir());
     assert_eq!(left_over(&room), Vec::<PathBuf>::new(), "nothing is left beside it");
 }
 

@@ -112,7 +112,7 @@ impl Rebase {
                 unsaid(
                     image,
                     annotation::BASE_NAME,
-                    "does not say what it was built on; name the old base and the new one",
+                    "does not say what it was built on; name the old base (--old-base) and the new one (--new-base)",
                 )
             })
         };
@@ -123,7 +123,7 @@ impl Rebase {
                     unsaid(
                         image,
                         annotation::BASE_DIGEST,
-                        "does not say what exactly it was built on; name the old base",
+                        "does not say what exactly it was built on; name the old base (--old-base)",
                     )
                 })?;
                 let digest = digest.parse::<Digest>().map_err(|error| {

@@ -45,13 +45,15 @@ pub struct Sibling {
     name: Vec<u8>,
     destination: PathBuf,
     root: Root,
+    /// Whether an empty directory is at the destination, which this is put in the place of.
+    replaces_empty: bool,
     /// Says that it is in use; none where the file system knows no locks, and nothing is ever removed as left over.
     lock: Option<OwnedFd>,
 }
 
 impl Sibling {
-    /// Makes one beside `destination`, with mode 0700; nothing may be at `destination`, and its parent must be there. What processes of the same
-    /// user left beside it that were killed while they made the same destination is removed.
+    /// Makes one beside `destination`, with mode 0700; nothing may be at `destination` but an empty directory, and its parent must be there. What
+    /// processes of the same user left beside it that were killed while they made the same destination is removed.
     ///
     /// # Errors
     /// Something is at `destination` ([`ErrorKind::Exists`](crate::ErrorKind::Exists)), or nothing can be made beside it.
@@ -74,11 +76,12 @@ impl Sibling {
             Mode::empty(),
         )
         .map_err(failed)?;
-        match fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => {}
+        let replaces_empty = match fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => false,
+            Ok(_) if is_empty_directory(parent.as_fd(), name) => true,
             Ok(_) => return Err(taken(path)),
             Err(errno) => return Err(failed(errno)),
-        }
+        };
         let short = [b".", &name[..name.len().min(LONGEST)], b"."].concat();
         remove_left_over(parent.as_fd(), &short);
         let (temporary, root, lock) = make(parent.as_fd(), &short).map_err(failed)?;
@@ -87,6 +90,7 @@ impl Sibling {
             temporary,
             name: name.to_vec(),
             destination: destination.to_owned(),
+            replaces_empty,
             root: Root::from(root),
             lock,
         })
@@ -98,17 +102,22 @@ impl Sibling {
         &self.root
     }
 
-    /// Gives it the destination's name, and returns it. Its mode is as it was made or set.
+    /// Gives it the destination's name, and returns it. Its mode is as it was made or set. An empty directory that was there is gone then.
     ///
     /// # Errors
-    /// Something came to be at the destination meanwhile ([`ErrorKind::Exists`](crate::ErrorKind::Exists)): it stays, and this is removed.
+    /// Something came to be at the destination meanwhile, or in the empty directory that was there ([`ErrorKind::Exists`](crate::ErrorKind::Exists)): it stays, and this is removed.
     pub fn commit(mut self) -> Result<Root> {
         let path = self.destination.as_os_str().as_bytes();
         let failed = |errno| match errno {
             Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR => taken(path),
             errno => Error::system(path, "give the new directory its name", errno),
         };
-        rename_new(&self.parent, &self.temporary, &self.parent, &self.name).map_err(failed)?;
+        match self.replaces_empty {
+            // The kernel lets a directory take the place of an empty one, and of nothing else that is there.
+            true => fs::renameat(&self.parent, &self.temporary[..], &self.parent, &self.name[..]),
+            false => rename_new(&self.parent, &self.temporary, &self.parent, &self.name),
+        }
+        .map_err(failed)?;
         self.temporary.clear();
         // Others may want to lock what is a directory like any other now.
         self.lock = None;
@@ -196,6 +205,12 @@ pub(crate) fn remove_left_over(parent: BorrowedFd<'_>, short: &[u8]) {
             let _ = remove_all(parent, &name);
         }
     }
+}
+
+/// Whether this is a directory with nothing in it; a link to one is none.
+fn is_empty_directory(parent: BorrowedFd<'_>, name: &[u8]) -> bool {
+    fs::openat(parent, name, DIRECTORY, Mode::empty())
+        .is_ok_and(|opened| Root::from(opened).is_empty().unwrap_or(false))
 }
 
 fn taken(path: &[u8]) -> Error {

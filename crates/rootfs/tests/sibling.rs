@@ -70,6 +70,35 @@ fn what_a_killed_process_left_is_removed_and_nothing_else() {
 }
 
 #[test]
+fn an_empty_directory_gives_way_and_nothing_else() {
+    let room = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| room.path().join(name);
+    fs::create_dir(at("empty")).expect("made");
+    let whole = Sibling::new(&at("empty")).expect("made");
+    whole.root().create_file("new").expect("made");
+    assert_eq!(names(&at("empty")), [""; 0]);
+    whole.commit().expect("its name");
+    assert_eq!(names(&at("empty")), ["new"]);
+    // What came meanwhile stays.
+    fs::create_dir(at("late")).expect("made");
+    let whole = Sibling::new(&at("late")).expect("made");
+    fs::write(at("late/file"), "").expect("written");
+    assert_eq!(whole.commit().expect_err("taken").kind(), ErrorKind::Exists);
+    fs::create_dir(at("gone")).expect("made");
+    let whole = Sibling::new(&at("gone")).expect("made");
+    fs::remove_dir(at("gone")).expect("removed");
+    std::os::unix::fs::symlink("empty", at("gone")).expect("a link");
+    assert_eq!(whole.commit().expect_err("taken").kind(), ErrorKind::Exists);
+    fs::write(at("file"), "").expect("written");
+    std::os::unix::fs::symlink("file", at("dangling")).expect("a link");
+    for name in ["late", "gone", "file", "dangling"] {
+        let error = Sibling::new(&at(name)).expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Exists, "{name}");
+    }
+    assert_eq!(names(room.path()), ["dangling", "empty", "file", "gone", "late"]);
+}
+
+#[test]
 fn a_committed_tree_is_locked_by_nobody() {
     let room = tempfile::tempdir().expect("a directory");
     let destination = room.path().join("rootfs");

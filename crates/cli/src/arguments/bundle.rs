@@ -29,7 +29,7 @@ Examples:
 pub(crate) struct Unpack {
     /// Which image
     pub(crate) image: String,
-    /// The new directory
+    /// The new directory; an empty one that is there gives way to it
     pub(crate) destination: PathBuf,
     /// Of an index, the image for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]

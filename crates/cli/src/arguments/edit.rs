@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{LimitOptions, Time, To};
+use super::{LimitOptions, Seconds, Time, To};
 
 /// Change what an image says, and its layers
 #[derive(Debug, Args)]
@@ -199,9 +199,18 @@ pub(crate) struct Said {
     /// Who did it
     #[arg(long, alias = "history.author", value_name = "TEXT")]
     pub(crate) history_author: Option<String>,
-    /// When, as 2026-01-31T12:00:00Z
+    /// When, as 2026-01-31T12:00:00Z; else SOURCE_DATE_EPOCH, or the start of 1970
     #[arg(long, alias = "history.created", value_name = "TIME")]
     pub(crate) history_created: Option<String>,
+    /// What the history says of when, in seconds since 1970
+    #[arg(
+        long,
+        env = "SOURCE_DATE_EPOCH",
+        value_name = "SECONDS",
+        hide = true,
+        allow_negative_numbers = true
+    )]
+    pub(crate) source_date_epoch: Option<Seconds>,
     /// What there is to say of it
     #[arg(long, alias = "history.comment", value_name = "TEXT")]
     pub(crate) history_comment: Option<String>,

@@ -22,7 +22,7 @@ Examples:
 pub(crate) struct Export {
     /// Which image
     pub(crate) image: String,
-    /// Write to this file, which is there once it is whole; without, to standard output
+    /// Write to this file, which is there once it is whole; without, or as -, to standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// Of an index, the image for this platform

@@ -50,7 +50,7 @@ pub(crate) struct Extract {
     /// Give files to whom the image says, which only root can, and keep their set-id bits
     #[arg(short = 'a', long)]
     pub(crate) keep_owners: bool,
-    /// Only what this layer has: its place, 0 being the lowest, its digest or its DiffID
+    /// Only what this layer has: its place, 0 being the lowest, its digest or DiffID, or eight digits or more that one begins with
     #[arg(long, value_name = "N|DIGEST")]
     pub(crate) layer: Option<String>,
     /// Of an index, the image for this platform

@@ -29,7 +29,7 @@ pub(crate) struct Files {
     /// Show mode, owner, size, time, layer and where links lead
     #[arg(short = 'l', long)]
     pub(crate) long: bool,
-    /// What this layer says alone: its place, 0 being the lowest, its digest or its DiffID
+    /// What this layer says alone: its place, 0 being the lowest, its digest or DiffID, or eight digits or more that one begins with
     #[arg(long, value_name = "N|DIGEST")]
     pub(crate) layer: Option<String>,
     /// Of an index, the image for this platform

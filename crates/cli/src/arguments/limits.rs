@@ -7,7 +7,8 @@ use clap::Args;
 /// How much an image may ask for.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct LimitOptions {
-    /// Allow the image more, or less, of what a limit is for: errors name it; may be given several times
+    /// Allow the image more, or less, of what a limit is for: errors name it, and a wrong name is answered with
+    /// all and their defaults; may be given several times
     #[arg(long, value_name = "NAME=NUMBER")]
     pub(crate) limit: Vec<Limit>,
 }

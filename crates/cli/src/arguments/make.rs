@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, DestinationOptions, LimitOptions, One, OneOptions};
+use super::{Common, DestinationOptions, LimitOptions, One, OneOptions, Seconds};
 
 /// Make an image without layers, built on no other
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A layout that is not there is made, too. Nothing in the image says when and where it was made,
-unless SOURCE_DATE_EPOCH or a flag does: made again anywhere, it has the same digest.
+unless SOURCE_DATE_EPOCH or a flag does: made again, it has the same digest, on any machine if --platform
+says what it is for, which is else this machine.
 
 Examples:
   teu new oci:images:app
@@ -199,7 +200,14 @@ pub(crate) struct Epoch {
         hide_env_values = true,
         allow_negative_numbers = true
     )]
-    pub(crate) source_date_epoch: Option<i64>,
+    pub(crate) source_date_epoch: Option<Seconds>,
+}
+
+impl Epoch {
+    /// The moment, in seconds since 1970, if one is said.
+    pub(crate) fn seconds(&self) -> Option<i64> {
+        self.source_date_epoch.and_then(|seconds| seconds.0)
+    }
 }
 
 /// Which images of an index change, and where what comes of it goes.

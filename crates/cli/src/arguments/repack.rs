@@ -48,6 +48,9 @@ pub(crate) struct Repack {
     /// Say nothing of new layers in the history
     #[arg(long)]
     pub(crate) no_history: bool,
+    /// Show how manifests and configs would differ, and write nothing
+    #[arg(long, conflicts_with_all = ["refresh_bundle", "quiet"])]
+    pub(crate) dry_run: bool,
     /// Say nothing but errors
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,

@@ -4,16 +4,22 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Map, One};
+use super::{Append, Map, One, Unpack};
 
 /// Do a part of what other verbs do at once
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-What umoci has under this name: umoci raw runtime-config is teu raw runtime-config, umoci raw unpack is
-teu unpack --rootfs-only, and umoci raw add-layer is teu append.")]
+What umoci has under this name: teu raw runtime-config; teu raw unpack, which is teu unpack --rootfs-only; and
+teu raw add-layer, which is teu append.")]
 pub(crate) enum Raw {
     #[command(visible_alias = "config")]
     RuntimeConfig(Box<RuntimeConfig>),
+    /// Unpack the files of an image, as teu unpack --rootfs-only does
+    #[command(hide = true)]
+    Unpack(Box<Unpack>),
+    /// Put a layer on top, as teu append does
+    #[command(hide = true)]
+    AddLayer(Box<Append>),
 }
 
 /// Write the config.json that a runtime needs, and nothing else
@@ -29,7 +35,7 @@ Examples:
 pub(crate) struct RuntimeConfig {
     /// Which image
     pub(crate) image: String,
-    /// Write it to this file; without, to standard output
+    /// Write it to this file; without, or as -, to standard output
     pub(crate) file: Option<PathBuf>,
     /// Look up users and groups in the files of this directory
     #[arg(long, value_name = "DIR")]

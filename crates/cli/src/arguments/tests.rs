@@ -12,7 +12,7 @@ pub(crate) fn leaves() -> Vec<(String, Command)> {
     found
 }
 
-/// Every verb, also those that only have verbs below them.
+/// Every verb, also those that only have verbs below them. What is hidden is another name of one that is told of.
 pub(crate) fn verbs() -> Vec<(String, Command)> {
     let mut found = Vec::new();
     for verb in Teu::command().get_subcommands() {
@@ -23,7 +23,7 @@ pub(crate) fn verbs() -> Vec<(String, Command)> {
 
 fn collect(verb: &Command, path: String, found: &mut Vec<(String, Command)>) {
     found.push((path.clone(), verb.clone()));
-    for below in verb.get_subcommands() {
+    for below in verb.get_subcommands().filter(|below| !below.is_hide_set()) {
         collect(below, format!("{path} {}", below.get_name()), found);
     }
 }

@@ -100,7 +100,7 @@ pub(super) async fn run_with(
 }
 
 /// Events of what is only seen how it would be: nothing is written.
-fn rehearsed(events: Events) -> Events {
+pub(super) fn rehearsed(events: Events) -> Events {
     Arc::new(move |event| match event {
         Event::ManifestStarted { .. } | Event::ManifestDone { .. } => {}
         Event::BlobDone { digest, .. } => events(Event::BlobDone { digest, how: How::Read }),

@@ -13,7 +13,11 @@ use teu_store::{
     silent,
 };
 
-use super::{changed, copy::manifest_format, make::moment};
+use super::{
+    changed,
+    copy::manifest_format,
+    make::{epoch, moment},
+};
 use crate::{
     arguments::{self, Clear, EditLayers, Runs, Said, Where},
     failure::Failure,
@@ -252,7 +256,10 @@ fn history(said: &Said) -> Result<Option<History>, Failure> {
     }
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     Ok(Some(History {
-        created: said.history_created.as_deref().map(moment).transpose()?,
+        created: match &said.history_created {
+            Some(created) => Some(moment(created)?),
+            None => epoch(said.source_date_epoch.and_then(|seconds| seconds.0))?,
+        },
         created_by: by.clone().unwrap_or_else(|| "teu edit".to_owned()),
         author: text(author),
         comment: text(comment),

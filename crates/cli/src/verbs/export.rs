@@ -21,7 +21,8 @@ use crate::{
 const BUFFER: usize = 1 << 20;
 
 pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(), Failure> {
-    if arguments.file.is_none() && io::stdout().is_terminal() {
+    let file = arguments.file.as_ref().filter(|path| path.as_os_str() != "-");
+    if file.is_none() && io::stdout().is_terminal() {
         let message = "an archive is nothing for a terminal; give --file, or send standard output elsewhere";
         return Err(Failure::Usage(message.to_owned()));
     }
@@ -29,7 +30,7 @@ pub(super) async fn run(arguments: &Export, settings: Arc<Settings>) -> Result<(
     let platform = arguments.platform.as_deref();
     let mut inside = Inside::open(&arguments.image, platform, &arguments.one.options(), &settings, &shown).await?;
     limits::set(&arguments.limits, inside.limits())?;
-    match &arguments.file {
+    match file {
         Some(path) => {
             let beside = Beside::new(path)?;
             written(inside, beside.file()?, path.display().to_string()).await?;

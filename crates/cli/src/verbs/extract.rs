@@ -34,6 +34,11 @@ pub(super) async fn run(arguments: &Extract, settings: Arc<Settings>) -> Result<
         let message = "only root can give files to others; without --keep-owners all files are your own";
         return Err(Failure::Usage(message.to_owned()));
     }
+    if arguments.destination.as_os_str() == "-" {
+        let message = "files go to no standard output: teu cat prints what is in one, and teu export all as an archive; \
+                       ./- is a destination of that name";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let requests = arguments
         .paths
         .iter()

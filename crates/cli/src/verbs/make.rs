@@ -20,7 +20,7 @@ use teu_store::{Error, ErrorKind, Expect, silent};
 
 use super::changed;
 use crate::{
-    arguments::{Append, Epoch, Insert, LayerOptions, New, Owner, TreeOptions},
+    arguments::{Append, Insert, LayerOptions, New, Owner, TreeOptions},
     failure::Failure,
     limits::{self, Limits},
     output,
@@ -36,7 +36,7 @@ pub(super) async fn new(arguments: &New, settings: Arc<Settings>) -> Result<(), 
     };
     let created = match &arguments.created {
         Some(created) => Some(moment(created)?),
-        None => epoch(&arguments.epoch)?,
+        None => epoch(arguments.epoch.seconds())?,
     };
     let image = new::New {
         platform,
@@ -227,7 +227,7 @@ pub(super) fn layer_settings(options: &LayerOptions) -> Result<LayerSettings, Fa
     if let Some(threads) = options.threads {
         settings.threads = threads;
     }
-    if let Some(seconds) = options.epoch.source_date_epoch {
+    if let Some(seconds) = options.epoch.seconds() {
         settings.times = Times::Clamp(Time {
             seconds,
             nanoseconds: 0,
@@ -244,7 +244,7 @@ pub(super) fn said(no_history: bool, history: History) -> Option<History> {
 pub(super) fn history(options: &LayerOptions, made_by: &str) -> Result<History, Failure> {
     let created = match &options.history_created {
         Some(created) => Some(moment(created)?),
-        None => epoch(&options.epoch)?,
+        None => epoch(options.epoch.seconds())?,
     };
     let given = options.history_created_by.clone();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -268,8 +268,8 @@ pub(super) fn moment(text: &str) -> Result<String, Failure> {
 }
 
 /// The moment that no file is to be later than, as documents have it.
-fn epoch(epoch: &Epoch) -> Result<Option<String>, Failure> {
-    let Some(seconds) = epoch.source_date_epoch else {
+pub(super) fn epoch(seconds: Option<i64>) -> Result<Option<String>, Failure> {
+    let Some(seconds) = seconds else {
         return Ok(None);
     };
     match Timestamp::from_unix(seconds, 0) {

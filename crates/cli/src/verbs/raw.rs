@@ -9,9 +9,21 @@ use teu_image::{
 
 use super::unpack;
 use crate::{
-    arguments::RuntimeConfig, beside::Beside, failure::Failure, inside, output, places, progress::Shown,
+    arguments::{RuntimeConfig, Unpack},
+    beside::Beside,
+    failure::Failure,
+    inside, output, places,
+    progress::Shown,
     settings::Settings,
 };
+
+/// What `umoci raw unpack` unpacks.
+pub(super) fn files_alone(arguments: Unpack) -> Unpack {
+    Unpack {
+        rootfs_only: true,
+        ..arguments
+    }
+}
 
 pub(super) async fn runtime_config(arguments: &RuntimeConfig, settings: Arc<Settings>) -> Result<(), Failure> {
     let shown = Shown::start(&settings, false);
@@ -38,7 +50,7 @@ pub(super) async fn runtime_config(arguments: &RuntimeConfig, settings: Arc<Sett
     let options = unpack::for_runtime(arguments.rootless, maps, arguments.terminal);
     let config = runtime::configuration(&image.config, &accounts, &options)?;
     shown.finish();
-    match &arguments.file {
+    match arguments.file.as_ref().filter(|path| path.as_os_str() != "-") {
         None => output::bytes(&config),
         Some(path) => {
             let beside = Beside::new(path)?;

@@ -8,13 +8,14 @@ use teu_image::{
     change::{self, Changed},
     repack::{Counts, Options, Packed, Repack},
 };
-use teu_spec::{Digest, Pick, Reference};
+use teu_spec::{Digest, Pick, Reference, annotation};
 use teu_store::{Error, ErrorKind, Intent, Role, Side, Source, Store, Target, copy};
 
 use super::{
-    changed::Scratch,
+    changed::{self, Scratch},
     copy::is_standard_output,
     make::{history, layer_settings, said},
+    previewed,
 };
 use crate::{
     arguments::{self, ImageOptions},
@@ -41,6 +42,18 @@ pub(super) async fn run(arguments: &arguments::Repack, settings: Arc<Settings>) 
         ..change::Options::default()
     };
     let from = repack.bundle().from.digest;
+    if arguments.dry_run {
+        let (source, pick): (Arc<dyn Source>, Pick) = match there.replaces(&from) {
+            Some((store, pick)) => (Arc::<dyn Store>::clone(store), pick.clone()),
+            None => base(arguments, &repack, &there, &places, &settings).await?,
+        };
+        settings.check_policy(&place)?;
+        let events = changed::rehearsed(shown.events());
+        let preview = change::preview(source, &pick, &repack, &options, &events).await;
+        let preview = preview.map_err(|error| not_in(error, &repack, &place))?;
+        shown.finish();
+        return previewed::report(&preview, &settings);
+    }
     let (changed, target): (Changed, Arc<dyn Target>) = match there.replaces(&from) {
         Some((store, pick)) => {
             settings.check_policy(&place)?;
@@ -109,7 +122,7 @@ fn options(arguments: &arguments::Repack, settings: &Settings) -> Result<Options
 struct There {
     /// The place, if there is one that can be changed.
     store: Option<Arc<dyn Store>>,
-    /// What has the new image's name now, and whether it is an index.
+    /// What has the new image's name now, or has none either, and whether it is an index.
     named: Option<(Pick, Digest, bool)>,
 }
 
@@ -124,6 +137,10 @@ impl There {
         };
         let named = match (&pick, store.resolve(&pick).await) {
             (Pick::Name(_), Ok(found)) => Some((pick, found.digest, found.media_type.is_index())),
+            // Without a name the only image is meant that has none.
+            (Pick::Only, Ok(found)) if !found.annotations.contains_key(annotation::REF_NAME) => {
+                Some((pick, found.digest, found.media_type.is_index()))
+            }
             (_, Err(error)) if *error.kind() != ErrorKind::NotFound => return Err(error.on(Side::Destination).into()),
             _ => None,
         };

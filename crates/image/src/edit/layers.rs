@@ -1,6 +1,7 @@
 //! Which layers go, and which are written anew because of what is in them?
 
 use std::{
+    collections::BTreeSet,
     fmt,
     str::FromStr,
     sync::{
@@ -28,9 +29,14 @@ pub enum WhichLayer {
     At(usize),
     /// The one with this digest, or with this DiffID.
     Digest(Digest),
+    /// The same by the first digits, as lists show them: eight or more, and of no other layer.
+    Digits(String),
     /// Those that the history says were made by something with this text in it, in which `*` stands for anything.
     MadeBy(String),
 }
+
+/// How many digits of a digest mean a layer, at least.
+const LEAST_DIGITS: usize = 8;
 
 /// What is known of a layer.
 struct Known<'a> {
@@ -47,6 +53,12 @@ impl WhichLayer {
     /// `NotFound` where the image has no such layer.
     pub fn find<'i>(&self, image: &'i crate::Image) -> Result<&'i Layer> {
         let history = image.history();
+        self.check(
+            image
+                .layers
+                .iter()
+                .map(|layer| (&layer.descriptor.digest, Some(&layer.diff_id))),
+        )?;
         let found = image.layers.iter().find(|layer| {
             self.is(&Known {
                 place: layer.position,
@@ -69,6 +81,8 @@ impl WhichLayer {
         let diff_ids = image.diff_ids()?;
         let history = &image.config()?.fields.history;
         let made_by = image.history_places().unwrap_or_default();
+        let digests = image.layers().iter().map(|layer| &layer.digest).enumerate();
+        self.check(digests.map(|(place, digest)| (digest, diff_ids.get(place))))?;
         let found = image.layers().iter().enumerate().position(|(place, descriptor)| {
             self.is(&Known {
                 place,
@@ -86,10 +100,28 @@ impl WhichLayer {
         })
     }
 
+    /// Whether digits mean one layer at most, of those with these digests and DiffIDs.
+    pub(super) fn check<'a>(&self, layers: impl Iterator<Item = (&'a Digest, Option<&'a Digest>)>) -> Result<()> {
+        let Self::Digits(digits) = self else { return Ok(()) };
+        let begins = |digest: &Digest| digest.hex().starts_with(digits.as_str());
+        let meant = layers.filter(|(digest, diff_id)| begins(digest) || diff_id.is_some_and(begins));
+        let meant: BTreeSet<String> = meant.map(|(digest, _)| digest.to_string()).collect();
+        if meant.len() < 2 {
+            return Ok(());
+        }
+        let meant: Vec<String> = meant.into_iter().collect();
+        let message = format!("{digits} are the first digits of several layers: {}", meant.join(", "));
+        Err(Error::new(ErrorKind::Invalid, message))
+    }
+
     fn is(&self, layer: &Known<'_>) -> bool {
         match self {
             Self::At(at) => *at == layer.place,
             Self::Digest(digest) => layer.descriptor.digest == *digest || layer.diff_id == Some(digest),
+            Self::Digits(digits) => {
+                let begins = |digest: &Digest| digest.hex().starts_with(digits.as_str());
+                begins(&layer.descriptor.digest) || layer.diff_id.is_some_and(begins)
+            }
             Self::MadeBy(text) => layer.made_by.is_some_and(|made_by| has(made_by, text)),
         }
     }
@@ -110,15 +142,20 @@ fn has(text: &str, wanted: &str) -> bool {
 impl FromStr for WhichLayer {
     type Err = Error;
 
-    /// Reads a number or a digest.
+    /// Reads a number, a digest or its first digits. No layer has a number of eight digits.
     fn from_str(text: &str) -> Result<Self> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        if (LEAST_DIGITS..64).contains(&digits.len()) && digits.bytes().all(is_digit) {
+            return Ok(Self::Digits(digits.to_owned()));
+        }
         if let Ok(place) = text.parse() {
             return Ok(Self::At(place));
         }
         let digest = text.parse();
         digest.map(Self::Digest).map_err(|error| {
             let message =
-                format!("{text:?} is neither the number of a layer, the lowest being 0, nor its digest: {error}");
+                format!("{text:?} is neither the number of a layer, the lowest being 0, nor its digest, nor eight or more digits that it begins with: {error}");
             Error::new(ErrorKind::Invalid, message)
         })
     }
@@ -129,6 +166,7 @@ impl fmt::Display for WhichLayer {
         match self {
             Self::At(place) => place.fmt(formatter),
             Self::Digest(digest) => digest.fmt(formatter),
+            Self::Digits(digits) => digits.fmt(formatter),
             Self::MadeBy(text) => write!(formatter, "made by {text:?}"),
         }
     }
@@ -156,6 +194,9 @@ fn remove(edit: &Edit, image: &mut Image) -> Result<()> {
     let layers = image.layers().to_vec();
     let history = image.config()?.fields.history.clone();
     let made_by = image.history_places().unwrap_or_default();
+    for which in &edit.remove_layers {
+        which.check(layers.iter().map(|layer| &layer.digest).zip(diff_ids.iter().map(Some)))?;
+    }
     for place in (0..layers.len()).rev() {
         let mut goes = false;
         let entry = made_by.get(place).and_then(|at| history.get(*at));

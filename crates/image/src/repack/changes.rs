@@ -31,13 +31,15 @@ pub(super) struct Layer {
     /// Names of files with several that are written because others of the file are; and those that are written in another layer.
     linked: Vec<Vec<u8>>,
     moved: Vec<Vec<u8>>,
-    /// Bytes of these three.
+    /// Directories that were noted to be written, and are what they were after all.
+    unchanged: Vec<Vec<u8>>,
+    /// Bytes of these four.
     listed: usize,
 }
 
 impl Layer {
     pub(super) fn is_empty(&self) -> bool {
-        self.written.count == 0 && self.removed.is_empty() && self.linked.is_empty()
+        self.written.count == self.unchanged.len() as u64 && self.removed.is_empty() && self.linked.is_empty()
     }
 
     /// Notes a file, in the order of a walk.
@@ -63,11 +65,17 @@ impl Layer {
         self.moved.push(path);
     }
 
+    /// Takes back that a directory is written, in whatever order; what is in it is written as it was noted.
+    pub(super) fn take_back(&mut self, path: Vec<u8>) {
+        self.listed += LISTED + path.len();
+        self.unchanged.push(path);
+    }
+
     /// Puts all in order.
     pub(super) fn sort(&mut self) {
         self.removed
             .sort_by(|one, other| order(parent(one), parent(other)).then_with(|| one.cmp(other)));
-        for paths in [&mut self.linked, &mut self.moved] {
+        for paths in [&mut self.linked, &mut self.moved, &mut self.unchanged] {
             paths.sort_by(|one, other| order(one, other));
         }
     }
@@ -83,6 +91,7 @@ impl Layer {
             removed: &self.removed,
             linked: &self.linked,
             moved: &self.moved,
+            unchanged: &self.unchanged,
             tree: None,
         }
     }
@@ -109,6 +118,7 @@ pub(super) struct Cursor<'a> {
     removed: &'a [Vec<u8>],
     linked: &'a [Vec<u8>],
     moved: &'a [Vec<u8>],
+    unchanged: &'a [Vec<u8>],
     /// The new directory that the walk is in.
     tree: Option<Vec<u8>>,
 }
@@ -122,6 +132,12 @@ impl<'a> Cursor<'a> {
         let mut wanted = Wanted::default();
         if self.written.path() == Some(path) {
             wanted.write = self.written.take();
+        }
+        if let Some((first, rest)) = self.unchanged.split_first()
+            && first == path
+        {
+            self.unchanged = rest;
+            wanted.write = None;
         }
         if let Some((first, rest)) = self.linked.split_first()
             && first == path
@@ -290,6 +306,7 @@ mod tests {
     #[test]
     fn a_walk_hears_what_is_to_become_of_each_file() {
         let mut layer = Layer::default();
+        layer.write(b"a", Write::File { exact: false });
         layer.write(b"a/b", Write::File { exact: true });
         layer.write(b"new", Write::Tree);
         for removed in ["z", "a/x", "a/c/d", "a/b2"] {
@@ -297,6 +314,7 @@ mod tests {
         }
         layer.link(b"c".to_vec());
         layer.move_away(b"new/elsewhere".to_vec());
+        layer.take_back(b"a".to_vec());
         layer.sort();
         assert!(!layer.is_empty());
         let mut cursor = layer.cursor();

@@ -11,7 +11,7 @@ use teu_rootfs::{
 use teu_store::{Error, ErrorKind, Result};
 
 use super::{
-    changes::{Layer, Write},
+    changes::{Layer, Write, parent},
     differ::{self, Verdict},
     groups::Groups,
     scope::{Scope, is_at_or_below, is_below},
@@ -76,6 +76,7 @@ pub(super) fn compare(bundle: &Opened, how: &Comparison<'_>, record: Option<std:
         groups: Groups::default(),
         counts: Counts::default(),
         trees: Vec::new(),
+        touched: Vec::new(),
         lost: None,
         kept: None,
         device: None,
@@ -102,6 +103,7 @@ pub(super) fn compare(bundle: &Opened, how: &Comparison<'_>, record: Option<std:
         work.gone(gone)?;
         work.check_memory()?;
     }
+    work.leave(None);
     work.groups.finish(how.scope, &mut work.layers);
     work.layers.iter_mut().for_each(Layer::sort);
     if let Some(record) = work.record {
@@ -179,6 +181,8 @@ struct Work<'a> {
     counts: Counts,
     /// New directories that the walk is in, from the outermost, each with the layer that it is in.
     trees: Vec<(Vec<u8>, usize)>,
+    /// Directories that the walk is in, from the outermost, of which nothing but the time is another.
+    touched: Vec<Touched>,
     /// What is gone with all that was in it.
     lost: Option<Vec<u8>>,
     /// On what another file system is mounted: what was in it is not gone.
@@ -190,7 +194,51 @@ struct Work<'a> {
     record: Option<record::Writer<std::io::BufWriter<std::fs::File>>>,
 }
 
+/// A directory whose time is another, noted to be written.
+struct Touched {
+    path: Vec<u8>,
+    /// Something that is masked came into it, or went: that is why, unless something else did.
+    by_masked: bool,
+    by_others: bool,
+}
+
 impl Work<'_> {
+    /// Comes out of touched directories that `path` is not in; out of all without one. Who only looks at what is not masked sees no change of one in which
+    /// nothing but masked names came and went.
+    fn leave(&mut self, path: Option<&[u8]>) {
+        while let Some(left) = self
+            .touched
+            .pop_if(|top| !path.is_some_and(|path| is_at_or_below(path, &top.path)))
+        {
+            if left.by_masked && !left.by_others {
+                self.counts.changed -= 1;
+                let layer = self.how.scope.layer(&left.path);
+                self.layers[layer].take_back(left.path);
+            }
+        }
+    }
+
+    /// The touched directory that something is in, if it is one.
+    fn touched_above(&mut self, path: &[u8]) -> Option<&mut Touched> {
+        self.leave(Some(path));
+        let top = self.touched.last_mut()?;
+        (!path.is_empty() && parent(path) == top.path).then_some(top)
+    }
+
+    /// A masked name came or went.
+    fn masked_moved(&mut self, path: &[u8]) {
+        if let Some(above) = self.touched_above(path) {
+            above.by_masked = true;
+        }
+    }
+
+    /// Another one did, or may have.
+    fn other_moved(&mut self, path: &[u8]) {
+        if let Some(above) = self.touched_above(path) {
+            above.by_others = true;
+        }
+    }
+
     /// A file that was there, and is not.
     fn gone(&mut self, old: Entry) -> Result<()> {
         if self.lost.as_ref().is_some_and(|lost| is_below(&old.path, lost)) {
@@ -198,6 +246,7 @@ impl Work<'_> {
         }
         let kept = self.kept.as_ref().is_some_and(|kept| is_below(&old.path, kept));
         if kept || self.how.scope.is_masked(&old.path) {
+            self.masked_moved(&old.path);
             return self.remember(&old);
         }
         self.remove(&old.path);
@@ -205,6 +254,7 @@ impl Work<'_> {
     }
 
     fn remove(&mut self, path: &[u8]) {
+        self.other_moved(path);
         self.counts.removed += 1;
         self.layers[self.how.scope.layer(path)].remove(path.to_vec());
         self.lost = Some(path.to_vec());
@@ -221,8 +271,9 @@ impl Work<'_> {
             } else if !matches!(found.node, Node::Directory | Node::Socket) {
                 self.groups.see(&found.stat, None, self.how.scope, &mut self.layers);
             }
-            if let Some(old) = &old {
-                self.remember(old)?;
+            match &old {
+                Some(old) => self.remember(old)?,
+                None => self.masked_moved(path),
             }
             return Ok(false);
         }
@@ -253,7 +304,7 @@ impl Work<'_> {
                 self.counts.doubtful += u64::from(!renamed);
                 Some(Write::File { exact: true })
             }
-            Some(Verdict::Changed { same_time }) => Some(Write::File { exact: same_time }),
+            Some(Verdict::Changed { same_time, .. }) => Some(Write::File { exact: same_time }),
         };
         if let Some(how) = how {
             let how = if is_directory && !was_directory {
@@ -261,7 +312,19 @@ impl Work<'_> {
             } else {
                 how
             };
-            self.note(path, how, old.is_some());
+            // A file that is another may have come in the place of the old one.
+            if !(was_directory && is_directory) {
+                self.other_moved(path);
+            }
+            let is_noted = self.note(path, how, old.is_some());
+            if is_noted && matches!(verdict, Some(Verdict::Changed { only_time: true, .. })) && is_directory {
+                self.leave(Some(path));
+                self.touched.push(Touched {
+                    path: path.to_vec(),
+                    by_masked: false,
+                    by_others: false,
+                });
+            }
         }
         if !is_directory {
             let name = Some((path, how.is_some()));
@@ -280,14 +343,14 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Has a file be written, unless it is in a new directory that is written whole.
-    fn note(&mut self, path: &[u8], how: Write, was_there: bool) {
+    /// Has a file be written, unless it is in a new directory that is written whole; whether it is noted.
+    fn note(&mut self, path: &[u8], how: Write, was_there: bool) -> bool {
         let layer = self.how.scope.layer(path);
         while self.trees.last().is_some_and(|(top, _)| !is_at_or_below(path, top)) {
             self.trees.pop();
         }
         if self.trees.iter().any(|(_, other)| *other == layer) {
-            return;
+            return false;
         }
         match was_there {
             true => self.counts.changed += 1,
@@ -297,6 +360,7 @@ impl Work<'_> {
         if how == Write::Tree {
             self.trees.push((path.to_vec(), layer));
         }
+        true
     }
 
     fn remember(&mut self, entry: &Entry) -> Result<()> {

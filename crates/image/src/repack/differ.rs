@@ -25,6 +25,8 @@ pub(super) enum Verdict {
     Changed {
         /// Whether its time is what it was.
         same_time: bool,
+        /// Whether all else is.
+        only_time: bool,
     },
 }
 
@@ -54,8 +56,12 @@ pub(super) fn compare(old: &Entry, found: &mut Found<'_>, stop: &Stop) -> Result
     };
     let same_xattrs = old.xattrs.is_none_or(|old| old == Fingerprint::of(&metadata.xattrs));
     let same_owner = (old.uid, old.gid) == (metadata.uid, metadata.gid);
-    if !(same_node && same_mode && same_owner && same_time && same_xattrs) {
-        return Ok(Verdict::Changed { same_time });
+    let same_else = same_node && same_mode && same_owner && same_xattrs;
+    if !(same_else && same_time) {
+        return Ok(Verdict::Changed {
+            same_time,
+            only_time: same_else,
+        });
     }
     let same = match (&found.node, old.mark) {
         (Node::File(0), _) => true,
@@ -69,7 +75,10 @@ pub(super) fn compare(old: &Entry, found: &mut Found<'_>, stop: &Stop) -> Result
     };
     Ok(match same {
         true => Verdict::Same,
-        false => Verdict::Changed { same_time },
+        false => Verdict::Changed {
+            same_time,
+            only_time: false,
+        },
     })
 }
 

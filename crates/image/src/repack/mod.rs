@@ -20,6 +20,7 @@ use std::{
     sync::{Arc, Mutex as Blocking, PoisonError},
 };
 
+use teu_archive::Escaped;
 use teu_rootfs::walk;
 use teu_spec::{Descriptor, Document, History, Manifest};
 use teu_store::{BoxFuture, Error, ErrorKind, Result, Source, SourceExt, blocking, graph};
@@ -212,6 +213,16 @@ impl Repack {
         }
         let scope = Arc::new(Scope::new(masked, options.layer_per.clone()));
         let changes = Arc::new(self.compare(Arc::clone(&scope)).await?);
+        // Of the image's volumes most are empty.
+        for path in scope
+            .unmet()
+            .filter(|path| options.masked.iter().any(|masked| masked == path))
+        {
+            stage.warn(format!(
+                "nothing is at \"{}\", which was to be left out; it is taken as a path, and no pattern",
+                Escaped(path)
+            ));
+        }
         for message in [
             changes.sockets.message(NO_SOCKETS),
             changes.mounts.message("as another file system is mounted there"),

@@ -1,12 +1,14 @@
 //! Which change goes where? What is masked goes nowhere; what is under one of the paths that get a layer of their own, into that; and all else
 //! into the lowest of the new layers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::bundle::order;
 
 /// Paths as [`path_in_image`](crate::append::path_in_image) gives them.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Scope {
-    masked: Vec<Vec<u8>>,
+    masked: Vec<Masked>,
     /// In the order of a walk, so that what is inside of another comes behind it, and its layer on top.
     apart: Vec<Vec<u8>>,
 }
@@ -15,7 +17,14 @@ impl Scope {
     pub(super) fn new(masked: Vec<Vec<u8>>, mut apart: Vec<Vec<u8>>) -> Self {
         apart.sort_by(|one, other| order(one, other));
         apart.dedup();
-        Self { masked, apart }
+        let masked = masked.into_iter().map(|path| Masked {
+            path,
+            met: AtomicBool::new(false),
+        });
+        Self {
+            masked: masked.collect(),
+            apart,
+        }
     }
 
     /// How many layers there can be.
@@ -25,7 +34,26 @@ impl Scope {
 
     /// Whether nothing is to be said of this path.
     pub(super) fn is_masked(&self, path: &[u8]) -> bool {
-        self.masked.iter().any(|top| is_at_or_below(path, top))
+        let mut is_masked = false;
+        for masked in self.masked.iter().filter(|masked| is_at_or_below(path, &masked.path)) {
+            masked.met.store(true, Ordering::Relaxed);
+            is_masked = true;
+        }
+        is_masked
+    }
+
+    /// The masked paths that nothing was asked about that is there, in the order in which they were given.
+    pub(super) fn unmet(&self) -> impl Iterator<Item = &[u8]> {
+        let met = |masked: &Masked| masked.met.load(Ordering::Relaxed);
+        // What is in something that is masked is not asked about.
+        let is_in_another = move |masked: &Masked| {
+            let others = self.masked.iter().filter(move |other| met(other));
+            others
+                .into_iter()
+                .any(|other| is_at_or_below(&masked.path, &other.path))
+        };
+        let unmet = self.masked.iter().filter(move |masked| !is_in_another(masked));
+        unmet.map(|masked| masked.path.as_slice())
     }
 
     /// The layer that a change at this path goes into, the lowest being 0.
@@ -33,6 +61,14 @@ impl Scope {
         let innermost = self.apart.iter().rposition(|top| is_at_or_below(path, top));
         innermost.map_or(0, |place| place + 1)
     }
+}
+
+/// A path of which nothing is to be said.
+#[derive(Debug)]
+struct Masked {
+    path: Vec<u8>,
+    /// Something was there.
+    met: AtomicBool,
 }
 
 /// Whether a path is in this directory, at whatever depth, or is it.
@@ -80,6 +116,12 @@ mod tests {
             let path = path.as_bytes();
             assert_eq!((scope.layer(path), scope.is_masked(path)), (layer, masked), "{path:?}");
         }
+        assert_eq!(scope.unmet().count(), 0);
+        let masked = ["a", "a/b", "*.log", "c/d"].map(|path| path.as_bytes().to_vec());
+        let scope = Scope::new(masked.to_vec(), Vec::new());
+        assert_eq!(scope.unmet().count(), 4);
+        assert!(scope.is_masked(b"a/c") && !scope.is_masked(b"x.log") && !scope.is_masked(b"c"));
+        assert_eq!(scope.unmet().collect::<Vec<_>>(), [&b"*.log"[..], b"c/d"]);
         let all = Scope::new(vec![Vec::new()], vec![Vec::new()]);
         assert!(all.is_masked(b"a") && all.is_masked(b""));
         assert_eq!((all.layer(b""), all.layer(b"a")), (1, 1));

@@ -92,7 +92,7 @@ fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options, i
         rootfs::ErrorKind::Exists => Error::new(
             ErrorKind::Conflict,
             format!(
-                "{} is there already; name a place where nothing is",
+                "{} is there already; name a place where nothing is, or an empty directory",
                 destination.display()
             ),
         ),

@@ -409,6 +409,6 @@ async fn what_was_meant_for_nothing_is_said_and_nothing_changes() {
     }
     assert_eq!(
         "x".parse::<WhichLayer>().expect_err("no layer").to_string(),
-        "\"x\" is neither the number of a layer, the lowest being 0, nor its digest: \"x\" is not a digest: there is no colon in it"
+        "\"x\" is neither the number of a layer, the lowest being 0, nor its digest, nor eight or more digits that it begins with: \"x\" is not a digest: there is no colon in it"
     );
 }

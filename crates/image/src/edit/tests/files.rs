@@ -95,6 +95,40 @@ async fn layers_go_by_number_and_by_either_digest() {
 }
 
 #[tokio::test]
+async fn layers_go_by_the_first_digits_of_either_digest() {
+    let layers: Vec<_> = ["a", "b", "c", "a"]
+        .map(|name| layer(|writer| file(writer, name, name, 1)))
+        .to_vec();
+    let store = Memory::new();
+    image(&store, "", &layers).await;
+    let digits = |text: &str| text.parse::<WhichLayer>().expect("digits");
+    let first = Digest::of(&layers[0].0).hex();
+    let diff_id = layers[1].1.to_string();
+    let edit = Edit {
+        remove_layers: vec![
+            digits(&first[..8]),
+            digits(&diff_id["sha256:".len()..][..63]),
+            digits(&diff_id[..19]),
+        ],
+        ..Edit::default()
+    };
+    let done = edited(&store, &edit).await.expect("edited");
+    // The same layer is there twice, and is meant twice.
+    assert_eq!(document(&store, &done.descriptor).await.children().len(), 2);
+    assert_eq!(entries(&store, &done.descriptor, 0).await, ["c: c @1"]);
+    assert_eq!(digits("12345678"), WhichLayer::Digits("12345678".to_owned()));
+    assert_eq!(digits("1234567"), WhichLayer::At(1_234_567));
+    assert!("abcdef0".parse::<WhichLayer>().is_err() && "ABCDEF01".parse::<WhichLayer>().is_err());
+    let both = [&Digest::of(b"a"), &Digest::of(b"b")];
+    let none = WhichLayer::Digits(String::new()).check(both.into_iter().map(|digest| (digest, None)));
+    let message = none.expect_err("several").to_string();
+    assert!(
+        message.contains("are the first digits of several layers: sha256:"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn files_go_out_of_the_layers_that_have_them_and_others_keep_their_bytes() {
     let store = Memory::new();
     let layers = [

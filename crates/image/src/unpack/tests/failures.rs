@@ -155,6 +155,7 @@ async fn where_something_is_in_the_way_no_layer_is_asked_for() {
     let source = Arc::clone(&rigged) as Arc<dyn Source>;
     let fetched = || rigged.fetched.lock().expect("a list").len();
     let home = tempfile::tempdir().expect("a directory");
+    std::fs::write(home.path().join("file"), "").expect("written");
     let error = unpack(&source, &case.image(), home.path(), &Options::default()).await;
     let error = error.expect_err("something is there");
     assert_eq!((error.kind(), fetched()), (&ErrorKind::Conflict, 0), "{error}");
