@@ -215,8 +215,7 @@ fn killed_at_a_large_piece_it_loses_nothing() {
     check(&room, &data, &mut told);
 }
 
-/// Of forty counts, further apart the later, each kind of call is killed at every sixth, and each at others than the one before: all forty for all nine
-/// calls take more than an hour.
+/// Of forty counts, further apart the later, each kind of call is killed at every sixth, and each at others than the one before: so it ends within minutes.
 #[test]
 #[ignore = "long"]
 fn killed_at_very_many_calls_it_loses_nothing() {
