@@ -351,13 +351,19 @@ fn an_image_without_a_name_changes_where_it_is() {
         ("1", &["oci:plain"][..]),
         ("2", &["oci:plain:@0"]),
         ("3", &["--to", "oci:plain", "oci:plain"]),
-        ("4", &["--to", "oci:plain", "oci:images:app"]),
     ] {
         let digest = edit(value, more);
         assert_eq!(listed(&plain), [(digest, None)], "{more:?}");
         let env = config(&room, "oci:plain", None)["config"]["Env"].to_string();
         assert!(env.contains(&format!("\"A={value}\"")), "{more:?}: {env}");
     }
+    // What is made of another image takes nobody's place.
+    let other = Layout {
+        path: room.path("other"),
+    };
+    room.teu(["copy", "oci:images:app", "oci:other"]).succeeds();
+    let digest = edit("4", &["--to", "oci:other", "oci:plain"]);
+    assert_eq!(listed(&other), [(app.clone(), None), (digest, None)]);
     // Beside one with a name its place says which, and it stays there.
     room.teu(["copy", "oci:images:app", "oci:plain:app"]).succeeds();
     let digest = edit("5", &["oci:plain:@0"]);

@@ -193,6 +193,11 @@ fn a_damaged_database_is_said_and_nothing_goes() {
         assert_eq!(ran.code, 10, "{}", ran.stderr);
         assert!(ran.stdout.starts_with("the database is damaged: "), "{}", ran.stdout);
     }
+    let refused = room.teu(["serve", "gc", "--data", "kept"]).fails(1);
+    assert!(
+        refused.contains("the database is damaged: ") && refused.contains("nothing is collected"),
+        "{refused}"
+    );
     let metrics = support::free_port();
     let mut served = Served::start(&room, &["--metrics", &metrics, "--data", "kept"]);
     let said = served.says();

@@ -6,9 +6,13 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Stdio},
+    time::{Duration, Instant},
 };
 
 use crate::support::{self, Room, Served, image, peers};
+
+/// How long it may take until a collection removes what it should.
+const LONGEST: Duration = Duration::from_secs(60);
 
 const FILE: &str = "\
 version: 0.1
@@ -291,12 +295,14 @@ fn beside_a_server_it_has_the_server_collect() {
     let served = ours(&room, "c.yml", &short);
     push(&served);
     let before = blobs(&room.path("fresh/teu"));
+    let begun = Instant::now();
     let said = loop {
         let said = collect(short[0]);
         if said.starts_with("removed ") {
             break said;
         }
         assert!(said.starts_with("freed 0 B: 0 blobs"), "{said}");
+        assert!(begun.elapsed() < LONGEST, "no manifest goes: {said}");
     };
     assert!(
         said.starts_with("removed 1 manifest that no tag leads to; freed "),
@@ -307,8 +313,10 @@ fn beside_a_server_it_has_the_server_collect() {
         ("404".into(), "200".into())
     );
     // Its config went too, which no other image has; that its lease was over may have come to be a moment later.
+    let begun = Instant::now();
     while blobs(&room.path("fresh/teu")) == before {
-        collect(short[0]);
+        let said = collect(short[0]);
+        assert!(begun.elapsed() < LONGEST, "no blob goes: {said}");
     }
     let from = served.image("team/app:latest");
     room.teu(["copy", "--src-tls-verify=false", &from, "oci:pulled:latest"])

@@ -4,7 +4,9 @@
 //! Who can make a file there could remove all that is kept as well, so nobody is asked who they are.
 
 use std::{
+    fs::Permissions,
     io::{Read, Write},
+    os::unix::fs::PermissionsExt,
     path::Path,
     time::Duration,
 };
@@ -41,8 +43,6 @@ impl Asking {
     pub fn begin(directory: &Path, untagged: bool) -> Result<Self> {
         let root = Directory::open(directory)?;
         let name = if untagged { UNTAGGED } else { COLLECT };
-        // An older answer is none to this.
-        root.remove(ANSWER)?;
         match root.create(name) {
             // Somebody asks the same at this moment.
             Err(error) if *error.kind() == ErrorKind::Conflict => {}
@@ -56,7 +56,7 @@ impl Asking {
     /// # Errors
     /// Those of the disk.
     pub fn waits(&self) -> Result<bool> {
-        Ok(self.root.file(self.name, false)?.is_some())
+        self.root.has(self.name)
     }
 
     /// Asks no more.
@@ -67,7 +67,7 @@ impl Asking {
         self.root.remove(self.name)
     }
 
-    /// What came of it; none yet.
+    /// What came of it, where it [waits](Self::waits) no more: until then it may be an older answer. None yet.
     ///
     /// # Errors
     /// Those of the disk; and that with which the collection failed, in its words.
@@ -99,16 +99,23 @@ impl Asking {
 impl Depot {
     /// Collects whenever somebody [asks](Asking) for it, as long as it is not dropped; a depot that is in no directory is never asked. Manifests that no
     /// tag leads to stay as [settings](crate::Settings::untagged) say, or as long as a lease where they say nothing. Where nobody may push meanwhile, no
-    /// lease counts. `told` hears what came of each.
+    /// lease counts. `told` hears what came of each, and once why a question cannot be taken up.
     pub async fn answer(&self, nobody_pushes: bool, told: impl Fn(&Result<Collected>)) {
         let Some(root) = self.0.root.clone() else {
             return std::future::pending().await;
         };
+        let mut known: Option<String> = None;
         loop {
             tokio::time::sleep(EVERY).await;
             let path = root.clone();
-            // A directory that cannot be read fails elsewhere too, and louder.
-            let Ok(Some(untagged)) = blocking::run(move || taken_up(&path)).await else {
+            let taken = blocking::run(move || taken_up(&path)).await;
+            let (asked, trouble) = taken.unwrap_or_else(|error| (None, Some(error)));
+            let why = trouble.as_ref().map(ToString::to_string);
+            if let Some(error) = trouble.filter(|_| why != known) {
+                told(&Err(error));
+            }
+            known = why;
+            let Some(untagged) = asked else {
                 continue;
             };
             let outcome = self.collect_as_asked(untagged, nobody_pushes).await;
@@ -116,6 +123,22 @@ impl Depot {
             let said = blocking::run(move || say(&path, &answer)).await;
             told(&outcome.and_then(|collected| said.map(|()| collected)));
         }
+    }
+
+    /// Refuses what was asked for before, which a process that begins to [answer](Self::answer) must not do: who asked may be gone long since.
+    pub async fn forget_asked(&self) {
+        let Some(root) = self.0.root.clone() else {
+            return;
+        };
+        let forgotten = blocking::run(move || match taken_up(&root)? {
+            (Some(_), _) => {
+                let message = "the server had only begun when it was asked; ask it again";
+                say(&root, &in_words(&Err(Error::new(ErrorKind::Conflict, message))))
+            }
+            (None, _) => Ok(()),
+        });
+        // What cannot be removed is found again, and told then.
+        let _ = forgotten.await;
     }
 
     async fn collect_as_asked(&self, untagged: bool, nobody_pushes: bool) -> Result<Collected> {
@@ -139,17 +162,28 @@ impl Depot {
     }
 }
 
-/// Takes up what is asked for: whether what no tag leads to is meant too.
-fn taken_up(root: &Path) -> Result<Option<bool>> {
+/// Takes up what is asked for: whether what no tag leads to is meant too; and why something cannot be.
+fn taken_up(root: &Path) -> Result<(Option<bool>, Option<Error>)> {
     let root = Directory::open(root)?;
-    let mut asked = None;
+    let (mut asked, mut trouble) = (None, None);
     for (name, untagged) in [(COLLECT, false), (UNTAGGED, true)] {
-        if root.file(name, false)?.is_some() {
-            root.remove(name)?;
-            asked = Some(untagged);
+        match is_taken(&root, name) {
+            Ok(true) => asked = Some(untagged),
+            Ok(false) => {}
+            Err(error) => trouble = Some(error),
         }
     }
-    Ok(asked)
+    Ok((asked, trouble))
+}
+
+/// Takes a question away, which may be a file that only who asks may open; whether there was one.
+fn is_taken(root: &Directory, name: &str) -> Result<bool> {
+    if !root.has(name)? {
+        return Ok(false);
+    }
+    // Who asks reads an answer as soon as the question is gone: an older one goes before.
+    root.remove(ANSWER)?;
+    root.take(name)
 }
 
 fn in_words(outcome: &Result<Collected>) -> String {
@@ -173,7 +207,9 @@ fn say(root: &Path, answer: &str) -> Result<()> {
     let root = Directory::open(root)?;
     root.remove(NEW)?;
     let mut file = root.create(NEW)?;
-    let written = file.write_all(answer.as_bytes());
+    // Who asks may be another user, whatever the umask.
+    let readable = file.set_permissions(Permissions::from_mode(0o644));
+    let written = readable.and_then(|()| file.write_all(answer.as_bytes()));
     written.map_err(|error| failed(error, "writing", &root.path(NEW)))?;
     root.rename(NEW, &root, ANSWER)
 }

@@ -62,18 +62,17 @@ impl Repository {
         Ok(found.filter(|_| is_there))
     }
 
-    /// A manifest that is about to be named stays for a while, where those go that no tag leads to.
+    /// A manifest that is about to be named stays for a while: those that no tag leads to go where settings say so, and where somebody asks for it.
     async fn touch(&self, digest: &Digest, intent: Intent) -> Result<()> {
-        let depot = &self.depot;
-        match (depot.settings.untagged, intent) {
-            (Some(stays), Intent::Write) => {
-                let now = depot.now();
-                // As with blobs.
-                let before = now.before(stays / 2);
-                depot.metadata.touch(&self.name, digest, before, now).await
-            }
-            _ => Ok(()),
+        if intent != Intent::Write {
+            return Ok(());
         }
+        let depot = &self.depot;
+        let stays = depot.settings.untagged.unwrap_or(depot.settings.lease);
+        let now = depot.now();
+        // As with blobs.
+        let before = now.before(stays / 2);
+        depot.metadata.touch(&self.name, digest, before, now).await
     }
 
     async fn fetch_blob(&self, digest: &Digest, options: FetchOptions) -> Result<Fetched> {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use support::{Here, LEASE, clock, settings};
 use teu_depot::{Asking, Collected, Depot, PARTS, Settings};
@@ -251,10 +251,15 @@ fn who_has_it_collects_for_who_asks() {
         wait(LEASE.as_secs());
         let asked = async |untagged, nobody_pushes| {
             let asking = Asking::begin(&here.path(), untagged).expect("asked");
-            assert!(asking.waits().expect("looked") && asking.answer().expect("looked").is_none());
+            assert!(asking.waits().expect("looked"));
             let answered = async {
                 loop {
-                    if let Some(answer) = asking.answer().expect("looked") {
+                    let answer = match asking.waits().expect("looked") {
+                        // What is there is an older answer.
+                        true => None,
+                        false => asking.answer().expect("looked"),
+                    };
+                    if let Some(answer) = answer {
                         break answer;
                     }
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -270,6 +275,12 @@ fn who_has_it_collects_for_who_asks() {
         let answer = asked(false, false).await;
         assert_eq!((answer.untagged, answer.blobs), (0, 0));
         assert!(is_there(&*store, &old.digest).await);
+        // Who is about to name it was told that it is there.
+        let found = store.stat(Role::Manifest, &old.digest, Intent::Write).await;
+        assert!(found.expect("asked").is_some());
+        assert_eq!(asked(true, false).await.untagged, 0);
+        assert!(is_there(&*store, &old.digest).await);
+        wait(LEASE.as_secs());
         let answer = asked(true, false).await;
         assert!(answer.untagged == 1 && answer.blobs > 0, "{answer:?}");
         assert!(!is_there(&*store, &old.digest).await);
@@ -280,5 +291,15 @@ fn who_has_it_collects_for_who_asks() {
         let answer = asked(true, true).await;
         assert!(answer.untagged == 1 && answer.blobs > 0, "{answer:?}");
         assert!(!is_there(&*store, &young.digest).await);
+        // Another user may have asked.
+        let answer = fs::metadata(here.path().join("gc.answer")).expect("an answer");
+        assert_eq!(answer.permissions().mode() & 0o777, 0o644);
+        // What was asked for before it began is not done.
+        let left = Asking::begin(&here.path(), true).expect("asked");
+        here.depot.forget_asked().await;
+        assert!(!left.waits().expect("looked") && left.answer().is_err());
+        // What cannot be taken up keeps nobody else from asking.
+        fs::create_dir(here.path().join("gc.asked")).expect("a directory");
+        assert_eq!(asked(true, false).await, Collected::default());
     });
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir},
+    fs::{self, AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, StatxAttributes, StatxFlags},
     io::Errno,
 };
 
@@ -78,7 +78,8 @@ impl Sibling {
         .map_err(failed)?;
         let replaces_empty = match fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => false,
-            Ok(_) if is_empty_directory(parent.as_fd(), name) => true,
+            // Nothing takes the place of what something is mounted on.
+            Ok(_) if is_empty_directory(parent.as_fd(), name) && !is_mounted(parent.as_fd(), name) => true,
             Ok(_) => return Err(taken(path)),
             Err(errno) => return Err(failed(errno)),
         };
@@ -109,7 +110,7 @@ impl Sibling {
     pub fn commit(mut self) -> Result<Root> {
         let path = self.destination.as_os_str().as_bytes();
         let failed = |errno| match errno {
-            Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR => taken(path),
+            Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR | Errno::BUSY => taken(path),
             errno => Error::system(path, "give the new directory its name", errno),
         };
         match self.replaces_empty {
@@ -211,6 +212,12 @@ pub(crate) fn remove_left_over(parent: BorrowedFd<'_>, short: &[u8]) {
 fn is_empty_directory(parent: BorrowedFd<'_>, name: &[u8]) -> bool {
     fs::openat(parent, name, DIRECTORY, Mode::empty())
         .is_ok_and(|opened| Root::from(opened).is_empty().unwrap_or(false))
+}
+
+/// Whether something is mounted there. Where that cannot be told the name is taken in vain, in the end.
+fn is_mounted(parent: BorrowedFd<'_>, name: &[u8]) -> bool {
+    fs::statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 fn taken(path: &[u8]) -> Error {

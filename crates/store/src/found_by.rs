@@ -1,4 +1,4 @@
-//! Which name moves when an image is changed where it is, and which image goes where a new one comes without a name?
+//! Which name moves when an image is changed where it is, and does the image go of which a new one is made that comes without a name?
 
 use teu_spec::{Descriptor, Digest, Pick, annotation};
 
@@ -27,36 +27,34 @@ pub fn names_found_by(pick: &Pick, found: &Descriptor) -> Result<Vec<String>> {
     }
 }
 
-/// The image without a name that one without a name replaces: the only such that the place lists.
+/// Whether the place lists this image without a name: then what is made of it, and comes without one too, takes its place. Others without a name
+/// are left as they are: they may be other images, or signatures.
 ///
 /// # Errors
 /// Those of reading its names.
-pub async fn only_nameless(target: &dyn Target) -> Result<Option<Digest>> {
+pub async fn lists_nameless(target: &dyn Target, digest: &Digest) -> Result<bool> {
     // A registry lists no image that has no name.
     let Some(readable) = target.readable().filter(|readable| readable.origin().is_none()) else {
-        return Ok(None);
+        return Ok(false);
     };
     let Some(browse) = readable.browse() else {
-        return Ok(None);
+        return Ok(false);
     };
-    let (mut found, mut from) = (None, None::<String>);
+    let mut from = None::<String>;
     loop {
         let page = match browse.names(from.as_deref()).await {
             Ok(page) => page,
-            Err(error) if *error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if *error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        for named in page.items {
-            if named.name.is_none()
-                && let Some(descriptor) = named.descriptor
-                && found.replace(descriptor.digest).is_some()
-            {
-                return Ok(None);
-            }
+        let is_it = |descriptor: &Descriptor| descriptor.digest == *digest;
+        let mut nameless = page.items.iter().filter(|named| named.name.is_none());
+        if nameless.any(|named| named.descriptor.as_ref().is_some_and(is_it)) {
+            return Ok(true);
         }
         match page.next {
             Some(next) => from = Some(next),
-            None => return Ok(found),
+            None => return Ok(false),
         }
     }
 }

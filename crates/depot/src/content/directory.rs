@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, unlinkat},
+    fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat},
     io::Errno,
 };
 use teu_store::{Error, ErrorKind, Result};
@@ -174,10 +174,25 @@ impl Directory {
         renameat(&self.handle, name, &to.handle, new).map_err(|error| to.refused(error, "placing", new))
     }
 
+    /// Whether there is something of this name, whatever it is and whoever may open it.
+    pub(crate) fn has(&self, name: &str) -> Result<bool> {
+        match statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(self.refused(error, "looking for", name)),
+        }
+    }
+
     /// Takes a name away; what is not there is no error.
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        self.take(name).map(drop)
+    }
+
+    /// The same; whether it was there.
+    pub(crate) fn take(&self, name: &str) -> Result<bool> {
         match unlinkat(&self.handle, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(self.refused(error, "removing", name)),
         }
     }

@@ -46,7 +46,7 @@ use teu_spec::{Descriptor, Digest, Document, Pick, Platform};
 use teu_store::{
     BoxFuture, Error, ErrorKind, Event, Events, Expect, Result, Side, Source, SourceExt, Store, Takes, Target,
     copy::{self, Which, choose_image, copy_descriptor},
-    names_found_by, only_nameless,
+    lists_nameless, names_found_by,
 };
 
 pub use image::{Image, NO_TIME, NewLayer};
@@ -130,9 +130,16 @@ pub async fn in_place(
     let source: Arc<dyn Source> = Arc::<dyn Store>::clone(&store);
     let target: Arc<dyn Target> = Arc::<dyn Store>::clone(&store);
     let mut attempts = 0;
+    let mut conflict: Option<(Vec<String>, Error)> = None;
     loop {
         let found = source.resolve(pick).await?;
         let names = names_found_by(pick, &found)?;
+        // What has no name, or was found by its place in a list, may be another image by now.
+        if let Some((before, error)) = conflict.take()
+            && (names.is_empty() || names != before)
+        {
+            return Err(error);
+        }
         let root = Descriptor::new(found.media_type.clone(), found.digest, found.size);
         let plan = planned(&source, &target, &root, change, options, events).await?;
         let transformed = options.copy.format.is_some() || options.copy.recompress.is_some();
@@ -154,6 +161,7 @@ pub async fn in_place(
                 Ok(copied) => copied.descriptor,
                 Err(error) if *error.kind() == ErrorKind::Conflict && attempts < ATTEMPTS => {
                     attempts += 1;
+                    conflict = Some((names, error));
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -168,7 +176,7 @@ pub async fn in_place(
 }
 
 /// Changes the image that `pick` leads to, and puts what comes of it into `target` under `names`. What is not changed comes along; the source
-/// stays as it is. Without names it replaces the image without a name that `target` lists, where that is the only such.
+/// stays as it is. Without names it takes the place of the image that it was made of, where `target` lists that without a name.
 ///
 /// It is durable when the caller has called [`Target::finish`].
 ///
@@ -191,11 +199,11 @@ pub async fn into(
     copy.which = Which::All;
     if names.is_empty()
         && copy.expect == Expect::Any
-        && let Some(digest) = only_nameless(&*target)
+        && lists_nameless(&*target, &found.digest)
             .await
             .map_err(|error| error.on(Side::Destination))?
     {
-        copy.expect = Expect::Digest(digest);
+        copy.expect = Expect::Digest(found.digest);
     }
     let overlay = Arc::clone(&plan.overlay) as Arc<dyn Source>;
     if copy.format.is_some() || copy.recompress.is_some() {

@@ -1,6 +1,6 @@
 //! In what do two indexes differ? In what they say of themselves, and in their members, which belong together by the platform that they are for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use teu_spec::{Descriptor, Digest, Index, annotation};
@@ -94,7 +94,7 @@ fn names(index: &Index) -> Vec<String> {
         .iter()
         .map(|member| (member.digest, platform(member)))
         .collect();
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    let (mut seen, mut taken) = (HashMap::<String, usize>::new(), HashSet::new());
     let named = index.manifests.iter().map(|member| {
         let about = member.annotations.get(annotation::DOCKER_REFERENCE_DIGEST);
         let about = about.and_then(|digest| platforms.get(&digest.parse::<Digest>().ok()?));
@@ -106,10 +106,16 @@ fn names(index: &Index) -> Vec<String> {
             _ => platform(member),
         };
         let count = seen.entry(name.clone()).or_default();
-        *count += 1;
-        match *count {
-            1 => name,
-            count => format!("{name} #{count}"),
+        // A platform may have a name that looks like one with a number.
+        loop {
+            *count += 1;
+            let unique = match *count {
+                1 => name.clone(),
+                count => format!("{name} #{count}"),
+            };
+            if taken.insert(unique.clone()) {
+                break unique;
+            }
         }
     });
     named.collect()

@@ -3,7 +3,8 @@
 //!
 //! What comes of a stream waits while it is too little, or while no other has as much; who brings the next chunk of any stream, and finds another
 //! with enough, hashes both ([`Hasher::update_both`]). No stream waits for another: with [`MOST`] bytes it goes on alone, or where [`ALL`] are held of all,
-//! and so does the only one. What is held of all is no more than [`ALL`] and a chunk of each.
+//! and so does the only one. What is held of all is about [`ALL`], and beyond that of each stream less than
+//! [`ENOUGH`], with which it waits whatever all hold, and a chunk.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -242,6 +242,7 @@ async fn copy_in_order(
         recompress: recompress.as_ref(),
         which: &options.which,
         names,
+        expect: options.expect,
         naming,
         known: Known::default(),
         read: Mutex::new(read.into_iter().collect::<HashMap<Digest, Document>>()),

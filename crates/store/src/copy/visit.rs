@@ -18,7 +18,7 @@ use super::{
     tally::{Fate, Tally},
 };
 use crate::{
-    BoxFuture, Error, ErrorKind, Event, How, Intent, Result, Role, Side, Source, SourceExt,
+    BoxFuture, Error, ErrorKind, Event, Expect, How, Intent, Result, Role, Side, Source, SourceExt,
     graph::{Arrival, Content, Node, Position, Step, Visit},
 };
 
@@ -32,6 +32,8 @@ pub(super) struct Copier<'a> {
     pub(super) which: &'a Which,
     /// The names of the root.
     pub(super) names: &'a [String],
+    /// What they point at until then.
+    pub(super) expect: Expect,
     /// When the root is put, where other copies into the same target go on meanwhile.
     pub(super) naming: Option<Place<'a>>,
     /// What is known of the target's root before the walk.
@@ -55,6 +57,7 @@ impl Copier<'_> {
             recompress: self.recompress,
             which,
             names: &[],
+            expect: Expect::Any,
             naming: None,
             known: Known::default(),
             read: Mutex::default(),
@@ -363,11 +366,7 @@ impl Copier<'_> {
         (self.ends.events)(Event::ManifestStarted {
             descriptor: descriptor.clone(),
         });
-        let expect = if is_root {
-            self.options.expect
-        } else {
-            crate::Expect::Any
-        };
+        let expect = if is_root { self.expect } else { Expect::Any };
         if !self.ends.rehearse {
             self.ends.ready().await;
             let put = self.ends.target.put_manifest(document, &digest, names, expect).await;

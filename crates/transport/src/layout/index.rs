@@ -78,9 +78,15 @@ impl Change {
             let message = format!("{replaced} is not listed without a name any more");
             return Err(Error::new(ErrorKind::Conflict, message));
         };
+        let is_there = |entry: &Descriptor| name(entry).is_none() && entry.digest == manifest.digest;
+        let is_twin = manifest.digest != *replaced && index.manifests.iter().any(is_there);
         let kept = index.manifests.iter().enumerate().map(|(at, entry)| {
             let is_new = at == place && manifest.digest != *replaced;
-            Some(if is_new { manifest.clone() } else { entry.clone() })
+            match (is_new, is_twin) {
+                (true, true) => None,
+                (true, false) => Some(manifest.clone()),
+                (false, _) => Some(entry.clone()),
+            }
         });
         Ok(Self {
             kept: kept.collect(),

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -35,6 +35,8 @@ const MAX_CHALLENGES: usize = 2;
 pub struct Client {
     settings: Arc<Settings>,
     roots: SharedRoots,
+    /// [`Inner::kept`].
+    kept: Arc<AtomicUsize>,
 }
 
 impl Client {
@@ -44,6 +46,7 @@ impl Client {
         Self {
             settings: Arc::new(settings),
             roots: SharedRoots::default(),
+            kept: Arc::default(),
         }
     }
 
@@ -107,17 +110,12 @@ pub(super) struct Inner {
     /// Held while a blob is downloaded, or uploaded. They are two, so that a copy within one registry cannot wait for itself.
     pub(super) downloads: Arc<Semaphore>,
     pub(super) uploads: Arc<Semaphore>,
+    /// How many bytes all uploads of the client keep to send them again.
+    pub(super) kept: Arc<AtomicUsize>,
     name: String,
     pub(super) schemes: Schemes,
     pub(super) auth: Authenticator,
     pub(super) chunk: Option<u64>,
-}
-
-impl Inner {
-    /// How many blobs are being uploaded.
-    pub(super) fn uploads_under_way(&self) -> usize {
-        self.settings.transfers_per_registry.max(1) - self.uploads.available_permits()
-    }
 }
 
 impl Registry {
@@ -143,6 +141,7 @@ impl Registry {
                 ),
                 downloads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
                 uploads: Arc::new(Semaphore::new(settings.transfers_per_registry.max(1))),
+                kept: client.kept.clone(),
                 schemes,
                 chunk: access.chunk,
                 auth: Authenticator::new(&name, access),

@@ -53,6 +53,7 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
         ..Keeping::default()
     };
     let depot = Depot::open(&directory, keeping).await?;
+    depot.forget_asked().await;
     Ok((depot, directory.canonicalize().unwrap_or(directory)))
 }
 
@@ -75,11 +76,7 @@ pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, 
     let is_sound = match depot.look_over().await {
         Ok(found) if found.is_empty() => true,
         Ok(found) => {
-            let what = found.first().map_or("", String::as_str);
-            settings.warn(&format!(
-                "the database is damaged: {what}; what can be read of it is served, and nothing is collected; teu serve fsck says more, and a backup \
-                 is the only way back"
-            ));
+            settings.warn(&damage_words(&found, "what can be read of it is served, and "));
             damaged();
             false
         }
@@ -95,6 +92,13 @@ pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, 
         }
     };
     tokio::join!(collecting, depot.answer(kept.read_only, answered));
+}
+
+fn damage_words(found: &[String], meanwhile: &str) -> String {
+    let what = found.first().map_or("", String::as_str);
+    format!(
+        "the database is damaged: {what}; {meanwhile}nothing is collected; teu serve fsck says more, and a backup is the only way back"
+    )
 }
 
 pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure> {
@@ -174,6 +178,11 @@ async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure
         }
         outcome => outcome?,
     };
+    // As a server does before its first.
+    let found = depot.look_over().await?;
+    if !found.is_empty() {
+        return Err(Error::new(ErrorKind::Io, damage_words(&found, "")).into());
+    }
     let untagged = match arguments.untagged {
         true => depot.remove_untagged(lease.unwrap_or_default()).await?,
         false => Vec::new(),

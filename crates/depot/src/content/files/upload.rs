@@ -33,7 +33,11 @@ const HANDED_OVER: u8 = 8;
 
 impl Files {
     pub(super) fn writing(&self, name: &str, file: File, written: u64, stays: bool) -> Box<dyn Writing> {
-        Box::new(Upload {
+        Box::new(self.upload(name, file, written, stays))
+    }
+
+    fn upload(&self, name: &str, file: File, written: u64, stays: bool) -> Upload {
+        Upload {
             files: self.clone(),
             name: name.to_owned(),
             file: Some(file),
@@ -46,7 +50,7 @@ impl Files {
             handed_over: 0,
             waiting: Vec::new(),
             stays,
-        })
+        }
     }
 }
 
@@ -164,7 +168,8 @@ impl Upload {
     fn write_past(&mut self, bytes: Bytes) -> Result<()> {
         let write = move |files: &Files, file: &File| Ok(files.0.past.write(file, &mut [IoSlice::new(&bytes)])?);
         let alone = match self.handed_over {
-            0 => self.files.at_work_alone(&self.name),
+            // What waits comes before the piece, and is written on a thread.
+            0 if self.waiting.is_empty() => self.files.at_work_alone(&self.name),
             _ => None,
         };
         let Some(_at_work) = alone else {
@@ -250,5 +255,38 @@ impl Writing for Upload {
 
     fn forget(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move { self.files.forget(&self.name).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use teu_store::suite::run;
+
+    use super::*;
+
+    /// What waits for a thread comes before a piece that needs none.
+    #[test]
+    fn a_piece_does_not_overtake_what_waits() {
+        run(async {
+            const PIECE: usize = 1 << 20;
+            let directory = tempfile::tempdir().expect("a directory");
+            let files = Files::open(directory.path()).expect("files");
+            let path = directory.path().join("uploads/one");
+            let file = File::create_new(&path).expect("made");
+            let mut upload = files.upload("one", file, 0, true);
+            upload.is_slow = true;
+            upload.take(Bytes::from(vec![1; 4096])).await.expect("taken");
+            assert_eq!(upload.waiting.len(), 4096);
+            let memory = vec![2; PIECE + 4096];
+            let begin = memory.as_ptr().align_offset(4096);
+            let piece = Bytes::from(memory).slice(begin..begin + PIECE);
+            upload.take(piece).await.expect("taken");
+            upload.take(Bytes::from_static(b"end")).await.expect("taken");
+            upload.visit(|_, _| Ok(())).await.expect("written");
+            let expected = [vec![1; 4096], vec![2; PIECE], b"end".to_vec()].concat();
+            assert!(fs::read(&path).expect("read") == expected);
+        });
     }
 }

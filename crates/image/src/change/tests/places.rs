@@ -132,29 +132,27 @@ async fn an_image_without_a_name_is_replaced_where_it_is() {
 }
 
 #[tokio::test]
-async fn what_comes_without_a_name_replaces_the_only_one_without() {
-    let source = Memory::new();
-    let made = image(&source, "amd64").await;
-    put(&source, &document(&source, &made.descriptor).await, &["app"]).await;
-    let target = Memory::new();
-    let put_into = async |word: &'static str| {
-        let (source, target) = (Arc::new(source.clone()), Arc::new(target.clone()));
+async fn what_comes_without_a_name_takes_the_place_of_what_it_was_made_of_and_of_nothing_else() {
+    let store = Memory::new();
+    let made = image(&store, "amd64").await.descriptor.digest;
+    // Such as a signature, or another image.
+    let other = image(&store, "arm64").await.descriptor.digest;
+    let into_it = async |from: &Memory, pick: Pick, word: &'static str| {
+        let (source, target) = (Arc::new(from.clone()), Arc::new(store.clone()));
         let (change, options) = (command(word), Options::default());
-        let done = into(source, &named("app"), target, &[], &change, &options, &silent()).await;
+        let done = into(source, &pick, target, &[], &change, &options, &silent()).await;
         done.expect("changed").descriptor.digest
     };
-    let first = put_into("one").await;
-    assert_eq!(nameless(&target).await, [first]);
-    let second = put_into("two").await;
-    assert_eq!(nameless(&target).await, [second]);
-    // Of two nobody knows which.
-    let other = image(&target, "arm64").await.descriptor.digest;
-    let third = put_into("three").await;
-    let mut all = nameless(&target).await;
-    let mut expected = [second, other, third];
-    all.sort();
-    expected.sort();
-    assert_eq!(all, expected);
+    let sorted = |mut all: Vec<Digest>| {
+        all.sort();
+        all
+    };
+    let first = into_it(&store, Pick::Digest(made), "one").await;
+    assert_eq!(sorted(nameless(&store).await), sorted(vec![first, other]));
+    let elsewhere = Memory::new();
+    image(&elsewhere, "s390x").await;
+    let second = into_it(&elsewhere, Pick::Only, "two").await;
+    assert_eq!(sorted(nameless(&store).await), sorted(vec![first, other, second]));
 }
 
 /// A store that does as it is told until it has done so much; and one whose name another moves in between.

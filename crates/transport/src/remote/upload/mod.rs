@@ -5,14 +5,17 @@
 //! not, one PATCH streams what comes and an empty PUT names the digest. A registry that states `OCI-Chunk-Min-Length`, and one for which
 //! the user asked for pieces, gets a PATCH for each piece.
 //!
-//! The last bytes that were sent are kept, up to [`WINDOW`] of them: when a request breaks, the registry is asked how far it got, and what it
-//! lacks is sent again.
+//! The last bytes that were sent are kept, up to [`WINDOW`] of them, and fewer where all uploads keep more than [`WINDOWS`]: when a request
+//! breaks, the registry is asked how far it got, and what it lacks is sent again.
 
 mod flight;
 mod recover;
 mod session;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -31,8 +34,10 @@ use super::{answer::Answer, broken::Failure, call::Call, client::Repository, ori
 
 /// How many of the last bytes are kept to be sent again: about what the kernels on both sides may hold of a broken connection.
 const WINDOW: usize = 4 << 20;
-/// How many all uploads to a registry keep, which share the way there, and so what may be on it.
+/// How many all uploads of a client keep before each keeps less.
 const WINDOWS: usize = 16 << 20;
+/// How many each keeps even then: some of them are still in our own buffers, unsent.
+const LEAST_WINDOW: usize = 1 << 20;
 /// The size of a piece where the registry asks for pieces and not for how large.
 const PIECE: u64 = 4 << 20;
 /// The largest piece that a registry can demand: it is held in memory.
@@ -49,7 +54,7 @@ pub(super) struct Upload {
     way: Way,
     /// The last chunk taken. It is held back until the next one or the commit, so that an upload that is aborted is never complete.
     held: Option<Bytes>,
-    /// The last bytes given to the connection, ending at `given`.
+    /// The last bytes given to the connection, ending at `given`. They are counted in the client's sum.
     window: VecDeque<Bytes>,
     given: u64,
     flight: Option<Flight>,
@@ -166,13 +171,15 @@ impl Upload {
     async fn give(&mut self, bytes: Bytes) -> Result<()> {
         self.given += bytes.len() as u64;
         self.window.push_back(bytes.clone());
-        let window = window(self.repository.registry().inner.uploads_under_way());
+        let all = &self.repository.registry().inner.kept;
+        all.fetch_add(bytes.len(), Ordering::Relaxed);
         let mut kept: usize = self.window.iter().map(Bytes::len).sum();
-        while let Some(first) = self.window.front()
-            && kept - first.len() >= window
+        while let Some(first) = self.window.front().map(Bytes::len)
+            && (kept - first >= WINDOW || kept - first >= LEAST_WINDOW && all.load(Ordering::Relaxed) > WINDOWS)
         {
-            kept -= first.len();
             self.window.pop_front();
+            kept -= first;
+            all.fetch_sub(first, Ordering::Relaxed);
         }
         if self.flight.is_none() {
             self.take_off(0).await?;
@@ -360,11 +367,6 @@ impl Upload {
     }
 }
 
-/// How many bytes each keeps of so many uploads.
-fn window(uploads: usize) -> usize {
-    WINDOW.min(WINDOWS / uploads.max(1))
-}
-
 impl Ingest for Upload {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
@@ -391,6 +393,8 @@ impl Ingest for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         self.flight = None;
+        let kept: usize = self.window.iter().map(Bytes::len).sum();
+        self.repository.registry().inner.kept.fetch_sub(kept, Ordering::Relaxed);
         let runtime = tokio::runtime::Handle::try_current();
         if let (false, Ok(runtime)) = (self.over, runtime) {
             let (repository, location) = (self.repository.clone(), self.location.clone());
@@ -401,18 +405,82 @@ impl Drop for Upload {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::sync::mpsc;
 
-    #[test]
-    fn many_uploads_keep_no_more_than_four() {
-        for (uploads, kept) in [
-            (0, WINDOW),
-            (1, WINDOW),
-            (4, WINDOW),
-            (6, WINDOWS / 6),
-            (64, WINDOWS / 64),
-        ] {
-            assert_eq!(window(uploads), kept, "{uploads}");
+    use super::{
+        super::{
+            client::Client,
+            settings::{Access, Settings},
+        },
+        *,
+    };
+
+    const MIB: usize = 1 << 20;
+
+    /// An upload whose connection takes whatever it is given.
+    fn upload(repository: &Repository) -> Upload {
+        let (body, mut taken) = mpsc::channel::<Result<Bytes>>(1);
+        tokio::spawn(async move { while taken.recv().await.is_some() {} });
+        let uploads = repository.registry().inner.uploads.clone();
+        Upload {
+            repository: repository.clone(),
+            expected: Expected::default(),
+            hasher: None,
+            taken: 0,
+            location: Url::parse("https://localhost/upload").expect("a URL"),
+            way: Way::Stream,
+            held: None,
+            window: VecDeque::new(),
+            given: 0,
+            flight: Some(Flight {
+                body,
+                answer: tokio::spawn(std::future::pending::<std::result::Result<Answer, Failure>>()),
+                commits: false,
+            }),
+            authorization: None,
+            failures: 0,
+            over: true,
+            _permit: uploads.try_acquire_owned().expect("few uploads"),
         }
+    }
+
+    async fn give(upload: &mut Upload, chunks: usize) {
+        for _ in 0..chunks {
+            upload.give(Bytes::from(vec![0; MIB])).await.expect("given");
+        }
+    }
+
+    /// How many chunks each keeps, and the sum that is counted.
+    fn kept(uploads: &[Upload], repository: &Repository) -> (Vec<usize>, usize) {
+        let each = uploads.iter().map(|upload| upload.window.len()).collect();
+        (each, repository.registry().inner.kept.load(Ordering::Relaxed) / MIB)
+    }
+
+    #[tokio::test]
+    async fn many_uploads_keep_no_more_than_four() {
+        let client = Client::new(Settings::default());
+        let repository = |name| {
+            let registry = client.registry(name, Access::default()).expect("a registry");
+            registry.repository("app").expect("a repository")
+        };
+        let (one, other) = (repository("one.example"), repository("other.example"));
+        let mut uploads: Vec<Upload> = [&one, &one, &one, &other].map(upload).into();
+        for upload in &mut uploads {
+            give(upload, 6).await;
+        }
+        assert_eq!(kept(&uploads, &one), (vec![4, 4, 4, 4], 16));
+        // The fifth finds no room, and has the least; then others make some when their next bytes come.
+        uploads.push(upload(&other));
+        give(&mut uploads[4], 3).await;
+        assert_eq!(kept(&uploads, &one), (vec![4, 4, 4, 4, 1], 17));
+        give(&mut uploads[0], 1).await;
+        assert_eq!(kept(&uploads, &one), (vec![3, 4, 4, 4, 1], 16));
+        // What is over keeps nothing, and leaves room.
+        drop(uploads.remove(1));
+        assert_eq!(kept(&uploads, &one), (vec![3, 4, 4, 1], 12));
+        give(&mut uploads[3], 6).await;
+        assert_eq!(kept(&uploads, &one), (vec![3, 4, 4, 4], 15));
+        uploads.clear();
+        assert_eq!(kept(&uploads, &other), (vec![], 0));
     }
 }

@@ -8,7 +8,7 @@ use teu_store::{Error, ErrorKind, Result};
 
 use super::{
     super::{answer::Answer, broken::Failure, retry},
-    Upload,
+    Upload, WINDOW,
 };
 
 impl Upload {
@@ -37,8 +37,14 @@ impl Upload {
             let kept: u64 = self.window.iter().map(|bytes| bytes.len() as u64).sum();
             if offset > self.given || offset < self.given - kept {
                 self.give_up();
+                // Many uploads keep less of each.
+                let advice = match kept < WINDOW as u64 {
+                    true => ", with less `--jobs` so that more of each blob is kept",
+                    false => "",
+                };
                 let message = format!(
-                    "the upload broke off; the registry got {offset} bytes of {}, and fewer are kept to be sent again",
+                    "the registry has {offset} bytes of {}, of which only the last {kept} were kept to be sent again; run the copy again (what is there \
+                     already is not sent again){advice}; the upload broke off",
                     self.given
                 );
                 return Err(Error::new(ErrorKind::Io, message).with_cause(why));
