@@ -34,8 +34,7 @@ AIMS_HEAD = """
 ## Aims
 
 *CPU* and *wall* are those of the best peer (the best that is current; for pushes, of the best that checks what it sends) divided by teu's. *Parts* is teu's CPU divided by that of the limits
-that nobody can leave out. What was seen before is to take milliseconds, which is taken to be at most %d. What is not reached is **bold**. All rows are judged by the aims of today, but those of *older aims*: of them too little was kept, and what
-they were to reach then, and did, is told instead.
+that nobody can leave out. What was seen before is to take milliseconds, which is taken to be at most %d. What is not reached is **bold**.
 
 """ % aims.AGAIN
 COLUMNS = ("CPU", "wall", "parts", "memory")
@@ -169,7 +168,7 @@ def page(kept, groups):
     )  # fmt: skip
     older = sum(not is_today_s for *_, is_today_s in rows_of)
     if older:
-        yield "%d rows were measured before, and are told by older aims.\n" % older
+        yield "%d rows were measured before, and are told by *older aims*: what they were to reach then, and did, as too little was kept of them.\n" % older
     absent = [key for _, rows, _ in groups for key in rows if key not in kept["rows"]]
     if absent:
         yield "Not measured yet: %s.\n" % ", ".join(absent)

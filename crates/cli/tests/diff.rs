@@ -9,7 +9,7 @@ use teu_spec::Digest;
 
 type Entry = (Header, Vec<u8>);
 
-fn file(path: &str, content: &str) -> Entry {
+pub(crate) fn file(path: &str, content: &str) -> Entry {
     let mut header = Header::file(path, content.len() as u64);
     header.mode = 0o644;
     (header, content.as_bytes().to_vec())
@@ -19,7 +19,7 @@ fn bare(header: Header) -> Entry {
     (header, Vec::new())
 }
 
-fn archive(entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn archive(entries: &[Entry]) -> Vec<u8> {
     let mut tar = Writer::new(Vec::new());
     for (header, content) in entries {
         tar.append_data(header, content).expect("written");
@@ -28,7 +28,7 @@ fn archive(entries: &[Entry]) -> Vec<u8> {
 }
 
 /// An image of these layers, the lowest first.
-fn of(layers: &[Vec<u8>]) -> Image {
+pub(crate) fn of(layers: &[Vec<u8>]) -> Image {
     let mut made = image();
     let digests: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
     made.config["rootfs"]["diff_ids"] = json!(digests);
@@ -41,7 +41,7 @@ fn of(layers: &[Vec<u8>]) -> Image {
     made
 }
 
-fn base() -> Vec<u8> {
+pub(crate) fn base() -> Vec<u8> {
     archive(&[
         bare(Header::directory("etc/")),
         file("etc/conf", "one\ntwo\nthree\n"),
@@ -52,7 +52,7 @@ fn base() -> Vec<u8> {
 }
 
 /// What becomes of it: all that can differ.
-fn upper() -> Vec<u8> {
+pub(crate) fn upper() -> Vec<u8> {
     let mut su = file("bin/su", "su");
     su.0.mode = 0o4755;
     su.0.uid = 7;
@@ -82,14 +82,14 @@ const B: &str = "oci:images:b";
 
 /// What it says where it found differences.
 #[track_caller]
-fn differ(room: &Room, arguments: &[&str]) -> String {
+pub(crate) fn differ(room: &Room, arguments: &[&str]) -> String {
     let Ran { code, stdout, stderr } = room.teu(["diff", "--progress=none"].iter().chain(arguments)).ran();
     assert_eq!((code, stderr.as_str()), (1, ""), "{arguments:?}: {stdout}");
     stdout
 }
 
 #[track_caller]
-fn same(room: &Room, arguments: &[&str]) {
+pub(crate) fn same(room: &Room, arguments: &[&str]) {
     let said = room.teu(["diff"].iter().chain(arguments)).succeeds();
     assert_eq!(said.stdout, "", "{arguments:?}");
 }
@@ -540,160 +540,6 @@ fn platforms_of_an_index_are_compared() {
     let three = [&["diff"], &on(&["linux/amd64"; 3])[..], &[both, both]].concat();
     let wrong = "teu: --platform is given once for both images, or twice: first for A, then for B\n";
     assert_eq!(room.teu(three).fails(2), wrong);
-}
-
-/// An index of these images, with annotations of its own and for each.
-fn indexed(layout: &Layout, name: &str, note: &str, images: &[(Value, &Image)]) -> Digest {
-    let members: Vec<Value> = images
-        .iter()
-        .map(|(said, image)| {
-            let (digest, size) = layout.manifest(image);
-            let mut member = json!({"mediaType": image.manifest["mediaType"], "digest": digest, "size": size});
-            for (key, value) in said.as_object().expect("an object") {
-                member[key] = value.clone();
-            }
-            member
-        })
-        .collect();
-    let kind = "application/vnd.oci.image.index.v1+json";
-    let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": members, "annotations": {"note": note}});
-    let (digest, _) = layout.document(&index);
-    layout.name(name, &digest, Some(kind));
-    digest
-}
-
-fn on(architecture: &str) -> Value {
-    json!({"platform": {"os": "linux", "architecture": architecture}})
-}
-
-/// What this machine does not run counts too.
-#[test]
-fn two_indexes_are_compared_platform_by_platform() {
-    let room = Room::new();
-    let layout = room.layout("images");
-    let amd = of(&[base()]);
-    let arm = |layers: &[Vec<u8>]| {
-        let mut image = of(layers);
-        image.config["architecture"] = "arm64".into();
-        image
-    };
-    let (old, new) = (arm(&[base()]), arm(&[base(), archive(&[file("new", "new")])]));
-    let mut attested = of(&[]);
-    attested.config["os"] = "unknown".into();
-    let about = |image: &Image| {
-        json!({"platform": {"os": "unknown", "architecture": "unknown"}, "annotations": {
-            "vnd.docker.reference.type": "attestation-manifest",
-            "vnd.docker.reference.digest": layout.manifest(image).0,
-        }})
-    };
-    let first = indexed(
-        &layout,
-        "first",
-        "1",
-        &[
-            (on("amd64"), &amd),
-            (on("arm64"), &old),
-            (on("s390x"), &amd),
-            (about(&old), &attested),
-        ],
-    );
-    let mut other = attested.clone();
-    other.config["author"] = "another".into();
-    let mut said = on("amd64");
-    said["annotations"] = json!({"about": "x"});
-    let second = indexed(
-        &layout,
-        "second",
-        "2",
-        &[
-            (about(&new), &other),
-            (on("arm64"), &new),
-            (said, &amd),
-            (on("riscv64"), &amd),
-        ],
-    );
-    let (one, two) = ("oci:images:first", "oci:images:second");
-    let digest = |image: &Image| layout.manifest(image).0;
-    let expected = format!(
-        "\
---- {one} {first} index
-+++ {two} {second} index
-
-index
-  ~ annotations.note: \"1\" -> \"2\"
-  + linux/amd64: annotations: {{\"about\":\"x\"}}
-  - linux/s390x: {amd}
-  ~ attestation of linux/arm64: {attested} -> {other}
-  + linux/riscv64: {amd}
-
---- {one} {old} linux/arm64
-+++ {two} {new} linux/arm64
-
-config
-",
-        amd = digest(&amd),
-        attested = digest(&attested),
-        other = digest(&other),
-        old = digest(&old),
-        new = digest(&new),
-    );
-    let told = differ(&room, &[one, two]);
-    assert!(told.starts_with(&expected), "{told}\n{expected}");
-    assert!(
-        told.ends_with("\nfiles: 1 added, 0 removed, 0 changed\n  + /new  -rw-r--r-- 0:0 3 B\n"),
-        "{told}"
-    );
-    let told: Value = serde_json::from_str(&differ(&room, &["-o", "json", "--files", one, two])).expect("JSON");
-    let platforms = told["platforms"].as_array().expect("a list");
-    let changes: Vec<[&str; 2]> = platforms
-        .iter()
-        .map(|of| [&of["platform"], &of["change"]].map(|word| word.as_str().expect("a word")))
-        .collect();
-    assert_eq!(
-        changes,
-        [
-            ["linux/amd64", "same"],
-            ["linux/arm64", "changed"],
-            ["linux/s390x", "removed"],
-            ["attestation of linux/arm64", "same"],
-            ["linux/riscv64", "added"],
-        ]
-    );
-    assert_eq!((&told["same"], &told["index"]), (&json!(false), &json!([])));
-    assert_eq!(told["before"], json!({"reference": one, "digest": first}));
-    assert_eq!(platforms[1]["image"]["files"][0]["path"], "/new");
-    let told: Value = serde_json::from_str(&differ(&room, &["-o", "json", "--config", one, two])).expect("JSON");
-    assert_eq!(
-        told["index"],
-        json!([{"path": "annotations.note", "before": "1", "after": "2"}])
-    );
-    assert_eq!(
-        told["platforms"][0]["listed"],
-        json!([{"path": "annotations", "before": null, "after": {"about": "x"}}])
-    );
-    assert_eq!(told["platforms"][3]["change"], "changed");
-    // One platform alone is asked for, and is the same.
-    same(&room, &["--platform", "linux/amd64", one, two]);
-}
-
-#[test]
-fn two_indexes_of_the_same_are_the_same_in_whatever_order() {
-    let room = Room::new();
-    let layout = room.layout("images");
-    let amd = of(&[base()]);
-    let mut arm = of(&[upper()]);
-    arm.config["architecture"] = "arm64".into();
-    let mut later = arm.clone();
-    later.config["created"] = "2026-12-01T00:00:00Z".into();
-    indexed(&layout, "first", "", &[(on("amd64"), &amd), (on("arm64"), &arm)]);
-    indexed(&layout, "second", "", &[(on("arm64"), &later), (on("amd64"), &amd)]);
-    same(&room, &["oci:images:first", "oci:images:second"]);
-    let told = differ(&room, &["--times", "oci:images:first", "oci:images:second"]);
-    assert!(
-        told.contains("\nconfig\n  + created: \"2026-12-01T00:00:00Z\"\n") || told.contains("~ created:"),
-        "{told}"
-    );
-    assert!(!told.contains("index"), "{told}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod by_hand;
 mod cat;
 mod copy;
 mod diff;
+mod diff_indexes;
 mod edit;
 mod edit_flags;
 mod everywhere;

@@ -79,19 +79,23 @@ impl Asking {
         let read = file.take(MAX).read_to_string(&mut text);
         read.map_err(|error| failed(error, "reading", &self.root.path(ANSWER)))?;
         // It is renamed to its name when it is whole.
-        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let unreadable = || {
+            let message = format!("{} is no answer of this version", self.root.path(ANSWER).display());
+            Error::new(ErrorKind::Invalid, message)
+        };
+        let answer: Value = serde_json::from_str(&text).map_err(|_| unreadable())?;
         if let Some(why) = answer["error"].as_str() {
             return Err(Error::new(ErrorKind::Io, why.to_owned()));
         }
-        let count = |name: &str| answer[name].as_u64().unwrap_or_default();
+        let count = |name: &str| answer[name].as_u64().ok_or_else(unreadable);
         Ok(Some(Collected {
-            unlinked: count("unlinked"),
-            blobs: count("blobs"),
-            bytes: count("bytes"),
-            removed: count("removed"),
-            sessions: count("sessions"),
-            strays: count("strays"),
-            untagged: count("untagged"),
+            unlinked: count("unlinked")?,
+            blobs: count("blobs")?,
+            bytes: count("bytes")?,
+            removed: count("removed")?,
+            sessions: count("sessions")?,
+            strays: count("strays")?,
+            untagged: count("untagged")?,
         }))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, MediaType, Platform};
+use crate::{Digest, MediaType, Platform, annotation};
 
 /// Annotations, or labels: keys in byte order.
 pub type Annotations = BTreeMap<String, String>;
@@ -73,6 +73,12 @@ impl Descriptor {
     #[must_use]
     pub fn of(media_type: MediaType, content: &[u8]) -> Self {
         Self::new(media_type, Digest::of(content), content.len() as u64)
+    }
+
+    /// Whether this is what BuildKit attests of an image beside it in an index: it has the form of an image, and is none.
+    #[must_use]
+    pub fn is_attestation(&self) -> bool {
+        self.annotations.contains_key(annotation::DOCKER_REFERENCE_DIGEST)
     }
 
     /// Whether `content` is what this names: of its size and digest.

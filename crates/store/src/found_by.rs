@@ -27,6 +27,12 @@ pub fn names_found_by(pick: &Pick, found: &Descriptor) -> Result<Vec<String>> {
     }
 }
 
+/// Whether what `pick` leads to now can be what it led to before somebody else changed the place, by the names that move: an image without a name, or one that
+/// was found by its place in a list, may be another by then.
+pub fn is_still(before: &[String], now: &[String]) -> bool {
+    !now.is_empty() && now == before
+}
+
 /// Whether the place lists this image without a name: then what is made of it, and comes without one too, takes its place. Others without a name
 /// are left as they are: they may be other images, or signatures.
 ///

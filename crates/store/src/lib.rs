@@ -62,7 +62,7 @@ pub use children::missing_children;
 pub use compression::codec;
 pub use error::{Error, ErrorKind, Result, Side};
 pub use event::{Event, Events, How, silent};
-pub use found_by::{lists_nameless, names_found_by};
+pub use found_by::{is_still, lists_nameless, names_found_by};
 pub use memory::{ManyInMemory, Memory};
 pub use referrer::referrer;
 pub use repositories::{Given, Keyset, Reopened, Repositories, Session, Sessions};

@@ -201,14 +201,8 @@ pub(crate) struct Collect {
     /// Leave what nothing references so long, and not as long as the server's lease; only for a directory that no server has
     #[arg(long, value_name = "TIME")]
     pub(crate) lease: Option<Time>,
-    /// How long the server's lease is, from which --lease takes away
-    #[arg(
-        long,
-        hide = true,
-        value_name = "TIME",
-        default_value = "24h",
-        env = "TEU_SERVE_GC_LEASE"
-    )]
+    /// The --gc-lease that the server had: --lease is reckoned from it, so say it where that was not a day
+    #[arg(long, value_name = "TIME", default_value = "24h", env = "TEU_SERVE_GC_LEASE")]
     pub(crate) gc_lease: Time,
     /// Say what would go and what stays until when, and remove nothing
     #[arg(long)]

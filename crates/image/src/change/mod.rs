@@ -46,7 +46,7 @@ use teu_spec::{Descriptor, Digest, Document, Pick, Platform};
 use teu_store::{
     BoxFuture, Error, ErrorKind, Event, Events, Expect, Result, Side, Source, SourceExt, Store, Takes, Target,
     copy::{self, Which, choose_image, copy_descriptor},
-    lists_nameless, names_found_by,
+    is_still, lists_nameless, names_found_by,
 };
 
 pub use image::{Image, NO_TIME, NewLayer};
@@ -134,9 +134,8 @@ pub async fn in_place(
     loop {
         let found = source.resolve(pick).await?;
         let names = names_found_by(pick, &found)?;
-        // What has no name, or was found by its place in a list, may be another image by now.
         if let Some((before, error)) = conflict.take()
-            && (names.is_empty() || names != before)
+            && !is_still(&before, &names)
         {
             return Err(error);
         }

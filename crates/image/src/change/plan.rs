@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use teu_spec::{Descriptor, Digest, Document, ImageConfig, Manifest, MediaType, Platform, annotation};
+use teu_spec::{Descriptor, Digest, Document, ImageConfig, Manifest, MediaType, Platform};
 use teu_store::{
     BoxFuture, Error, ErrorKind, Event, Events, Result, Side, Source, SourceExt,
     copy::{self, Which},
@@ -91,7 +91,7 @@ impl Planner<'_> {
         let is_root = node.depth == 0;
         let is_image = manifest.config.media_type.is_image_config();
         // What stands beside images in an index, and is none, is meant only by its own digest.
-        if !is_root && (!is_image || is_attestation(node.descriptor)) {
+        if !is_root && (!is_image || node.descriptor.is_attestation()) {
             return Ok(document.clone());
         }
         let config = match is_image {
@@ -137,7 +137,7 @@ impl Planner<'_> {
             .collect();
         let mut attested = 0;
         for child in children.iter_mut().flatten() {
-            if is_attestation(child) {
+            if child.is_attestation() {
                 attested += usize::from(copy::follow(&mut child.annotations, &moved));
                 continue;
             }
@@ -225,11 +225,6 @@ impl Visit for Planner<'_> {
         }
         .boxed()
     }
-}
-
-/// Whether this is what buildkit attests of an image beside it.
-fn is_attestation(descriptor: &Descriptor) -> bool {
-    descriptor.annotations.contains_key(annotation::DOCKER_REFERENCE_DIGEST)
 }
 
 /// A single image is for one machine, which must be one of those that were asked for.

@@ -33,7 +33,9 @@ impl Writer {
             Err(errno) => return Err(failed(errno)),
         };
         let seen = fs::fstat(&parent).map_err(failed)?;
-        if self.made.is_cleared(identity(&seen)) {
+        let made = self.made.has(identity(&seen), leaf);
+        // Of a directory of which earlier layers left nothing but the way to what this one made that way still has their mode and times.
+        if made && self.made.is_cleared(identity(&seen)) {
             return Ok(());
         }
         self.late.touch(
@@ -42,7 +44,6 @@ impl Writer {
             split.parent,
             modified(&seen),
         )?;
-        let made = self.made.has(identity(&seen), leaf);
         if !made {
             match fs::unlinkat(&parent, leaf, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),

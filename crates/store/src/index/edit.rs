@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Platform, annotation};
 
-use super::{
-    Selector,
-    member::{Entry, is_attestation},
-};
+use super::{Selector, member::Entry};
 use crate::{Error, ErrorKind, Result, copy::selected};
 
 /// How many of what an index lists an error lists too.
@@ -168,7 +165,7 @@ fn same_platform(one: &Descriptor, other: &Descriptor) -> bool {
     };
     let one_platform = one_platform.normalized();
     let known = !one_platform.os.is_empty() && one_platform.os != "unknown";
-    known && !is_attestation(one) && !is_attestation(other) && one_platform == other_platform.normalized()
+    known && !one.is_attestation() && !other.is_attestation() && one_platform == other_platform.normalized()
 }
 
 /// Takes away what stands at the places `gone`, and what is attested of what is listed nowhere else.

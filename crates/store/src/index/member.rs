@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use teu_spec::{Annotations, Descriptor, Document, Format, ImageConfig, Platform, annotation};
+use teu_spec::{Annotations, Descriptor, Document, Format, ImageConfig, Platform};
 
 use super::{Member, edit};
 use crate::{
@@ -139,7 +139,7 @@ async fn plan(member: &Member, options: &Options) -> Result<Vec<(Descriptor, Ste
 /// How what a member is, or has become, is listed.
 fn entry(member: &Member, mut descriptor: Descriptor) -> Entry {
     // What is attested of an image is not that image.
-    let stated = if is_attestation(&descriptor) {
+    let stated = if descriptor.is_attestation() {
         Annotations::new()
     } else {
         member.annotations.clone()
@@ -201,9 +201,4 @@ async fn describe(source: &dyn Source, descriptor: &mut Descriptor) -> Result<()
         descriptor.platform = (!platform.os.is_empty() || !platform.architecture.is_empty()).then_some(platform);
     }
     Ok(())
-}
-
-/// Whether this is what buildkit attests of an image beside it.
-pub(super) fn is_attestation(descriptor: &Descriptor) -> bool {
-    descriptor.annotations.contains_key(annotation::DOCKER_REFERENCE_DIGEST)
 }

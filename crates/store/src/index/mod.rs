@@ -32,7 +32,7 @@ use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, Pick, P
 use crate::{
     Error, ErrorKind, Event, Events, Expect, Result, Side, Source, SourceExt, Store, Target,
     copy::{Copied, Options},
-    names_found_by,
+    is_still, names_found_by,
 };
 use member::Members;
 
@@ -217,6 +217,7 @@ pub async fn change(
     };
     let mut members = Members::new(added, Arc::clone(&target), options, events);
     let mut attempts = 0;
+    let mut conflict: Option<(Vec<String>, Error)> = None;
     loop {
         let found = store.resolve(pick).await?;
         let index = match store.as_source().document(&found).await? {
@@ -232,6 +233,11 @@ pub async fn change(
         } else {
             names.to_vec()
         };
+        if let Some((before, error)) = conflict.take()
+            && !is_still(&before, &names)
+        {
+            return Err(error);
+        }
         let new = match change {
             Change::Add(_) => {
                 let format = (index.format() == Format::Docker).then_some(Format::Docker);
@@ -265,6 +271,7 @@ pub async fn change(
             attempts += 1;
             let came_first = in_place && options.expect == Expect::Any && *error.kind() == ErrorKind::Conflict;
             if came_first && attempts < ATTEMPTS {
+                conflict = Some((names, error));
                 continue;
             }
             return Err(error);

@@ -2,9 +2,7 @@
 
 use std::{collections::HashMap, sync::PoisonError};
 
-use teu_spec::{
-    Descriptor, Digest, Document, ImageConfig, Manifest, MediaType, Platform, annotation, json::MAX_DOCUMENT,
-};
+use teu_spec::{Descriptor, Digest, Document, ImageConfig, Manifest, MediaType, Platform, json::MAX_DOCUMENT};
 
 use super::{Checker, Image, Kind, LayerIds, Severity, is_finding, pass::DIFF_ID};
 use crate::{ErrorKind, Result, SourceExt, graph::Node};
@@ -55,10 +53,7 @@ impl Checker<'_> {
             return;
         }
         // What BuildKit attests of an image has the form of one, and statements for layers (its docs/attestations).
-        let attests = node
-            .descriptor
-            .annotations
-            .contains_key(annotation::DOCKER_REFERENCE_TYPE);
+        let attests = node.descriptor.is_attestation();
         for (place, layer) in manifest.layers.iter().enumerate() {
             if !layer.media_type.is_layer() && !attests {
                 let message = format!("layer {place} is said to be {}, which is no layer", layer.media_type);

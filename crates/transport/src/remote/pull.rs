@@ -180,6 +180,10 @@ impl Repository {
             }
             None => answer.body(json::MAX_DOCUMENT, "manifest").await?,
         };
+        // Of a signed one the registry states the digest of what was signed. It is refused, whatever its digest.
+        if media_type.as_ref().is_some_and(MediaType::is_schema1) {
+            Document::parse(body.clone(), media_type.as_ref())?;
+        }
         for expected in [asked, stated].into_iter().flatten() {
             let found = expected.algorithm().digest(&body);
             if found != expected {

@@ -171,20 +171,13 @@ async fn side((source, _): &Top, member: &Descriptor) -> Result<Option<Side>, Fa
         Document::Manifest(manifest) => manifest.config.media_type.is_image_config(),
         Document::Index(_) => false,
     };
-    if !is_image || is_attestation(member) {
+    if !is_image || member.is_attestation() {
         return Ok(None);
     }
     let platform = member.platform.clone().unwrap_or_else(|| Platform::new("", ""));
     let image = Image::read(&**source, member, &platform).await?;
     let source = Arc::clone(source);
     Ok(Some(Side { source, image }))
-}
-
-/// BuildKit's attestations have the form of images, and are none.
-fn is_attestation(member: &Descriptor) -> bool {
-    member
-        .annotations
-        .contains_key(teu_spec::annotation::DOCKER_REFERENCE_TYPE)
 }
 
 fn change(member: &Member<'_>, is_same: bool) -> &'static str {

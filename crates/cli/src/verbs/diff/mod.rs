@@ -59,7 +59,7 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
     let before = places::found(names[0], &reached, &settings, shown.events()).await?;
     let after = places::found(names[1], &reached, &settings, shown.events()).await?;
     let are_indexes = before.1.media_type.is_index() && after.1.media_type.is_index();
-    if arguments.platform.is_empty() && are_indexes && before.1.digest != after.1.digest {
+    if arguments.platform.is_empty() && are_indexes {
         let compared = indexes::compare(&comparing, names, [&before, &after]).await?;
         shown.finish();
         return ended(compared.is_same, compared.print(&settings));

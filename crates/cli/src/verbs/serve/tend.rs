@@ -81,8 +81,10 @@ pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, 
             false
         }
         Err(error) => {
-            settings.warn(&format!("the database cannot be looked over: {error}"));
-            true
+            settings.warn(&format!(
+                "the database cannot be looked over, so that nothing is collected until the next start: {error}"
+            ));
+            false
         }
     };
     let collecting = async {

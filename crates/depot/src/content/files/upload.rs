@@ -28,7 +28,7 @@ const ENOUGH: usize = 64 << 10;
 /// A piece that is written past the cache in no more than this is best written by who brings it: a thread that is woken for each takes a tenth of what all of a
 /// push takes.
 const QUICK: Duration = Duration::from_millis(2);
-/// How many of its content a thread writes after one that took longer, before that is tried again.
+/// How many of its content a thread has to write as quickly, after one that took longer, before that is tried again.
 const HANDED_OVER: u8 = 8;
 
 impl Files {
@@ -47,7 +47,7 @@ impl Files {
             synced: written,
             is_named: written > 0,
             is_slow: false,
-            handed_over: 0,
+            handed_over: 1,
             waiting: Vec::new(),
             stays,
         }
@@ -60,14 +60,14 @@ struct Upload {
     name: String,
     /// None where it failed, or where a thread had it when its future was dropped.
     file: Option<File>,
-    /// A thread has it, and gives it back when it has written a piece.
-    landing: Option<BoxFuture<'static, Result<(File, ())>>>,
+    /// A thread has it, and gives it back when it has written a piece, with how long that took.
+    landing: Option<BoxFuture<'static, Result<(File, Duration)>>>,
     written: u64,
     synced: u64,
     /// Its name lasts.
     is_named: bool,
     is_slow: bool,
-    /// So many of the next pieces are written by a thread.
+    /// So many pieces have to be written quickly by a thread until one is written by who brings it: a disk that is slow keeps no task waiting.
     handed_over: u8,
     /// What waits for its visit to a thread; only where the disk is slow.
     waiting: Vec<u8>,
@@ -117,8 +117,9 @@ impl Upload {
     /// Waits for the piece that is being written.
     async fn land(&mut self) -> Result<()> {
         if let Some(landing) = self.landing.take() {
-            let (file, ()) = landing.await?;
+            let (file, took) = landing.await?;
             self.file = Some(file);
+            self.judge(took);
         }
         Ok(())
     }
@@ -166,26 +167,34 @@ impl Upload {
     /// Writes a piece past the cache: here where that is quick and no other is written, so that one task at most waits for the disk itself; else on a thread, while
     /// the next one comes.
     fn write_past(&mut self, bytes: Bytes) -> Result<()> {
-        let write = move |files: &Files, file: &File| Ok(files.0.past.write(file, &mut [IoSlice::new(&bytes)])?);
+        let write = move |files: &Files, file: &File| {
+            let begin = Instant::now();
+            files.0.past.write(file, &mut [IoSlice::new(&bytes)])?;
+            Ok(begin.elapsed())
+        };
         let alone = match self.handed_over {
             // What waits comes before the piece, and is written on a thread.
             0 if self.waiting.is_empty() => self.files.at_work_alone(&self.name),
             _ => None,
         };
         let Some(_at_work) = alone else {
-            self.handed_over = self.handed_over.saturating_sub(1);
             self.landing = Some(self.thread(write)?);
             return Ok(());
         };
-        let begin = Instant::now();
         let file = self.file.take().ok_or_else(|| self.lost())?;
         let path = self.files.0.uploads.path(&self.name);
-        write(&self.files, &file).map_err(|error| error.within(format!("writing {}", path.display())))?;
-        if begin.elapsed() > QUICK {
-            self.handed_over = HANDED_OVER;
-        }
+        let took = write(&self.files, &file).map_err(|error| error.within(format!("writing {}", path.display())))?;
         self.file = Some(file);
+        self.judge(took);
         Ok(())
+    }
+
+    /// Who writes the next pieces, by how long one took.
+    fn judge(&mut self, took: Duration) {
+        self.handed_over = match took > QUICK {
+            true => HANDED_OVER,
+            false => self.handed_over.saturating_sub(1),
+        };
     }
 
     async fn put(&mut self, place: Placing) -> Result<Place> {
@@ -266,6 +275,22 @@ mod tests {
 
     use super::*;
 
+    /// On a slow disk a thread writes each of them.
+    #[test]
+    fn who_brings_pieces_writes_them_only_where_that_was_quick() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = Files::open(directory.path()).expect("files");
+        let file = File::create_new(directory.path().join("uploads/one")).expect("made");
+        let mut upload = files.upload("one", file, 0, true);
+        let mut after = |took| {
+            upload.judge(took);
+            upload.handed_over
+        };
+        assert_eq!([QUICK, QUICK, QUICK * 2].map(&mut after), [0, 0, HANDED_OVER]);
+        assert_eq!([QUICK; 8].map(&mut after), [7, 6, 5, 4, 3, 2, 1, 0]);
+        assert_eq!([QUICK * 2, QUICK, QUICK * 2].map(&mut after), [8, 7, 8]);
+    }
+
     /// What waits for a thread comes before a piece that needs none.
     #[test]
     fn a_piece_does_not_overtake_what_waits() {
@@ -276,7 +301,7 @@ mod tests {
             let path = directory.path().join("uploads/one");
             let file = File::create_new(&path).expect("made");
             let mut upload = files.upload("one", file, 0, true);
-            upload.is_slow = true;
+            (upload.is_slow, upload.handed_over) = (true, 0);
             upload.take(Bytes::from(vec![1; 4096])).await.expect("taken");
             assert_eq!(upload.waiting.len(), 4096);
             let memory = vec![2; PIECE + 4096];

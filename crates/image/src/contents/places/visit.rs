@@ -134,8 +134,11 @@ where
         urls: descriptor.urls.clone(),
     };
     let fetched = source.fetch(Role::Blob, &descriptor.digest, asked).await?;
-    // A place that has no ranges gives all.
-    let mut before = run.begin.input.checked_sub(fetched.start).ok_or_else(malformed)?;
+    if fetched.start != run.begin.input {
+        // Each stretch would come with all that is before it; the whole comes once.
+        let message = "it gives no part of a blob";
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
     let mut reader = fetched.reader;
     let (enough, mut is_enough) = oneshot::channel();
     let (places, options) = (Arc::clone(places), options.clone());
@@ -152,16 +155,13 @@ where
             Either::Right((next, _)) => next,
         };
         let Some(bytes) = next else { break };
-        let mut bytes = match bytes {
-            Ok(bytes) => bytes,
+        match bytes {
+            Ok(bytes) => sink.send(bytes).await?,
             Err(error) => {
                 sink.abort().await;
                 return Err(error);
             }
-        };
-        let passed = before.min(bytes.len() as u64);
-        before -= passed;
-        sink.send(bytes.split_off(passed as usize)).await?;
+        }
     }
     sink.finish().await
 }

@@ -35,7 +35,15 @@ impl Upload {
                 return Err(why);
             };
             let kept: u64 = self.window.iter().map(|bytes| bytes.len() as u64).sum();
-            if offset > self.given || offset < self.given - kept {
+            if offset > self.given {
+                self.give_up();
+                let message = format!(
+                    "the registry says that it has {offset} bytes, and only {} were sent; the upload broke off",
+                    self.given
+                );
+                return Err(Error::new(ErrorKind::Io, message).with_cause(why));
+            }
+            if offset < self.given - kept {
                 self.give_up();
                 // Many uploads keep less of each.
                 let advice = match kept < WINDOW as u64 {
