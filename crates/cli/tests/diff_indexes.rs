@@ -169,7 +169,9 @@ fn an_index_is_itself_whatever_platforms_it_has() {
     other.config["architecture"] = "s390x".into();
     indexed(&layout, "app", "", &[(on("s390x"), &other)]);
     same(&room, &["oci:images:app", "oci:images:app"]);
-    let ran = room.teu(["diff", "-o", "json", "oci:images:app", "oci:images:app"]).succeeds();
+    let ran = room
+        .teu(["diff", "-o", "json", "oci:images:app", "oci:images:app"])
+        .succeeds();
     let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(told["same"], json!(true));
     assert_eq!(told["platforms"][0]["platform"], "linux/s390x");

@@ -179,3 +179,25 @@ fn a_file_has_its_own_group_wherever_it_is_made() {
         ]
     );
 }
+
+/// A directory that a layer removes, behind what it made in it, is as if that had made it; also where the layer cleared what is above before.
+#[test]
+fn what_is_removed_has_no_mode_of_a_lower_layer() {
+    for clear in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::create(&directory.path().join("rootfs")).unwrap();
+        let mut writer = Writer::new(&root, Options::default()).unwrap();
+        writer.directory(b"./", &metadata(0o755, 9)).unwrap();
+        writer.directory(b"a/", &metadata(0o700, 1)).unwrap();
+        write(&mut writer, "a/old", &metadata(0o600, 2), b"old");
+        writer.next_layer();
+        write(&mut writer, "a/new", &metadata(0o600, 3), b"new");
+        if clear {
+            writer.clear(b"./").unwrap();
+        }
+        writer.remove(b"a").unwrap();
+        writer.finish().unwrap();
+        let found = listed(&directory.path().join("rootfs"));
+        assert_eq!(found[1..], ["a/ 755 0", "a/new new 600 3"], "cleared: {clear}");
+    }
+}

@@ -64,3 +64,17 @@ pub async fn lists_nameless(target: &dyn Target, digest: &Digest) -> Result<bool
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_still;
+
+    #[test]
+    fn another_name_or_none_may_be_another_image() {
+        let [app, other] = ["app", "other"].map(|name| vec![name.to_owned()]);
+        assert!(is_still(&app, &app));
+        assert!(!is_still(&app, &other));
+        assert!(!is_still(&app, &[]));
+        assert!(!is_still(&[], &[]));
+    }
+}
