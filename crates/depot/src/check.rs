@@ -1,7 +1,5 @@
 //! Is all there that a depot says it keeps, and is it what it should be? Every byte is read; and what can be mended is.
 
-use std::sync::atomic::Ordering;
-
 use futures_util::StreamExt;
 use teu_spec::Digest;
 use teu_store::{ErrorKind, Result};
@@ -96,16 +94,15 @@ impl Depot {
         }
     }
 
-    /// Looks over the database, and says what is damaged of it. From then on nothing is collected, as something may be needed that it says is not.
+    /// Looks over the database, once for all who ask, and says what is damaged of it. Nothing is collected before it was, nor where anything is, as
+    /// something may be needed that it says is not.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Those of the disk; then the next who asks has it looked over.
     pub async fn look_over(&self) -> Result<Vec<String>> {
-        let found = self.0.metadata.look_over().await?;
-        if !found.is_empty() {
-            self.0.is_damaged.store(true, Ordering::Relaxed);
-        }
-        Ok(found)
+        let depot = &self.0;
+        let found = depot.damages.get_or_try_init(|| depot.metadata.look_over()).await?;
+        Ok(found.clone())
     }
 
     async fn check_rows(&self, repair: bool, checked: &mut Checked, tell: &mut impl FnMut(Finding)) -> Result<()> {

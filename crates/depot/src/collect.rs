@@ -75,11 +75,11 @@ impl Depot {
         self.take_away(parts, Some(lease)).await
     }
 
-    /// Refuses to take anything away where the metadata [is damaged](Self::look_over).
-    pub(crate) fn may_collect(&self) -> Result<()> {
-        match self.0.is_damaged.load(Ordering::Relaxed) {
-            false => Ok(()),
-            true => {
+    /// Refuses to take anything away where the metadata [is damaged](Self::look_over), or nobody can tell.
+    pub(crate) async fn may_collect(&self) -> Result<()> {
+        match self.look_over().await?.is_empty() {
+            true => Ok(()),
+            false => {
                 let message = "the database is damaged, so that nothing is taken away; restore it from a backup";
                 Err(Error::new(ErrorKind::Io, message))
             }
@@ -87,7 +87,7 @@ impl Depot {
     }
 
     async fn take_away(&self, parts: u16, lease: Option<Duration>) -> Result<Collected> {
-        self.may_collect()?;
+        self.may_collect().await?;
         let depot = &self.0;
         let mut collected = Collected::default();
         loop {

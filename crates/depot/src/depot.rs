@@ -14,6 +14,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use teu_spec::{Digest, Repository as RepositoryName};
 use teu_store::{BoxFuture, Error, ErrorKind, Intent, Keyset, Page, Repositories, Result, Sessions, Store, blocking};
+use tokio::sync::OnceCell;
 
 use crate::{
     content::{
@@ -49,8 +50,8 @@ pub(crate) struct Inner {
     pub(crate) root: Option<PathBuf>,
     /// What tells it from other depots.
     pub(crate) registry: String,
-    /// The metadata was found to be damaged: what it says that nothing references may be referenced.
-    pub(crate) is_damaged: AtomicBool,
+    /// What of the metadata is damaged, once it was looked over: what it says that nothing references may be referenced.
+    pub(crate) damages: OnceCell<Vec<String>>,
     /// Where the next collection looks for manifests that no tag leads to.
     pub(crate) reached: Reached,
     /// The part of the content that is looked through next for what nobody knows.
@@ -164,7 +165,7 @@ impl Depot {
             held: Mutex::default(),
             root,
             registry,
-            is_damaged: AtomicBool::new(false),
+            damages: OnceCell::new(),
             reached: Reached::default(),
             next_part: AtomicU16::new(0),
             is_whole: AtomicBool::new(false),

@@ -108,7 +108,7 @@ impl Depot {
         if found.is_empty() {
             return Ok(());
         }
-        self.may_collect()?;
+        self.may_collect().await?;
         // An index of which a part went first would not be whole for a moment.
         self.0.is_whole.store(false, Ordering::Relaxed);
         let now = self.0.now();

@@ -81,10 +81,9 @@ pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, 
             false
         }
         Err(error) => {
-            settings.warn(&format!(
-                "the database cannot be looked over, so that nothing is collected until the next start: {error}"
-            ));
-            false
+            // It is tried again before anything is collected.
+            settings.warn(&format!("the database cannot be looked over: {error}"));
+            true
         }
     };
     let collecting = async {
