@@ -20,9 +20,11 @@ if has_std "$musl" && command -v musl-gcc >/dev/null; then
 else
   # With --target, so that build scripts and procedural macros stay dynamic.
   triple=$gnu
-  export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
+  RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
   say "no musl here (rustup target add $musl; Debian's musl-tools): linking glibc statically"
 fi
+# Where it is loaded is written into it some 15,000 times: by RELR in a bit each, which glibc knows from 2.36 on and musl from 1.2.4.
+export RUSTFLAGS="${RUSTFLAGS:-} -C link-arg=-Wl,-z,pack-relative-relocs"
 say "building for $triple"
 cargo build --quiet --release --package teu --target "$triple"
 
