@@ -151,3 +151,38 @@ fn what_an_archive_holds_is_judged_before_anybody_unpacks_it() {
     assert_eq!(report["findings"][0]["kind"], "entry");
     assert_eq!(report["checked"]["entries"], 2);
 }
+
+/// A limit that unpacking has not is no fault of the image, whose other parts are checked.
+#[test]
+fn what_a_limit_of_its_own_kept_from_being_checked_is_told_apart() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let image = image();
+    let layer = Digest::of(&image.layers[0].1);
+    let digest = layout.image("app", &image);
+    let verify = ["verify", "--limit", "contents_bytes=1", "oci:images:app"];
+    let message = "its entries were not held against those of other layers: its table has more bytes than the limit contents_bytes of 1; \
+                   raise it only for an image that you trust";
+    let ran = room.teu(verify).ran();
+    assert_eq!((ran.code, ran.stderr.as_str()), (15, ""));
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            format!("unknown: layer {layer}: {message}"),
+            format!("UNKNOWN: {digest}"),
+        ]
+    );
+    let ran = room.teu([&verify[..], &["-o", "json"]].concat()).ran();
+    assert_eq!((ran.code, ran.stderr.as_str()), (15, ""));
+    let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(report["good"], false);
+    assert_eq!(
+        report["findings"],
+        json!([{"severity": "unknown", "kind": "limit", "position": "layer", "digest": layer, "message": message}])
+    );
+    assert_eq!(report["images"][0]["layers"][0]["diffId"], json!(layer));
+    // Something that is wrong is told first.
+    std::fs::write(layout.blob_path(&layer), "spoiled").expect("written");
+    assert_eq!(room.teu(verify).ran().code, 10);
+}

@@ -56,6 +56,7 @@ fn how(arguments: &Verify, settings: &Settings) -> Result<verify::Options, Failu
             budget: Some(&mut how.budget),
             tar: Some(&mut how.tar),
             codec: Some(&mut how.checked.layers),
+            contents_bytes: Some(&mut how.contents_bytes),
             tree: Some(&mut how.tree),
             ..Limits::default()
         },
@@ -63,7 +64,7 @@ fn how(arguments: &Verify, settings: &Settings) -> Result<verify::Options, Failu
     Ok(how)
 }
 
-/// The exit code that says what kind of thing is wrong: of several, the first here.
+/// The exit code that says what kind of thing is wrong, or was not checked: of several, the first here.
 fn code(kind: Kind) -> u8 {
     match kind {
         Kind::Content => 10,
@@ -71,6 +72,7 @@ fn code(kind: Kind) -> u8 {
         Kind::Agreement => 12,
         Kind::Layer => 13,
         Kind::Entry => 14,
+        Kind::Limit => 15,
     }
 }
 
@@ -81,12 +83,14 @@ fn kind(finding: &Finding) -> &'static str {
         Kind::Agreement => "agreement",
         Kind::Layer => "layer",
         Kind::Entry => "entry",
+        Kind::Limit => "limit",
     }
 }
 
 fn severity(finding: &Finding) -> &'static str {
     match finding.severity {
         Severity::Wrong => "wrong",
+        Severity::Unknown => "unknown",
         Severity::Odd => "odd",
     }
 }
@@ -199,7 +203,11 @@ fn as_text(root: &Descriptor, report: &Report) -> String {
     .filter(|(count, ..)| *count > 0)
     .map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }))
     .collect::<Vec<_>>();
-    let verdict = if report.is_good() { "good" } else { "WRONG" };
+    let verdict = match report.worst() {
+        None => "good",
+        Some(Kind::Limit) => "UNKNOWN",
+        Some(_) => "WRONG",
+    };
     text.push_str(&format!("{verdict}: {}\n", root.digest));
     if !counted.is_empty() {
         text.push_str(&format!(

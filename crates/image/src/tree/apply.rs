@@ -67,8 +67,9 @@ impl Builder {
     /// Puts a layer on top; `position` is its place in the image, higher than those before.
     ///
     /// # Errors
-    /// `Invalid` for an entry that could not be unpacked, such as a hard link to nothing or a file where another one's directory would be; `TooLarge`
-    /// for what reaches a limit; that of the file in which a table of contents lies. The tree is of no use then.
+    /// `Invalid` for an entry that could not be unpacked, such as a hard link to nothing, a file where another one's directory would be, or a directory
+    /// past the limit `path_bytes`; `TooLarge` for what reaches another limit, which is the tree's own; that of the file in which a table of contents
+    /// lies. The tree is of no use then.
     pub fn layer(&mut self, position: usize, contents: &Contents) -> Result<()> {
         self.layer = u32::try_from(position).unwrap_or(NONE - 1);
         self.cleared.clear();
@@ -316,11 +317,8 @@ impl Builder {
         // As unpacking has it, which knows no other limit of a place.
         let limit = self.options.limits.path_bytes;
         if path_bytes > limit {
-            return Err(reached(
-                "path_bytes",
-                limit,
-                "a directory lies deeper than a path can say",
-            ));
+            let what = "a directory lies deeper than a path can say";
+            return Err(Error::new(ErrorKind::Invalid, past("path_bytes", limit, what)));
         }
         let limit = self.options.limits.depth;
         if depth > limit {
@@ -400,6 +398,10 @@ fn invalid(why: &str) -> Error {
 }
 
 pub(crate) fn reached(limit: &str, value: usize, what: &str) -> Error {
-    let message = format!("{what} (the limit {limit} is {value}; raise it only for an image that you trust)");
-    Error::new(ErrorKind::TooLarge, message)
+    Error::new(ErrorKind::TooLarge, past(limit, value, what))
+}
+
+/// That a limit is reached, in words.
+pub(crate) fn past(limit: &str, value: usize, what: &str) -> String {
+    format!("{what} (the limit {limit} is {value}; raise it only for an image that you trust)")
 }

@@ -52,7 +52,7 @@ use teu_store::Result;
 
 pub use answer::Answer;
 pub use apply::Builder;
-pub(crate) use apply::{reached, split};
+pub(crate) use apply::{past, reached, split};
 pub(crate) use file::described;
 pub use file::{Described, File};
 pub(crate) use paths::Paths;

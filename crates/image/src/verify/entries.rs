@@ -15,7 +15,10 @@ use teu_store::{
     verify::{Found, Kind, Severity},
 };
 
-use super::notes::{Note, NoteKind, Notes};
+use super::{
+    notes::{Note, NoteKind, Notes},
+    together::unknown,
+};
 use crate::{
     contents::{self, Contents, Entry, Making},
     entry::{self, Action},
@@ -136,11 +139,14 @@ impl Judge {
         }
     }
 
-    /// No table comes of it: what is in one that would be too large is refused, and else it is the disk's fault.
+    /// No table comes of it: one that would be too large is past a limit of ours, and else it is the disk's fault.
     fn give_up(&mut self, error: Error) {
         self.making = None;
         match error.kind() {
-            ErrorKind::TooLarge => self.refuse(error.to_string()),
+            ErrorKind::TooLarge => {
+                let message = format!("its entries were not held against those of other layers: {error}");
+                self.found.push(unknown(message));
+            }
             _ => self.failure = Some(error),
         }
     }

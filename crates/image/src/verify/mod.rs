@@ -2,7 +2,9 @@
 //! same pass over each layer what its archive holds, entry by entry, by the rules that unpacking has; then whether an image's layers fit upon one
 //! another, by their tables of contents. What only the kernel and the disk of who unpacks can say is not seen here.
 //!
-//! What is refused is a finding; what is legal and worth knowing is a [`Note`].
+//! What is refused is a finding, by the limits that unpacking has too; what is legal and worth knowing is a [`Note`]. What a table of contents or a
+//! merged tree may take are limits of the verifier alone: past one of them the image is not wrong but [unknown](Severity::Unknown), all else is checked,
+//! and the [finding](Kind::Limit) names the limit.
 
 mod entries;
 mod notes;
@@ -40,7 +42,7 @@ const MEMORY: usize = 16 << 20;
 const MEMORY_EACH: usize = 2 << 20;
 
 /// How an image is verified.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How content and documents are.
     pub checked: checked::Options,
@@ -48,10 +50,25 @@ pub struct Options {
     pub tar: tar::Limits,
     /// What entries may ask for, each and all of an image together.
     pub budget: Budget,
+    /// How many bytes the table of contents of a layer may have. Default as in [`contents::Options::contents_bytes`].
+    pub contents_bytes: usize,
     /// How much the merged tree of an image may take.
     pub tree: tree::Limits,
     /// The directory of files, which have no names, for large tables of contents. Without it they are in memory.
     pub temporary: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            checked: checked::Options::default(),
+            tar: tar::Limits::default(),
+            budget: Budget::default(),
+            contents_bytes: contents::Options::default().contents_bytes,
+            tree: tree::Limits::default(),
+            temporary: None,
+        }
+    }
 }
 
 /// What was checked, what was found, and what is worth knowing.
@@ -68,13 +85,13 @@ pub struct Report {
 /// Reads all of an image and checks it; it copies nothing, and makes no file that is there when it is done.
 ///
 /// # Errors
-/// What kept it from being checked: the source could not be read, there was no room for a table of contents, or a limit was reached.
+/// What kept it from being checked: the source could not be read, there was no room for a table of contents, or a limit of the
+/// [graph](teu_store::graph::Limits) was reached.
 pub async fn verify(source: Arc<dyn Source>, root: &Descriptor, options: &Options) -> Result<Report> {
     let options_each = contents::Options {
         tar: options.tar.clone(),
         budget: options.budget.clone(),
-        // As large as one can be: an image that is unpacked has no limit for it.
-        contents_bytes: usize::try_from(u32::MAX).unwrap_or(usize::MAX),
+        contents_bytes: options.contents_bytes,
         memory_bytes: MEMORY_EACH,
         temporary: options.temporary.clone(),
         ..contents::Options::default()
@@ -118,7 +135,7 @@ struct Inspector {
 }
 
 impl Inspector {
-    /// The layers of an image up to the first that is not here, or was refused for itself.
+    /// The layers of an image up to the first that is not here, was refused for itself, or is past a limit.
     fn below(&self, layers: &[Descriptor]) -> Result<Vec<Below>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut below = Vec::new();

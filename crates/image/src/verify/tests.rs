@@ -317,6 +317,99 @@ async fn all_layers_together_keep_to_the_budget_of_unpacking() {
     }
 }
 
+/// What unpacking has no limit of is not held against the image, and all else is checked.
+#[tokio::test]
+async fn a_limit_of_the_verifier_leaves_unknown_what_is_past_it() {
+    type Set = fn(&mut Options);
+    let layers = [
+        tar(&[Header::directory("d/e"), Header::symlink("l", "d/e")]),
+        tar(&[Header::directory("l/fg")]),
+    ];
+    let one_refused = [layers[1].clone(), tar(&[Header::file(".wh.", 0)])];
+    let table = "its entries were not held against those of other layers: its table has more bytes than the limit contents_bytes of 1; \
+                 raise it only for an image that you trust";
+    let (unknown, wrong) = ((Severity::Unknown, Kind::Limit), (Severity::Wrong, Kind::Entry));
+    let together =
+        |why: String| format!("its layers were not held against one another to their end: \"d/e\" of layer {why}");
+    let [small, deep, far, short]: [Set; 4] = [
+        |options| options.tree.tree_bytes = 1,
+        |options| options.tree.depth = 1,
+        |options| options.tree.path_bytes = 5,
+        |options| options.contents_bytes = 1,
+    ];
+    let trust = "raise it only for an image that you trust)";
+    for (set, layers, expected) in [
+        (
+            small,
+            &layers[..],
+            vec![(
+                unknown,
+                together(format!(
+                    "0: the tree of the image takes more memory (the limit tree_bytes is 1; {trust}"
+                )),
+            )],
+        ),
+        (
+            deep,
+            &layers[..],
+            vec![(
+                unknown,
+                together(format!(
+                    "0: directories lie deeper in one another (the limit depth is 1; {trust}"
+                )),
+            )],
+        ),
+        // The kernel says the same to who unpacks.
+        (
+            far,
+            &layers[..],
+            vec![(
+                wrong,
+                format!(
+                    "entry \"l/fg\" of layer 1: a directory lies deeper than a path can say (the limit path_bytes is 5; {trust}"
+                ),
+            )],
+        ),
+        (
+            short,
+            &layers[..],
+            vec![(unknown, table.to_owned()), (unknown, table.to_owned())],
+        ),
+        (
+            short,
+            &one_refused[..],
+            vec![
+                (
+                    wrong,
+                    "entry \".wh.\": it is a whiteout of nothing that has a name".to_owned(),
+                ),
+                (unknown, table.to_owned()),
+            ],
+        ),
+    ] {
+        let store = Memory::new();
+        let root = put(&store, layers).await;
+        let mut options = Options::default();
+        set(&mut options);
+        let report = verify(Arc::new(store), &root, &options).await.expect("a report");
+        let place = |mut message: String| {
+            for (place, layer) in layers.iter().enumerate() {
+                message = message.replace(&Digest::of(layer).to_string(), &place.to_string());
+            }
+            message
+        };
+        let findings = report.checked.findings.iter();
+        let found: Vec<_> = findings
+            .map(|found| ((found.severity, found.kind), place(found.message.clone())))
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(report.checked.worst(), expected.first().map(|((_, kind), _)| *kind));
+        assert!(!report.checked.is_good());
+        assert_eq!(report.checked.layers, 2);
+        assert_eq!(report.checked.images[0].layers.len(), 2);
+    }
+}
+
 /// Tables that have no room in memory are the same in files, and what is below many layers is found.
 #[tokio::test]
 async fn tables_lie_in_files_where_they_are_large() {

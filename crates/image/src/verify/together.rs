@@ -19,13 +19,13 @@ pub(super) struct Below {
     pub(super) bytes: u64,
 }
 
-/// What is wrong with these layers, the lowest first: the first entry that would be refused.
+/// What is wrong with these layers, the lowest first: the first entry that would be refused, or why nobody knows whether there is one.
 ///
 /// # Errors
 /// Those of the files in which tables lie.
 pub(super) async fn judge(layers: Vec<Below>, budget: &Budget, limits: &tree::Limits) -> Result<Vec<Found>> {
     if let Some(message) = past_budget(&layers, budget) {
-        return Ok(vec![found(message)]);
+        return Ok(vec![refused(message)]);
     }
     let options = tree::Options {
         limits: limits.clone(),
@@ -37,10 +37,14 @@ pub(super) async fn judge(layers: Vec<Below>, budget: &Budget, limits: &tree::Li
         tables.iter().for_each(Contents::rest);
         match tree {
             Ok(()) => Ok(Vec::new()),
-            Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::TooLarge) => {
-                Ok(vec![found(format!("entry {error}"))])
-            }
-            Err(error) => Err(error),
+            Err(error) => match error.kind() {
+                ErrorKind::Invalid => Ok(vec![refused(format!("entry {error}"))]),
+                // Unpacking makes no tree in memory, and so has none of these limits.
+                ErrorKind::TooLarge => Ok(vec![unknown(format!(
+                    "its layers were not held against one another to their end: {error}"
+                ))]),
+                _ => Err(error),
+            },
         }
     })
     .await
@@ -59,13 +63,22 @@ fn past_budget(layers: &[Below], budget: &Budget) -> Option<String> {
         return None;
     };
     let value = usize::try_from(value).unwrap_or(usize::MAX);
-    Some(tree::reached(limit, value, what).to_string())
+    Some(tree::past(limit, value, what))
 }
 
-fn found(message: String) -> Found {
+fn refused(message: String) -> Found {
     Found {
         severity: Severity::Wrong,
         kind: Kind::Entry,
+        message,
+    }
+}
+
+/// What a limit of ours keeps from being known.
+pub(super) fn unknown(message: String) -> Found {
+    Found {
+        severity: Severity::Unknown,
+        kind: Kind::Limit,
         message,
     }
 }

@@ -30,20 +30,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing is wrong; what is merely odd does not count.
+    /// Whether nothing is wrong, and all was checked; what is merely odd does not count.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.worst().is_none()
     }
 
-    /// The first kind, in the order of [`Kind`], of which something is wrong.
+    /// The first kind, in the order of [`Kind`], of which something is wrong, or was not checked.
     #[must_use]
     pub fn worst(&self) -> Option<Kind> {
-        let wrong = self
-            .findings
-            .iter()
-            .filter(|finding| finding.severity == Severity::Wrong);
-        wrong.map(|finding| finding.kind).min()
+        let counting = self.findings.iter().filter(|finding| finding.severity != Severity::Odd);
+        counting.map(|finding| finding.kind).min()
     }
 }
 
@@ -74,6 +71,8 @@ pub struct LayerIds {
 pub enum Severity {
     /// The image is not what it says it is, or breaks a MUST of the specification.
     Wrong,
+    /// Nobody knows: it was not checked to its end, which is not the image's fault.
+    Unknown,
     /// It breaks a SHOULD, or readers may differ on it.
     Odd,
 }
@@ -91,6 +90,8 @@ pub enum Kind {
     Layer,
     /// An entry of a layer of which nobody should make a file.
     Entry,
+    /// A limit of who checks, which unpacking has not.
+    Limit,
 }
 
 /// What an inspector found.
