@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use teu_image::Image;
-use teu_spec::{Descriptor, Pick, Platform, Reference};
+use teu_spec::{Descriptor, Document, Pick, Platform, Reference};
 use teu_store::{Error, ErrorKind, Events, Source, Store, Target};
 use teu_transport::{
     locate::{Locator, Options},
@@ -33,17 +33,17 @@ pub(crate) fn wanted(platform: Option<&str>, settings: &Settings) -> Result<Plat
     Ok(wanted.unwrap_or_else(|| settings.platform()))
 }
 
-/// What a reference leads to, an index or one image.
+/// What a reference leads to, an index or one image, and its document.
 pub(crate) async fn found(
     name: &str,
     options: &ImageOptions,
     settings: &Arc<Settings>,
     events: Events,
-) -> Result<(Arc<dyn Source>, Descriptor), Failure> {
+) -> Result<(Arc<dyn Source>, Descriptor, Document), Failure> {
     let place = reference(name)?;
     let (source, pick) = Places::new(Arc::clone(settings), options, events).source(&place, options)?;
-    let top = source.resolve(&pick).await?;
-    Ok((source, top))
+    let (top, document) = source.resolve_document(&pick).await?;
+    Ok((source, top, document))
 }
 
 /// Opens places.

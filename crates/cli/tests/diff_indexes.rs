@@ -2,7 +2,10 @@
 
 use crate::{
     diff::{archive, base, differ, file, of, same, upper},
-    support::{Image, Layout, Room},
+    support::{
+        Image, Layout, Room,
+        answers::{Answers, served, status},
+    },
 };
 use serde_json::{Value, json};
 use teu_spec::Digest;
@@ -175,4 +178,32 @@ fn an_index_is_itself_whatever_platforms_it_has() {
     let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(told["same"], json!(true));
     assert_eq!(told["platforms"][0]["platform"], "linux/s390x");
+}
+
+/// Of a registry an index comes by its name at once, then of each image that is another one the manifest and its config, and no more.
+#[test]
+fn a_registry_is_asked_for_no_document_twice() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let amd = of(&[base()]);
+    let mut old = of(&[upper()]);
+    old.config["architecture"] = "arm64".into();
+    let mut new = old.clone();
+    new.config["author"] = "another".into();
+    indexed(&layout, "first", "", &[(on("amd64"), &amd), (on("arm64"), &old)]);
+    let second = indexed(&layout, "second", "", &[(on("amd64"), &amd), (on("arm64"), &new)]);
+    let (manifest, _) = layout.manifest(&new);
+    let config = Digest::of(&serde_json::to_vec(&new.config).expect("JSON"));
+    let registry = Answers::start(move |request| served(&layout, &second, request).unwrap_or(status(404)));
+    let there = format!("docker://{}/app:2", registry.host);
+    let told = differ(&room, &["--tls-verify=false", "oci:images:first", &there]);
+    assert!(told.ends_with("\nconfig\n  + author: \"another\"\n"), "{told}");
+    assert_eq!(
+        registry.lines(),
+        [
+            "GET /v2/app/manifests/2".to_owned(),
+            format!("GET /v2/app/manifests/{manifest}"),
+            format!("GET /v2/app/blobs/{config}"),
+        ]
+    );
 }

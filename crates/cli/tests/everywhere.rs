@@ -193,6 +193,7 @@ fn who_looks_into_an_image_asks_a_registry_no_more_than_it_takes() {
         (&["inspect", "--config"], &both),
         (&["config"], &both),
         (&["history"], &both),
+        (&["diff", "oci:images:app"], &both),
     ] {
         let arguments = [question, &["--tls-verify=false", &image]].concat();
         room.teu(arguments).succeeds();

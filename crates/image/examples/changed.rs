@@ -71,8 +71,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Each layer is checked while it is applied; the directory appears when all of it is right.
     let source: Arc<dyn Source> = store;
-    let top = source.resolve(&app).await?;
-    let image = Image::read(&*source, &top, &machine).await?;
+    let image = Image::find(&*source, &app, &machine).await?;
     let how = unpack::Options {
         owners: unpack::Owners::Forgotten,
         ..unpack::Options::default()

@@ -31,17 +31,17 @@ pub struct Layer {
 }
 
 impl Image {
-    /// Reads what `top` leads to: itself where it is an image, else the image for `platform`.
+    /// Reads what `top` leads to, whose document is at hand: itself where it is an image, else the image for `platform`.
     ///
     /// # Errors
     /// As [`choose_image`]; `Unsupported` for an artifact that is no image; `Invalid` where the config does not tell the layers that the
     /// manifest has (threat 54).
-    pub async fn read(source: &dyn Source, top: &Descriptor, platform: &Platform) -> Result<Self> {
-        let (descriptor, document) = choose_image(source, top, platform).await?;
+    pub async fn read(source: &dyn Source, top: &Descriptor, document: Document, platform: &Platform) -> Result<Self> {
+        let (descriptor, document) = choose_image(source, top, Some(document), platform).await?;
         Self::of(source, descriptor, document).await
     }
 
-    /// Reads what `pick` leads to, as [`Source::resolve`] and [`read`](Self::read) do, with one question less where they take several.
+    /// Reads what `pick` leads to, as [`Source::resolve_document`] and [`read`](Self::read) do.
     ///
     /// # Errors
     /// As of both.

@@ -142,8 +142,7 @@ impl Rebase {
 }
 
 async fn read(base: &Base, platform: &Platform) -> Result<Read> {
-    let top = base.source.resolve(&base.pick).await?;
-    let read = Read::read(&*base.source, &top, platform).await?;
+    let read = Read::find(&*base.source, &base.pick, platform).await?;
     let own = read.config.platform();
     if !platform.matches(&own) {
         let message = format!("{} is for {own}, and the image for {platform}", read.descriptor.digest);

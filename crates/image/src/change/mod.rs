@@ -234,7 +234,7 @@ async fn chosen(source: &dyn Source, root: &Descriptor, options: &Options, takes
         return Ok(root.clone());
     }
     let root = match options.platforms.as_slice() {
-        [platform] => choose_image(source, root, platform).await?.0,
+        [platform] => choose_image(source, root, None, platform).await?.0,
         _ => root.clone(),
     };
     match source.document(&root).await.map_err(|error| error.on(Side::Source))? {

@@ -83,16 +83,24 @@ pub(crate) fn selected(digest: &Digest, index: &Index, platforms: &[Platform]) -
     Ok(places)
 }
 
-/// The image for `platform` that `top` leads to, as its parent names it, and its manifest: `top` itself where that is no index.
+/// The image for `platform` that `top` leads to, as its parent names it, and its manifest: `top` itself where that is no index. `document` is `top`'s,
+/// where it was read before.
 ///
 /// # Errors
 /// `NotFound` where an index has none for that platform, with those that it has; and what the source says.
 pub async fn choose_image(
     source: &dyn Source,
     top: &Descriptor,
+    document: Option<Document>,
     platform: &Platform,
 ) -> Result<(Descriptor, Document)> {
-    chosen(source, top, None, platform).await
+    let (descriptor, read) = descend(source, top, document, platform, Limits::default()).await?;
+    let read = read.into_iter().find(|(digest, _)| *digest == descriptor.digest);
+    let document = match read {
+        Some((_, document)) => document,
+        None => source.document(&descriptor).await?,
+    };
+    Ok((descriptor, document))
 }
 
 /// The image for `platform` that `pick` leads to, as [`Source::resolve`] and [`choose_image`] find it, with one question less where they take several: what
@@ -106,23 +114,8 @@ pub async fn find_image(
     platform: &Platform,
 ) -> Result<(Descriptor, Descriptor, Document)> {
     let (top, document) = source.resolve_document(pick).await?;
-    let (descriptor, document) = chosen(source, &top, Some(document), platform).await?;
+    let (descriptor, document) = choose_image(source, &top, Some(document), platform).await?;
     Ok((top, descriptor, document))
-}
-
-async fn chosen(
-    source: &dyn Source,
-    top: &Descriptor,
-    document: Option<Document>,
-    platform: &Platform,
-) -> Result<(Descriptor, Document)> {
-    let (descriptor, read) = descend(source, top, document, platform, Limits::default()).await?;
-    let read = read.into_iter().find(|(digest, _)| *digest == descriptor.digest);
-    let document = match read {
-        Some((_, document)) => document,
-        None => source.document(&descriptor).await?,
-    };
-    Ok((descriptor, document))
 }
 
 /// The image for `platform` that `top` leads to, and the documents that were read on the way, `top`'s own among them where it was before.

@@ -8,9 +8,9 @@ use teu_image::{
     diff::{self, Field, Member, Side},
 };
 use teu_spec::{Descriptor, Document, Index, Platform};
-use teu_store::{Error, ErrorKind, Source, SourceExt};
+use teu_store::{Error, ErrorKind, SourceExt};
 
-use super::{Comparing, json, text};
+use super::{Comparing, Top, json, text};
 use crate::{
     failure::Failure,
     output::{self, Paint, plain},
@@ -38,16 +38,14 @@ impl Compared {
     }
 }
 
-type Top = (Arc<dyn Source>, Descriptor);
-
 /// Compares them. Of all platforms together only the words are held, and one image after the other is looked into.
 pub(super) async fn compare(comparing: &Comparing<'_>, names: [&str; 2], tops: [&Top; 2]) -> Result<Compared, Failure> {
-    let (before, after) = (index(tops[0]).await?, index(tops[1]).await?);
+    let (before, after) = (index(tops[0])?, index(tops[1])?);
     let mut of_index = match comparing.arguments.parts().config {
-        true => diff::index(&before, &after),
+        true => diff::index(before, after),
         false => Vec::new(),
     };
-    let mut members = diff::members(&before, &after);
+    let mut members = diff::members(before, after);
     if !comparing.arguments.parts().config {
         members.iter_mut().for_each(|member| member.fields.clear());
     }
@@ -89,7 +87,7 @@ pub(super) async fn compare(comparing: &Comparing<'_>, names: [&str; 2], tops: [
 fn as_text(names: [&str; 2], tops: [&Top; 2], listed: &[String], images: Vec<Vec<u8>>, paint: Paint) -> Vec<u8> {
     let mut text = String::new();
     if !listed.is_empty() {
-        for ((sign, name), (_, top)) in ["---", "+++"].into_iter().zip(names).zip(tops) {
+        for ((sign, name), (_, top, _)) in ["---", "+++"].into_iter().zip(names).zip(tops) {
             let line = format!("{sign} {} {} index", plain(name), top.digest);
             text.push_str(&format!("{}\n", paint.strong(&line)));
         }
@@ -155,19 +153,20 @@ async fn of_member(
     Ok(compared)
 }
 
-async fn index((source, top): &Top) -> Result<Index, Failure> {
-    match source.document(top).await? {
+fn index((_, top, document): &Top) -> Result<&Index, Failure> {
+    match document {
         Document::Index(index) => Ok(index),
         Document::Manifest(_) => {
-            let message = format!("{} is said to be an index and is none", top.digest);
+            let message = format!("{} is no index", top.digest);
             Err(Error::new(ErrorKind::Invalid, message).into())
         }
     }
 }
 
 /// The image that a member is; none where it is no image.
-async fn side((source, _): &Top, member: &Descriptor) -> Result<Option<Side>, Failure> {
-    let is_image = match source.document(member).await? {
+async fn side((source, ..): &Top, member: &Descriptor) -> Result<Option<Side>, Failure> {
+    let document = source.document(member).await?;
+    let is_image = match &document {
         Document::Manifest(manifest) => manifest.config.media_type.is_image_config(),
         Document::Index(_) => false,
     };
@@ -175,7 +174,7 @@ async fn side((source, _): &Top, member: &Descriptor) -> Result<Option<Side>, Fa
         return Ok(None);
     }
     let platform = member.platform.clone().unwrap_or_else(|| Platform::new("", ""));
-    let image = Image::read(&**source, member, &platform).await?;
+    let image = Image::read(&**source, member, document, &platform).await?;
     let source = Arc::clone(source);
     Ok(Some(Side { source, image }))
 }

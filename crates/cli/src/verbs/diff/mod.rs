@@ -11,7 +11,7 @@ use teu_image::{
     diff::{self, Field, Pair, Pending, Side, TextLimits, Texts, Trees},
     glob::Pattern,
 };
-use teu_spec::{Descriptor, Reference};
+use teu_spec::{Descriptor, Document, Reference};
 use teu_store::{Error, ErrorKind, Source};
 
 use super::extract;
@@ -27,6 +27,9 @@ use crate::{
 
 /// The exit code for images that differ.
 const THEY_DIFFER: u8 = 1;
+
+/// What a reference leads to, as [`places::found`] has it.
+type Top = (Arc<dyn Source>, Descriptor, Document);
 
 pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(), Failure> {
     let patterns = arguments
@@ -58,14 +61,14 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
     let names = [arguments.before.as_str(), &arguments.after];
     let before = places::found(names[0], &reached, &settings, shown.events()).await?;
     let after = places::found(names[1], &reached, &settings, shown.events()).await?;
-    let are_indexes = before.1.media_type.is_index() && after.1.media_type.is_index();
+    let are_indexes = [&before, &after].iter().all(|(.., document)| matches!(document, Document::Index(_)));
     if arguments.platform.is_empty() && are_indexes {
         let compared = indexes::compare(&comparing, names, [&before, &after]).await?;
         shown.finish();
         return ended(compared.is_same, compared.print(&settings));
     }
-    let open = async |(source, top): (Arc<dyn Source>, Descriptor), platform| -> Result<Side, Failure> {
-        let image = Image::read(&*source, &top, &places::wanted(platform, &settings)?).await?;
+    let open = async |(source, top, document): Top, platform| -> Result<Side, Failure> {
+        let image = Image::read(&*source, &top, document, &places::wanted(platform, &settings)?).await?;
         Ok(Side { source, image })
     };
     let (before, after) = (open(before, first).await?, open(after, second).await?);
