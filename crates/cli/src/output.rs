@@ -10,14 +10,14 @@ use crate::{failure::Failure, settings::Settings, terminal};
 
 /// Writes bytes as they are.
 pub(crate) fn bytes(content: &[u8]) -> Result<(), Failure> {
-    let mut out = Stdout(io::stdout().lock());
+    let mut out = Stdout(io::stdout());
     out.write_all(content)?;
     out.flush()?;
     Ok(())
 }
 
-/// Standard output, whose errors say that it is.
-struct Stdout(io::StdoutLock<'static>);
+/// Standard output, whose errors say that it is. Nobody else is kept from it between two writes.
+struct Stdout(io::Stdout);
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -60,9 +60,17 @@ pub(crate) fn done(settings: &Settings, report: impl FnOnce() -> serde_json::Val
     }
 }
 
-/// Writes JSON as [`json`] does, of which one list is given value by value and never held.
+/// Writes JSON as [`json`] does, of which one list is given value by value and never held; so may be a list in each of its values.
 pub(crate) struct JsonList {
-    out: Box<dyn Write>,
+    out: Box<dyn Write + Send>,
+    /// The lists that are begun, the outermost first.
+    begun: Vec<Begun>,
+}
+
+struct Begun {
+    /// The columns before its values.
+    indent: usize,
+    /// What stands behind them.
     end: String,
     is_empty: bool,
 }
@@ -70,43 +78,95 @@ pub(crate) struct JsonList {
 impl JsonList {
     /// Begins with what stands before the values; the list is empty in `told`, and has this name.
     pub(crate) fn begin(told: &serde_json::Value, list: &str) -> Result<Self, Failure> {
-        let text = teu_spec::go_json::indented(told, "    ")?;
-        // No string has a line's end in it, and what is further in stands further right.
-        let mark = format!("\n    \"{list}\": [");
-        let (before, end) = text.split_once(&mark).unwrap_or((&text, ""));
-        let mut out: Box<dyn Write> = Box::new(stream());
-        out.write_all(before.as_bytes())?;
-        if before.len() < text.len() {
-            out.write_all(mark.as_bytes())?;
-        }
-        Ok(Self {
-            out,
-            end: end.to_owned(),
-            is_empty: true,
-        })
+        let mut new = Self {
+            out: Box::new(stream()),
+            begun: Vec::new(),
+        };
+        new.begin_list(told, &[list])?;
+        Ok(new)
     }
 
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Failure> {
-        if !std::mem::take(&mut self.is_empty) {
-            self.out.write_all(b",")?;
+        let indent = self.next()?;
+        Ok(self.out.write_all(indented(value, indent)?.as_bytes())?)
+    }
+
+    /// Begins a value of which in turn the list at `path`, the names that lead to it, is given value by value.
+    pub(crate) fn begin_value(&mut self, told: &serde_json::Value, path: &[&str]) -> Result<(), Failure> {
+        self.next()?;
+        self.begin_list(told, path)
+    }
+
+    /// Ends the value that was begun last.
+    pub(crate) fn end_value(&mut self) -> Result<(), Failure> {
+        let Some(list) = self.begun.pop() else {
+            return Ok(());
+        };
+        if !list.is_empty {
+            write!(self.out, "\n{:1$}", "", list.indent - STEP)?;
         }
-        for line in teu_spec::go_json::indented(value, "    ")?.lines() {
-            write!(self.out, "\n        {line}")?;
-        }
-        Ok(())
+        Ok(self.out.write_all(list.end.as_bytes())?)
     }
 
     pub(crate) fn end(mut self) -> Result<(), Failure> {
-        let before = if self.is_empty { "" } else { "\n    " };
-        writeln!(self.out, "{before}{}", self.end)?;
-        self.out.flush()?;
+        self.end_value()?;
+        self.out.write_all(b"\n")?;
+        Ok(self.out.flush()?)
+    }
+
+    /// Ends it with these fields behind the list, which was the last in what was told.
+    pub(crate) fn end_with(mut self, fields: &serde_json::Value) -> Result<(), Failure> {
+        let fields = indented(fields, 0)?;
+        if let Some(list) = self.begun.last_mut() {
+            list.end = format!("],{}", fields.trim_start_matches('{'));
+        }
+        self.end()
+    }
+
+    /// Goes on where the next value stands, and says how far from the left.
+    fn next(&mut self) -> Result<usize, Failure> {
+        let Some(list) = self.begun.last_mut() else {
+            return Ok(0);
+        };
+        let comma = if std::mem::take(&mut list.is_empty) { "" } else { "," };
+        write!(self.out, "{comma}\n{:1$}", "", list.indent)?;
+        Ok(list.indent)
+    }
+
+    fn begin_list(&mut self, told: &serde_json::Value, path: &[&str]) -> Result<(), Failure> {
+        let base = self.begun.last().map_or(0, |list| list.indent);
+        let (text, indent) = (indented(told, base)?, base + STEP * path.len());
+        // No string has a line's end in it, and what is further in stands further right.
+        let mark = format!("\n{:indent$}\"{}\": [", "", path.last().unwrap_or(&""));
+        let (before, end) = text.split_once(&mark).unwrap_or((&text, ""));
+        self.out.write_all(before.as_bytes())?;
+        if before.len() < text.len() {
+            self.out.write_all(mark.as_bytes())?;
+        }
+        self.begun.push(Begun {
+            indent: indent + STEP,
+            end: end.to_owned(),
+            is_empty: true,
+        });
         Ok(())
     }
 }
 
+/// How much further right stands what is in something.
+const STEP: usize = 4;
+
+/// JSON whose lines but the first stand so many columns further right.
+fn indented<T: Serialize + ?Sized>(value: &T, base: usize) -> Result<String, Failure> {
+    let text = teu_spec::go_json::indented(value, "    ")?;
+    Ok(match base {
+        0 => text,
+        base => text.replace('\n', &format!("\n{:base$}", "")),
+    })
+}
+
 /// Standard output, for what is written piece by piece.
-pub(crate) fn stream() -> impl Write {
-    io::BufWriter::with_capacity(64 << 10, Stdout(io::stdout().lock()))
+pub(crate) fn stream() -> impl Write + Send {
+    io::BufWriter::with_capacity(64 << 10, Stdout(io::stdout()))
 }
 
 /// Writes a table: columns as wide as they must be, two spaces between them.

@@ -30,6 +30,14 @@ fn indexed(layout: &Layout, name: &str, note: &str, images: &[(Value, &Image)]) 
     digest
 }
 
+/// What was printed, which looks as if it had been printed as one.
+fn parsed(printed: &str) -> Value {
+    let value: Value = serde_json::from_str(printed).expect("JSON");
+    let whole = teu_spec::go_json::indented(&value, "    ").expect("JSON");
+    assert_eq!(printed, format!("{whole}\n"));
+    value
+}
+
 fn on(architecture: &str) -> Value {
     json!({"platform": {"os": "linux", "architecture": architecture}})
 }
@@ -91,7 +99,6 @@ index
   ~ annotations.note: \"1\" -> \"2\"
   + linux/amd64: annotations: {{\"about\":\"x\"}}
   - linux/s390x: {amd}
-  ~ attestation of linux/arm64: {attested} -> {other}
   + linux/riscv64: {amd}
 
 --- {one} {old} linux/arm64
@@ -100,18 +107,26 @@ index
 config
 ",
         amd = digest(&amd),
-        attested = digest(&attested),
-        other = digest(&other),
         old = digest(&old),
         new = digest(&new),
     );
     let told = differ(&room, &[one, two]);
     assert!(told.starts_with(&expected), "{told}\n{expected}");
-    assert!(
-        told.ends_with("\nfiles: 1 added, 0 removed, 0 changed\n  + /new  -rw-r--r-- 0:0 3 B\n"),
-        "{told}"
+    let expected = format!(
+        "
+files: 1 added, 0 removed, 0 changed
+  + /new  -rw-r--r-- 0:0 3 B
+
+--- {one} {attested} attestation of linux/arm64
++++ {two} {other} attestation of linux/arm64
+
+no image, and compared by its digest alone
+",
+        attested = digest(&attested),
+        other = digest(&other),
     );
-    let told: Value = serde_json::from_str(&differ(&room, &["-o", "json", "--files", one, two])).expect("JSON");
+    assert!(told.ends_with(&expected), "{told}\n{expected}");
+    let told = parsed(&differ(&room, &["-o", "json", "--files", one, two]));
     let platforms = told["platforms"].as_array().expect("a list");
     let changes: Vec<[&str; 2]> = platforms
         .iter()
@@ -130,7 +145,7 @@ config
     assert_eq!((&told["same"], &told["index"]), (&json!(false), &json!([])));
     assert_eq!(told["before"], json!({"reference": one, "digest": first}));
     assert_eq!(platforms[1]["image"]["files"][0]["path"], "/new");
-    let told: Value = serde_json::from_str(&differ(&room, &["-o", "json", "--config", one, two])).expect("JSON");
+    let told = parsed(&differ(&room, &["-o", "json", "--config", one, two]));
     assert_eq!(
         told["index"],
         json!([{"path": "annotations.note", "before": "1", "after": "2"}])
@@ -175,9 +190,38 @@ fn an_index_is_itself_whatever_platforms_it_has() {
     let ran = room
         .teu(["diff", "-o", "json", "oci:images:app", "oci:images:app"])
         .succeeds();
-    let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let told = parsed(&ran.stdout);
     assert_eq!(told["same"], json!(true));
     assert_eq!(told["platforms"][0]["platform"], "linux/s390x");
+    assert_eq!(told["platforms"][0]["image"], json!(null));
+}
+
+/// What was compared is not held until all is.
+#[test]
+fn what_differs_is_printed_as_soon_as_it_is_known() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let arm = |layers: &[Vec<u8>]| {
+        let mut image = of(layers);
+        image.config["architecture"] = "arm64".into();
+        image
+    };
+    let (amd, new) = (of(&[base()]), of(&[archive(&[file("new", "new")])]));
+    let absent = archive(&[file("absent", "")]);
+    let (old, other) = (arm(&[base()]), arm(std::slice::from_ref(&absent)));
+    let first = indexed(&layout, "first", "1", &[(on("amd64"), &amd), (on("arm64"), &old)]);
+    let second = indexed(&layout, "second", "2", &[(on("amd64"), &new), (on("arm64"), &other)]);
+    std::fs::remove_file(layout.blob_path(&Digest::of(&absent))).expect("removed");
+    let (one, two) = ("oci:images:first", "oci:images:second");
+    let ran = room.teu(["diff", "--files", one, two]).ran();
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("comparing linux/arm64: "), "{}", ran.stderr);
+    let [amd, new] = [&amd, &new].map(|image| layout.manifest(image).0);
+    let expected = format!("--- {one} {amd} linux/amd64\n+++ {two} {new} linux/amd64\n\nfiles: ");
+    assert!(ran.stdout.starts_with(&expected), "{}", ran.stdout);
+    let ran = room.teu(["diff", one, two]).ran();
+    let expected = format!("--- {one} {first} index\n+++ {two} {second} index\n\nindex\n  ~ annotations.note: ");
+    assert!(ran.code == 2 && ran.stdout.starts_with(&expected), "{}", ran.stdout);
 }
 
 /// Of a registry an index comes by its name at once, then of each image that is another one the manifest and its config, and no more.

@@ -34,11 +34,10 @@ impl Image {
     /// Reads what `top` leads to, whose document is at hand: itself where it is an image, else the image for `platform`.
     ///
     /// # Errors
-    /// As [`choose_image`]; `Unsupported` for an artifact that is no image; `Invalid` where the config does not tell the layers that the
-    /// manifest has (threat 54).
+    /// As [`choose_image`] and [`of`](Self::of).
     pub async fn read(source: &dyn Source, top: &Descriptor, document: Document, platform: &Platform) -> Result<Self> {
         let (descriptor, document) = choose_image(source, top, Some(document), platform).await?;
-        Self::of(source, descriptor, document).await
+        Self::of_document(source, descriptor, document).await
     }
 
     /// Reads what `pick` leads to, as [`Source::resolve_document`] and [`read`](Self::read) do.
@@ -47,14 +46,25 @@ impl Image {
     /// As of both.
     pub async fn find(source: &dyn Source, pick: &Pick, platform: &Platform) -> Result<Self> {
         let (_, descriptor, document) = find_image(source, pick, platform).await?;
-        Self::of(source, descriptor, document).await
+        Self::of_document(source, descriptor, document).await
     }
 
-    async fn of(source: &dyn Source, descriptor: Descriptor, document: Document) -> Result<Self> {
-        let Document::Manifest(manifest) = document else {
-            let message = format!("{} is an index within an index, and no image", descriptor.digest);
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        };
+    async fn of_document(source: &dyn Source, descriptor: Descriptor, document: Document) -> Result<Self> {
+        match document {
+            Document::Manifest(manifest) => Self::of(source, descriptor, manifest).await,
+            Document::Index(_) => {
+                let message = format!("{} is an index within an index, and no image", descriptor.digest);
+                Err(Error::new(ErrorKind::Unsupported, message))
+            }
+        }
+    }
+
+    /// The image whose manifest was read.
+    ///
+    /// # Errors
+    /// `Unsupported` for an artifact that is no image; `Invalid` where the config does not tell the layers that the manifest has (threat 54); what the
+    /// source says of the config.
+    pub async fn of(source: &dyn Source, descriptor: Descriptor, manifest: Manifest) -> Result<Self> {
         if !manifest.config.media_type.is_image_config() {
             let kind = manifest.artifact_type.as_deref();
             let kind = kind.map_or_else(|| manifest.config.media_type.to_string(), str::to_owned);

@@ -81,6 +81,11 @@ impl Bars {
         }
     }
 
+    /// Takes away what is drawn while `print` prints, which must cause no event.
+    pub(super) fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.all.suspend(print)
+    }
+
     /// Takes away what is drawn, for good: what is broken off may still have something to tell.
     pub(super) fn clear(&self) {
         let mut state = self.state();

@@ -63,6 +63,14 @@ impl Shown {
         self.bars.is_some()
     }
 
+    /// Has `print` print on standard output, which may be the terminal on which something is drawn: that makes room meanwhile.
+    pub(crate) fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.beside(print),
+            None => print(),
+        }
+    }
+
     /// Where events go.
     pub(crate) fn events(&self) -> Events {
         Arc::clone(&self.events)

@@ -1,11 +1,16 @@
 //! In what do two indexes differ? In what they say of themselves, and in their members, which belong together by the platform that they are for.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
-use teu_spec::{Descriptor, Digest, Index, annotation};
+use teu_spec::{Descriptor, Digest, Document, Index, annotation};
+use teu_store::{Result, Source, SourceExt};
 
-use super::{Field, fields};
+use super::{Field, Side, fields};
+use crate::Image;
 
 /// What two indexes have for one platform, or for none.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +23,59 @@ pub struct Member<'a> {
     pub after: Option<&'a Descriptor>,
     /// In what the two indexes differ about it, but for digest and size.
     pub fields: Vec<Field>,
+}
+
+/// What two indexes have of one member.
+pub enum Both {
+    /// The same content.
+    Same,
+    /// Two images, which can be compared as such.
+    Images(Box<[Side; 2]>),
+    /// Other content, of which there is no more to be told: one of them is no image.
+    Other,
+}
+
+impl Member<'_> {
+    /// Whether both indexes have it, and say the same of it.
+    #[must_use]
+    pub fn is_listed_alike(&self) -> bool {
+        self.before.is_some() && self.after.is_some() && self.fields.is_empty()
+    }
+
+    /// What both indexes have of it, from where they are; none where only one has it. Manifests and configs of images are read, nothing where the digest
+    /// says it.
+    ///
+    /// # Errors
+    /// As [`Image::of`]; what the source says.
+    pub async fn both(&self, sources: [&Arc<dyn Source>; 2]) -> Result<Option<Both>> {
+        let (Some(before), Some(after)) = (self.before, self.after) else {
+            return Ok(None);
+        };
+        if before.digest == after.digest {
+            return Ok(Some(Both::Same));
+        }
+        let Some(before) = image(sources[0], before).await? else {
+            return Ok(Some(Both::Other));
+        };
+        let after = image(sources[1], after).await?;
+        Ok(Some(
+            after.map_or(Both::Other, |after| Both::Images(Box::new([before, after]))),
+        ))
+    }
+}
+
+/// The image that a member is; none where it is no image.
+async fn image(source: &Arc<dyn Source>, member: &Descriptor) -> Result<Option<Side>> {
+    if member.is_attestation() {
+        return Ok(None);
+    }
+    let manifest = match source.document(member).await? {
+        Document::Manifest(manifest) if manifest.config.media_type.is_image_config() => manifest,
+        _ => return Ok(None),
+    };
+    let image = Image::of(&**source, member.clone(), manifest).await?;
+    let source = Arc::clone(source);
+    Ok(Some(Side { source, image }))
 }
 
 /// The fields in which two indexes differ, without their members.

@@ -1,6 +1,7 @@
 //! In what do two images differ? In what their documents say, in their layers, and in the files that a container sees.
 //!
-//! [`manifest`] and [`config`] compare documents field by field, [`index`] and [`members`](members()) two indexes, [`layers`](layers()) the two lists of layers. [`Trees`] are the merged trees of both images,
+//! [`manifest`] and [`config`] compare documents field by field, [`index`] and [`members`](members()) two indexes, of which [`Member::both`] has the images of
+//! a platform, [`layers`](layers()) the two lists of layers. [`Trees`] are the merged trees of both images,
 //! made of [tables of contents](crate::contents) alone, and [`Trees::changes`] is what differs in them, path by path; [`texts`](texts()) shows how the content of
 //! files does. What both images have is read once, and nothing of a layer that a [`Cache`](crate::contents::Cache) knows.
 //!
@@ -37,7 +38,7 @@ pub use documents::{config, manifest};
 pub use fields::{Field, fields};
 pub use files::{Aspect, Change, Changes};
 pub use layers::{Pair, has_same_layers, layers};
-pub use members::{Member, index, members};
+pub use members::{Both, Member, index, members};
 pub use texts::{Pending, Show, Text, TextLimits, Texts, texts};
 pub use trees::{Options, Side, Trees};
 pub use unified::unified;

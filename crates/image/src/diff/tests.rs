@@ -10,6 +10,8 @@ use teu_archive::{
 use teu_spec::{Descriptor, Document, ImageConfig, Manifest, MediaType};
 use teu_store::Source;
 
+mod members;
+
 use super::*;
 use crate::{
     Image, Layer,

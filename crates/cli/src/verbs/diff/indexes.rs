@@ -1,182 +1,177 @@
-//! How do two indexes differ? In what they say of themselves and of their members, and platform by platform as two images do.
+//! How do two indexes differ? In what they say of themselves and of their members, and platform by platform as two images do. Each is printed as soon as
+//! it was compared: of all together nothing is held.
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 use serde_json::{Value, json};
-use teu_image::{
-    Image,
-    diff::{self, Field, Member, Side},
-};
-use teu_spec::{Descriptor, Document, Index, Platform};
-use teu_store::{Error, ErrorKind, SourceExt};
+use teu_image::diff::{self, Both, Field, Member};
+use teu_spec::{Digest, Index};
+use teu_store::Source;
 
-use super::{Comparing, Top, json, text};
+use super::{Comparing, Found, json, text};
 use crate::{
     failure::Failure,
-    output::{self, Paint, plain},
-    settings::Settings,
+    output::{self, JsonList, Paint, plain},
+    progress::Shown,
 };
 
-/// What came of it.
-pub(super) struct Compared {
-    pub(super) is_same: bool,
-    told: Told,
+/// One of two indexes.
+pub(super) struct Top<'a> {
+    /// Its reference, as it was given.
+    pub(super) name: &'a str,
+    pub(super) source: &'a Arc<dyn Source>,
+    pub(super) digest: Digest,
+    pub(super) index: &'a Index,
 }
 
-enum Told {
-    Text(Vec<u8>),
-    Json(Value),
-}
-
-impl Compared {
-    pub(super) fn print(&self, settings: &Settings) -> Result<(), Failure> {
-        match &self.told {
-            Told::Text(text) => output::bytes(text),
-            Told::Json(value) if settings.json => output::json(value),
-            Told::Json(_) => Ok(()),
-        }
-    }
-}
-
-/// Compares them. Of all platforms together only the words are held, and one image after the other is looked into.
-pub(super) async fn compare(comparing: &Comparing<'_>, names: [&str; 2], tops: [&Top; 2]) -> Result<Compared, Failure> {
-    let (before, after) = (index(tops[0])?, index(tops[1])?);
-    let mut of_index = match comparing.arguments.parts().config {
-        true => diff::index(before, after),
-        false => Vec::new(),
-    };
-    let mut members = diff::members(before, after);
+/// Compares them and prints in what they differ; whether they are the same.
+pub(super) async fn compare(comparing: &Comparing<'_>, tops: &[Top<'_>; 2], shown: &Shown) -> Result<bool, Failure> {
+    let [before, after] = tops.each_ref().map(|top| top.index);
+    let (mut of_index, mut members) = (diff::index(before, after), diff::members(before, after));
     if !comparing.arguments.parts().config {
+        of_index.clear();
         members.iter_mut().for_each(|member| member.fields.clear());
     }
-    let paint = Paint::new(comparing.settings);
-    let (mut is_same, mut listed, mut images, mut platforms) =
-        (of_index.is_empty(), Vec::new(), Vec::new(), Vec::new());
-    listed.append(&mut of_index.iter().map(|field| text::fields(field, paint)).collect());
+    let mut is_same = of_index.is_empty() && members.iter().all(Member::is_listed_alike);
+    let mut printer = Printer {
+        tops,
+        shown,
+        paint: Paint::new(comparing.settings),
+        to: To::Text { is_first: true },
+    };
+    printer.begin(&of_index, &members, comparing.settings.json)?;
     for member in &members {
-        let compared = of_member(comparing, names, tops, member, paint).await?;
-        is_same &= compared.is_same;
-        listed.extend(lines(member, compared.differs_by_digest, paint));
-        images.extend(compared.text);
-        platforms.push(json!({
-            "platform": member.name,
-            "change": change(member, compared.is_same),
-            "before": member.before.map(|found| found.digest),
-            "after": member.after.map(|found| found.digest),
-            "listed": member.fields.iter().map(json::field).collect::<Vec<_>>(),
-            "image": compared.json,
-        }));
-    }
-    let told = match comparing.settings.json {
-        true => {
-            let side = |place: usize| json!({"reference": names[place], "digest": tops[place].1.digest});
-            let fields: Vec<Value> = of_index.drain(..).map(|field| json::field(&field)).collect();
-            Told::Json(json!({
-                "same": is_same,
-                "before": side(0),
-                "after": side(1),
-                "index": fields,
-                "platforms": platforms,
-            }))
+        // Who reads no further still learns from the exit code that they differ.
+        if matches!(printer.to, To::Nobody) && !is_same {
+            break;
         }
-        false => Told::Text(as_text(names, tops, &listed, images, paint)),
+        let compared = of_member(comparing, member, &mut printer).await;
+        is_same &= compared.map_err(|failure| failure.within(&format!("comparing {}", member.name)))?;
+    }
+    printer.end(is_same)?;
+    Ok(is_same)
+}
+
+/// Compares what is in a member and prints it; whether it is the same.
+async fn of_member(comparing: &Comparing<'_>, member: &Member<'_>, printer: &mut Printer<'_>) -> Result<bool, Failure> {
+    let [one, other] = printer.tops;
+    let both = member.both([one.source, other.source]).await?;
+    let found = match &both {
+        Some(Both::Images(sides)) => {
+            let [before, after] = &**sides;
+            Some(comparing.images([one.name, other.name], [before, after]).await?)
+        }
+        _ => None,
     };
-    Ok(Compared { is_same, told })
+    // What is no image is compared as it stands, where documents are.
+    let is_other = matches!(both, Some(Both::Other)) && comparing.arguments.parts().config;
+    let is_same = member.is_listed_alike() && !is_other && found.as_ref().is_none_or(Found::is_same);
+    printer.member(member, is_same, is_other, found.as_ref())?;
+    Ok(is_same)
 }
 
-fn as_text(names: [&str; 2], tops: [&Top; 2], listed: &[String], images: Vec<Vec<u8>>, paint: Paint) -> Vec<u8> {
-    let mut text = String::new();
-    if !listed.is_empty() {
-        for ((sign, name), (_, top, _)) in ["---", "+++"].into_iter().zip(names).zip(tops) {
-            let line = format!("{sign} {} {} index", plain(name), top.digest);
-            text.push_str(&format!("{}\n", paint.strong(&line)));
-        }
-        text.push_str(&format!("\n{}\n{}", paint.strong("index"), listed.concat()));
-    }
-    let mut text = text.into_bytes();
-    for image in images {
-        if !text.is_empty() {
-            text.push(b'\n');
-        }
-        text.extend(image);
-    }
-    text
-}
-
-/// What is in a member of both.
-struct OfMember {
-    is_same: bool,
-    /// It is other content, of which no more can be told.
-    differs_by_digest: bool,
-    text: Option<Vec<u8>>,
-    json: Value,
-}
-
-async fn of_member(
-    comparing: &Comparing<'_>,
-    names: [&str; 2],
-    tops: [&Top; 2],
-    member: &Member<'_>,
+/// Prints what was found, as long as somebody reads it.
+struct Printer<'a> {
+    tops: &'a [Top<'a>; 2],
+    shown: &'a Shown,
     paint: Paint,
-) -> Result<OfMember, Failure> {
-    let mut compared = OfMember {
-        is_same: member.fields.is_empty() && member.before.is_some() && member.after.is_some(),
-        differs_by_digest: false,
-        text: None,
-        json: Value::Null,
-    };
-    let (Some(before), Some(after)) = (member.before, member.after) else {
-        return Ok(compared);
-    };
-    if before.digest == after.digest {
-        return Ok(compared);
-    }
-    let sides = (side(tops[0], before).await?, side(tops[1], after).await?);
-    let (Some(before), Some(after)) = sides else {
-        // What is no image is compared as it stands, where documents are.
-        compared.differs_by_digest = comparing.arguments.parts().config;
-        compared.is_same &= !compared.differs_by_digest;
-        return Ok(compared);
-    };
-    let found = comparing.images(names, [&before, &after]).await;
-    let found = found.map_err(|failure| failure.within(&format!("comparing {}", member.name)))?;
-    compared.is_same &= found.is_same();
-    match comparing.settings.json {
-        true => compared.json = json::value(&found)?,
-        false if !found.is_same() => {
-            let mut text = Vec::new();
-            text::report(&found, paint, &mut text)?;
-            compared.text = Some(text);
-        }
-        false => {}
-    }
-    Ok(compared)
+    to: To,
 }
 
-fn index((_, top, document): &Top) -> Result<&Index, Failure> {
-    match document {
-        Document::Index(index) => Ok(index),
-        Document::Manifest(_) => {
-            let message = format!("{} is no index", top.digest);
-            Err(Error::new(ErrorKind::Invalid, message).into())
-        }
-    }
+enum To {
+    Text { is_first: bool },
+    Json(JsonList),
+    Nobody,
 }
 
-/// The image that a member is; none where it is no image.
-async fn side((source, ..): &Top, member: &Descriptor) -> Result<Option<Side>, Failure> {
-    let document = source.document(member).await?;
-    let is_image = match &document {
-        Document::Manifest(manifest) => manifest.config.media_type.is_image_config(),
-        Document::Index(_) => false,
-    };
-    if !is_image || member.is_attestation() {
-        return Ok(None);
+impl Printer<'_> {
+    /// Prints what the indexes say.
+    fn begin(&mut self, of_index: &[Field], members: &[Member<'_>], is_json: bool) -> Result<(), Failure> {
+        let (tops, paint) = (self.tops, self.paint);
+        self.print(|to| {
+            if is_json {
+                let [before, after] = tops
+                    .each_ref()
+                    .map(|top| json!({"reference": top.name, "digest": top.digest}));
+                let of_index: Vec<Value> = of_index.iter().map(json::field).collect();
+                let told = json!({"before": before, "after": after, "index": of_index, "platforms": []});
+                *to = To::Json(JsonList::begin(&told, "platforms")?);
+                return Ok(());
+            }
+            let of_index = of_index.iter().map(|field| text::fields(field, paint));
+            let listed: String = of_index
+                .chain(members.iter().map(|member| listed(member, paint)))
+                .collect();
+            if listed.is_empty() {
+                return Ok(());
+            }
+            *to = To::Text { is_first: false };
+            let heads = tops.each_ref().map(|top| format!("{} {} index", top.name, top.digest));
+            let text = format!("{}\n{}\n{listed}", text::heads(heads, paint), paint.strong("index"));
+            output::bytes(text.as_bytes())
+        })
     }
-    let platform = member.platform.clone().unwrap_or_else(|| Platform::new("", ""));
-    let image = Image::read(&**source, member, document, &platform).await?;
-    let source = Arc::clone(source);
-    Ok(Some(Side { source, image }))
+
+    /// Prints what came of a member.
+    fn member(
+        &mut self,
+        member: &Member<'_>,
+        is_same: bool,
+        is_other: bool,
+        found: Option<&Found<'_>>,
+    ) -> Result<(), Failure> {
+        let (tops, paint) = (self.tops, self.paint);
+        self.print(|to| match to {
+            To::Text { is_first } => {
+                let found = found.filter(|found| !found.is_same());
+                if found.is_none() && !is_other {
+                    return Ok(());
+                }
+                let mut out = output::stream();
+                if !std::mem::take(is_first) {
+                    out.write_all(b"\n")?;
+                }
+                match found {
+                    Some(found) => text::report(found, paint, &mut out)?,
+                    None => out.write_all(other(tops, member, paint).as_bytes())?,
+                }
+                Ok(out.flush()?)
+            }
+            To::Json(list) => {
+                let told = json!({
+                    "platform": member.name,
+                    "change": change(member, is_same),
+                    "before": member.before.map(|found| found.digest),
+                    "after": member.after.map(|found| found.digest),
+                    "listed": member.fields.iter().map(json::field).collect::<Vec<_>>(),
+                    "image": null,
+                });
+                match found {
+                    Some(found) => json::member(told, found, list),
+                    None => list.value(&told),
+                }
+            }
+            To::Nobody => Ok(()),
+        })
+    }
+
+    fn end(&mut self, is_same: bool) -> Result<(), Failure> {
+        self.print(|to| match std::mem::replace(to, To::Nobody) {
+            To::Json(list) => list.end_with(&json!({"same": is_same})),
+            To::Text { .. } | To::Nobody => Ok(()),
+        })
+    }
+
+    /// Prints, where somebody reads it.
+    fn print(&mut self, print: impl FnOnce(&mut To) -> Result<(), Failure>) -> Result<(), Failure> {
+        match self.shown.beside(|| print(&mut self.to)) {
+            Err(Failure::BrokenPipe) => {
+                self.to = To::Nobody;
+                Ok(())
+            }
+            printed => printed,
+        }
+    }
 }
 
 fn change(member: &Member<'_>, is_same: bool) -> &'static str {
@@ -189,16 +184,12 @@ fn change(member: &Member<'_>, is_same: bool) -> &'static str {
 }
 
 /// What the two indexes list otherwise.
-fn lines(member: &Member<'_>, differs_by_digest: bool, paint: Paint) -> Vec<String> {
+fn listed(member: &Member<'_>, paint: Paint) -> String {
     let name = plain(&member.name);
     match (member.before, member.after) {
-        (None, Some(new)) => vec![format!("  {}\n", paint.added(&format!("+ {name}: {}", new.digest)))],
-        (Some(old), None) => vec![format!("  {}\n", paint.removed(&format!("- {name}: {}", old.digest)))],
-        (Some(old), Some(new)) => {
-            let digests = differs_by_digest.then(|| {
-                let line = format!("~ {name}: {} -> {}", old.digest, new.digest);
-                format!("  {}\n", paint.changed(&line))
-            });
+        (None, Some(new)) => format!("  {}\n", paint.added(&format!("+ {name}: {}", new.digest))),
+        (Some(old), None) => format!("  {}\n", paint.removed(&format!("- {name}: {}", old.digest))),
+        _ => {
             let fields = member.fields.iter().map(|field| {
                 let of_member = Field {
                     path: format!("{}: {}", member.name, field.path),
@@ -206,8 +197,21 @@ fn lines(member: &Member<'_>, differs_by_digest: bool, paint: Paint) -> Vec<Stri
                 };
                 text::fields(&of_member, paint)
             });
-            digests.into_iter().chain(fields).collect()
+            fields.collect()
         }
-        (None, None) => Vec::new(),
     }
+}
+
+/// Two members of which there is no more to be told than that they are not the same.
+fn other(tops: &[Top<'_>; 2], member: &Member<'_>, paint: Paint) -> String {
+    let digests = [member.before, member.after].map(|found| found.map(|found| found.digest.to_string()));
+    let [before, after] = digests.map(Option::unwrap_or_default);
+    let heads = [
+        format!("{} {before} {}", tops[0].name, member.name),
+        format!("{} {after} {}", tops[1].name, member.name),
+    ];
+    format!(
+        "{}\nno image, and compared by its digest alone\n",
+        text::heads(heads, paint)
+    )
 }

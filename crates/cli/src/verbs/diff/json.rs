@@ -16,31 +16,28 @@ use crate::{
 
 /// Prints it.
 pub(super) fn report(found: &Found<'_>) -> Result<(), Failure> {
-    let mut told = without_files(found);
+    let told = told(found);
     let Some(files) = &found.files else {
         return output::json(&told);
     };
-    told["files"] = json!([]);
     let mut list = JsonList::begin(&told, "files")?;
     each_file(files, |file| list.value(&file))?;
     list.end()
 }
 
-/// All of it as one value.
-pub(super) fn value(found: &Found<'_>) -> Result<Value, Failure> {
-    let mut told = without_files(found);
-    if let Some(files) = &found.files {
-        let mut list = Vec::new();
-        each_file(files, |file| {
-            list.push(file);
-            Ok(())
-        })?;
-        told["files"] = list.into();
-    }
-    Ok(told)
+/// Prints it as the `image` of a member, the next value of a list.
+pub(super) fn member(mut member: Value, found: &Found<'_>, list: &mut JsonList) -> Result<(), Failure> {
+    member["image"] = told(found);
+    let Some(files) = &found.files else {
+        return list.value(&member);
+    };
+    list.begin_value(&member, &["image", "files"])?;
+    each_file(files, |file| list.value(&file))?;
+    list.end_value()
 }
 
-fn without_files(found: &Found<'_>) -> Value {
+/// All but the files, which are a list that is empty.
+fn told(found: &Found<'_>) -> Value {
     let side = |place: usize| {
         let image = &found.sides[place].image;
         json!({
@@ -56,6 +53,9 @@ fn without_files(found: &Found<'_>) -> Value {
     }
     if let Some(pairs) = &found.layers {
         told["layers"] = pairs.iter().map(|pair| layer(found, pair)).collect();
+    }
+    if found.files.is_some() {
+        told["files"] = json!([]);
     }
     told
 }

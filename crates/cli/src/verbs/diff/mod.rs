@@ -61,11 +61,20 @@ pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(),
     let names = [arguments.before.as_str(), &arguments.after];
     let before = places::found(names[0], &reached, &settings, shown.events()).await?;
     let after = places::found(names[1], &reached, &settings, shown.events()).await?;
-    let are_indexes = [&before, &after].iter().all(|(.., document)| matches!(document, Document::Index(_)));
-    if arguments.platform.is_empty() && are_indexes {
-        let compared = indexes::compare(&comparing, names, [&before, &after]).await?;
+    if let ([], Document::Index(old), Document::Index(new)) = (&arguments.platform[..], &before.2, &after.2) {
+        let top = |name, source, digest, index| indexes::Top {
+            name,
+            source,
+            digest,
+            index,
+        };
+        let tops = [
+            top(names[0], &before.0, before.1.digest, old),
+            top(names[1], &after.0, after.1.digest, new),
+        ];
+        let is_same = indexes::compare(&comparing, &tops, &shown).await?;
         shown.finish();
-        return ended(compared.is_same, compared.print(&settings));
+        return ended(is_same, Ok(()));
     }
     let open = async |(source, top, document): Top, platform| -> Result<Side, Failure> {
         let image = Image::read(&*source, &top, document, &places::wanted(platform, &settings)?).await?;

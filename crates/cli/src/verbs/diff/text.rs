@@ -25,12 +25,16 @@ pub(super) fn report(found: &Found<'_>, paint: Paint, out: &mut impl Write) -> R
     if found.is_same() {
         return Ok(());
     }
-    let mut text = String::new();
-    for ((sign, name), side) in ["---", "+++"].into_iter().zip(found.names).zip(found.sides) {
-        let platform = side.image.config.platform();
-        let line = format!("{sign} {} {} {platform}", plain(name), side.image.descriptor.digest);
-        text.push_str(&format!("{}\n", paint.strong(&plain(&line))));
-    }
+    let of = |side: usize| {
+        let image = &found.sides[side].image;
+        format!(
+            "{} {} {}",
+            found.names[side],
+            image.descriptor.digest,
+            image.config.platform()
+        )
+    };
+    let mut text = heads([of(0), of(1)], paint);
     if let Some(documents) = &found.documents {
         for (title, differing) in [("manifest", &documents.manifest), ("config", &documents.config)] {
             if !differing.is_empty() {
@@ -51,6 +55,12 @@ pub(super) fn report(found: &Found<'_>, paint: Paint, out: &mut impl Write) -> R
         Some(found) => files(found, paint, out),
         None => Ok(()),
     }
+}
+
+/// The two lines that say what is compared.
+pub(super) fn heads([before, after]: [String; 2], paint: Paint) -> String {
+    let line = |text: String| paint.strong(&plain(&text)) + "\n";
+    line(format!("--- {before}")) + &line(format!("+++ {after}"))
 }
 
 pub(super) fn fields(field: &Field, paint: Paint) -> String {
