@@ -4,20 +4,21 @@ use super::Compression;
 use super::inflate::WINDOW;
 use crate::{Error, Result};
 
-/// A place in a compressed stream that a decoder can [begin at](super::Decoder::at).
+/// A place in a compressed stream that a decoder can [begin at](super::Decoder::at). Whoever keeps places may have `W` in place of the window, such as
+/// where that lies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Place<W = Vec<u8>> {
     /// Bytes of the stream before it.
     pub input: u64,
     /// Bytes that come out before it.
     pub output: u64,
     /// What has to be known there. None where a member of gzip or a frame of zstd begins; a stream that is not compressed can be begun anywhere.
-    pub inside: Option<Inside>,
+    pub inside: Option<Inside<W>>,
 }
 
 /// What has to be known between two blocks of a member of gzip.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inside {
+pub struct Inside<W = Vec<u8>> {
     /// What is left of the last byte before the place, in the lowest bits.
     pub bits: u8,
     /// How many bits that are, at most 7.
@@ -27,12 +28,29 @@ pub struct Inside {
     /// How many bytes that were, modulo 2^32.
     pub size: u32,
     /// The last of them, which blocks refer back to: at most [`Inside::WINDOW`].
-    pub window: Vec<u8>,
+    pub window: W,
 }
 
 impl Inside {
     /// How far blocks refer back, in bytes: 32 KiB.
     pub const WINDOW: usize = WINDOW;
+}
+
+impl<W> Place<W> {
+    /// The same place with what `window` makes of the window, where it has one.
+    pub fn with_window<V>(self, window: impl FnOnce(W) -> V) -> Place<V> {
+        Place {
+            input: self.input,
+            output: self.output,
+            inside: self.inside.map(|inside| Inside {
+                bits: inside.bits,
+                count: inside.count,
+                crc: inside.crc,
+                size: inside.size,
+                window: window(inside.window),
+            }),
+        }
+    }
 }
 
 impl Place {

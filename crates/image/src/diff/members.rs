@@ -9,7 +9,11 @@ use serde_json::Value;
 use teu_spec::{Descriptor, Digest, Document, Index, annotation};
 use teu_store::{Result, Source, SourceExt};
 
-use super::{Field, Side, fields};
+use super::{
+    Field, Side,
+    documents::{forget_content, value, without},
+    fields,
+};
 use crate::Image;
 
 /// What two indexes have for one platform, or for none.
@@ -81,15 +85,7 @@ async fn image(source: &Arc<dyn Source>, member: &Descriptor) -> Result<Option<S
 /// The fields in which two indexes differ, without their members.
 #[must_use]
 pub fn index(before: &Index, after: &Index) -> Vec<Field> {
-    let [before, after] = [before, after].map(|index| {
-        let mut value = value(index);
-        if let Some(fields) = value.as_object_mut() {
-            fields.shift_remove("manifests");
-            // OCI's may leave out what it is (image-index.md).
-            fields.insert("mediaType".to_owned(), index.media_type.as_str().into());
-        }
-        value
-    });
+    let [before, after] = [before, after].map(|index| without(index.raw(), &index.media_type, "manifests"));
     fields(&before, &after)
 }
 
@@ -125,13 +121,11 @@ pub fn members<'a>(before: &'a Index, after: &'a Index) -> Vec<Member<'a>> {
 
 /// What an index says of each member, without what follows from its content.
 fn said(index: &Index) -> Vec<Value> {
-    let mut value = value(index);
+    let mut value = value(index.raw());
     let members = value.get_mut("manifests").and_then(Value::as_array_mut);
     let mut members = members.map(std::mem::take).unwrap_or_default();
-    for member in members.iter_mut().filter_map(Value::as_object_mut) {
-        for of_content in ["digest", "size", "data"] {
-            member.shift_remove(of_content);
-        }
+    for member in &mut members {
+        forget_content(member);
         let annotations = member.get_mut("annotations").and_then(Value::as_object_mut);
         if let Some(annotations) = annotations {
             annotations.shift_remove(annotation::DOCKER_REFERENCE_DIGEST);
@@ -177,9 +171,4 @@ fn names(index: &Index) -> Vec<String> {
         }
     });
     named.collect()
-}
-
-fn value(index: &Index) -> Value {
-    // It was read before; null would be without fields.
-    serde_json::from_slice(index.raw()).unwrap_or_default()
 }

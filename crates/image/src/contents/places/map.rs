@@ -45,32 +45,16 @@ pub struct Map {
     pub places: Vec<Begin>,
 }
 
-/// A place: as [`codec::Place`], but that the window lies elsewhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Begin {
-    /// Bytes of the blob before it.
-    pub input: u64,
-    /// Bytes of the archive before it.
-    pub output: u64,
-    /// What has to be known there.
-    pub inside: Option<Inside>,
-}
+/// A place in the blob, from which the archive comes out, whose window lies in the file.
+pub type Begin = codec::Place<Window>;
 
-/// As [`codec::Inside`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inside {
-    /// What is left of the last byte before the place.
-    pub bits: u8,
-    /// How many bits that are.
-    pub count: u8,
-    /// The CRC-32 of what came out of the member so far.
-    pub crc: u32,
-    /// How many bytes that were, modulo 2^32.
-    pub size: u32,
-    /// Where in the file the window is, behind that of the place before.
+/// Where a window is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// The bytes of the file before it: it is behind that of the place before.
     pub at: u64,
     /// How many bytes it has.
-    pub window: u32,
+    pub bytes: u32,
 }
 
 impl Map {
@@ -103,7 +87,7 @@ impl Map {
                     form.extend([1, inside.bits, inside.count]);
                     form.extend(inside.crc.to_le_bytes());
                     form.extend(inside.size.to_le_bytes());
-                    number(&mut form, u64::from(inside.window));
+                    number(&mut form, u64::from(inside.window.bytes));
                 }
             }
         }
@@ -203,7 +187,7 @@ impl Map {
     /// How many bytes all windows have.
     fn windows(&self) -> u64 {
         let windows = self.places.iter().filter_map(|place| place.inside.as_ref());
-        windows.map(|inside| u64::from(inside.window)).sum()
+        windows.map(|inside| u64::from(inside.window.bytes)).sum()
     }
 
     /// Where one can begin to come to this byte of the archive.
@@ -242,25 +226,24 @@ impl Map {
     }
 }
 
-fn inside(cursor: &mut Cursor<'_>, end: &mut u64) -> Result<Inside> {
+fn inside(cursor: &mut Cursor<'_>, end: &mut u64) -> Result<codec::Inside<Window>> {
     let (bits, count) = (cursor.byte()?, cursor.byte()?);
     let mut word = || -> Result<u32> {
         let word = cursor.take(4)?.try_into().map_err(|_| malformed())?;
         Ok(u32::from_le_bytes(word))
     };
     let (crc, size) = (word()?, word()?);
-    let window = cursor.small()?;
-    if count > 7 || window as usize > codec::Inside::WINDOW {
+    let bytes = cursor.small()?;
+    if count > 7 || bytes as usize > codec::Inside::WINDOW {
         return Err(malformed());
     }
-    let at = *end;
-    *end += u64::from(window);
-    Ok(Inside {
+    let window = Window { at: *end, bytes };
+    *end += u64::from(bytes);
+    Ok(codec::Inside {
         bits,
         count,
         crc,
         size,
-        at,
         window,
     })
 }

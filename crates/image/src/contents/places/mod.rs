@@ -12,14 +12,14 @@ mod visit;
 
 use std::{fs::File, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
 
-use teu_archive::codec::{self, Place};
+use teu_archive::codec::Place;
 use teu_spec::Digest;
 use teu_store::{Result, blocking};
 
 use super::Cache;
 use crate::Layer;
 
-pub use map::{Begin, Inside, Map};
+pub use map::{Begin, Map, Window};
 pub(crate) use record::{Recorded, Recorder};
 pub(crate) use visit::{Wanted, visit};
 
@@ -40,25 +40,12 @@ struct Places {
 impl Places {
     /// One that the map has.
     fn place(&self, begin: &Begin) -> Result<Place> {
-        let inside = match &begin.inside {
-            None => None,
-            Some(inside) => {
-                let mut window = vec![0; inside.window as usize];
-                self.file.read_exact_at(&mut window, inside.at)?;
-                Some(codec::Inside {
-                    bits: inside.bits,
-                    count: inside.count,
-                    crc: inside.crc,
-                    size: inside.size,
-                    window,
-                })
-            }
-        };
-        Ok(Place {
-            input: begin.input,
-            output: begin.output,
-            inside,
-        })
+        let mut window = Vec::new();
+        if let Some(inside) = &begin.inside {
+            window.resize(inside.window.bytes as usize, 0);
+            self.file.read_exact_at(&mut window, inside.window.at)?;
+        }
+        Ok(begin.clone().with_window(|_| window))
     }
 }
 

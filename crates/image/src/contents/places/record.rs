@@ -5,7 +5,7 @@ use std::{fs, io::Write};
 use teu_archive::codec::{Compression, Place};
 use teu_store::blocking::{self, States};
 
-use super::{Begin, Inside, MOST_BETWEEN, MOST_STATES, Map};
+use super::{Begin, MOST_BETWEEN, MOST_STATES, Map, Window};
 use crate::{
     Layer,
     contents::{
@@ -53,28 +53,17 @@ impl Recorder {
     /// Takes places in that came by.
     pub(crate) fn add(&mut self, places: Vec<Place>) {
         for place in places {
-            let inside = place.inside.map(|inside| {
-                let is_written = |file: &mut Unnamed| file.file.write_all(&inside.window).is_ok();
+            let begin = place.with_window(|window| {
+                let is_written = |file: &mut Unnamed| file.file.write_all(&window).is_ok();
                 self.file = self
                     .file
                     .take()
                     .and_then(|mut file| is_written(&mut file).then_some(file));
-                let (at, window) = (self.windows, inside.window.len() as u32);
-                self.windows += u64::from(window);
-                Inside {
-                    bits: inside.bits,
-                    count: inside.count,
-                    crc: inside.crc,
-                    size: inside.size,
-                    at,
-                    window,
-                }
+                let (at, bytes) = (self.windows, window.len() as u32);
+                self.windows += u64::from(bytes);
+                Window { at, bytes }
             });
-            self.places.push(Begin {
-                input: place.input,
-                output: place.output,
-                inside,
-            });
+            self.places.push(begin);
         }
     }
 

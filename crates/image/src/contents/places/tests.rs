@@ -5,7 +5,7 @@ use std::{
 };
 
 use teu_archive::{
-    codec::Compression,
+    codec::{Compression, Inside},
     tar::{Header, Writer},
 };
 use teu_spec::Algorithm;
@@ -433,13 +433,12 @@ fn a_map() -> Map {
         hasher.update(&vec![0; count]);
         hasher.save()
     };
-    let inside = |at, window| Inside {
+    let inside = |at, bytes| Inside {
         bits: 5,
         count: 3,
         crc: 0x1234_5678,
         size: u32::MAX,
-        at,
-        window,
+        window: Window { at, bytes },
     };
     let place = |input, output, inside| Begin { input, output, inside };
     Map {
@@ -487,7 +486,7 @@ fn a_map_is_read_as_it_was_written() {
         ("no bytes between states", |map| map.between = 0),
         ("a state that is none", |map| map.states[1][0] = 9),
         ("a window that is too large", |map| {
-            map.places[0].inside.as_mut().expect("inside").window = (32 << 10) + 1;
+            map.places[0].inside.as_mut().expect("inside").window.bytes = (32 << 10) + 1;
         }),
         ("too many bits", |map| {
             map.places[0].inside.as_mut().expect("inside").count = 8
