@@ -7,7 +7,9 @@ use teu_spec::{Digest, Pick};
 use super::{
     Image, Place, finished,
     image::{described, index, put, read, write},
-    passed_over, target,
+    passed_over,
+    powers::names,
+    target,
 };
 use crate::{ErrorKind, Expect, FetchOptions, Intent, Role, SourceExt, Target};
 
@@ -243,6 +245,52 @@ pub async fn expectations_are_held(place: &dyn Place) {
     assert_eq!(resolved("other").await.expect("resolved"), new.digest);
     assert_eq!(resolved("new").await.expect("resolved"), new.digest);
     assert_eq!(resolved("free").await.expect_err("free").kind(), &ErrorKind::NotFound);
+}
+
+/// What comes without a name takes the place of the image without one that is meant, where that is there; a registry, which lists none, puts it as it is.
+pub async fn an_image_without_a_name_is_replaced(place: &dyn Place) {
+    let can = place.can();
+    if !(can.compare && can.name && can.hold_many && can.reopen) {
+        return passed_over(
+            "an_image_without_a_name_is_replaced",
+            "this place does not compare, or is written once",
+        );
+    }
+    let writer = target(place).await;
+    let [old, new, other, named] = ["old", "new", "other", "named"].map(|seed| Image::small(writer.takes(), seed));
+    for image in [&old, &other] {
+        image.put(&*writer, &[]).await.expect("put");
+    }
+    named.put(&*writer, &["named"]).await.expect("put");
+    finished(place, writer).await;
+    let writer = target(place).await;
+    for (blob, descriptor) in new.blobs.iter().zip(new.document.children()) {
+        write(&*writer, &descriptor, blob).await.expect("written");
+    }
+    let replaced =
+        async |image: &Image, by: &Image| put(&*writer, &by.document, &[], Expect::Digest(image.digest)).await;
+    replaced(&old, &new).await.expect("it is there");
+    if can.hold_unnamed {
+        // Another was faster; and what has a name is none without one.
+        for (image, by) in [(&old, &new), (&old, &other), (&named, &new)] {
+            let error = replaced(image, by).await.expect_err("it is not there");
+            assert_eq!(error.kind(), &ErrorKind::Conflict, "{error}");
+        }
+    }
+    // What is there by a name stays so.
+    replaced(&other, &named).await.expect("it is there");
+    let source = finished(place, writer).await;
+    let found = source.resolve(&Pick::Name("named".to_owned())).await.expect("resolved");
+    named.check(place, &*source, &found).await;
+    let found = source.resolve(&Pick::Digest(new.digest)).await.expect("resolved");
+    new.check(place, &*source, &found).await;
+    let listed = names(&*source).await.unwrap_or_default();
+    let unnamed = listed.iter().filter(|listed| listed.name.is_none());
+    let unnamed = unnamed.filter_map(|listed| listed.descriptor.as_ref().map(|found| found.digest));
+    // The same may be listed without a name beside.
+    let unnamed: Vec<Digest> = unnamed.filter(|digest| *digest != named.digest).collect();
+    let expected = if can.hold_unnamed { vec![new.digest] } else { Vec::new() };
+    assert_eq!(unnamed, expected);
 }
 
 /// An image without a name is found as the only one there is.

@@ -118,6 +118,7 @@ macro_rules! store_suite {
             several_names_point_at_one_image
             a_name_moves
             expectations_are_held
+            an_image_without_a_name_is_replaced
             an_image_needs_no_name
             two_writers_lose_nothing
             a_name_never_points_at_what_is_missing

@@ -8,7 +8,7 @@ use super::{Image, Place, finished, image, image::put, passed_over, target};
 use crate::{ErrorKind, Expect, Intent, Keyset, Named, Role, Source};
 
 /// Every name, page by page.
-async fn names(source: &dyn Source) -> Option<Vec<Named>> {
+pub(super) async fn names(source: &dyn Source) -> Option<Vec<Named>> {
     let browse = source.browse()?;
     let mut all = Vec::new();
     let mut from = None;

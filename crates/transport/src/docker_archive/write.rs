@@ -154,11 +154,23 @@ impl DockerArchiveWriter {
                 return Err(Error::new(ErrorKind::Conflict, message));
             }
         }
+        let mut at = images.len();
+        if let (true, Expect::Digest(replaced)) = (tags.is_empty(), expect) {
+            let is_it = |other: &Image| other.digest == replaced && other.tags.is_empty();
+            let Some(place) = images.iter().position(is_it) else {
+                let message = format!("{replaced} is no image without a name here");
+                return Err(Error::new(ErrorKind::Conflict, message));
+            };
+            if replaced != *digest {
+                images.remove(place);
+                at = place;
+            }
+        }
         let place = match images.iter().position(|other| other.digest == *digest) {
             Some(place) => place,
             None => {
-                images.push(image);
-                images.len() - 1
+                images.insert(at, image);
+                at
             }
         };
         for (other, image) in images.iter_mut().enumerate() {

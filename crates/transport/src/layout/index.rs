@@ -274,6 +274,29 @@ mod tests {
     use super::*;
     use crate::layout::Layout;
 
+    /// As others may list them.
+    #[test]
+    fn what_has_a_name_stays_where_its_twin_without_one_is_replaced() {
+        let [old, new] = [&b"old"[..], b"new"].map(|content| Descriptor::of(MediaType::OciManifest, content));
+        let list = |manifests: &[Descriptor]| match Index::build(Format::Oci, manifests).expect("an index") {
+            Document::Index(index) => index,
+            Document::Manifest(_) => panic!("a manifest"),
+        };
+        let [old_named, new_named] = [&old, &new].map(|manifest| named(manifest, "app"));
+        for (before, after) in [
+            ([old_named.clone(), old.clone()], vec![old_named.clone(), new.clone()]),
+            ([old.clone(), new_named.clone()], vec![new.clone(), new_named]),
+            ([old.clone(), new.clone()], vec![new.clone()]),
+        ] {
+            let index = list(&before);
+            let change = Change::replace_nameless(&index, &new, &old.digest).expect("it is there");
+            let changed = change.apply(&Document::Index(index), "a layout").expect("changed");
+            assert_eq!(changed.children(), after);
+        }
+        let gone = Change::replace_nameless(&list(&[old_named]), &new, &old.digest);
+        assert_eq!(gone.err().expect("it is not there").kind(), &ErrorKind::Conflict);
+    }
+
     #[test]
     fn what_leads_to_something_large_is_not_found_at_once() {
         let room = tempfile::tempdir().expect("a directory");

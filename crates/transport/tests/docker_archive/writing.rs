@@ -184,6 +184,43 @@ async fn names_are_given_by_the_reference_and_beside_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_name_takes_the_place_of_what_has_none_either() {
+    let room = Room::new();
+    let [old, named, new] = ["old", "named", "new"].map(sample);
+    // Another manifest of the same image.
+    let again = [&old.document.raw()[..], b"\n"].concat();
+    let again = Document::parse(again.into(), None).expect("a manifest");
+    let listed = async |file: &str, is_new: bool| {
+        let writer = DockerArchiveWriter::create(room.path(file), None).expect("a writer");
+        let put = async |document: &Document, replaced: Digest| {
+            let digest = Digest::of(document.raw());
+            let put = writer.put_manifest(document, &digest, &[], Expect::Digest(replaced));
+            put.await.map_err(|error| error.kind().clone())
+        };
+        old.put(&writer, &[]).await.expect("put");
+        named.put(&writer, &["named"]).await.expect("put");
+        put(&again, old.digest).await.expect("it is there");
+        for gone in [old.digest, named.digest] {
+            assert_eq!(put(&again, gone).await, Err(ErrorKind::Conflict));
+        }
+        if is_new {
+            new.put(&writer, &[]).await.expect("put");
+            put(&new.document, Digest::of(again.raw())).await.expect("it is there");
+        }
+        writer.finish().await.expect("finished");
+        let source = room.open(file).expect("an archive");
+        let page = source.browse().expect("it lists").names(None).await.expect("a page");
+        page.items
+            .into_iter()
+            .filter_map(|listed| listed.name)
+            .collect::<Vec<_>>()
+    };
+    let name = "docker.io/library/named:latest";
+    assert_eq!(listed("again.tar", false).await, ["@0", name]);
+    assert_eq!(listed("new.tar", true).await, [name, "@1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_there_is_not_added_to() {
     let room = Room::new();
     let image = sample("one");
