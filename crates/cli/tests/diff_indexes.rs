@@ -222,6 +222,13 @@ fn what_differs_is_printed_as_soon_as_it_is_known() {
     let ran = room.teu(["diff", one, two]).ran();
     let expected = format!("--- {one} {first} index\n+++ {two} {second} index\n\nindex\n  ~ annotations.note: ");
     assert!(ran.code == 2 && ran.stdout.starts_with(&expected), "{}", ran.stdout);
+    // Whoever reads nothing learns from the exit code what the first difference tells.
+    for format in ["text", "json"] {
+        for (after, code) in [(one, 0), (two, 1)] {
+            let unread = room.teu(["diff", "--output", format, "--config", one, after]).unread();
+            assert_eq!(unread.status.code(), Some(code), "{format} {after}");
+        }
+    }
 }
 
 /// Of a registry an index comes by its name at once, then of each image that is another one the manifest and its config, and no more.

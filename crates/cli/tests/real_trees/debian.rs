@@ -15,7 +15,7 @@ use super::{
     hands::{Peer, changed, compare, remove},
 };
 use crate::support::{
-    Room, peers,
+    Podman, Room, peers,
     tree::{Seen, difference, tree},
 };
 
@@ -158,6 +158,7 @@ fn debian_with_packages_on_top_is_the_same_by_every_hand() {
     assert_eq!(there, ["usr/share/locale/locale.alias"]);
 
     packed_again(&room);
+    run_again(&format!("{test}: podman runs what was packed"), &room);
 }
 
 /// Unpacking and packing again is the identity: what was not changed is no layer, and what was is the same tree when it is unpacked.
@@ -181,6 +182,17 @@ fn packed_again(room: &Room) {
     assert!(again.contains_key("usr/share/doc/only") && !again.contains_key("etc/ssl"));
 }
 
+/// podman puts the layer of what was changed on the others, and runs what came of it.
+fn run_again(test: &str, room: &Room) {
+    let Some(podman) = Podman::that_runs(test, room, "oci:images:app") else {
+        return;
+    };
+    let script = "cat /usr/share/doc/only; stat -c %a /etc/passwd; test -e /etc/ssl || echo gone
+        test /usr/bin/sudo -ef /usr/bin/sudo-again && test -u /usr/bin/sudo && echo linked; ls -A /usr/share/man";
+    let ran = podman.run("oci:images:changed", script);
+    assert_eq!(ran.stdout, "only\n600\ngone\nlinked\n", "{}", ran.stderr);
+}
+
 /// Every kind of change: of content and modes, links, a directory that is another under its name, and what is gone.
 fn take_more(at: &Path) {
     fs::write(at.join("etc/hostname"), "changed\n").expect("written");
@@ -188,7 +200,7 @@ fn take_more(at: &Path) {
     fs::hard_link(at.join("usr/bin/sudo"), at.join("usr/bin/sudo-again")).expect("a link");
     remove(&at.join("usr/share/doc"));
     fs::create_dir(at.join("usr/share/doc")).expect("made");
-    fs::write(at.join("usr/share/doc/only"), "").expect("written");
+    fs::write(at.join("usr/share/doc/only"), "only\n").expect("written");
     remove(&at.join("usr/share/man"));
     fs::create_dir(at.join("usr/share/man")).expect("made");
     remove(&at.join("etc/ssl"));

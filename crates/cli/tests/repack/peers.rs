@@ -1,6 +1,7 @@
 //! What umoci unpacked, how umoci tells it, and what podman runs.
 
 use super::*;
+use crate::support::Podman;
 
 #[test]
 fn what_umoci_unpacked_is_packed() {
@@ -114,7 +115,7 @@ fn shell(root: &Path) -> Option<()> {
 #[test]
 fn podman_runs_what_was_packed() {
     let test = "podman_runs_what_was_packed";
-    if !is_root(test) || !peers(test, &["podman", "runc", "ldd", "unshare"]) {
+    if !is_root(test) || !peers(test, &["ldd"]) {
         return;
     }
     let room = Room::new();
@@ -127,35 +128,9 @@ fn podman_runs_what_was_packed() {
     fs::set_permissions(root.join("shared"), PermissionsExt::from_mode(0o1777)).expect("a mode");
     room.teu(["repack", "--refresh-bundle", "bundle", "oci:images:shell"])
         .succeeds();
-    // podman raises limits on its own, which root without CAP_SYS_RESOURCE may not; low ones can be had everywhere.
-    let conf = "[containers]\ndefault_ulimits=[\"nofile=1024:1024\",\"nproc=1024:1024\"]\n\
-        [engine]\nruntime=\"runc\"\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\n";
-    let conf = room.file("containers.conf", conf);
-    let podman = |image: &str, script: &str| {
-        // What it mounts is gone with its namespace.
-        let arguments = [
-            "-m",
-            "timeout",
-            "60",
-            "podman",
-            "--root=storage",
-            "--runroot=run",
-            "--storage-driver=overlay",
-            "run",
-            "--rm",
-            "--network=none",
-            image,
-            "/bin/sh",
-            "-c",
-            script,
-        ];
-        room.run("unshare", arguments).env("CONTAINERS_CONF", &conf).ran()
-    };
-    let before = podman("oci:images:shell", "echo it runs");
-    if before.code != 0 {
-        eprintln!("SKIPPED {test}: podman runs no image here: {}", before.stderr);
+    let Some(podman) = Podman::that_runs(test, &room, "oci:images:shell") else {
         return;
-    }
+    };
     // What engines make of a directory of which a layer has no word, of whiteouts, and of names across layers.
     fs::write(root.join("shared/new"), "new\n").expect("written");
     set_time(&root.join("shared"), 1_600_000_000);
@@ -165,6 +140,6 @@ fn podman_runs_what_was_packed() {
     let script = "test -k /shared && test -w /shared && read line < /shared/new && echo $line
         test -e /etc/deep || echo gone
         test /shared/su -ef /usr/bin/sudo && test -u /shared/su && echo linked";
-    let ran = podman("oci:images:changed", script);
+    let ran = podman.run("oci:images:changed", script);
     assert_eq!(ran.stdout, "new\ngone\nlinked\n", "{}", ran.stderr);
 }

@@ -19,6 +19,7 @@ pub(crate) mod counting;
 mod guarded;
 mod layers;
 mod layout;
+mod podman;
 pub(crate) mod relay;
 pub(crate) mod tree;
 // The registry that the client's own tests talk to.
@@ -44,6 +45,7 @@ use std::{
 pub(crate) use layers::{archive, bare, directory, file, of};
 pub(crate) use layout::{Image, Layout, image, layer};
 pub(crate) use peer::{Asks, Peer, has};
+pub(crate) use podman::Podman;
 pub(crate) use seen::seen;
 pub(crate) use served::{Served, ask, free_port};
 
