@@ -23,4 +23,5 @@ mod resume;
 mod scheme;
 #[cfg(feature = "remote")]
 mod support;
+mod uploads;
 mod wire;

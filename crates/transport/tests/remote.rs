@@ -11,7 +11,7 @@ use crate::support::{
     content, fake,
     fake::{Fake, Habits},
     image, plain, push, push_image, repository, repository_with,
-    scripted::{Options, Reply, Scripted, Seen},
+    scripted::{Reply, Scripted, Seen},
     settings,
 };
 use teu_spec::{Algorithm, Descriptor, Digest, MediaType, Pick};
@@ -266,94 +266,6 @@ async fn ranges_are_asked_for_and_checked() {
         .expect("past the end");
     assert_eq!(error.kind(), &ErrorKind::Range);
     assert_eq!(server.seen()[0].header("range"), Some("bytes=100-199"));
-}
-
-/// What the registry got of a blob pushed while the first `times` bodies break after `after` bytes, and the requests.
-async fn push_breaking(
-    habits: Habits,
-    expected: Expected,
-    size: usize,
-    after: usize,
-    times: usize,
-) -> (Result<Digest>, Vec<String>, bool) {
-    let fake = fake(habits);
-    let blob = content(size);
-    let left = Mutex::new(times);
-    let options = Options {
-        breaks: Some(Box::new(move |seen: &Seen| {
-            let mut left = left.lock().expect("the number");
-            let breaks = matches!(seen.method.as_str(), "PUT" | "PATCH") && *left > 0;
-            *left -= usize::from(breaks);
-            breaks.then_some(after)
-        })),
-        ..Options::default()
-    };
-    let answers = fake.clone();
-    let server = Scripted::start_with(options, move |seen| answers.answer(seen)).await;
-    let target = repository(&server.host, "app");
-    let pushed = push(&target, expected, &blob, 50_000).await;
-    let there = fake
-        .state
-        .lock()
-        .expect("the state")
-        .blobs
-        .values()
-        .any(|stored| *stored == blob);
-    let seen = server.seen();
-    // Where the break is noticed only when all was sent, it is asked whether the blob is there; that is a matter of time.
-    let lines = seen
-        .iter()
-        .filter(|seen| seen.method != "HEAD")
-        .map(|seen| match seen.header("content-range") {
-            Some(range) => format!("{} {range}", seen.method),
-            None => seen.method.clone(),
-        });
-    (pushed, lines.collect(), there)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broken_upload_goes_on_where_the_registry_got_to() {
-    let size = 2_000_000;
-    let blob = content(size);
-    let known = Expected::verified(&Descriptor::of(MediaType::OciLayer, &blob));
-    let digest = Digest::of(&blob);
-    let (pushed, lines, there) = push_breaking(Habits::default(), known.clone(), size, 700_000, 1).await;
-    assert_eq!(pushed.expect("pushed"), digest);
-    assert_eq!(lines, ["POST", "PUT", "GET", "PATCH 700000-1999999", "PUT"]);
-    assert!(there);
-
-    let (pushed, lines, there) = push_breaking(Habits::default(), Expected::default(), size, 700_000, 1).await;
-    assert_eq!(pushed.expect("pushed"), digest);
-    assert_eq!(lines, ["POST", "PATCH", "GET", "PATCH", "PUT"]);
-    assert!(there);
-
-    let pieces = Habits {
-        least_piece: Some(1000),
-        ..Habits::default()
-    };
-    let (pushed, lines, there) = push_breaking(pieces, known.clone(), 5_000_000, 700_000, 1).await;
-    pushed.expect_err("another blob than was announced");
-    assert!(!there);
-    assert_eq!(lines[0], "POST");
-
-    let (pushed, lines, there) = push_breaking(pieces, Expected::default(), 5_000_000, 700_000, 1).await;
-    pushed.expect("pushed");
-    assert_eq!(
-        lines,
-        [
-            "POST",
-            "PATCH 0-4194303",
-            "GET",
-            "PATCH 700000-4194303",
-            "PATCH 4194304-4999999",
-            "PUT"
-        ]
-    );
-    assert!(there);
-
-    let (pushed, _, there) = push_breaking(Habits::default(), known, size, 10, usize::MAX).await;
-    assert_eq!(pushed.expect_err("broken").kind(), &ErrorKind::Io);
-    assert!(!there);
 }
 
 #[tokio::test(flavor = "multi_thread")]
