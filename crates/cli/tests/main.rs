@@ -31,6 +31,7 @@ mod rehearsal;
 mod repack;
 mod resume;
 mod rootless;
+mod schema1;
 mod serve;
 mod serve_access;
 mod serve_carry;

@@ -192,6 +192,18 @@ impl Document {
         }
     }
 
+    /// Refuses a type whose documents are not read, whatever they hold: before they are asked for, and whatever their digest is. A registry calls a
+    /// signed one of schema 1 by the digest of what was signed, which is not that of its bytes.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for schema 1.
+    pub fn check_type(media_type: &MediaType) -> Result<(), Error> {
+        match media_type.is_schema1() {
+            true => Err(schema1()),
+            false => Ok(()),
+        }
+    }
+
     /// The bytes that it came as.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
@@ -269,6 +281,13 @@ impl Document {
     }
 }
 
+fn schema1() -> Error {
+    Error::Unsupported {
+        what: "Docker's schema 1".to_owned(),
+        advice: "it was retired in 2020; push the image again with a current tool and copy that".to_owned(),
+    }
+}
+
 fn bounded(count: usize, children: &str) -> Result<(), Error> {
     if count > MAX_CHILDREN {
         return Err(Error::document(
@@ -286,10 +305,7 @@ impl Head {
         // Empty is absent, as Go's readers have it.
         let stated = self.media_type.as_ref().filter(|stated| !stated.as_str().is_empty());
         if self.schema_version == Some(1) || stated.or(expected).is_some_and(MediaType::is_schema1) {
-            return Err(Error::Unsupported {
-                what: "Docker's schema 1".to_owned(),
-                advice: "it was retired in 2020; push the image again with a current tool and copy that".to_owned(),
-            });
+            return Err(schema1());
         }
         if let Some(stated) = stated
             && !stated.is_document()

@@ -216,6 +216,16 @@ fn what_is_retired_or_no_manifest_is_refused_by_name() {
             schema1
         );
     }
+    for retired in [MediaType::DockerManifestV1, MediaType::DockerManifestV1Signed] {
+        assert_eq!(Document::check_type(&retired).unwrap_err().to_string(), schema1);
+    }
+    for read in [
+        MediaType::DockerManifest,
+        MediaType::OciIndex,
+        MediaType::from("application/json"),
+    ] {
+        assert!(Document::check_type(&read).is_ok(), "{read}");
+    }
     for (stated, shown) in [
         (
             "application/vnd.oci.artifact.manifest.v1+json",

@@ -223,6 +223,7 @@ pub trait SourceExt: Source {
     fn document<'a>(&'a self, descriptor: &'a Descriptor) -> BoxFuture<'a, Result<Document>> {
         Box::pin(async move {
             let read = async {
+                Document::check_type(&descriptor.media_type)?;
                 let raw = small(self, Role::Manifest, descriptor).await?;
                 Ok::<_, Error>(Document::parse(raw, Some(&descriptor.media_type))?)
             };

@@ -20,6 +20,7 @@ mod remote_peers;
 mod remote_threats;
 mod requests;
 mod resume;
+mod schema1;
 mod scheme;
 #[cfg(feature = "remote")]
 mod support;

@@ -180,13 +180,16 @@ impl Repository {
             }
             None => answer.body(json::MAX_DOCUMENT, "manifest").await?,
         };
-        // Of a signed one the registry states the digest of what was signed. It is refused, whatever its digest.
-        if media_type.as_ref().is_some_and(MediaType::is_schema1) {
-            Document::parse(body.clone(), media_type.as_ref())?;
+        if let Some(media_type) = &media_type {
+            Document::check_type(media_type)?;
         }
         for expected in [asked, stated].into_iter().flatten() {
             let found = expected.algorithm().digest(&body);
             if found != expected {
+                // One of schema 1 that has another type, or none.
+                if let Err(error @ teu_spec::Error::Unsupported { .. }) = Document::parse(body, media_type.as_ref()) {
+                    return Err(error.into());
+                }
                 let message = format!("the registry calls a manifest {expected} whose digest is {found}");
                 return Err(Error::new(ErrorKind::Mismatch, message));
             }
