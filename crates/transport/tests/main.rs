@@ -18,6 +18,7 @@ mod registries;
 mod remote;
 mod remote_peers;
 mod remote_threats;
+#[path = "requests/main.rs"]
 mod requests;
 mod resume;
 mod schema1;
