@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use teu_spec::{Descriptor, Digest};
 
-use super::{ready::Ready, threads::Threads, turns::Turns};
-use crate::{Events, Intent, Origin, Partials, Result, Role, Side, Source, Target, task::Tasks};
+use super::{blind::answered, intent, ready::Ready, threads::Threads, turns::Turns};
+use crate::{Events, Intent, Origin, Partials, Result, Role, Source, Target, task::Tasks};
 
 /// The two ends of a copy, and what holds for every blob of it.
 #[derive(Clone)]
@@ -60,10 +60,7 @@ impl Ends {
 
     /// Why the target is asked what it has.
     pub(super) fn intent(&self) -> Intent {
-        match self.rehearse {
-            true => Intent::Read,
-            false => Intent::Write,
-        }
+        intent(self.rehearse)
     }
 
     /// Whether each question to the target is a request.
@@ -81,8 +78,8 @@ impl Ends {
         let Some(readable) = self.target.readable() else {
             return Ok(None);
         };
-        let found = readable.stat(Role::Blob, digest, self.intent()).await;
-        let found = found.map_err(|error| error.on(Side::Destination))?;
+        let answer = readable.stat(Role::Blob, digest, self.intent()).await;
+        let found = answered(&*self.target, answer, self.intent()).await?;
         Ok(found.map(|found| found.size))
     }
 }

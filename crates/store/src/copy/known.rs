@@ -5,7 +5,7 @@
 
 use teu_spec::{Descriptor, Digest, Document, Pick};
 
-use super::{Options, Which, choose::picked};
+use super::{Options, Which, blind::answered, choose::picked, intent};
 use crate::{ErrorKind, Intent, Result, Role, Side, Source, Takes, Target};
 
 /// What is copied, and what was learnt while it was looked for.
@@ -33,7 +33,7 @@ impl Found {
             Some(_) if !is_compared(options, target.takes()) => (true, None),
             Some(_) if names.is_empty() => (is_empty(target).await, None),
             Some(_) => {
-                let names = Names::ask(target, names).await;
+                let names = Names::ask(target, names, intent(options.rehearse)).await;
                 (names.as_ref().is_ok_and(Names::are_free), Some(names))
             }
         };
@@ -84,22 +84,21 @@ async fn is_empty(target: &dyn Target) -> bool {
     }
 }
 
-/// What each name points at that a copy gives; nothing where there is no such name, or who may write may not read it.
+/// What each name points at that a copy gives; nothing where there is no such name, or where we may not [look](super::blind).
 pub(super) struct Names(Vec<Option<Digest>>);
 
 impl Names {
-    pub(super) async fn ask(target: &dyn Target, names: &[String]) -> Result<Self> {
+    pub(super) async fn ask(target: &dyn Target, names: &[String], intent: Intent) -> Result<Self> {
         let Some(readable) = target.readable() else {
             return Ok(Self(vec![None; names.len()]));
         };
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            found.push(match readable.resolve(&Pick::Name(name.clone())).await {
-                Ok(found) => Some(found.digest),
-                // Whoever may write here and not read finds out by writing.
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => None,
-                Err(error) => return Err(error.on(Side::Destination)),
-            });
+            let answer = match readable.resolve(&Pick::Name(name.clone())).await {
+                Err(error) if *error.kind() == ErrorKind::NotFound => Ok(None),
+                answer => answer.map(|found| Some(found.digest)),
+            };
+            found.push(answered(target, answer, intent).await?);
         }
         Ok(Self(found))
     }
@@ -139,8 +138,8 @@ impl Known {
         let mut present = names.any(root);
         let is_closed = readable.is_closed();
         if !present && is_closed {
-            let found = readable.stat(Role::Manifest, root, intent).await;
-            present = found.map_err(|error| error.on(Side::Destination))?.is_some();
+            let answer = readable.stat(Role::Manifest, root, intent).await;
+            present = answered(target, answer, intent).await?.is_some();
         }
         Ok(Self {
             complete: present && is_closed,

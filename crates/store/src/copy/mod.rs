@@ -19,6 +19,7 @@
 //! the layers are compressed again, to the same bytes. A manifest at the target is no answer: it says which layers it has, but not that
 //! these hold what the source's do.
 
+mod blind;
 mod blob;
 mod choose;
 mod ends;
@@ -57,7 +58,7 @@ pub use seen::Came;
 pub use turns::Turns;
 
 use crate::{
-    Error, ErrorKind, Event, Events, Expect, Partials, Result, Source, Takes, Target,
+    Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Source, Takes, Target,
     graph::{Fold, Limits, Permits, Visit},
 };
 use ends::Ends;
@@ -147,6 +148,14 @@ impl Options {
             Some(permits) => fold.with(permits.clone()),
             None => fold,
         }
+    }
+}
+
+/// Why a target is asked what it has.
+fn intent(rehearse: bool) -> Intent {
+    match rehearse {
+        true => Intent::Read,
+        false => Intent::Write,
     }
 }
 
@@ -254,7 +263,7 @@ async fn copy_in_order(
         copier.check_digest(&root.digest)?;
         let names = match asked {
             Some(asked) => asked?,
-            None => Names::ask(&*target, names).await?,
+            None => Names::ask(&*target, names, intent(options.rehearse)).await?,
         };
         copier.known = Known::ask(&*target, &root.digest, &names, copier.ends.intent()).await?;
     }

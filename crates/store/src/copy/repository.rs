@@ -13,7 +13,9 @@ use futures_util::{FutureExt, StreamExt, stream};
 use teu_spec::{Descriptor, Digest, Document, Pick};
 
 use super::{
-    Options, Which, copy_in_order,
+    Options, Which,
+    blind::answered,
+    copy_in_order, intent,
     listed::{Image, Listed},
     order::{Order, Place},
     seen::{Came, Seen, lock, seeing},
@@ -254,12 +256,9 @@ impl<'a> Work<'a> {
         let Some(readable) = self.target.readable().filter(|readable| readable.is_closed()) else {
             return Ok(false);
         };
-        let intent = match self.how.options.rehearse {
-            true => Intent::Read,
-            false => Intent::Write,
-        };
-        let found = readable.stat(Role::Manifest, digest, intent).await;
-        Ok(found.map_err(|error| error.on(Side::Destination))?.is_some())
+        let intent = intent(self.options.rehearse);
+        let answer = readable.stat(Role::Manifest, digest, intent).await;
+        Ok(answered(&**self.target, answer, intent).await?.is_some())
     }
 
     /// Copies images side by side, and notes what became of each in their order.

@@ -10,6 +10,7 @@ use teu_spec::{Descriptor, Digest, Document, Format, ImageConfig, LayerCompressi
 
 use super::{
     Foreign, Options, Recompress, Which,
+    blind::answered,
     blob::of_blob,
     ends::Ends,
     known::{self, Known, Names},
@@ -281,8 +282,8 @@ impl Copier<'_> {
         let Some(readable) = self.ends.target.readable() else {
             return Ok(false);
         };
-        let found = readable.stat(Role::Manifest, digest, self.ends.intent()).await;
-        Ok(found.map_err(|error| error.on(Side::Destination))?.is_some())
+        let answer = readable.stat(Role::Manifest, digest, self.ends.intent()).await;
+        Ok(answered(&*self.ends.target, answer, self.ends.intent()).await?.is_some())
     }
 
     /// The document as the target gets it, and its digest.
@@ -354,7 +355,9 @@ impl Copier<'_> {
             self.known.named
         } else if is_root {
             // What comes of the image is known only now, and what it names is there.
-            Names::ask(&*self.ends.target, names).await?.all(&digest)
+            Names::ask(&*self.ends.target, names, self.ends.intent())
+                .await?
+                .all(&digest)
         } else {
             // To ask a registry costs as much as to put.
             is_here && self.manifest_exists(&digest).await?

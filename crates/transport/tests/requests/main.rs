@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "archives", feature = "layout", feature = "remote"))]
 
+mod denied;
 mod images;
 mod odd;
 mod repository;
