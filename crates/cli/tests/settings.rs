@@ -2,13 +2,15 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
+    net::TcpListener,
     time::{Duration, Instant},
 };
 
-use crate::support::{Asks, Peer, Room, image, peers};
+use crate::support::{
+    Asks, Peer, Room,
+    answers::{Answers, status},
+    image, peers,
+};
 
 /// A room with an image in a registry.
 fn with_image(registry: &Peer) -> Room {
@@ -80,67 +82,36 @@ fn registries_conf_is_found_and_kept_to() {
     assert!(absent.code != 0 && absent.stderr.contains("absent.conf"), "{absent:?}");
 }
 
-/// A server that tells what it is asked, and answers 404.
-fn listener() -> (String, mpsc::Receiver<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let host = listener.local_addr().expect("its address").to_string();
-    let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            if answer(stream, &send).is_none() {
-                return;
-            }
-        }
-    });
-    (host, receive)
-}
-
-fn answer(mut stream: TcpStream, heard: &mpsc::Sender<Vec<String>>) -> Option<()> {
-    let lines = BufReader::new(stream.try_clone().ok()?).lines();
-    let head: Vec<String> = lines
-        .map_while(Result::ok)
-        .take_while(|line| !line.is_empty())
-        .collect();
-    // Whoever has the answer may look at once what was heard.
-    heard.send(head).ok()?;
-    let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    Some(())
-}
-
 #[test]
 fn proxies_and_the_user_agent_are_as_they_were_said() {
     let room = Room::new();
-    let (proxy, heard) = listener();
+    let nothing_there = || Answers::start(|_| status(404));
+    let proxy = nothing_there();
     let digest = |name: &str, value: &str, more: &[&str]| {
         let arguments = ["digest", "--debug", "--retry-times=0"].iter().chain(more);
         room.teu(arguments).env(name, value).ran()
     };
     let there = "docker://registry.invalid/app:1";
-    let by_proxy = format!("http://{proxy}");
+    let by_proxy = format!("http://{}", proxy.host);
     assert_ne!(digest("HTTPS_PROXY", &by_proxy, &[there]).code, 0);
-    assert_eq!(heard.recv().expect("asked")[0], "CONNECT registry.invalid:443 HTTP/1.1");
+    assert_eq!(proxy.lines(), ["CONNECT registry.invalid:443"]);
     assert_ne!(
         digest("https_proxy", &by_proxy, &["--user-agent-prefix", "mine/1", there]).code,
         0
     );
-    assert_eq!(heard.recv().expect("asked")[0], "CONNECT registry.invalid:443 HTTP/1.1");
-    let (host, asked) = listener();
-    let plain = format!("docker://{host}/app:1");
+    assert_eq!(proxy.lines(), ["CONNECT registry.invalid:443"; 2]);
+    let registry = nothing_there();
+    let plain = format!("docker://{}/app:1", registry.host);
     let run = room.teu(["digest", "--tls-verify=false", "--user-agent-prefix", "mine/1", &plain]);
     assert_eq!(
         run.env("NO_PROXY", "127.0.0.1").env("http_proxy", &by_proxy).ran().code,
         2
     );
-    let mut heads = asked
-        .try_iter()
-        .filter(|head| head.iter().any(|line| line.starts_with("HEAD ")));
-    let head = heads.next().expect("asked");
-    let agent = head
-        .iter()
-        .find(|line| line.to_lowercase().starts_with("user-agent: "))
-        .expect("one");
+    let seen = registry.seen();
+    let head = seen.iter().find(|request| request.method == "HEAD").expect("asked");
+    let agent = head.header("user-agent").expect("one");
     assert!(agent.contains("mine/1 teu/"), "{agent}");
-    assert_eq!(heard.try_recv(), Err(mpsc::TryRecvError::Empty), "no proxy was asked");
+    assert_eq!(proxy.seen().len(), 2, "no proxy was asked");
 }
 
 #[test]
