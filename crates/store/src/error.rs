@@ -31,6 +31,8 @@ pub enum ErrorKind {
     MissingChildren(Vec<Digest>),
     /// Content is not what its digest or size says.
     Mismatch,
+    /// What was being written was lost on its way and is not kept: it may be written once more, from its beginning.
+    Lost,
     /// Something is malformed.
     Invalid,
     /// Something is well-formed but cannot be done here.

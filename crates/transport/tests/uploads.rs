@@ -11,9 +11,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use teu_spec::{Descriptor, Digest, MediaType, Pick};
 use teu_store::{
-    Committed, ErrorKind, Expected, Ingest, Result, Side, Target,
+    Committed, ErrorKind, Event, Events, Expected, Ingest, Result, Side, Target,
     copy::{self, Copied},
-    silent,
     suite::Image,
 };
 use teu_transport::{
@@ -119,7 +118,7 @@ async fn a_broken_upload_goes_on_where_the_registry_got_to() {
     assert!(!there);
 }
 
-/// A registry at which the first request with the content of some blobs breaks after so many bytes.
+/// A registry at which the first requests with the content of some blobs break after so many bytes.
 struct Breaking {
     fake: Arc<Fake>,
     server: Scripted,
@@ -137,15 +136,19 @@ enum Left {
 }
 
 impl Breaking {
-    async fn after(places: impl IntoIterator<Item = (Digest, usize)>, left: Left) -> Self {
+    /// So many of each.
+    async fn after(places: impl IntoIterator<Item = (Digest, usize)>, times: usize, left: Left) -> Self {
         let fake = fake(Habits::default());
-        let places: Mutex<HashMap<Digest, usize>> = Mutex::new(places.into_iter().collect());
+        let places = places.into_iter().map(|(digest, place)| (digest, (place, times)));
+        let places: Mutex<HashMap<Digest, (usize, usize)>> = Mutex::new(places.collect());
         let options = Options {
             breaks: Some(Box::new(move |seen: &Seen| {
                 let is_content = seen.method == "PUT" && seen.header("content-length") != Some("0");
                 let digest: Digest = seen.query("digest").first()?.parse().ok()?;
                 let mut places = places.lock().expect("the places");
-                is_content.then(|| places.remove(&digest)).flatten()
+                let (place, times) = places.get_mut(&digest).filter(|_| is_content)?;
+                *times = times.checked_sub(1)?;
+                Some(*place)
             })),
             ..Options::default()
         };
@@ -240,7 +243,7 @@ async fn six_uploads_that_break_at_once_all_go_on() {
     let lacks = |number: usize| 300_000 + 100_000 * number;
     let places: Vec<usize> = (0..6).map(|number| blobs[number].len() - lacks(number)).collect();
     let digests = blobs.iter().map(|blob| Digest::of(blob));
-    let registry = Breaking::after(digests.zip(places.iter().copied()), Left::All).await;
+    let registry = Breaking::after(digests.zip(places.iter().copied()), 1, Left::All).await;
     let target = registry.repository();
     let mut sent = Vec::new();
     for blob in &blobs {
@@ -254,7 +257,10 @@ async fn six_uploads_that_break_at_once_all_go_on() {
         assert!(registry.has(blob));
     }
     // The question, the rest, and the digest of the whole.
-    let rests = blobs.iter().zip(&places).map(|(blob, place)| format!("PATCH {place}-{}", blob.len() - 1));
+    let rests = blobs
+        .iter()
+        .zip(&places)
+        .map(|(blob, place)| format!("PATCH {place}-{}", blob.len() - 1));
     let mut expected: Vec<String> = rests.collect();
     for (method, times) in [("POST", 6), ("PUT", 12), ("GET", 6)] {
         expected.extend(vec![method.to_owned(); times]);
@@ -267,7 +273,7 @@ async fn six_uploads_that_break_at_once_all_go_on() {
 /// were begun, of which as much is kept as there can be.
 async fn breaks(size: usize, left: Left, others: usize) -> (String, Vec<String>) {
     let blob = content(size);
-    let registry = Breaking::after([(Digest::of(&blob), size - MIB)], left).await;
+    let registry = Breaking::after([(Digest::of(&blob), size - MIB)], 1, left).await;
     let target = registry.repository();
     let mut open = Vec::new();
     for number in 1..=others {
@@ -277,7 +283,7 @@ async fn breaks(size: usize, left: Left, others: usize) -> (String, Vec<String>)
     }
     let upload = Sent::begin(&target, &blob, MIB).await;
     let error = upload.end().await.expect_err("it broke");
-    assert_eq!(error.kind(), &ErrorKind::Io, "{error}");
+    assert_eq!(error.kind(), &ErrorKind::Lost, "{error}");
     assert!(!registry.has(&blob));
     let said = error.to_string();
     let (said, _) = said.split_once("; the upload broke off: ").expect("why");
@@ -294,7 +300,7 @@ async fn an_upload_that_broke_before_what_is_kept_says_what_to_do() {
         "the registry has 1048576 bytes of 8388608, of which only the last 4194304 were kept to be sent again; run the copy again (what is there \
          already is not sent again)"
     );
-    assert_eq!(asked, ["GET", "POST", "PUT"]);
+    assert_eq!(asked, ["DELETE", "GET", "POST", "PUT"]);
     // A session that is lost is begun anew, and cannot be gone on with either.
     let (said, asked) = breaks(8 * MIB, Left::Nothing, 0).await;
     assert_eq!(
@@ -302,7 +308,7 @@ async fn an_upload_that_broke_before_what_is_kept_says_what_to_do() {
         "the registry has 0 bytes of 8388608, of which only the last 4194304 were kept to be sent again; run the copy again (what is there \
          already is not sent again)"
     );
-    assert_eq!(asked, ["GET", "POST", "POST", "PUT"]);
+    assert_eq!(asked, ["DELETE", "GET", "POST", "POST", "PUT"]);
     // Of the fifth less is kept.
     let (said, _) = breaks(6 * MIB, Left::First(2 * MIB), 4).await;
     assert_eq!(
@@ -312,31 +318,89 @@ async fn an_upload_that_broke_before_what_is_kept_says_what_to_do() {
     );
 }
 
+/// An image of two layers in a layout, the second of which goes to a registry that loses more than can be kept of it, so many times.
+struct Lossy {
+    _room: tempfile::TempDir,
+    source: Arc<Layout>,
+    layers: [Bytes; 2],
+    image: Image,
+    registry: Breaking,
+    told: Arc<Mutex<Vec<String>>>,
+}
+
+impl Lossy {
+    async fn new(times: usize) -> Self {
+        let room = tempfile::tempdir().expect("a directory");
+        let source = Layout::create(room.path(), None).expect("a layout");
+        let layers = [content(100_000), content(8 * MIB)];
+        let image = Image::of(source.takes(), "one", &layers);
+        image.put(&source, &["1"]).await.expect("put");
+        source.finish().await.expect("finished");
+        let registry = Breaking::after([(Digest::of(&layers[1]), 6 * MIB)], times, Left::Nothing).await;
+        Self {
+            _room: room,
+            source: Arc::new(source),
+            layers,
+            image,
+            registry,
+            told: Arc::default(),
+        }
+    }
+
+    /// Copies the image, one blob after the other.
+    async fn copied(&self) -> Result<Copied> {
+        let told = Arc::clone(&self.told);
+        let events: Events = Arc::new(move |event| {
+            if let Event::Retry { reason, .. } = event {
+                told.lock().expect("what was told").push(reason);
+            }
+        });
+        let options = copy::Options {
+            jobs: 1,
+            ..copy::Options::default()
+        };
+        let (pick, names) = (Pick::Name("1".to_owned()), ["1".to_owned()]);
+        let (source, target) = (Arc::clone(&self.source), Arc::new(self.registry.repository()));
+        copy::copy(source, &pick, target, &names, &options, &events).await
+    }
+
+    /// Whether it was told so often that the blob is sent anew, and why.
+    fn told_anew(&self, times: usize) -> bool {
+        let told = std::mem::take(&mut *self.told.lock().expect("what was told"));
+        let begins = format!(
+            "blob {} is sent anew: destination: uploading to {}/app: the registry has 0 bytes of ",
+            Digest::of(&self.layers[1]),
+            self.registry.server.host
+        );
+        told.len() == times && told.iter().all(|reason| reason.starts_with(&begins))
+    }
+
+    fn tags(&self) -> Vec<Digest> {
+        let state = self.registry.fake.state.lock().expect("the state");
+        state.tags.values().copied().collect()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_whose_upload_broke_for_good_is_done_by_the_next_one() {
-    let room = tempfile::tempdir().expect("a directory");
-    let source = Layout::create(room.path(), None).expect("a layout");
-    let layers = [content(100_000), content(8 * MIB)];
-    let image = Image::of(source.takes(), "one", &layers);
-    image.put(&source, &["1"]).await.expect("put");
-    source.finish().await.expect("finished");
-    let source = Arc::new(source);
-    // More is lost than can be kept.
-    let registry = Breaking::after([(Digest::of(&layers[1]), 6 * MIB)], Left::Nothing).await;
-    let options = copy::Options {
-        // So that what is small comes first.
-        jobs: 1,
-        ..copy::Options::default()
-    };
-    let (pick, names) = (Pick::Name("1".to_owned()), ["1".to_owned()]);
-    let copied = async || -> Result<Copied> {
-        let (source, target) = (Arc::clone(&source), Arc::new(registry.repository()));
-        copy::copy(source, &pick, target, &names, &options, &silent()).await
-    };
-    let error = copied().await.expect_err("it broke");
-    assert_eq!((error.kind(), error.side()), (&ErrorKind::Io, Some(Side::Destination)));
+async fn a_copy_sends_anew_what_was_lost() {
+    let lossy = Lossy::new(2).await;
+    let done = lossy.copied().await.expect("copied");
+    assert_eq!((done.blobs, done.descriptor.digest), (3, lossy.image.digest));
+    assert!(lossy.told_anew(2));
+    assert!(lossy.layers.iter().all(|layer| lossy.registry.has(layer)));
+    assert_eq!(lossy.tags(), [lossy.image.digest]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_lost_a_blob_again_and_again_is_done_by_the_next_one() {
+    let lossy = Lossy::new(3).await;
+    let error = lossy.copied().await.expect_err("it was lost thrice");
+    assert_eq!(
+        (error.kind(), error.side()),
+        (&ErrorKind::Lost, Some(Side::Destination))
+    );
     let said = error.to_string();
-    let blob = format!("copying blob {}: uploading to ", Digest::of(&layers[1]));
+    let blob = format!("copying blob {}: uploading to ", Digest::of(&lossy.layers[1]));
     for part in [
         &*blob,
         "the registry has 0 bytes of ",
@@ -344,16 +408,16 @@ async fn a_copy_whose_upload_broke_for_good_is_done_by_the_next_one() {
     ] {
         assert!(said.contains(part), "{said}");
     }
-    let state = || registry.fake.state.lock().expect("the state");
-    assert!(registry.has(&layers[0]) && !registry.has(&layers[1]) && state().tags.is_empty());
-    // Only the first request with its content breaks.
-    let before = registry.server.seen().len();
-    let done = copied().await.expect("copied");
-    assert_eq!(done.bytes, (image.blobs[0].len() + layers[1].len()) as u64);
-    assert!(registry.has(&layers[1]));
-    assert_eq!(state().tags.values().collect::<Vec<_>>(), [&image.digest]);
-    let again = &registry.server.lines()[before..];
-    let first = Digest::of(&layers[0]);
+    assert!(lossy.told_anew(2));
+    assert!(lossy.registry.has(&lossy.layers[0]) && !lossy.registry.has(&lossy.layers[1]));
+    assert!(lossy.tags().is_empty());
+    let before = lossy.registry.server.seen().len();
+    let done = lossy.copied().await.expect("copied");
+    assert_eq!(done.bytes, (lossy.image.blobs[0].len() + lossy.layers[1].len()) as u64);
+    assert!(lossy.told_anew(0) && lossy.registry.has(&lossy.layers[1]));
+    assert_eq!(lossy.tags(), [lossy.image.digest]);
+    let again = &lossy.registry.server.lines()[before..];
+    let first = Digest::of(&lossy.layers[0]);
     let of_first = again.iter().filter(|line| line.contains(&first.hex()));
     assert_eq!(of_first.collect::<Vec<_>>(), [&format!("HEAD /v2/app/blobs/{first}")]);
 }

@@ -7,10 +7,12 @@ use teu_spec::{Descriptor, Digest};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{ends::Ends, partial, progress::Progress};
-use crate::{Committed, Error, ErrorKind, Expected, FetchOptions, How, Reader, Result, Role, Side, SourceExt};
+use crate::{Committed, Error, ErrorKind, Event, Expected, FetchOptions, How, Reader, Result, Role, Side, SourceExt};
 
 /// Up to here a blob is copied where the walk runs: a task of its own would cost more than it saves.
 const SMALL: u64 = 64 << 10;
+/// How often a blob is read and sent anew that the target lost.
+const ANEW: u32 = 2;
 
 impl Ends {
     /// Copies a blob as it is. One that is believed to be new is brought to a registry without a question first, where to bring it in vain costs about as
@@ -79,7 +81,7 @@ impl Ends {
         if self.resumed(blob).await? {
             return Ok(());
         }
-        let mut again = true;
+        let (mut again, mut anew) = (true, 0..ANEW);
         loop {
             let (reader, resumed) = self.open_kept(blob).await.map_err(|error| error.on(Side::Source))?;
             let mut progress = Progress::new(&self.events, blob);
@@ -87,6 +89,12 @@ impl Ends {
             match poured.await {
                 // What was kept was something else, and is kept no more: the blob is begun anew, once.
                 Err(error) if resumed && again && *error.kind() == ErrorKind::Mismatch => again = false,
+                Err(error) if *error.kind() == ErrorKind::Lost && anew.next().is_some() => {
+                    (self.events)(Event::Retry {
+                        reason: format!("blob {} is sent anew: {error}", blob.digest),
+                        wait_ms: 0,
+                    });
+                }
                 outcome => return outcome.map(drop),
             }
         }

@@ -36,15 +36,15 @@ impl Upload {
             };
             let kept: u64 = self.window.iter().map(|bytes| bytes.len() as u64).sum();
             if offset > self.given {
-                self.give_up();
+                self.cancel().await;
                 let message = format!(
                     "the registry says that it has {offset} bytes, and only {} were sent; the upload broke off",
                     self.given
                 );
-                return Err(Error::new(ErrorKind::Io, message).with_cause(why));
+                return Err(Error::new(ErrorKind::Lost, message).with_cause(why));
             }
             if offset < self.given - kept {
-                self.give_up();
+                self.cancel().await;
                 // Many uploads keep less of each.
                 let advice = match kept < WINDOW as u64 {
                     true => ", with less `--jobs` so that more of each blob is kept",
@@ -55,7 +55,7 @@ impl Upload {
                      already is not sent again){advice}; the upload broke off",
                     self.given
                 );
-                return Err(Error::new(ErrorKind::Io, message).with_cause(why));
+                return Err(Error::new(ErrorKind::Lost, message).with_cause(why));
             }
             self.take_off(offset).await?;
             let mut pass = offset - (self.given - kept);
