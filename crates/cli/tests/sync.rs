@@ -7,7 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Asks, Peer, Room, Served, image, layer, peers, tree::content};
+use crate::support::{
+    Asks, Peer, Room, Served,
+    answers::{self, Answers, status},
+    image, layer, peers,
+    tree::content,
+};
 use serde_json::Value;
 
 /// A registry of ours with images in two repositories; all but one share their layer.
@@ -446,4 +451,36 @@ fn images_that_were_not_copied_are_a_failure_though_nobody_reads_what_is_printed
     let output = run.0.stdout(full).stderr(Stdio::piped()).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(room.teu(["ls", "oci:all"]).succeeds().stdout.lines().count(), 2);
+}
+
+/// Of what is not there the manifest is asked for at once, and of what is up to date what its name points at.
+#[test]
+fn each_tag_takes_one_question_for_its_manifest() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let digest = layout.image("app", &image());
+    let registry = Answers::start(move |request| match request.target.contains("/tags/list") {
+        true => (200, Vec::new(), br#"{"name":"app","tags":["1","2"]}"#.to_vec()),
+        false => answers::served(&layout, &digest, request).unwrap_or(status(404)),
+    });
+    let from = format!("docker://{}/app", registry.host);
+    let mut before = 0;
+    for method in ["GET", "HEAD"] {
+        room.teu(["sync", "--src-tls-verify=false", &from, "oci:mirror"])
+            .succeeds();
+        let lines = registry.lines();
+        let mut asked: Vec<&String> = lines[before..]
+            .iter()
+            .filter(|line| line.contains("/manifests/"))
+            .collect();
+        asked.sort();
+        assert_eq!(
+            asked,
+            [1, 2]
+                .map(|tag| format!("{method} /v2/app/manifests/{tag}"))
+                .iter()
+                .collect::<Vec<_>>()
+        );
+        before = lines.len();
+    }
 }
