@@ -12,6 +12,7 @@ mod layout_suite;
 mod layout_threats;
 mod layout_writers;
 mod mirrors;
+#[path = "oci_archive/main.rs"]
 mod oci_archive;
 mod partials;
 mod registries;
