@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Room, Served, ask, image, peers};
+use crate::support::{Room, Served, ask, free_port, image, peers};
 use serde_json::json;
 
 /// Another's place for keys: a server of one answer.
@@ -274,8 +274,7 @@ fn the_query_of_a_url_for_keys_is_nowhere_said() {
 #[test]
 fn a_server_starts_before_its_issuer() {
     let room = Room::new();
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let url = format!("http://{}/jwks.json", free.expect("a port"));
+    let url = format!("http://{}/jwks.json", free_port());
     let flags = [
         "--data",
         "kept",
