@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::StatusCode;
 use http_body::Frame;
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncBoxBody};
-use teu_store::{Error, Reader};
+use teu_store::{Error, Reader, blocking::pieces::Beside};
 
 use crate::{
     budget::{Budget, Room},
@@ -17,6 +17,9 @@ use crate::{
 
 /// How long content may take to come that is gathered in memory: so many times as long as nothing of it may come.
 const PATIENCE: u32 = 5;
+
+/// How much comes through the server's parser until that counts: what is less is no more than what each connection has.
+const LITTLE: usize = 64 << 10;
 
 /// The content of an answer.
 pub type Body = UnsyncBoxBody<Bytes, Error>;
@@ -43,6 +46,9 @@ pub(crate) struct Incoming {
     /// Why nothing more comes, when that is told.
     end: Option<Problem>,
     idle: Duration,
+    /// How much came of the chunks, up to what is no more little; and then what counts it.
+    parsed: usize,
+    beside: Option<Beside>,
 }
 
 impl Incoming {
@@ -64,6 +70,8 @@ impl Incoming {
             is_direct: false,
             end: None,
             idle,
+            parsed: 0,
+            beside: None,
         }
     }
 
@@ -96,7 +104,10 @@ impl Incoming {
     async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
         if !self.is_direct {
             match tokio::time::timeout(self.idle, self.chunks.next()).await {
-                Ok(Some(Ok(bytes))) => return Ok(Some(bytes)),
+                Ok(Some(Ok(bytes))) => {
+                    self.count(bytes.len());
+                    return Ok(Some(bytes));
+                }
                 Ok(Some(Err(error))) => return Err(broken_off(&error)),
                 Err(_) => return Err(silent(self.idle)),
                 Ok(None) => self.is_direct = true,
@@ -109,6 +120,14 @@ impl Incoming {
             io::ErrorKind::TimedOut => silent(self.idle),
             _ => broken_off(&error.to_string()),
         })
+    }
+
+    /// So much came through the parser, in memory that was not asked for here.
+    fn count(&mut self, bytes: usize) {
+        if self.beside.is_none() {
+            self.parsed += bytes;
+            self.beside = (self.parsed > LITTLE).then(Beside::begin);
+        }
     }
 
     /// All of it, if it has no more than `limit` bytes, and the room that it has; else none.

@@ -33,6 +33,10 @@ const BREATH: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 256 << 10;
 /// On how many: others read no more at once than a head may have, so that the memory of all has a limit.
 const LARGE: usize = 64;
+/// How much of content waits to be taken, at most, on a connection of HTTP/2: so many times as much as is read at once.
+const WINDOWS: usize = 4;
+/// Of no less than this.
+const LEAST: usize = 64 << 10;
 /// How much of an answer waits to be sent by HTTP/2 before more of it is read.
 const SENT: usize = 64 << 10;
 
@@ -180,6 +184,7 @@ fn at_once(head: usize, large: &Arc<Semaphore>) -> (usize, Option<OwnedSemaphore
 
 fn builder(settings: &Settings, at_once: usize) -> Builder<TokioExecutor> {
     let limits = &settings.limits;
+    let window = window(at_once);
     let mut builder = Builder::new(TokioExecutor::new());
     if !settings.http2 {
         builder = builder.http1_only();
@@ -195,6 +200,8 @@ fn builder(settings: &Settings, at_once: usize) -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window)
         // Of answers that a client asks for and does not take, each has no more than this, and what of a blob came with it.
         .max_send_buf_size(SENT)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
@@ -203,9 +210,28 @@ fn builder(settings: &Settings, at_once: usize) -> Builder<TokioExecutor> {
     builder
 }
 
+/// How much a client of HTTP/2 may send that nobody has taken yet: 1 MiB where much is read at once, and 256 KiB elsewhere, so that a disk that is slow lets it
+/// not become 1 MiB of each of all connections.
+fn window(at_once: usize) -> u32 {
+    let window = at_once.clamp(LEAST, AT_ONCE) * WINDOWS;
+    u32::try_from(window).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_and_not_taken_is_bounded_by_what_is_read_at_once() {
+        for (at_once, expected) in [
+            (8 << 10, 256 << 10),
+            (64 << 10, 256 << 10),
+            (AT_ONCE, 1 << 20),
+            (4 << 20, 1 << 20),
+        ] {
+            assert_eq!(window(at_once), expected, "{at_once}");
+        }
+    }
 
     #[test]
     fn few_connections_read_much_at_once_and_those_that_only_pull_do_not() {

@@ -1,17 +1,31 @@
 //! What came of many clients and waits has a limit for all of them.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    sync::Arc,
     thread,
     time::Duration,
 };
 
-use teu_spec::Algorithm;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use h2::{RecvStream, client::SendRequest};
+use teu_registry::{
+    http::{Request, Response},
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use teu_spec::{Algorithm, Hasher};
+use tokio::net::TcpStream as TcpStreamOfTasks;
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore, crypto::ring},
+};
 
 use crate::{
     MIB,
-    support::{Room, Served},
+    support::{Room, Served, peer::certificate, peers},
     told, within,
 };
 
@@ -20,16 +34,54 @@ const SERVED: u64 = 100 << 20;
 /// How long it may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How many clients push at once.
+const CLIENTS: u64 = 256;
+
 /// However much the clients of a server push at once, what came of it and waits has a limit for all of them.
 #[test]
 fn two_hundred_and_fifty_six_clients_push_at_once_into_100_mib() {
-    const CLIENTS: u64 = 256;
+    let whole = |content: &[u8]| content.to_vec();
+    let length = |count: usize| format!("Content-Length: {count}");
+    push(
+        "two_hundred_and_fifty_six_clients_push_at_once_into_100_mib",
+        whole,
+        whole,
+        length,
+    );
+}
+
+/// Nor does it help not to say how much it is, as clients do that compress while they push.
+#[test]
+fn two_hundred_and_fifty_six_clients_push_in_chunks_into_100_mib() {
+    // As Go's clients frame it.
+    let framed = |content: &[u8]| {
+        let chunks = content.chunks(32 << 10).map(|chunk| {
+            let head = format!("{:x}\r\n", chunk.len());
+            [head.as_bytes(), chunk, b"\r\n"].concat()
+        });
+        chunks.collect::<Vec<_>>().concat()
+    };
+    let last = |content: &[u8]| [&framed(content)[..], b"0\r\n\r\n"].concat();
+    let length = |_| "Transfer-Encoding: chunked".to_owned();
+    push(
+        "two_hundred_and_fifty_six_clients_push_in_chunks_into_100_mib",
+        framed,
+        last,
+        length,
+    );
+}
+
+/// Pushes by plain HTTP/1.1: `framed` is how what is everybody's is sent, `last` how the end is that is each one's, and `length` says how much it will be.
+fn push(
+    test: &str,
+    framed: impl Fn(&[u8]) -> Vec<u8>,
+    last: impl Fn(&[u8]) -> Vec<u8> + Sync,
+    length: impl Fn(usize) -> String + Sync,
+) {
     let room = Room::new();
     let server = Served::start(&room, &["--progress", "none", "--data", "depot"]);
-    // All but the last bytes are everybody's.
-    let content: Vec<u8> = (0..4 * MIB).map(|n| (n / 4096 + n % 251) as u8).collect();
-    let mut hasher = Algorithm::Sha256.hasher();
-    hasher.update(&content);
+    let content = content();
+    let (sent, hasher) = (framed(&content), hashed(&content));
     let ask = |stream: &mut BufReader<TcpStream>, parts: &[&[u8]]| {
         for part in parts {
             stream.get_mut().write_all(part).expect("sent");
@@ -53,9 +105,9 @@ fn two_hundred_and_fifty_six_clients_push_at_once_into_100_mib() {
     let push = |number: u64, (mut stream, location): (BufReader<TcpStream>, String)| {
         let mut hasher = hasher.clone();
         hasher.update(&number.to_le_bytes());
-        let (digest, length) = (hasher.finish(), content.len() + 8);
-        let head = format!("PUT {location}?digest={digest} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
-        let done = ask(&mut stream, &[head.as_bytes(), &content, &number.to_le_bytes()]);
+        let (digest, length) = (hasher.finish(), length(content.len() + 8));
+        let head = format!("PUT {location}?digest={digest} HTTP/1.1\r\nHost: a\r\n{length}\r\n\r\n");
+        let done = ask(&mut stream, &[head.as_bytes(), &sent, &last(&number.to_le_bytes())]);
         assert_eq!(done[0], "HTTP/1.1 201 Created");
     };
     // All are there before the first of them pushes.
@@ -70,19 +122,94 @@ fn two_hundred_and_fifty_six_clients_push_at_once_into_100_mib() {
             scope.spawn(move || push(number, begun));
         }
     });
+    held(test, &server);
+}
+
+/// All but the last bytes, which are everybody's.
+fn content() -> Vec<u8> {
+    (0..4 * MIB).map(|n| (n / 4096 + n % 251) as u8).collect()
+}
+
+/// What a hash has made of them.
+fn hashed(content: &[u8]) -> Hasher {
+    let mut hasher = Algorithm::Sha256.hasher();
+    hasher.update(content);
+    hasher
+}
+
+fn held(test: &str, server: &Served) {
     let peaks = vec![("256 clients", server.peak())];
-    told(
-        "two_hundred_and_fifty_six_clients_push_at_once_into_100_mib",
-        "4 MiB each",
-        &peaks,
-    );
+    told(test, "4 MiB each", &peaks);
     within(&peaks, SERVED);
+}
+
+/// Nor to have it deciphered, and taken out of frames.
+#[test]
+fn two_hundred_and_fifty_six_clients_push_by_tls_and_http2_into_100_mib() {
+    let test = "two_hundred_and_fifty_six_clients_push_by_tls_and_http2_into_100_mib";
+    if !peers(test, &["openssl"]) {
+        return;
+    }
+    let room = Room::new();
+    fs::create_dir(room.path("shown")).expect("a directory");
+    certificate(&room.path("shown"), false);
+    let mut roots = RootCertStore::empty();
+    let shown = CertificateDer::from_pem_file(room.path("shown/cert.pem")).expect("a certificate");
+    roots.add(shown).expect("a certificate");
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = TlsConnector::from(Arc::new(config));
+    let tls = ["--tls-certificate", "shown/cert.pem", "--tls-key", "shown/key.pem"];
+    let server = Served::start(&room, &[&["--progress", "none", "--data", "depot"], &tls[..]].concat());
+    let content = Bytes::from(content());
+    let hasher = hashed(&content);
+    let begin = async || {
+        let stream = TcpStreamOfTasks::connect(&server.address).await.expect("a connection");
+        let name = ServerName::try_from("127.0.0.1").expect("a name");
+        let stream = connector.connect(name, stream).await.expect("TLS");
+        let (requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let begun = ask(&requests, "POST", "/v2/app/blobs/uploads/", &[]).await;
+        let location = begun.headers()["location"].to_str().expect("text").to_owned();
+        (requests, location)
+    };
+    let push = async |number: u64, (requests, location): &(SendRequest<Bytes>, String)| {
+        let number = number.to_le_bytes();
+        let mut hasher = hasher.clone();
+        hasher.update(&number);
+        let target = format!("{location}?digest={}", hasher.finish());
+        let parts = [content.clone(), Bytes::copy_from_slice(&number)];
+        let done = ask(requests, "PUT", &target, &parts).await;
+        assert_eq!(done.status(), 201);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let all = join_all((0..CLIENTS).map(|_| begin())).await;
+        let pushed = join_all((0..).zip(&all).map(|(number, begun)| push(number, begun)));
+        tokio::time::timeout(PATIENCE, pushed).await.expect("answers in time");
+    });
+    held(test, &server);
+}
+
+/// Asks by HTTP/2.
+async fn ask(requests: &SendRequest<Bytes>, method: &str, path: &str, parts: &[Bytes]) -> Response<RecvStream> {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("https://127.0.0.1{path}"));
+    let mut requests = requests.clone().ready().await.expect("it is open");
+    let request = request.body(()).expect("a request");
+    let (answer, mut stream) = requests.send_request(request, parts.is_empty()).expect("sent");
+    for (place, part) in parts.iter().enumerate() {
+        stream.send_data(part.clone(), place + 1 == parts.len()).expect("sent");
+    }
+    answer.await.expect("an answer")
 }
 
 /// Nor does who begins manifests, which are gathered, and leaves them: they would be 1 GiB.
 #[test]
 fn two_hundred_and_fifty_six_manifests_that_do_not_end_are_bounded() {
-    const CLIENTS: usize = 256;
     /// What is gathered, and what the connections have that it came by.
     const MOST: u64 = SERVED + 96 * MIB;
     let room = Room::new();

@@ -1,12 +1,16 @@
 //! Where does large content stand that goes to a disk past the kernel's cache? In pieces of memory that lie as disks want it: bytes are received or gathered
 //! in one, hashed and written where they lie, and the memory comes back when nobody holds them any more.
 //!
-//! There are few of them for the whole process. What finds none goes on as it came.
+//! There are few of them for the whole process, and fewer while many bring content that stands in other memory first ([`Beside`]). What finds none goes on as it
+//! came.
 //!
 //! They are parts of one array. Each by itself would be memory of the heap of whichever thread asked for it first, where it stays when it is freed. The array
 //! stays between what is large and comes soon after, as the system takes long to give memory anew, and goes when nobody wants it ([`tidy`]).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -14,11 +18,18 @@ use bytes::{Buf, Bytes, BytesMut};
 pub const PIECE: usize = 1 << 20;
 /// Of what pieces begin at a multiple, in memory and in files: the largest block that disks have.
 pub const ALIGNMENT: usize = 4096;
+/// How long one may take to be filled. Who takes longer is to go on without, or as many as there are pieces could keep all of them by sending next to nothing.
+pub const HELD: Duration = Duration::from_secs(5);
 /// How much of content whose length nobody knows goes on as it came: what is small takes no piece, and stays in the kernel's cache.
 pub const SMALL: u64 = 2 << 20;
 
 /// The pieces of this process.
 static ALL: Pool = Pool::of(40);
+
+/// How much memory content has that is [beside](Beside): two or three buffers that it was read into.
+const BESIDE: usize = 128 << 10;
+/// How many pieces there are, however much is beside them.
+const LEAST: usize = 8;
 
 /// What is less costs a disk, and a thread that is woken for it, more than a copy: the end of content may be as little.
 const WORTH: usize = 256 << 10;
@@ -97,6 +108,25 @@ impl Drop for Piece {
     }
 }
 
+/// Content that somebody sends and that stands in other memory than pieces, before it gets into them: read by a parser, or deciphered. As long as this lives there
+/// is so much less room for pieces, and until they are [tidied](tidy) after it too, as a heap keeps what was freed: both together have a limit.
+#[derive(Debug)]
+pub struct Beside(&'static Pool);
+
+impl Beside {
+    /// One more.
+    #[must_use]
+    pub fn begin() -> Self {
+        ALL.beside()
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.0.pieces().beside -= 1;
+    }
+}
+
 /// So many pieces and no more.
 #[derive(Debug)]
 struct Pool {
@@ -110,6 +140,9 @@ struct Pieces {
     /// Of those that nobody wrote to yet, which are taken last, the system gives no memory.
     free: Vec<BytesMut>,
     out: usize,
+    /// How many are [beside](Beside), and how many were at most since it was looked at last.
+    beside: usize,
+    most_beside: usize,
     /// Somebody took one since it was looked at last.
     were_taken: bool,
 }
@@ -119,6 +152,8 @@ impl Pool {
         let pieces = Pieces {
             free: Vec::new(),
             out: 0,
+            beside: 0,
+            most_beside: 0,
             were_taken: false,
         };
         Self {
@@ -135,6 +170,9 @@ impl Pool {
     fn take(&'static self) -> Option<Piece> {
         let mut pieces = self.pieces();
         pieces.were_taken = true;
+        if pieces.out >= self.room(&pieces) {
+            return None;
+        }
         if pieces.out == 0 && pieces.free.is_empty() {
             pieces.free = self.parts();
         }
@@ -147,8 +185,22 @@ impl Pool {
         })
     }
 
+    /// How many may be out.
+    fn room(&self, pieces: &Pieces) -> usize {
+        let left = self.most.saturating_sub(pieces.most_beside * BESIDE / PIECE);
+        left.max(LEAST).min(self.most)
+    }
+
+    fn beside(&'static self) -> Beside {
+        let mut pieces = self.pieces();
+        pieces.beside += 1;
+        pieces.most_beside = pieces.most_beside.max(pieces.beside);
+        Beside(self)
+    }
+
     fn tidy(&self) {
         let mut pieces = self.pieces();
+        pieces.most_beside = pieces.beside;
         if !std::mem::take(&mut pieces.were_taken) && pieces.out == 0 {
             // Nothing large comes any more.
             pieces.free = Vec::new();
@@ -197,6 +249,25 @@ mod tests {
         POOL.tidy();
         assert_eq!((free(), POOL.pieces().out), (0, 0));
         assert!(POOL.take().is_some());
+    }
+
+    /// However many they are, some pieces are left; and there are as many as before once their memory may be gone.
+    #[test]
+    fn what_stands_in_other_memory_has_its_room() {
+        static POOL: Pool = Pool::of(40);
+        let take = || std::iter::from_fn(|| POOL.take()).collect::<Vec<Piece>>().len();
+        let mut beside = Vec::new();
+        for (count, expected) in [(0, 40), (7, 40), (8, 39), (16, 38), (256, 8), (1000, 8)] {
+            beside.resize_with(count, || POOL.beside());
+            assert_eq!(take(), expected, "{count}");
+        }
+        beside.truncate(16);
+        assert_eq!(take(), 8);
+        POOL.tidy();
+        assert_eq!(take(), 38);
+        drop(beside);
+        POOL.tidy();
+        assert_eq!(take(), 40);
     }
 
     #[test]
