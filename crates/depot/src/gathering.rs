@@ -1,19 +1,30 @@
 //! How does what comes in chunks get into pieces, which go to a disk without being copied into the kernel's cache? It is gathered in them, where it does not
-//! come in one already, and goes on when one is whole. What is small, and what finds no piece, goes on as it came.
+//! come in one already, and goes on when one is whole. What is small, what finds no piece, and what fills one slowly goes on as it came.
+
+use std::time::Instant;
 
 use bytes::Bytes;
-use teu_store::blocking::pieces::{ALIGNMENT, Piece, SMALL, aligned};
+use teu_store::blocking::pieces::{ALIGNMENT, HELD, Piece, SMALL, aligned};
 
 /// Content that is gathered.
 pub(crate) struct Gathering {
     came: u64,
     piece: Option<Piece>,
+    /// When the last one was taken.
+    since: Instant,
+    /// It was not filled in its time, so that no more are taken.
+    is_slow: bool,
 }
 
 impl Gathering {
     /// Behind so many bytes.
     pub(crate) fn after(came: u64) -> Self {
-        Self { came, piece: None }
+        Self {
+            came,
+            piece: None,
+            since: Instant::now(),
+            is_slow: false,
+        }
     }
 
     /// How many bytes came.
@@ -31,8 +42,9 @@ impl Gathering {
                 return Some(bytes.split_to(aligned));
             }
             let before = self.before();
-            if before == 0 {
+            if before == 0 && !self.is_slow {
                 self.piece = Piece::take();
+                self.since = Instant::now();
             }
             if self.piece.is_none() {
                 let count = match before {
@@ -47,10 +59,11 @@ impl Gathering {
         let waits = bytes.len();
         piece.fill(bytes);
         self.came += (waits - bytes.len()) as u64;
-        match piece.is_full() {
-            true => self.rest(),
-            false => None,
+        if piece.is_full() {
+            return self.rest();
         }
+        self.is_slow = self.since.elapsed() >= HELD;
+        if self.is_slow { self.rest() } else { None }
     }
 
     /// What waits.
@@ -117,6 +130,26 @@ mod tests {
             [(ALIGNMENT - 5, false), (PIECE, true)]
         );
         assert_eq!(gathered(SMALL + ALIGNMENT as u64, PIECE, 8 * PIECE), [(PIECE, true)]);
+    }
+
+    #[test]
+    fn what_fills_a_piece_slowly_goes_on_as_it_comes() {
+        let mut gathering = Gathering::after(SMALL);
+        let mut take = |length: usize, is_late: bool| {
+            if is_late {
+                gathering.since = Instant::now().checked_sub(HELD).expect("a time");
+            }
+            let mut bytes = content(length);
+            let goes_on = gathering.take(&mut bytes).map(|bytes| bytes.len());
+            assert!(bytes.is_empty());
+            goes_on
+        };
+        assert_eq!(take(1000, false), None);
+        assert_eq!(take(1000, true), Some(2000));
+        // Up to where a block begins, and from there too.
+        let block = ALIGNMENT - 2000;
+        assert_eq!(take(block, false), Some(block));
+        assert_eq!(take(70_000, false), Some(70_000));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes};
-use teu_store::blocking::pieces::{ALIGNMENT, PIECE, Piece, SMALL};
+use teu_store::blocking::pieces::{ALIGNMENT, HELD, PIECE, Piece, SMALL};
 use tokio::{sync::watch, task::yield_now, time::timeout};
 
 use crate::socket::Socket;
@@ -142,6 +142,7 @@ impl Direct {
             is_large: length >= SMALL + PIECE as u64,
             direct: self.clone(),
             room: Room::None,
+            since: Instant::now(),
             flows: false,
             turn: Instant::now(),
         };
@@ -161,10 +162,12 @@ pub(crate) type Passed = Arc<Mutex<Option<Rest>>>;
 pub(crate) struct Rest {
     direct: Direct,
     left: u64,
-    /// Whether pieces are taken for it: what is small stays in the kernel's cache.
+    /// Whether pieces are taken for it: what is small stays in the kernel's cache, and who fills one slowly goes on without.
     is_large: bool,
     /// Where it is read into.
     room: Room,
+    /// When the last piece was taken.
+    since: Instant,
     /// It came without a pause since the last part of it was given.
     flows: bool,
     /// When others were let work last.
@@ -194,12 +197,20 @@ impl Rest {
             if self.direct.open.has_changed().is_err() {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            if self.fill()? {
+            if self.fill()? || self.gives_back() {
                 break;
             }
+            let patience = match self.room {
+                Room::Piece(_) => idle.min(HELD.saturating_sub(self.since.elapsed())),
+                Room::None | Room::Chunk(_) => idle,
+            };
             let socket = self.direct.socket.told()?;
             tokio::select! {
-                ready = timeout(idle, socket.readable()) => ready??,
+                ready = timeout(patience, socket.readable()) => match ready {
+                    Ok(ready) => ready?,
+                    Err(_) if self.gives_back() => break,
+                    Err(elapsed) => return Err(elapsed.into()),
+                },
                 _ = self.direct.open.changed() => return Err(io::ErrorKind::ConnectionAborted.into()),
             }
         }
@@ -234,6 +245,13 @@ impl Rest {
         Ok(true)
     }
 
+    /// Whether a piece was not filled in its time: then what is in it goes on, and others have it.
+    fn gives_back(&mut self) -> bool {
+        let is_slow = matches!(self.room, Room::Piece(_)) && self.since.elapsed() >= HELD;
+        self.is_large &= !is_slow;
+        is_slow
+    }
+
     /// Reads into the room, and no more than is left; how much, or none where it is full.
     fn read(&mut self) -> io::Result<Option<usize>> {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
@@ -246,6 +264,7 @@ impl Rest {
                         self.direct.socket.hush();
                     }
                     self.flows = true;
+                    self.since = Instant::now();
                     Room::Piece(piece)
                 }
                 None => Room::Chunk(Vec::with_capacity(

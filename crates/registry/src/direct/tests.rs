@@ -178,6 +178,38 @@ async fn who_sends_nothing_holds_no_memory_and_who_finds_no_piece_as_much_as_the
     drop(sent.await);
 }
 
+/// As many as there are pieces could keep all of them else.
+#[tokio::test]
+async fn who_fills_a_piece_slowly_goes_on_without() {
+    for sent in [&b"0123456789"[..], b""] {
+        let (mut client, server) = connected().await;
+        let socket = server.socket();
+        let open = Open::new(Arc::clone(&socket), AT_ONCE, UnderWay::default());
+        open.offer(1, 4 << 20, 4 << 20);
+        let mut rest = taken(&open.direct(), 1);
+        client.write_all(b"abc").await.expect("sent");
+        socket.told().expect("told").readable().await.expect("readable");
+        let waits = timeout(Duration::from_millis(1), rest.next(TIME)).await;
+        waits.expect_err("it is not full");
+        assert!(matches!(rest.room, Room::Piece(_)));
+        rest.since = Instant::now().checked_sub(HELD).expect("a time");
+        client.write_all(sent).await.expect("sent");
+        // Whether any more came or not.
+        let mut came = Vec::new();
+        while came.len() < 3 + sent.len() {
+            let bytes = rest.next(TIME).await.expect("read").expect("bytes");
+            assert!(matches!(rest.room, Room::None) && !rest.is_large);
+            came.extend_from_slice(&bytes);
+            if came.len() < 3 + sent.len() {
+                // The rest of it was not there yet, and does not fill what it is read into.
+                socket.told().expect("told").readable().await.expect("readable");
+                came.extend_from_slice(&rest.came().expect("bytes"));
+            }
+        }
+        assert_eq!(came, [b"abc", sent].concat());
+    }
+}
+
 /// Where content comes without a pause nobody waits for it.
 #[tokio::test]
 async fn who_does_not_wait_is_not_told_and_who_waits_is() {
