@@ -73,6 +73,7 @@ impl Registry {
             None => {
                 let options = FetchOptions {
                     range: range.clone(),
+                    at_pace: true,
                     ..FetchOptions::default()
                 };
                 let fetched = store.fetch(Role::Blob, digest, options).await.map_err(unknown)?;

@@ -69,6 +69,7 @@ async fn part(store: &dyn Store, digest: &Digest, range: Range<u64>) -> Result<R
     let start = range.start;
     let options = FetchOptions {
         range: Some(range),
+        at_pace: true,
         ..FetchOptions::default()
     };
     let fetched = store.fetch(Role::Blob, digest, options).await?;

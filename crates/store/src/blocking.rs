@@ -20,6 +20,7 @@ use crate::{Error, ErrorKind, Reader, Result};
 
 mod buffers;
 mod compact;
+mod file;
 mod hashing;
 mod past;
 pub mod pieces;
@@ -29,6 +30,7 @@ mod together;
 
 pub use buffers::{Buffer, Buffers};
 pub use compact::Compact;
+pub use file::{SMALL_FILE, file};
 pub use hashing::Hashing;
 pub use past::{PastCache, Switch};
 pub use states::States;

@@ -44,6 +44,9 @@ pub struct FetchOptions {
     pub range: Option<Range<u64>>,
     /// Where else the content can be had (a descriptor's `urls`).
     pub urls: Vec<String>,
+    /// Whoever takes it may stop for long, as a registry's clients may: no thread is held meanwhile, and little memory. Else it is read ahead of who takes it, who
+    /// is taken to go on.
+    pub at_pace: bool,
 }
 
 /// Content that is on its way, raw: nothing was checked.

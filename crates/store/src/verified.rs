@@ -210,6 +210,7 @@ pub trait SourceExt: Source {
             let options = FetchOptions {
                 range: None,
                 urls: descriptor.urls.clone(),
+                ..FetchOptions::default()
             };
             let fetched = self.fetch(role, &descriptor.digest, options).await?;
             if let Some(size) = fetched.size {

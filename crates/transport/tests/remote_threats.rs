@@ -395,6 +395,7 @@ async fn threat_70_a_layer_url_gets_no_credentials() {
     let options = FetchOptions {
         range: None,
         urls: vec![format!("http://{}/layer", elsewhere.host)],
+        ..FetchOptions::default()
     };
     let source = known(&registry);
     let fetched = source.fetch(Role::Blob, &Digest::of(b"content"), options).await;
@@ -404,6 +405,7 @@ async fn threat_70_a_layer_url_gets_no_credentials() {
     let options = |url: &str| FetchOptions {
         range: None,
         urls: vec![url.to_owned()],
+        ..FetchOptions::default()
     };
     for url in [
         "file:///etc/passwd",

@@ -2,14 +2,13 @@
 
 mod busy;
 mod copied;
-mod reading;
 mod upload;
 
 use std::{
     fs::File,
     io::{self, Seek, SeekFrom, Write},
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -21,7 +20,6 @@ use teu_store::{
 };
 
 use self::busy::{AtWork, Busy};
-pub(crate) use self::reading::reader;
 use super::{
     Content, OpenFiles, PARTS, Writing, checked,
     directory::{Directory, failed},
@@ -135,26 +133,25 @@ impl Files {
         Ok((self.0.blobs.make_all(&directories)?, name))
     }
 
-    fn open_place(&self, place: &Place, size: u64) -> Result<Option<File>> {
+    fn open_place(&self, place: &Place, size: u64) -> Result<Option<(File, PathBuf)>> {
         let Some((directory, name)) = self.home(place)? else {
             return Ok(None);
         };
         let Some(file) = directory.file(&name, false)? else {
             return Ok(None);
         };
-        let found = file
-            .metadata()
-            .map_err(|error| failed(error, "opening", &directory.path(&name)))?;
+        let path = directory.path(&name);
+        let found = file.metadata().map_err(|error| failed(error, "opening", &path))?;
         if found.len() != size {
             let message = format!(
                 "{} has {} bytes, and {size} were put there; a push of {} heals it",
-                directory.path(&name).display(),
+                path.display(),
                 found.len(),
                 place.digest
             );
             return Err(Error::new(ErrorKind::Mismatch, message));
         }
-        Ok(Some(file))
+        Ok(Some((file, path)))
     }
 }
 
@@ -213,8 +210,9 @@ impl Content for Files {
 
     fn read<'a>(&'a self, place: &'a Place, size: u64, range: Range<u64>) -> BoxFuture<'a, Result<Option<Reader>>> {
         let read = || -> Result<Option<Reader>> {
-            let file = self.open_place(place, size)?;
-            file.map(|file| reader(file, range)).transpose()
+            let opened = self.open_place(place, size)?;
+            let read = |(file, path): (File, PathBuf)| blocking::file(file, path.display().to_string(), range);
+            opened.map(read).transpose()
         };
         Box::pin(std::future::ready(read()))
     }

@@ -10,10 +10,7 @@ use teu_store::{
 };
 
 use super::{Inner, of_digest};
-use crate::{
-    content::{directory::Directory, files},
-    repository::range,
-};
+use crate::{content::directory::Directory, repository::range};
 
 pub(super) const MANIFESTS: &str = "_manifests";
 pub(super) const LAYERS: &str = "_layers";
@@ -164,13 +161,14 @@ impl Repository {
                 (content.flatten(), "manifest")
             }
         };
-        let file = file.ok_or_else(|| self.not_found(&format!("{what} {digest}")))?;
+        let what = format!("{what} {digest}");
+        let file = file.ok_or_else(|| self.not_found(&what))?;
         let size = file.metadata()?.len();
         let range = range(size, options.range)?;
         Ok(Fetched {
             size: Some(size),
             start: range.start,
-            reader: files::reader(file, range)?,
+            reader: blocking::file(file, format!("{what} of {}", self.name), range)?,
         })
     }
 

@@ -44,6 +44,7 @@ async fn fetch(ends: &Ends, blob: &Descriptor, done: u64) -> Result<Fetched> {
     let options = FetchOptions {
         range: (done > 0).then_some(done..blob.size),
         urls: blob.urls.clone(),
+        ..FetchOptions::default()
     };
     let fetched = ends.source.fetch(Role::Blob, &blob.digest, options).await?;
     let (digest, size) = (blob.digest, blob.size);

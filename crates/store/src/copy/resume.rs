@@ -70,6 +70,7 @@ impl Ends {
         let options = FetchOptions {
             range: (done > 0).then_some(done..size),
             urls: blob.urls.clone(),
+            ..FetchOptions::default()
         };
         let fetched = self.source.fetch(Role::Blob, &digest, options).await;
         let mut fetched = fetched.map_err(|error| error.on(Side::Source))?;

@@ -167,7 +167,7 @@ impl Inner {
             }
             Role::Blob => {
                 let file = files::open(&self.blob(digest))?.ok_or_else(|| absent("blob"))?;
-                files::fetch(file, options.range.as_ref())
+                files::fetch(file, &self.blob(digest), options)
             }
         }
     }

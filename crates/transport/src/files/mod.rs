@@ -16,12 +16,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use rustix::fs::OFlags;
-use teu_store::{Error, ErrorKind, Fetched, Result, blocking};
+use teu_store::{
+    Error, ErrorKind, FetchOptions, Fetched, Result,
+    blocking::{self, SMALL_FILE},
+};
 
 pub(crate) use crate::limited::read_limited;
-use crate::limited::with_room;
 
 pub(crate) use adopt::Copying;
 pub(crate) use ingest::FileIngest;
@@ -30,9 +32,6 @@ pub(crate) use ingest::digest_of;
 #[cfg(feature = "archives")]
 pub(crate) use part::unnamed;
 pub(crate) use part::{Keeper, TEMPORARY, Temporary, has_part, is_older, is_temporary, remove_litter};
-
-/// Up to so many bytes of a file are read where they are asked for.
-const SMALL: u64 = 64 << 10;
 
 /// Opens a regular file to read; none where there is nothing of this name.
 ///
@@ -82,23 +81,25 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Bytes>> {
 }
 
 /// A file's content on its way, or a range of it. What is small is read here and now: to hand it to a thread would take longer.
-pub(crate) fn fetch(mut file: File, wanted: Option<&Range<u64>>) -> Result<Fetched> {
-    let size = file.metadata()?.len();
-    let range = range(size, wanted)?;
-    let length = range.end - range.start;
-    file.seek(SeekFrom::Start(range.start))?;
-    let mut reader = file.take(length);
-    let reader = match length <= SMALL {
-        true => {
-            let mut content = Vec::with_capacity(with_room(length));
-            reader.read_to_end(&mut content)?;
-            stream::iter((!content.is_empty()).then(|| Ok(content.into()))).boxed()
+pub(crate) fn fetch(mut file: File, path: &Path, options: &FetchOptions) -> Result<Fetched> {
+    let size = file.metadata().map_err(|error| failed(error, "reading", path))?.len();
+    let range = range(size, options.range.as_ref())?;
+    let (start, length) = (range.start, range.end - range.start);
+    let name = path.display().to_string();
+    let reader = match options.at_pace || length <= SMALL_FILE {
+        true => blocking::file(file, name, range)?,
+        false => {
+            let sought = file.seek(SeekFrom::Start(start));
+            sought.map_err(|error| failed(error, "reading", path))?;
+            let reader = blocking::reader(move || Ok(file.take(length)));
+            reader
+                .map_err(move |error| error.within(format!("reading {name}")))
+                .boxed()
         }
-        false => blocking::reader(move || Ok(reader)),
     };
     Ok(Fetched {
         size: Some(size),
-        start: range.start,
+        start,
         reader,
     })
 }
@@ -174,4 +175,48 @@ pub(crate) fn make_directory(directory: &Path) -> Result<()> {
         ),
         _ => failed(error, "making", directory),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{runtime::Builder, time::timeout};
+
+    use super::*;
+
+    /// There is one thread, and more who take no more of what they asked for.
+    #[test]
+    fn who_may_stop_holds_no_thread() {
+        const SIZE: usize = 3 << 20;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("blob");
+        fs::write(&path, vec![1; SIZE]).expect("written");
+        let options = FetchOptions {
+            at_pace: true,
+            ..FetchOptions::default()
+        };
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .max_blocking_threads(1)
+            .build();
+        let all = async {
+            let mut begun = Vec::new();
+            for _ in 0..3 {
+                let file = open(&path).expect("opened").expect("a file");
+                let fetched = fetch(file, &path, &options).expect("a reader");
+                assert_eq!((fetched.size, fetched.start), (Some(SIZE as u64), 0));
+                let mut reader = fetched.reader;
+                let first = reader.try_next().await.expect("a chunk").expect("one");
+                begun.push((reader, first.len()));
+            }
+            for (reader, first) in begun {
+                let rest: Vec<Bytes> = reader.try_collect().await.expect("its end");
+                assert_eq!(first + rest.concat().len(), SIZE);
+            }
+        };
+        let ended = async { timeout(Duration::from_secs(60), all).await };
+        let ended = runtime.expect("a runtime").block_on(ended);
+        ended.expect("none keeps another waiting");
+    }
 }

@@ -249,7 +249,7 @@ impl Inner {
             let message = format!("there is no {what} {digest} in {}", self.root.display());
             return Err(Error::new(ErrorKind::NotFound, message));
         };
-        files::fetch(file, options.range.as_ref())
+        files::fetch(file, &self.blob(digest), options)
     }
 }
 

@@ -273,6 +273,7 @@ impl Relay {
             let options = FetchOptions {
                 range: range.clone(),
                 urls: self.urls.clone(),
+                ..FetchOptions::default()
             };
             match site.repository.fetch(self.role, &self.digest, options).await {
                 Ok(fetched) if fetched.start <= self.next => {

@@ -19,7 +19,7 @@ const PIECE: usize = 256 << 10;
 
 impl OpenFiles for Files {
     fn open(&self, place: &Place, size: u64) -> Result<Option<File>> {
-        self.open_place(place, size)
+        Ok(self.open_place(place, size)?.map(|(file, _)| file))
     }
 
     fn copy(&self, name: &str, file: &mut File, digest: &Digest, size: u64, verify: bool) -> Result<()> {

@@ -132,6 +132,7 @@ where
     let asked = FetchOptions {
         range: Some(run.begin.input..run.end),
         urls: descriptor.urls.clone(),
+        ..FetchOptions::default()
     };
     let fetched = source.fetch(Role::Blob, &descriptor.digest, asked).await?;
     if fetched.start != run.begin.input {

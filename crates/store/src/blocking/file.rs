@@ -1,43 +1,48 @@
 //! How is a file read at the pace of who takes it? A chunk at a time, each on a thread that is free again once it is read: a registry's clients may stop to take what they
 //! asked for, and hold no thread that others need, and little memory.
 
-use std::{fs::File, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use teu_store::{
-    Error, Reader, Result,
-    blocking::{self, BATCH, Buffers},
-};
+
+use super::{BATCH, Buffers, run};
+use crate::{Error, Reader, Result};
 
 /// What is no larger is read where it is asked for: a thread takes longer to wake.
-const SMALL: u64 = 64 << 10;
+pub const SMALL_FILE: u64 = 64 << 10;
 
 /// A file that is being read.
 struct Reading {
     file: File,
+    name: String,
     end: u64,
     buffers: Buffers,
 }
 
-/// Reads a range of a file that has it.
-pub(crate) fn reader(file: File, range: Range<u64>) -> Result<Reader> {
+/// Reads a range of a file that has it, in chunks of [`BATCH`] of which the first is smaller, each when it is asked for: nothing holds a thread where no more is taken. Up to [`SMALL_FILE`] bytes are read here and now. Errors call the file by `name`.
+///
+/// # Errors
+/// Those of the system, here or in the stream: `UnexpectedEof` where the file became shorter.
+pub fn file(file: File, name: String, range: Range<u64>) -> Result<Reader> {
     let length = range.end - range.start;
-    if length <= SMALL {
+    if length <= SMALL_FILE {
         // At most 64 KiB, which fits into memory.
         let mut content = vec![0; length as usize];
-        file.read_exact_at(&mut content, range.start)?;
+        let read = file.read_exact_at(&mut content, range.start);
+        read.map_err(|error| failed(error, &name))?;
         let content = (!content.is_empty()).then(|| Ok(Bytes::from(content)));
         return Ok(stream::iter(content).boxed());
     }
     let reading = Arc::new(Reading {
         file,
+        name,
         end: range.end,
         buffers: Buffers::default(),
     });
     // The first is small: who takes no second one has no more than that.
-    let first = range.start + SMALL;
-    let chunks = stream::try_unfold((range.start, None), move |(at, ahead)| {
+    let first = range.start + SMALL_FILE;
+    let chunks = stream::try_unfold(range.start, move |at| {
         let reading = Arc::clone(&reading);
         async move {
             if at == reading.end {
@@ -48,15 +53,8 @@ pub(crate) fn reader(file: File, range: Range<u64>) -> Result<Reader> {
             } else {
                 reading.end.min(at + BATCH as u64)
             };
-            let chunk = match ahead {
-                Some(ahead) => ahead,
-                None => blocking::run(reading.chunk(at..next)),
-            };
-            let chunk = chunk.await?;
-            // Who takes a second one goes on, and the next is there when it is asked for.
-            let after = reading.end.min(next + BATCH as u64);
-            let ahead = (at >= first && next < after).then(move || blocking::run(reading.chunk(next..after)));
-            Ok::<_, Error>(Some((chunk, (next, ahead))))
+            let chunk = run(reading.chunk(at..next)).await?;
+            Ok::<_, Error>(Some((chunk, next)))
         }
     });
     Ok(chunks.boxed())
@@ -69,10 +67,15 @@ impl Reading {
         move || {
             let mut buffer = reading.buffers.take();
             let length = (part.end - part.start) as usize;
-            reading.file.read_exact_at(&mut buffer[..length], part.start)?;
+            let read = reading.file.read_exact_at(&mut buffer[..length], part.start);
+            read.map_err(|error| failed(error, &reading.name))?;
             Ok(reading.buffers.lend(buffer, length))
         }
     }
+}
+
+fn failed(error: io::Error, name: &str) -> Error {
+    Error::from(error).within(format!("reading {name}"))
 }
 
 #[cfg(test)]
@@ -83,10 +86,11 @@ mod tests {
 
     use super::*;
 
-    fn file(content: &[u8]) -> File {
+    /// A reader of a range of a file with this content.
+    fn reader(content: &[u8], range: Range<u64>) -> Result<Reader> {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(content).expect("written");
-        file
+        super::file(file, "the/file".into(), range)
     }
 
     #[tokio::test]
@@ -102,7 +106,7 @@ mod tests {
             (7, 1_000_003),
             (0, 1_200_000),
         ] {
-            let reader = reader(file(&content), start as u64..end as u64).expect("a reader");
+            let reader = reader(&content, start as u64..end as u64).expect("a reader");
             let chunks: Vec<Bytes> = reader.try_collect().await.expect("its end");
             assert!(chunks.concat() == content[start..end], "{start}-{end}");
             assert!(
@@ -115,8 +119,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_became_shorter_is_an_error() {
-        let reader = reader(file(&[0; 100_000]), 0..200_000).expect("a reader");
-        reader.try_collect::<Vec<_>>().await.expect_err("it ends too soon");
+        let late = reader(&[0; 100_000], 0..200_000).expect("a reader");
+        let late = late.try_collect::<Vec<_>>().await.expect_err("it ends too soon");
+        let at_once = reader(&[0; 100], 0..200).err().expect("it ends too soon");
+        for error in [late, at_once] {
+            let said = error.to_string();
+            assert!(said.starts_with("reading the/file: "), "{said}");
+        }
     }
 
     /// There is one thread, and more readers that nobody takes from on.
@@ -128,7 +137,7 @@ mod tests {
         runtime.expect("a runtime").block_on(async {
             let mut left = Vec::new();
             for _ in 0..10 {
-                let mut reader = reader(file(&[1; 1_000_000]), 0..1_000_000).expect("a reader");
+                let mut reader = reader(&[1; 1_000_000], 0..1_000_000).expect("a reader");
                 for size in [64 << 10, 256 << 10] {
                     let chunk = reader.try_next().await.expect("a chunk").expect("one");
                     assert_eq!(chunk.len(), size);
