@@ -77,25 +77,27 @@ fn files_say_who_may_do_what_and_are_read_again() {
         replace(&room.path("access.toml"), &POLICY.replace("public/*", "*/*"));
         assert!(users(&room, test, &[("alice", "another")]));
         served.tell("HUP");
-        while copy(&room, None, &secret, "oci:pulled:2").code != 0 {}
+        support::until("everybody may read it", || {
+            copy(&room, None, &secret, "oci:pulled:2").code == 0
+        });
         // What is there already is not pushed again, and nobody is asked then who they are.
         let new = served.image("public/new:1");
-        while copy(&room, Some("alice:another"), "oci:images:app", &new).code != 0 {}
+        let pushes = |user| copy(&room, Some(user), "oci:images:app", &new).code == 0;
+        support::until("alice has another password", || pushes("alice:another"));
         let newer = served.image("public/newer:1");
         assert_eq!(copy(&room, Some("alice:secret"), "oci:images:app", &newer).code, 1);
         // What cannot be read changes nothing, and is said.
         replace(&room.path("access.toml"), "[[rule]]\nwho = [\"alice\"]");
-        let mut log = String::new();
-        let said = loop {
-            let line = served.says();
-            if line.contains("warning") {
-                break line;
-            }
-            log.push_str(&line);
-        };
+        let log = served.says_until("warning");
+        let said = log.lines().last().expect("a line");
         assert!(
             said.contains("access.toml: ") && said.contains("who could do what before"),
             "{said}"
+        );
+        // What was read is said as well.
+        assert!(
+            log.lines().any(|line| line == "teu: read again: users, access.toml"),
+            "{log}"
         );
         assert_eq!(copy(&room, None, &secret, "oci:pulled:3").code, 0);
         let (code, rest) = served.stop("TERM");
@@ -153,7 +155,7 @@ fn who_lets_in_those_who_are_not_logged_in_gives_them_tokens() {
     ] {
         replace(&room.path("access.toml"), &policy);
         served.tell("HUP");
-        while challenge(&get("/v2/", "")) != expected {}
+        support::until("it is asked for otherwise", || challenge(&get("/v2/", "")) == expected);
     }
     // The key is the same all the while.
     let answer = get("/v2/public/app/manifests/1", &shown);

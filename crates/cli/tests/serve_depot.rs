@@ -147,7 +147,8 @@ fn what_no_tag_leads_to_goes_where_the_settings_say_so() {
     other.config["author"] = "a third".into();
     let untagged = room.layout("images").image("third", &other).to_string();
     let flags = ["--gc-untagged", "1s", "--gc-lease", "1s", "--gc-interval", "1s"];
-    let served = Served::start(&room, &[&["--data", "kept"][..], &flags].concat());
+    let metrics = support::free_port();
+    let served = Served::start(&room, &[&["--data", "kept", "--metrics", &metrics][..], &flags].concat());
     let name = served.image("app:latest");
     copy(&room, "oci:images:third", &name).succeeds();
     room.teu(["copy", "--all", "--dest-tls-verify=false", "oci:many:all", &name])
@@ -156,14 +157,17 @@ fn what_no_tag_leads_to_goes_where_the_settings_say_so() {
         let request = format!("GET /v2/app/manifests/{digest} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         support::ask(&served.address, &request)[9..12].to_owned()
     };
-    while status(&untagged) == "200" {
-        std::thread::yield_now();
-    }
+    support::until("what has no tag is gone", || status(&untagged) != "200");
     assert_eq!(
         (status(&untagged), status(&old)),
         ("404".into(), "200".into()),
         "a part of the index stays"
     );
+    let told = || support::ask(&metrics, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    support::until("it is counted", || {
+        told().lines().any(|line| line == "teu_registry_gc_manifests_total 1")
+    });
+    assert!(told().contains("\nteu_registry_gc_last_success_timestamp_seconds "));
     room.teu(["copy", "--all", "--src-tls-verify=false", &name, "oci:pulled:all"])
         .succeeds();
     room.teu(["verify", "oci:pulled:all"]).succeeds();

@@ -12,7 +12,7 @@ use std::{
 use crate::support::{
     Room, Served, image,
     peer::{certificate, has},
-    peers,
+    peers, until,
 };
 
 /// A directory with a certificate of its own and its key; says loudly why there is none.
@@ -58,16 +58,12 @@ fn certificates_are_read_again_when_they_change() {
     }
     replace(&room.path("second"), &room.path("shown"));
     served.tell("HUP");
-    while !trusting("second") {}
+    until("the second is shown", || trusting("second"));
     assert!(!trusting("first"));
+    served.says_until("teu: read again: shown/cert.pem, shown/key.pem\n");
     // What does not fit is not shown, and said.
     fs::copy(room.path("first/key.pem"), room.path("shown/key.pem")).expect("copied");
-    let said = loop {
-        let line = served.says();
-        if line.contains("warning") {
-            break line;
-        }
-    };
+    let said = served.says_until("warning");
     assert!(
         said.contains("cannot be used with each other") && said.contains("shown on"),
         "{said}"

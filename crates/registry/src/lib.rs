@@ -58,7 +58,7 @@ mod uploads;
 
 pub use body::Body;
 pub use exchange::{Exchange, Observer, Peer};
-pub use metrics::{Metrics, serve_metrics};
+pub use metrics::{Metrics, Swept, serve_metrics};
 pub use reached::{Base, Locations, Prefix, Reached};
 pub use registry::{Gauges, Registry};
 pub use serve::{Listening, serve};

@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -48,6 +48,21 @@ struct Counts {
     times: BTreeMap<(&'static str, &'static str), Times>,
     sent: BTreeMap<&'static str, u64>,
     failures: u64,
+    swept: Swept,
+    failed_sweeps: u64,
+    /// When one went well last, in seconds since 1970.
+    last_sweep: Option<u64>,
+}
+
+/// What a collection of garbage took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many blobs that nothing references.
+    pub blobs: u64,
+    /// How many bytes they had.
+    pub bytes: u64,
+    /// How many manifests that no tag leads to.
+    pub manifests: u64,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +89,21 @@ impl Metrics {
     /// What is kept was found to be damaged.
     pub fn found_damaged(&self) {
         self.is_damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts what a collection of garbage took away that ended just now.
+    pub fn swept(&self, swept: Swept) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let mut counts = self.counts();
+        counts.swept.blobs += swept.blobs;
+        counts.swept.bytes += swept.bytes;
+        counts.swept.manifests += swept.manifests;
+        counts.last_sweep = now.ok().map(|since| since.as_secs());
+    }
+
+    /// Counts one that failed.
+    pub fn failed_to_sweep(&self) {
+        self.counts().failed_sweeps += 1;
     }
 
     /// Counts an exchange. An observer calls this.
@@ -142,6 +172,37 @@ impl Metrics {
         let name = "teu_registry_damaged";
         head(&mut out, name, "gauge", "1 where what is kept was found to be damaged.");
         let _ = writeln!(out, "{name} {}", u8::from(self.is_damaged.load(Ordering::Relaxed)));
+        let Swept {
+            blobs,
+            bytes,
+            manifests,
+        } = counts.swept;
+        for (name, help, count) in [
+            ("teu_registry_gc_blobs_total", "Blobs that were collected.", blobs),
+            (
+                "teu_registry_gc_bytes_total",
+                "Bytes of blobs that were collected.",
+                bytes,
+            ),
+            (
+                "teu_registry_gc_manifests_total",
+                "Manifests that were removed as no tag led to them.",
+                manifests,
+            ),
+            (
+                "teu_registry_gc_failures_total",
+                "Collections that failed.",
+                counts.failed_sweeps,
+            ),
+        ] {
+            head(&mut out, name, "counter", help);
+            let _ = writeln!(out, "{name} {count}");
+        }
+        if let Some(last) = counts.last_sweep {
+            let name = "teu_registry_gc_last_success_timestamp_seconds";
+            head(&mut out, name, "gauge", "When a collection went well last.");
+            let _ = writeln!(out, "{name} {last}");
+        }
         if let Some(registry) = self.watched.get().and_then(Weak::upgrade) {
             let Gauges {
                 connections,
@@ -158,6 +219,9 @@ impl Metrics {
             let name = "teu_registry_uploads";
             head(&mut out, name, "gauge", "Uploads that are neither done nor forgotten.");
             let _ = writeln!(out, "{name} {uploads}");
+            let name = "teu_registry_failed_logins_total";
+            head(&mut out, name, "counter", "Times that a user or a password was wrong.");
+            let _ = writeln!(out, "{name} {}", registry.failed_logins());
         }
         out
     }
@@ -316,6 +380,56 @@ mod tests {
         }
         metrics.found_damaged();
         assert!(metrics.text().lines().any(|found| found == "teu_registry_damaged 1"));
+    }
+
+    #[test]
+    fn collections_are_counted() {
+        let metrics = Metrics::new();
+        let has = |line: &str| metrics.text().lines().any(|found| found == line);
+        assert!(!metrics.text().contains("gc_last_success"));
+        metrics.failed_to_sweep();
+        for blobs in [2, 3] {
+            metrics.swept(Swept {
+                blobs,
+                bytes: 100,
+                manifests: 1,
+            });
+        }
+        for line in [
+            "teu_registry_gc_blobs_total 5",
+            "teu_registry_gc_bytes_total 200",
+            "teu_registry_gc_manifests_total 2",
+            "teu_registry_gc_failures_total 1",
+        ] {
+            assert!(has(line), "no {line} in {}", metrics.text());
+        }
+        let text = metrics.text();
+        let last = text
+            .lines()
+            .find_map(|line| line.strip_prefix("teu_registry_gc_last_success_timestamp_seconds "));
+        // Later than this was written.
+        assert!(last.and_then(|last| last.parse::<u64>().ok()) > Some(1_700_000_000));
+    }
+
+    /// An operator finds each in the book.
+    #[test]
+    fn all_that_is_told_is_documented() {
+        const BEGINS: &str = "teu_registry_";
+        let repositories = Arc::new(teu_store::ManyInMemory::new());
+        let registry = Arc::new(Registry::new(repositories, crate::Settings::default(), None));
+        let metrics = Metrics::new();
+        metrics.watch(&registry);
+        metrics.swept(Swept::default());
+        let text = metrics.text();
+        let told = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
+        let told: Vec<(&str, &str)> = told.filter_map(|line| line.split_once(' ')).collect();
+        let book = include_str!("../../../docs/serve.md");
+        let rows = book
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let rows = rows.filter(|(name, _)| name.starts_with(BEGINS));
+        let rows: Vec<(&str, &str)> = rows.map(|(name, help)| (name, help.trim_end_matches(" |"))).collect();
+        assert_eq!(told, rows);
     }
 
     #[test]

@@ -75,11 +75,17 @@ struct Said {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What is told in the log alone: paths and addresses of ours are none of a client's business.
     cause: Option<String>,
+    /// Somebody sent a wrong password.
+    is_failed_login: bool,
 }
 
 /// What a log says of an answer that was no client's fault.
 #[derive(Clone)]
 pub(crate) struct Cause(pub(crate) String);
+
+/// Somebody sent a wrong password: an extension of the answer.
+#[derive(Clone, Copy)]
+pub(crate) struct FailedLogin;
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
@@ -91,6 +97,7 @@ impl Problem {
                 details: Vec::new(),
                 headers: Vec::new(),
                 cause: None,
+                is_failed_login: false,
             }),
         }
     }
@@ -118,6 +125,12 @@ impl Problem {
     /// The same with what the log says of it.
     pub(crate) fn because(mut self, cause: String) -> Self {
         self.said.cause = Some(cause);
+        self
+    }
+
+    /// The same, which counts as a login that failed.
+    pub(crate) fn of_failed_login(mut self) -> Self {
+        self.said.is_failed_login = true;
         self
     }
 
@@ -196,6 +209,11 @@ impl Problem {
         problem
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_failed_login(&self) -> bool {
+        self.said.is_failed_login
+    }
+
     pub(crate) fn into_response(self) -> Response<Body> {
         let error = json!({ "code": self.code.as_str(), "message": self.said.message });
         let mut errors: Vec<Value> = Vec::new();
@@ -217,6 +235,9 @@ impl Problem {
         }
         if let Some(cause) = self.said.cause {
             response.extensions_mut().insert(Cause(cause));
+        }
+        if self.said.is_failed_login {
+            response.extensions_mut().insert(FailedLogin);
         }
         response
     }

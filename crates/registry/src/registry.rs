@@ -5,7 +5,7 @@ use std::{
     future::Future,
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -21,7 +21,7 @@ use crate::{
     direct::Passed,
     exchange::{Begun, Observer},
     outgoing::Outgoing,
-    problem::{Code, Problem},
+    problem::{Code, FailedLogin, Problem},
     reached::{Reached, Way},
     route::{Query, Route, nowhere, route},
     settings::Settings,
@@ -40,6 +40,7 @@ pub struct Registry {
     gate: Option<Arc<Gate>>,
     observer: Option<Observer>,
     connections: AtomicUsize,
+    failed_logins: AtomicU64,
 }
 
 /// How much is under way at this moment.
@@ -89,7 +90,14 @@ impl Registry {
             gate: None,
             observer,
             connections: AtomicUsize::new(0),
+            failed_logins: AtomicU64::new(0),
         }
+    }
+
+    /// How often a user or a password was wrong.
+    #[must_use]
+    pub fn failed_logins(&self) -> u64 {
+        self.failed_logins.load(Ordering::Relaxed)
     }
 
     /// How much is under way.
@@ -144,6 +152,9 @@ impl Registry {
             },
         };
         let mut response = outcome.unwrap_or_else(Problem::into_response);
+        if response.extensions().get::<FailedLogin>().is_some() {
+            self.failed_logins.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(way) = way {
             relocate(response.headers_mut(), reached, &way);
         }

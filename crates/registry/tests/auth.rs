@@ -1,7 +1,7 @@
 //! Is everybody let in who may, as far as they may, and nobody else?
 
 use crate::support::{
-    guarded::{POLICY, as_user, basic, by_password, guarded, passwords, policy},
+    guarded::{POLICY, as_user, basic, by_password, by_token, guarded, passwords, policy},
     image,
 };
 use serde_json::json;
@@ -66,6 +66,25 @@ fn each_may_do_what_the_policy_says() {
             answer.refused(403, "DENIED");
         }
     }
+}
+
+/// An operator sees who guesses; who was never asked, or shows nothing, guesses nothing.
+#[test]
+fn wrong_passwords_are_counted() {
+    let (server, _) = by_token();
+    let ask = |user: &str, password: &str| {
+        let shown = basic(user, password);
+        server.ask("GET", "/v2/", &[("Authorization", &shown)], b"").status
+    };
+    assert_eq!((server.get("/v2/").status, ask("", "")), (401, 401));
+    assert_eq!(server.registry.failed_logins(), 0);
+    assert_eq!(ask("reader", "reader's secret"), 200);
+    assert_eq!((ask("reader", "wrong"), ask("nobody", "wrong")), (401, 401));
+    assert_eq!(server.registry.failed_logins(), 2);
+    let form = "grant_type=password&client_id=docker&service=registry.example&username=reader&password=wrong";
+    let form_type = ("Content-Type", "application/x-www-form-urlencoded");
+    server.ask("POST", "/token", &[form_type], form.as_bytes()).expect(401);
+    assert_eq!(server.registry.failed_logins(), 3);
 }
 
 /// Threat 91.

@@ -72,8 +72,8 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     rules.http2 = reached.http2;
     (rules.reached, rules.headers) = told(reached)?;
     rules.limits = limits.within_files(files::raise_limit());
-    let mut followed = files::Followed::begin();
-    let tls = tls::read(&arguments.tls, &settings, &mut followed)?;
+    let mut followed = files::Followed::begin(&settings);
+    let tls = tls::read(&arguments.tls, &mut followed)?;
     let shows_certificates = !arguments.tls.clients.is_empty() && !arguments.tls.clients_unnamed;
     let (gate, refresh) = access::read(&arguments.access, shows_certificates, &settings, &mut followed)?;
     let listener = listen(arguments.listen.0, "--listen")?;
@@ -121,14 +121,7 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     };
     let tending = async {
         match &depot {
-            Some(depot) => {
-                let damaged = || {
-                    if let Some(metrics) = &counted {
-                        metrics.found_damaged();
-                    }
-                };
-                tend::keep(depot, &arguments.depot, &settings, damaged).await;
-            }
+            Some(depot) => tend::keep(depot, &arguments.depot, &settings, counted.as_deref()).await,
             None => std::future::pending().await,
         }
     };

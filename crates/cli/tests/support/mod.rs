@@ -47,7 +47,7 @@ pub(crate) use layout::{Image, Layout, image, layer};
 pub(crate) use peer::{Asks, Peer, has};
 pub(crate) use podman::Podman;
 pub(crate) use seen::seen;
-pub(crate) use served::{Served, ask, free_port};
+pub(crate) use served::{Served, ask, free_port, until};
 
 /// A directory in which programs run, with a home of its own and nothing of ours in their environment.
 pub(crate) struct Room {

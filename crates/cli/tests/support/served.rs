@@ -4,9 +4,14 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, ChildStderr, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{Room, Run};
+
+/// How long is waited for what is to come, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server that ends with the test.
 pub(crate) struct Served {
@@ -60,8 +65,21 @@ impl Served {
     /// What it says next of what it does.
     pub(crate) fn says(&mut self) -> String {
         let mut line = String::new();
-        self.errors.read_line(&mut line).expect("a line");
+        let count = self.errors.read_line(&mut line).expect("a line");
+        assert!(count > 0, "the server says nothing any more: it has ended");
         line
+    }
+
+    /// All that it says up to the first line that has this in it, with that.
+    pub(crate) fn says_until(&mut self, text: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let line = self.says();
+            said.push_str(&line);
+            if line.contains(text) {
+                return said;
+            }
+        }
     }
 
     /// Asks it to end; the exit code and all that it said.
@@ -79,6 +97,16 @@ impl Drop for Served {
         // It has ended already, where the test went well.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until it is so.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "in {PATIENCE:?} it was never so: {what}");
+        thread::yield_now();
     }
 }
 

@@ -105,6 +105,11 @@ impl Caller {
         }
     }
 
+    /// The same for a password, which is counted.
+    pub(super) fn wrong_password(&self) -> Problem {
+        self.unknown("the user or the password is wrong").of_failed_login()
+    }
+
     pub(super) fn guard(&self) -> Option<&Guard> {
         self.0.as_ref().map(|known| &*known.guard)
     }

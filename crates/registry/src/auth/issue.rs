@@ -16,6 +16,7 @@ use super::{
     caller::Caller,
     policy::Action,
     token::{Claims, MAX_SCOPES, Scope, issue, issue_refresh, scopes},
+    unchecked,
 };
 use crate::{
     body::Incoming,
@@ -98,9 +99,9 @@ impl Caller {
         let Some(passwords) = &guard.passwords else {
             return Err(self.unknown("there are no passwords here"));
         };
-        match passwords.are(user, password).await.map_err(Problem::internal)? {
+        match passwords.are(user, password).await.map_err(unchecked)? {
             true => Ok(user.to_owned()),
-            false => Err(self.unknown("the user or the password is wrong")),
+            false => Err(self.wrong_password()),
         }
     }
 

@@ -22,6 +22,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{header, request::Parts};
+use teu_store::{Error, ErrorKind};
 
 pub(crate) use caller::Caller;
 pub use keys::{Keys, SigningKey};
@@ -133,9 +134,9 @@ impl Gate {
                 return Ok(nobody);
             }
             let is_right = passwords.are(&user, &password).await;
-            return match is_right.map_err(Problem::internal)? {
+            return match is_right.map_err(unchecked)? {
                 true => Ok(Caller::new(Arc::clone(&guard), way, Some(user), None).by_password()),
-                false => refused("the user or the password is wrong"),
+                false => Err(nobody.wrong_password()),
             };
         }
         if scheme.eq_ignore_ascii_case("bearer") {
@@ -163,6 +164,14 @@ impl Guard {
     /// Whether there is a way to become known that a client can be told of.
     fn has_login(&self) -> bool {
         self.passwords.is_some() || self.tokens.is_some()
+    }
+}
+
+/// Why a password could not be checked.
+pub(crate) fn unchecked(error: Error) -> Problem {
+    match error.kind() {
+        ErrorKind::Throttled => Problem::throttled(error.to_string()),
+        _ => Problem::internal(error),
     }
 }
 

@@ -22,6 +22,8 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 const MAX_REMEMBERED: usize = 10_000;
 /// How many passwords are hashed at once: more would leave nothing for other work.
 const AT_ONCE: usize = 2;
+/// How many more wait for that, at most: with a cost of 10 the last of them for two seconds or so. Who sends wrong ones could have others wait for minutes.
+const WAITING: usize = 64;
 
 /// Users and the hashes of their passwords.
 pub struct Passwords {
@@ -30,7 +32,9 @@ pub struct Passwords {
     other: Option<String>,
     key: [u8; 32],
     right: Mutex<HashMap<[u8; 32], Instant>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
+    /// For those that have their turn, and those that wait.
+    places: Arc<Semaphore>,
     left_out: Vec<String>,
 }
 
@@ -88,7 +92,8 @@ impl Passwords {
             other: costliest.map(|(_, hash)| hash),
             key,
             right: Mutex::default(),
-            turns: Semaphore::new(AT_ONCE),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            places: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
             left_out,
         }))
     }
@@ -102,7 +107,7 @@ impl Passwords {
     /// Whether this is the user's password.
     ///
     /// # Errors
-    /// `Cancelled` where the program ends meanwhile.
+    /// `Throttled` where too many wait to be checked; `Cancelled` where the program ends meanwhile.
     pub(crate) async fn are(&self, user: &str, password: &str) -> Result<bool> {
         let known = self.hashes.get(user);
         let seen = self.seen(user, password);
@@ -119,11 +124,20 @@ impl Passwords {
             return Ok(false);
         };
         let password = password.to_owned();
-        let turn = self.turns.acquire().await;
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| {
+            let message = "too many passwords wait to be checked; try again later";
+            Error::new(ErrorKind::Throttled, message)
+        })?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| Error::new(ErrorKind::Cancelled, "the server ends"))?;
-        // A hash that was read is one; what is wrong with it is no password's.
-        let is_right = blocking::run(move || Ok(bcrypt::verify(password, &hash).unwrap_or(false))).await?;
-        drop(turn);
+        let check = move || {
+            // It is hashed to its end also where the client is gone, and so has its turn until then.
+            let _held = (place, turn);
+            // A hash that was read is one; what is wrong with it is no password's.
+            Ok(bcrypt::verify(password, &hash).unwrap_or(false))
+        };
+        let is_right = blocking::run(check).await?;
         let is_right = is_right && known.is_some();
         if is_right {
             let mut right = self.right();
@@ -173,6 +187,8 @@ fn cost(hash: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn hash(password: &str) -> String {
@@ -204,6 +220,37 @@ mod tests {
         assert_eq!(passwords.right().len(), 2);
         let none = Passwords::parse("").expect("a file");
         assert!(!none.are("alice", "secret").await.expect("an answer"));
+    }
+
+    /// Who was let in a moment ago does not wait with them.
+    #[tokio::test]
+    async fn so_many_wait_to_be_checked_and_no_more() {
+        let passwords = Passwords::parse(&format!("alice:{}", hash("secret"))).expect("a file");
+        assert!(passwords.are("alice", "secret").await.expect("an answer"));
+        let all = u32::try_from(AT_ONCE + WAITING).expect("a number");
+        let others = Arc::clone(&passwords.places).try_acquire_many_owned(all);
+        for (user, password) in [("alice", "wrong"), ("bob", "secret")] {
+            let error = passwords.are(user, password).await.expect_err("too many");
+            assert_eq!(*error.kind(), ErrorKind::Throttled, "{user}");
+            let problem = crate::auth::unchecked(error);
+            assert_eq!((problem.status.as_u16(), problem.is_failed_login()), (429, false));
+        }
+        assert!(passwords.are("alice", "secret").await.expect("an answer"));
+        drop(others);
+        assert!(!passwords.are("alice", "wrong").await.expect("an answer"));
+    }
+
+    /// A client that goes away takes no turn from what is hashed for it.
+    #[tokio::test]
+    async fn what_nobody_waits_for_has_its_turn_to_its_end() {
+        let slow = bcrypt::hash("secret", 8).expect("a hash");
+        let passwords = Passwords::parse(&format!("alice:{slow}")).expect("a file");
+        let check = passwords.are("alice", "wrong");
+        assert!(check.now_or_never().is_none());
+        assert_eq!(passwords.turns.available_permits(), AT_ONCE - 1);
+        let both = Arc::clone(&passwords.turns).acquire_many_owned(2).await;
+        assert!(both.is_ok());
+        assert_eq!(passwords.places.available_permits(), AT_ONCE + WAITING);
     }
 
     #[test]

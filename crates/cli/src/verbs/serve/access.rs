@@ -13,7 +13,7 @@ use teu_spec::Repository;
 use teu_store::{Error, ErrorKind, Result};
 
 use super::{
-    files::{Followed, warn},
+    files::{Followed, Outcome, warn},
     issuer::{Refresh, Remote},
 };
 use crate::{
@@ -85,23 +85,28 @@ pub(super) fn read(
         _ => None,
     });
     let (told, kept) = (Arc::clone(settings), Arc::clone(&gate));
-    let replace = Arc::new(move || match files.guard() {
-        Ok(guard) => {
-            files.tell_left_out(&guard, &told);
-            kept.replace(guard);
-        }
-        Err(error) => warn(&told, format!("{error}; who could do what before can do it on")),
+    let replace = Arc::new(move || -> Outcome {
+        let guard = files.guard();
+        let guard = guard.map_err(|error| format!("{error}; who could do what before can do it on"))?;
+        files.tell_left_out(&guard, &told);
+        kept.replace(guard);
+        Ok(())
     });
     let refresh = remote.map(|remote| {
-        let replace = Arc::clone(&replace);
-        Refresh::new(remote, Arc::clone(settings), move || replace())
+        let (replace, told) = (Arc::clone(&replace), Arc::clone(settings));
+        Refresh::new(remote, Arc::clone(settings), move || {
+            if let Err(why) = replace() {
+                warn(&told, why);
+            }
+        })
     });
     let soon = refresh.as_ref().map(Refresh::soon);
     followed.add(paths, move || {
-        replace();
+        let outcome = replace();
         if let Some(soon) = &soon {
             soon.notify_one();
         }
+        outcome
     });
     Ok((Some(gate), refresh))
 }

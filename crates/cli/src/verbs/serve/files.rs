@@ -14,7 +14,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::settings::Settings;
+use crate::{say, settings::Settings};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -32,6 +32,7 @@ pub(super) fn raise_limit() -> usize {
 
 /// Files, and what is done when they have changed.
 pub(super) struct Followed {
+    settings: Arc<Settings>,
     all: Vec<One>,
     /// None where it cannot be waited for: then files are followed without.
     hangup: Option<Signal>,
@@ -40,8 +41,11 @@ pub(super) struct Followed {
 struct One {
     paths: Vec<PathBuf>,
     seen: Vec<Option<Stamp>>,
-    changed: Box<dyn FnMut() + Send>,
+    changed: Box<dyn FnMut() -> Outcome + Send>,
 }
+
+/// What came of reading files again; else why all is as it was.
+pub(super) type Outcome = Result<(), String>;
 
 /// What tells a file from the one that stood there before.
 #[derive(PartialEq, Eq)]
@@ -54,15 +58,16 @@ struct Stamp {
 
 impl Followed {
     /// None yet. From now on HUP ends nothing.
-    pub(super) fn begin() -> Self {
+    pub(super) fn begin(settings: &Arc<Settings>) -> Self {
         Self {
+            settings: Arc::clone(settings),
             all: Vec::new(),
             hangup: signal(SignalKind::hangup()).ok(),
         }
     }
 
-    /// From now on, does this when one of the files is another than now.
-    pub(super) fn add(&mut self, paths: Vec<PathBuf>, changed: impl FnMut() + Send + 'static) {
+    /// From now on, does this when one of the files is another than now, and says what came of it.
+    pub(super) fn add(&mut self, paths: Vec<PathBuf>, changed: impl FnMut() -> Outcome + Send + 'static) {
         self.all.push(One {
             seen: paths.iter().map(|path| stamp(path)).collect(),
             paths,
@@ -74,7 +79,7 @@ impl Followed {
     pub(super) async fn follow(&mut self) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let Self { all, hangup } = self;
+        let Self { settings, all, hangup } = self;
         loop {
             let told = tokio::select! {
                 _ = look.tick() => false,
@@ -84,12 +89,38 @@ impl Followed {
                 // What changes while it is read is read again.
                 let now: Vec<_> = one.paths.iter().map(|path| stamp(path)).collect();
                 if told || now != one.seen {
+                    let names = one.names(&now, told);
                     one.seen = now;
-                    (one.changed)();
+                    match (one.changed)() {
+                        // What is at a URL alone is another's to tell.
+                        Ok(()) if names.is_empty() => {}
+                        Ok(()) => inform(settings, format!("read again: {names}")),
+                        Err(why) => warn(settings, why),
+                    }
                 }
             }
         }
     }
+}
+
+impl One {
+    /// The names of those that are others than before, or of all.
+    fn names(&self, now: &[Option<Stamp>], all: bool) -> String {
+        let states = self.seen.iter().zip(now);
+        let read = self
+            .paths
+            .iter()
+            .zip(states)
+            .filter(|(_, (seen, now))| all || seen != now);
+        let names: Vec<String> = read.map(|(path, _)| path.display().to_string()).collect();
+        names.join(", ")
+    }
+}
+
+/// Says what was done, which stops nothing either.
+fn inform(settings: &Arc<Settings>, message: String) {
+    let as_skopeo = settings.as_skopeo;
+    tokio::task::spawn_blocking(move || say::detail(as_skopeo, &message));
 }
 
 /// Says something that stops nothing, not even where nobody takes what is said on standard error.

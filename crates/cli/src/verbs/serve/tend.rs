@@ -9,6 +9,7 @@ use serde_json::json;
 use teu_depot::{
     Asking, BackedUp, Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping, Sparse, Untagged,
 };
+use teu_registry::{Metrics, Swept};
 use teu_spec::Timestamp;
 use teu_store::{Error, ErrorKind, blocking};
 
@@ -57,27 +58,41 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
     Ok((depot, directory.canonicalize().unwrap_or(directory)))
 }
 
-/// Collects garbage as long as it is polled, and says where that fails. Where nobody may push nothing goes by itself, but whoever asks has it go.
-/// `damaged` hears that the database is.
-pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, damaged: impl FnOnce()) {
+/// Collects garbage as long as it is polled, counts what goes, and says where that fails. Where nobody may push nothing goes by itself, but whoever asks has it go.
+pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, metrics: Option<&Metrics>) {
+    let count = |outcome: &teu_store::Result<Collected>| match (metrics, outcome) {
+        (Some(metrics), Ok(collected)) => metrics.swept(Swept {
+            blobs: collected.blobs,
+            bytes: collected.bytes,
+            manifests: collected.untagged,
+        }),
+        (Some(metrics), Err(_)) => metrics.failed_to_sweep(),
+        (None, _) => {}
+    };
     let told = |outcome: teu_store::Result<Collected>| {
+        count(&outcome);
         if let Err(error) = outcome {
             settings.warn(&format!("collecting garbage: {error}; it is tried again"));
         }
     };
-    let answered = |outcome: &teu_store::Result<Collected>| match outcome {
-        Ok(collected) => say::detail(
-            false,
-            &format!("collected garbage, as was asked: {}", freed_words(collected)),
-        ),
-        Err(error) => settings.warn(&format!("collecting garbage, as was asked: {error}")),
+    let answered = |outcome: &teu_store::Result<Collected>| {
+        count(outcome);
+        match outcome {
+            Ok(collected) => say::detail(
+                false,
+                &format!("collected garbage, as was asked: {}", freed_words(collected)),
+            ),
+            Err(error) => settings.warn(&format!("collecting garbage, as was asked: {error}")),
+        }
     };
     // Before the first collection: of a damaged database it would take away what is needed. What can be read of it is served.
     let is_sound = match depot.look_over().await {
         Ok(found) if found.is_empty() => true,
         Ok(found) => {
             settings.warn(&damage_words(&found, "what can be read of it is served, and "));
-            damaged();
+            if let Some(metrics) = metrics {
+                metrics.found_damaged();
+            }
             false
         }
         Err(error) => {

@@ -14,8 +14,8 @@ use teu_registry::{
 };
 use teu_store::{Error, ErrorKind, Result};
 
-use super::files::{Followed, warn};
-use crate::{arguments, failure::Failure, settings::Settings};
+use super::files::Followed;
+use crate::{arguments, failure::Failure};
 
 /// The files.
 struct Files {
@@ -28,7 +28,6 @@ struct Files {
 /// How TLS is spoken, where it is; from now on as the files say.
 pub(super) fn read(
     arguments: &arguments::ServeTls,
-    settings: &Arc<Settings>,
     followed: &mut Followed,
 ) -> std::result::Result<Option<Arc<Tls>>, Failure> {
     let without = |flag: &str, other: &str| Err(Failure::Usage(format!("{flag} means nothing without {other}")));
@@ -53,17 +52,12 @@ pub(super) fn read(
     let paths = paths.cloned().collect();
     let (identity, clients) = files.read()?;
     let tls = Arc::new(Tls::new(identity, clients).map_err(|error| files.within(error))?);
-    let (settings, shown) = (Arc::clone(settings), Arc::clone(&tls));
+    let shown = Arc::clone(&tls);
     followed.add(paths, move || {
         let replaced = files
             .read()
             .and_then(|(identity, clients)| shown.replace(identity, clients));
-        if let Err(error) = replaced {
-            warn(
-                &settings,
-                format!("{}; what was shown before is shown on", files.within(error)),
-            );
-        }
+        replaced.map_err(|error| format!("{}; what was shown before is shown on", files.within(error)))
     });
     Ok(Some(tls))
 }
