@@ -268,7 +268,13 @@ fn what_cannot_be_kept_is_said() {
         (&["--read-only", "--deletes"], 2, "cannot be used with"),
         (&["--read-only", "--writable", "oci:images"], 2, "cannot be used with"),
         (&["--sparse-indexes", "oci:images"], 2, "cannot be used with"),
-        (&["--gc-untagged", "0"], 2, "at least a second"),
+        (&["--gc-untagged", "59m"], 2, "--gc-untagged is at least an hour"),
+        (
+            &["--gc-untagged", "59s", "--gc-lease", "1m"],
+            2,
+            "or --gc-lease where that is shorter",
+        ),
+        (&["--gc-untagged", "0", "--gc-lease", "0"], 2, "at least an hour"),
         (&["--deletes", "oci:images"], 2, "--deletes wants --writable"),
     ] {
         let said = room

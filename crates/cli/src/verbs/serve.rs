@@ -167,12 +167,18 @@ fn check(arguments: &Serve) -> Result<(), Failure> {
             "what is deleted from layouts is written to them: --deletes wants --writable".to_owned()
         }
         None if kept.gc_interval.0 < Duration::from_secs(1) => "--gc-interval is at least a second".to_owned(),
-        None if kept.gc_untagged.is_some_and(|stays| stays.0 < Duration::from_secs(1)) => {
-            "--gc-untagged is at least a second: what is being pushed has no tag yet".to_owned()
+        None if kept.gc_untagged.is_some_and(|stays| stays.0 < least_untagged(kept)) => {
+            "--gc-untagged is at least an hour, or --gc-lease where that is shorter: the images of an index have no tag while the rest of it is pushed".to_owned()
         }
         None => return Ok(()),
     };
     Err(Failure::Usage(message))
+}
+
+/// How long what no tag leads to stays at least: as long as a push may take, which what is pushed before has to last for. That it does is what a lease is for too.
+fn least_untagged(kept: &arguments::ServeDepot) -> Duration {
+    const PUSH: Duration = Duration::from_secs(3600);
+    kept.gc_lease.0.clamp(Duration::from_secs(1), PUSH)
 }
 
 /// How clients reach it, and what every answer has.
