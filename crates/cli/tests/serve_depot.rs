@@ -135,6 +135,46 @@ fn gc_explains_beside_a_server_and_collects_without_one() {
     assert!(!room.path("nowhere").exists() && !room.path("images/metadata.sqlite").exists());
 }
 
+/// What would go beside a server is what it lets go for who asks; and leases are reckoned from those that it gave.
+#[test]
+fn a_dry_run_says_what_goes_as_things_are() {
+    let room = Room::new();
+    room.layout("images").image("old", &image());
+    let mut other = image();
+    other.config["author"] = "another".into();
+    room.layout("images").image("new", &other);
+    let gc = |more: &[&str]| -> Value {
+        let line = ["serve", "gc", "--data", "kept", "-o", "json"];
+        let said = room.teu(line.iter().chain(more)).succeeds().stdout;
+        serde_json::from_str(&said).expect("JSON")
+    };
+    let count = |said: &Value| said["untagged"].as_array().expect("a list").len();
+    let served = Served::start(&room, &["--data", "kept", "--gc-lease", "2h", "--deletes"]);
+    let name = served.image("app:latest");
+    for image in ["oci:images:old", "oci:images:new"] {
+        copy(&room, image, &name).succeeds();
+    }
+    assert_eq!(count(&gc(&["--untagged", "--dry-run"])), 0);
+    assert_eq!(gc(&["--untagged"])["manifests"], 0);
+    drop(served);
+    let served = Served::start(&room, &["--data", "kept", "--gc-lease", "2h", "--read-only"]);
+    assert_eq!(count(&gc(&["--untagged", "--dry-run"])), 1);
+    drop(served);
+    assert_eq!(count(&gc(&["--untagged", "--dry-run"])), 1);
+    assert_eq!(gc(&["--untagged"])["manifests"], 1);
+    // What it named alone was pushed a moment ago, by a lease of two hours.
+    for (lease, more, goes) in [
+        ("2h", None, false),
+        ("1h", None, false),
+        ("0", None, true),
+        ("2h", Some("24h"), true),
+    ] {
+        let more = more.map_or(vec![], |had| vec!["--gc-lease", had]);
+        let said = gc(&[&["--dry-run", "--lease", lease][..], &more[..]].concat());
+        assert_eq!(said["blobs"].as_u64() > Some(0), goes, "{lease} {more:?}");
+    }
+}
+
 /// Where that is wanted, what no tag leads to goes by itself; what is tagged stays, and what belongs to it.
 #[test]
 fn what_no_tag_leads_to_goes_where_the_settings_say_so() {
@@ -148,7 +188,10 @@ fn what_no_tag_leads_to_goes_where_the_settings_say_so() {
     let untagged = room.layout("images").image("third", &other).to_string();
     let flags = ["--gc-untagged", "1s", "--gc-lease", "1s", "--gc-interval", "1s"];
     let metrics = support::free_port();
-    let served = Served::start(&room, &[&["--data", "kept", "--metrics", &metrics][..], &flags].concat());
+    let served = Served::start(
+        &room,
+        &[&["--data", "kept", "--metrics", &metrics][..], &flags].concat(),
+    );
     let name = served.image("app:latest");
     copy(&room, "oci:images:third", &name).succeeds();
     room.teu(["copy", "--all", "--dest-tls-verify=false", "oci:many:all", &name])
@@ -163,7 +206,12 @@ fn what_no_tag_leads_to_goes_where_the_settings_say_so() {
         ("404".into(), "200".into()),
         "a part of the index stays"
     );
-    let told = || support::ask(&metrics, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let told = || {
+        support::ask(
+            &metrics,
+            "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        )
+    };
     support::until("it is counted", || {
         told().lines().any(|line| line == "teu_registry_gc_manifests_total 1")
     });

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use teu_store::{Error, ErrorKind, Result, blocking};
 
 use crate::{
-    Collected, Depot, PARTS,
+    Collected, Depot,
     content::directory::{Directory, failed},
 };
 
@@ -87,16 +87,7 @@ impl Asking {
         if let Some(why) = answer["error"].as_str() {
             return Err(Error::new(ErrorKind::Io, why.to_owned()));
         }
-        let count = |name: &str| answer[name].as_u64().ok_or_else(unreadable);
-        Ok(Some(Collected {
-            unlinked: count("unlinked")?,
-            blobs: count("blobs")?,
-            bytes: count("bytes")?,
-            removed: count("removed")?,
-            sessions: count("sessions")?,
-            strays: count("strays")?,
-            untagged: count("untagged")?,
-        }))
+        serde_json::from_value(answer).map(Some).map_err(|_| unreadable())
     }
 }
 
@@ -108,6 +99,7 @@ impl Depot {
         let Some(root) = self.0.root.clone() else {
             return std::future::pending().await;
         };
+        let terms = self.terms(nobody_pushes);
         let mut known: Option<String> = None;
         loop {
             tokio::time::sleep(EVERY).await;
@@ -122,7 +114,8 @@ impl Depot {
             let Some(untagged) = asked else {
                 continue;
             };
-            let outcome = self.collect_as_asked(untagged, nobody_pushes).await;
+            let outcome = self.collect_now(untagged.then(|| terms.stays()), terms.as_if()).await;
+            let outcome = outcome.map(|(collected, _)| collected);
             let (path, answer) = (root.clone(), in_words(&outcome));
             let said = blocking::run(move || say(&path, &answer)).await;
             told(&outcome.and_then(|collected| said.map(|()| collected)));
@@ -143,26 +136,6 @@ impl Depot {
         });
         // What cannot be removed is found again, and told then.
         let _ = forgotten.await;
-    }
-
-    async fn collect_as_asked(&self, untagged: bool, nobody_pushes: bool) -> Result<Collected> {
-        let settings = &self.0.settings;
-        let (stays, lease) = match nobody_pushes {
-            true => (Duration::ZERO, Some(Duration::ZERO)),
-            false => (settings.untagged.unwrap_or(settings.lease), None),
-        };
-        let removed = match untagged {
-            true => self.remove_untagged(stays).await?.len() as u64,
-            false => 0,
-        };
-        let collected = match lease {
-            Some(lease) => self.collect_alone(PARTS, lease).await?,
-            None => self.collect(PARTS).await?,
-        };
-        Ok(Collected {
-            untagged: collected.untagged + removed,
-            ..collected
-        })
     }
 }
 
@@ -192,28 +165,25 @@ fn is_taken(root: &Directory, name: &str) -> Result<bool> {
 
 fn in_words(outcome: &Result<Collected>) -> String {
     let answer = match outcome {
-        Ok(collected) => json!({
-            "unlinked": collected.unlinked,
-            "blobs": collected.blobs,
-            "bytes": collected.bytes,
-            "removed": collected.removed,
-            "sessions": collected.sessions,
-            "strays": collected.strays,
-            "untagged": collected.untagged,
-        }),
+        Ok(collected) => json!(collected),
         Err(error) => json!({"error": error.to_string()}),
     };
     answer.to_string()
 }
 
 fn say(root: &Path, answer: &str) -> Result<()> {
-    const NEW: &str = "gc.answer-new";
+    put(root, ANSWER, answer)
+}
+
+/// Puts a small file in a depot's directory, whole, which every user may read that may enter there.
+pub(crate) fn put(root: &Path, name: &str, text: &str) -> Result<()> {
+    let new = format!("{name}-new");
     let root = Directory::open(root)?;
-    root.remove(NEW)?;
-    let mut file = root.create(NEW)?;
-    // Who asks may be another user, whatever the umask.
+    root.remove(&new)?;
+    let mut file = root.create(&new)?;
+    // Who reads it may be another user, whatever the umask.
     let readable = file.set_permissions(Permissions::from_mode(0o644));
-    let written = readable.and_then(|()| file.write_all(answer.as_bytes()));
-    written.map_err(|error| failed(error, "writing", &root.path(NEW)))?;
-    root.rename(NEW, &root, ANSWER)
+    let written = readable.and_then(|()| file.write_all(text.as_bytes()));
+    written.map_err(|error| failed(error, "writing", &root.path(&new)))?;
+    root.rename(&new, &root, name)
 }

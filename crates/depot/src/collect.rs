@@ -2,18 +2,19 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use teu_spec::Digest;
 use teu_store::{Error, ErrorKind, Result};
 
-use crate::{Depot, Millis, PARTS, sessions};
+use crate::{Depot, Millis, PARTS, Untagged, sessions};
 
 /// How many links one transaction looks at, and how many tombstones it takes: others write between two.
 const BATCH: usize = 200;
 /// How old bytes must be that nobody knows: what is being put is known moments after it lies at its place.
 const STRAY: Duration = Duration::from_secs(3600);
 
-/// What a collection came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a collection came to. As JSON it is an object of these, of which some have names of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collected {
     /// How often a repository shows a blob no more.
     pub unlinked: u64,
@@ -24,10 +25,12 @@ pub struct Collected {
     /// How many places were emptied, of these blobs and of those before.
     pub removed: u64,
     /// How many uploads were forgotten that had been idle for too long.
+    #[serde(rename = "uploads")]
     pub sessions: u64,
     /// How many places were emptied that nobody knew.
     pub strays: u64,
-    /// How many manifests were removed that no tag led to, as [settings](crate::Settings::untagged) say.
+    /// How many manifests were removed that no tag led to, as [settings](crate::Settings::untagged) say or somebody asked.
+    #[serde(rename = "manifests")]
     pub untagged: u64,
 }
 
@@ -73,6 +76,28 @@ impl Depot {
     /// Those of the disk.
     pub async fn collect_alone(&self, parts: u16, lease: Duration) -> Result<Collected> {
         self.take_away(parts, Some(lease)).await
+    }
+
+    /// Has go at once what somebody asks for: where `untagged` says after how long, first the [manifests that no tag leads to](Self::remove_untagged), which are told one by
+    /// one; then what nothing references, [as if](Self::collect_alone) leases had been as long as `lease` where it says so. All of the content is looked through.
+    ///
+    /// # Errors
+    /// Those of the disk; what went before stays gone.
+    pub async fn collect_now(
+        &self,
+        untagged: Option<Duration>,
+        lease: Option<Duration>,
+    ) -> Result<(Collected, Vec<Untagged>)> {
+        let removed = match untagged {
+            Some(stays) => self.remove_untagged(stays).await?,
+            None => Vec::new(),
+        };
+        let mut collected = match lease {
+            Some(lease) => self.collect_alone(PARTS, lease).await?,
+            None => self.collect(PARTS).await?,
+        };
+        collected.untagged += removed.len() as u64;
+        Ok((collected, removed))
     }
 
     /// Refuses to take anything away where the metadata [is damaged](Self::look_over), or nobody can tell.

@@ -270,6 +270,22 @@ pub(crate) fn locked(root: &Directory) -> Result<Lock> {
     }
 }
 
+/// Whether a process has the depot of a directory at this moment.
+pub(crate) fn is_held(root: &Directory) -> Result<bool> {
+    let Some(file) = root.file(LOCK, false)? else {
+        return Ok(false);
+    };
+    // Shared, so that two who look take neither for one that has it.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            drop(Lock(file));
+            Ok(false)
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(failed(error.into(), "looking who has", &root.path(LOCK))),
+    }
+}
+
 fn in_use(root: &Directory) -> Error {
     let message = format!(
         "another process has the depot {}; stop it first, or give another directory",

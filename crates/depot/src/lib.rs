@@ -24,7 +24,7 @@
 //! another place, so what removes bytes never meets a writer. Nothing ever waits for this.
 //!
 //! Manifests go where they are deleted; and, where [settings](Settings::untagged) say after how long, those that no tag leads to. Who may not write
-//! asks the process that does to collect at once ([`Asking`]). Where the database is found to be damaged nothing goes.
+//! asks the process that does to collect at once ([`Asking`]), which says after how long what goes ([`Terms`]). Where the database is found to be damaged nothing goes.
 //!
 //! # What it does not do
 //!
@@ -46,6 +46,7 @@ mod place;
 mod repository;
 mod sessions;
 mod settings;
+mod terms;
 mod untagged;
 mod written;
 
@@ -62,4 +63,5 @@ pub use metadata::{
 };
 pub use place::{Millis, Place, Ulid};
 pub use settings::{Clock, Pattern, Settings, Sparse};
+pub use terms::Terms;
 pub use untagged::Untagged;

@@ -5,7 +5,7 @@ mod support;
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use support::{Here, LEASE, clock, settings};
-use teu_depot::{Asking, Collected, Depot, PARTS, Settings};
+use teu_depot::{Asking, Collected, Depot, PARTS, Settings, Terms};
 use teu_spec::{Digest, Document, Format, Index};
 use teu_store::{Expect, Intent, Repositories, Role, Store, Takes, suite::Image, suite::run};
 
@@ -301,5 +301,33 @@ fn who_has_it_collects_for_who_asks() {
         // What cannot be taken up keeps nobody else from asking.
         fs::create_dir(here.path().join("gc.asked")).expect("a directory");
         assert_eq!(asked(true, false).await, Collected::default());
+    });
+}
+
+#[test]
+fn on_which_terms_it_collects_is_said_to_who_looks_on() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("depot");
+        let read = || Terms::read(&path).expect("looked");
+        assert_eq!(read(), None);
+        let untagged = Some(Duration::from_secs(7));
+        for (untagged, nobody_pushes, stays, as_if) in [
+            (untagged, false, Duration::from_secs(7), None),
+            (None, false, LEASE, None),
+            (untagged, true, Duration::ZERO, Some(Duration::ZERO)),
+        ] {
+            let settings = Settings { untagged, ..settings() };
+            let depot = Depot::open(&path, settings).await.expect("a depot");
+            depot.say_terms(nobody_pushes).await.expect("said");
+            let terms = read().expect("terms");
+            assert_eq!((terms.lease, terms.stays(), terms.as_if()), (LEASE, stays, as_if));
+            assert!(terms.is_held);
+            drop(depot);
+            let left = read().expect("terms");
+            assert_eq!((left.is_held, left.stays()), (false, stays));
+        }
+        fs::write(path.join("gc.terms"), "{\"lease\": 7}").expect("written");
+        assert_eq!(read(), None);
     });
 }

@@ -201,9 +201,9 @@ pub(crate) struct Collect {
     /// Leave what nothing references so long, and not as long as the server's lease; only for a directory that no server has
     #[arg(long, value_name = "TIME")]
     pub(crate) lease: Option<Time>,
-    /// The --gc-lease that the server had: --lease is reckoned from it, so say it where that was not a day
-    #[arg(long, value_name = "TIME", default_value = "24h", env = "TEU_SERVE_GC_LEASE")]
-    pub(crate) gc_lease: Time,
+    /// The --gc-lease that the server had, from which --lease is reckoned: say it where that was not the last server's
+    #[arg(long, value_name = "TIME", env = "TEU_SERVE_GC_LEASE")]
+    pub(crate) gc_lease: Option<Time>,
     /// Say what would go and what stays until when, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

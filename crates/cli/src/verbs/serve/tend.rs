@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 use teu_depot::{
-    Asking, BackedUp, Candidate, Collected, Depot, Millis, PARTS, Pattern, Settings as Keeping, Sparse, Untagged,
+    Asking, BackedUp, Candidate, Collected, Depot, Millis, Pattern, Settings as Keeping, Sparse, Terms, Untagged,
 };
 use teu_registry::{Metrics, Swept};
 use teu_spec::Timestamp;
@@ -55,6 +55,9 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
     };
     let depot = Depot::open(&directory, keeping).await?;
     depot.forget_asked().await;
+    if let Err(error) = depot.say_terms(kept.read_only).await {
+        settings.warn(&format!("{error}; what teu serve gc --dry-run says may not be so"));
+    }
     Ok((depot, directory.canonicalize().unwrap_or(directory)))
 }
 
@@ -172,14 +175,23 @@ pub(super) async fn alone(directory: &Path, keeping: Keeping, else_: &str) -> Re
 async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure> {
     let directory = directory(arguments.data.directory.as_ref(), settings)?;
     let lease = arguments.lease.map(|lease| lease.0);
+    let terms = Terms::read(&directory)?;
+    let had = arguments.gc_lease.map(|lease| lease.0);
+    let had = had.or(terms.map(|terms| terms.lease));
     let keeping = Keeping {
-        lease: arguments.gc_lease.0,
+        lease: had.unwrap_or(Keeping::default().lease),
         ..Keeping::default()
     };
     if arguments.dry_run {
         let depot = Depot::beside(&directory, keeping).await?;
+        // Beside a server that goes which goes for who asks it.
+        let asked = terms.filter(|terms| terms.is_held && lease.is_none());
+        let (stays, lease) = match asked {
+            Some(terms) => (terms.stays(), terms.as_if()),
+            None => (lease.unwrap_or_default(), lease),
+        };
         let untagged = match arguments.untagged {
-            true => depot.untagged(lease.unwrap_or_default()).await?,
+            true => depot.untagged(stays).await?,
             false => Vec::new(),
         };
         return explain(&depot, &untagged, lease, settings).await;
@@ -199,16 +211,9 @@ async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure
     if !found.is_empty() {
         return Err(Error::new(ErrorKind::Io, damage_words(&found, "")).into());
     }
-    let untagged = match arguments.untagged {
-        true => depot.remove_untagged(lease.unwrap_or_default()).await?,
-        false => Vec::new(),
-    };
-    let mut collected = match lease {
-        Some(lease) => depot.collect_alone(PARTS, lease).await?,
-        None => depot.collect(PARTS).await?,
-    };
-    collected.untagged = untagged.len() as u64;
-    tell_collected(&collected, Some(&untagged), settings)
+    let untagged = arguments.untagged.then(|| lease.unwrap_or_default());
+    let (collected, removed) = depot.collect_now(untagged, lease).await?;
+    tell_collected(&collected, Some(&removed), settings)
 }
 
 /// Has the server that has the directory collect, and says what came of it.
@@ -240,17 +245,9 @@ async fn ask(directory: &Path, untagged: bool, settings: &Settings) -> Result<()
 /// Says what a collection came to; and where it is known, which manifests went.
 fn tell_collected(collected: &Collected, untagged: Option<&[Untagged]>, settings: &Settings) -> Result<(), Failure> {
     if settings.json {
-        let mut told = json!({
-            "unlinked": collected.unlinked,
-            "blobs": collected.blobs,
-            "bytes": collected.bytes,
-            "removed": collected.removed,
-            "uploads": collected.sessions,
-            "strays": collected.strays,
-            "manifests": collected.untagged,
-            "dryRun": false,
-            "byServer": untagged.is_none(),
-        });
+        let mut told = json!(collected);
+        told["dryRun"] = false.into();
+        told["byServer"] = untagged.is_none().into();
         if let Some(untagged) = untagged {
             told["untagged"] = untagged.iter().map(shown).collect();
         }

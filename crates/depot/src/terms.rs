@@ -1,0 +1,98 @@
+//! After how long does what nothing needs go where somebody asks for it? As a process says that has the depot and [answers](Depot::answer), in a file in its
+//! directory: for who looks on, and for who has the depot alone when that has ended.
+
+use std::{io::Read, path::Path, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use teu_store::{Error, ErrorKind, Result, blocking};
+
+use crate::{
+    Depot,
+    asked::put,
+    content::directory::{Directory, failed},
+    depot::is_held,
+};
+
+/// Where they lie.
+const TERMS: &str = "gc.terms";
+/// The longest that are read, in bytes.
+const MAX: u64 = 1 << 12;
+
+/// What a process said that had a depot last of those that answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// How long what nothing references stays; see [`Settings::lease`](crate::Settings::lease).
+    pub lease: Duration,
+    /// How long manifests stay that no tag leads to, for who asks to have them removed.
+    pub untagged: Duration,
+    /// Nobody may push, so that neither holds for who asks.
+    pub nobody_pushes: bool,
+    /// Some process has the depot at this moment.
+    #[serde(skip)]
+    pub is_held: bool,
+}
+
+impl Terms {
+    /// Those of a directory; none where nobody said any, or another version in other words.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn read(directory: &Path) -> Result<Option<Self>> {
+        let root = match Directory::open(directory) {
+            Err(error) if *error.kind() == ErrorKind::NotFound => return Ok(None),
+            root => root?,
+        };
+        let Some(file) = root.file(TERMS, false)? else {
+            return Ok(None);
+        };
+        let mut text = String::new();
+        let read = file.take(MAX).read_to_string(&mut text);
+        read.map_err(|error| failed(error, "reading", &root.path(TERMS)))?;
+        let Ok(terms) = serde_json::from_str::<Self>(&text) else {
+            return Ok(None);
+        };
+        let is_held = is_held(&root)?;
+        Ok(Some(Self { is_held, ..terms }))
+    }
+
+    /// How long manifests stay that no tag leads to, for who asks.
+    #[must_use]
+    pub fn stays(&self) -> Duration {
+        match self.nobody_pushes {
+            true => Duration::ZERO,
+            false => self.untagged,
+        }
+    }
+
+    /// For how long leases are taken to have been for who asks; none where they are as they were given.
+    #[must_use]
+    pub fn as_if(&self) -> Option<Duration> {
+        self.nobody_pushes.then_some(Duration::ZERO)
+    }
+}
+
+impl Depot {
+    /// Says on which terms this process [answers](Self::answer). A depot that is in no directory says nothing.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub async fn say_terms(&self, nobody_pushes: bool) -> Result<()> {
+        let Some(root) = self.0.root.clone() else {
+            return Ok(());
+        };
+        let text = serde_json::to_string(&self.terms(nobody_pushes));
+        let text = text.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
+        blocking::run(move || put(&root, TERMS, &text)).await
+    }
+
+    /// Those of this process.
+    pub(crate) fn terms(&self, nobody_pushes: bool) -> Terms {
+        let settings = &self.0.settings;
+        Terms {
+            lease: settings.lease,
+            untagged: settings.untagged.unwrap_or(settings.lease),
+            nobody_pushes,
+            is_held: true,
+        }
+    }
+}
