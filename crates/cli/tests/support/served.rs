@@ -3,7 +3,8 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, ChildStderr, Command, Stdio},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ pub(crate) struct Served {
     child: Child,
     /// Where it can be asked.
     pub(crate) address: String,
-    errors: BufReader<ChildStderr>,
+    errors: BufReader<UnixStream>,
 }
 
 impl Served {
@@ -28,16 +29,18 @@ impl Served {
 
     /// One that runs as this program does, and says first where it can be asked.
     pub(crate) fn of(mut run: Run) -> Self {
-        let pipes = run.0.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A pipe could be waited for without end.
+        let (errors, its) = UnixStream::pair().expect("a pair");
+        errors.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        let pipes = run.0.stdout(Stdio::piped()).stderr(OwnedFd::from(its));
         let mut child = pipes.spawn().expect("it runs");
         let mut address = String::new();
         let mut lines = BufReader::new(child.stdout.take().expect("its output"));
         lines.read_line(&mut address).expect("an address");
-        let errors = BufReader::new(child.stderr.take().expect("its errors"));
         Self {
             child,
             address: address.trim().to_owned(),
-            errors,
+            errors: BufReader::new(errors),
         }
     }
 
@@ -65,8 +68,11 @@ impl Served {
     /// What it says next of what it does.
     pub(crate) fn says(&mut self) -> String {
         let mut line = String::new();
-        let count = self.errors.read_line(&mut line).expect("a line");
-        assert!(count > 0, "the server says nothing any more: it has ended");
+        match self.errors.read_line(&mut line) {
+            Ok(0) => panic!("the server says nothing any more: it has ended"),
+            Ok(_) => {}
+            Err(error) => panic!("the server said nothing for {PATIENCE:?}: {error}"),
+        }
         line
     }
 
