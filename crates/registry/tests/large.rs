@@ -6,6 +6,7 @@ use std::{
     net::{Shutdown, TcpStream},
     path::Path,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use crate::support::{Server, writable};
@@ -13,6 +14,8 @@ use teu_depot::{Depot, Settings};
 use teu_spec::Digest;
 
 pub(crate) const MIB: usize = 1 << 20;
+/// How long is waited for what was sent to come, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn serve(directory: &Path) -> Server {
     serve_by(directory, writable())
@@ -180,7 +183,9 @@ fn what_is_cut_off_is_gone_on_with() {
             .parse::<usize>()
             .expect("a number")
     };
+    let begun = Instant::now();
     while counted() < 3 * MIB - 1 {
+        assert!(begun.elapsed() < PATIENCE, "no more than {} came", counted());
         std::thread::yield_now();
     }
     let registry = Arc::clone(&server.registry);
@@ -205,7 +210,9 @@ fn clients_that_stand_still_keep_no_other_from_pushing() {
     /// More than there are pieces of that memory.
     const STILL: usize = 44;
     /// Each has begun a piece.
-    const SENT: usize = 2 * MIB + 70_000;
+    const SENT: usize = 2 * MIB + 600_000;
+    /// The most that is read at once where there is no piece.
+    const AT_ONCE: usize = 256 << 10;
     let directory = tempfile::tempdir().expect("a directory");
     let server = serve(directory.path());
     let whole = content(3 * MIB + 10);
@@ -225,15 +232,22 @@ fn clients_that_stand_still_keep_no_other_from_pushing() {
             .parse::<usize>()
             .expect("a number")
     };
-    for (_, location) in &still {
-        // What is in a piece that is not whole is not counted, nor in what stands for one.
-        while counted(location) <= SENT - MIB {
-            std::thread::yield_now();
+    let all_have = |least: usize| {
+        for (_, location) in &still {
+            let begun = Instant::now();
+            while counted(location) <= least {
+                assert!(begun.elapsed() < PATIENCE, "no more than {} came", counted(location));
+                std::thread::yield_now();
+            }
         }
-    }
+    };
+    // What is in a piece that is not whole is not counted, nor in what stands for one.
+    all_have(SENT - MIB);
     let other = content(7 * MIB + 3);
     server.push_blob("other", &other);
     shows(&server, "other", &other);
+    // A piece that is not filled in its time is written as it is, and others have it.
+    all_have(SENT - AT_ONCE);
     for (mut client, _) in still {
         client.write_all(&whole[SENT..]).expect("sent");
         assert_eq!(status(&mut client), "201");
