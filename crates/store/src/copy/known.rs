@@ -9,7 +9,6 @@ use super::{Options, Which, blind::answered, choose::picked, intent};
 use crate::{ErrorKind, Intent, Result, Role, Side, Source, Takes, Target};
 
 /// What is copied, and what was learnt while it was looked for.
-#[derive(Debug)]
 pub(super) struct Found {
     /// What the source's name leads to.
     pub(super) top: Descriptor,
@@ -49,18 +48,6 @@ impl Found {
             found.map_err(|error| error.on(Side::Source).within(format!("finding {}", picked(pick))))?;
         Ok(Self { top, document, names })
     }
-
-    /// The same by one more name. What the target's names point at is known of all of them, or else asked again.
-    pub(super) fn join(&mut self, other: Self) {
-        self.names = match (self.names.take(), other.names) {
-            (Some(Ok(mut names)), Some(Ok(mut more))) => {
-                names.0.append(&mut more.0);
-                Some(Ok(names))
-            }
-            _ => None,
-        };
-        self.document = self.document.take().or(other.document);
-    }
 }
 
 impl From<&Descriptor> for Found {
@@ -98,7 +85,6 @@ async fn is_empty(target: &dyn Target) -> bool {
 }
 
 /// What each name points at that a copy gives; nothing where there is no such name, or where we may not [look](super::blind).
-#[derive(Debug)]
 pub(super) struct Names(Vec<Option<Digest>>);
 
 impl Names {

@@ -1,17 +1,15 @@
 //! What is listed in a repository: each image once, with all names that lead to it.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
 
-use teu_spec::Digest;
-
-use super::known::Found;
+use teu_spec::{Descriptor, Digest};
 
 /// An image that is to be copied.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) digest: Digest,
-    /// Where the list says it, or its name was followed.
-    pub(super) found: Option<Found>,
+    /// Where the list says it.
+    pub(super) descriptor: Option<Descriptor>,
     pub(super) names: Vec<String>,
 }
 
@@ -19,7 +17,7 @@ impl Image {
     pub(super) fn unnamed(digest: Digest) -> Self {
         Self {
             digest,
-            found: None,
+            descriptor: None,
             names: Vec::new(),
         }
     }
@@ -36,25 +34,15 @@ pub(super) struct Listed {
 
 impl Listed {
     /// A name that was listed before is this image's from now on, as if both had been copied one after the other: the other one stays, without it.
-    pub(super) fn add(&mut self, found: Found, name: Option<String>) {
-        let digest = found.top.digest;
-        let place = match self.places.entry(digest) {
-            Entry::Occupied(place) => {
-                let place = *place.get();
-                match &mut self.images[place].found {
-                    Some(before) => before.join(found),
-                    before => *before = Some(found),
-                }
-                place
-            }
-            Entry::Vacant(free) => {
-                self.images.push(Image {
-                    found: Some(found),
-                    ..Image::unnamed(digest)
-                });
-                *free.insert(self.images.len() - 1)
-            }
-        };
+    pub(super) fn add(&mut self, descriptor: Descriptor, name: Option<String>) {
+        let digest = descriptor.digest;
+        let place = *self.places.entry(digest).or_insert_with(|| {
+            self.images.push(Image {
+                descriptor: Some(descriptor),
+                ..Image::unnamed(digest)
+            });
+            self.images.len() - 1
+        });
         let Some(name) = name else { return };
         match self.named.insert(name.clone(), place) {
             Some(before) if before == place => return,
@@ -71,7 +59,7 @@ impl Listed {
 
 #[cfg(test)]
 mod tests {
-    use teu_spec::{Descriptor, MediaType};
+    use teu_spec::MediaType;
 
     use super::*;
 
@@ -88,7 +76,7 @@ mod tests {
             ("a", Some("v3")),
         ] {
             let descriptor = Descriptor::of(MediaType::OciManifest, content.as_bytes());
-            listed.add((&descriptor).into(), name.map(str::to_owned));
+            listed.add(descriptor, name.map(str::to_owned));
         }
         let found: Vec<_> = listed
             .images()

@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -16,7 +16,6 @@ use super::{
     Options, Which,
     blind::answered,
     copy_in_order, intent,
-    known::Found,
     listed::{Image, Listed},
     order::{Order, Place},
     seen::{Came, Seen, lock, seeing},
@@ -27,8 +26,6 @@ use crate::{
 
 /// How many manifests are asked for at once.
 const PAGE: usize = 10_000;
-/// How many bytes of manifests that came with their names are kept until their images are copied. Of what is beyond it the digest is asked for.
-const KEPT: u64 = 8 << 20;
 
 /// How a repository is copied.
 #[derive(Clone, Debug)]
@@ -86,8 +83,7 @@ pub struct LeftOut {
 ///
 /// What is missing at the source, damaged, or of a form that is not read is left out, with the names that lead to it, and so is what the
 /// target refuses; it is in what comes back, and no error. The same copy again costs a question for each name and each manifest where the
-/// target is [closed](Source::is_closed). What the target has no name for comes from afar by one question, with its manifest, and what it has one for is
-/// asked for by digest first. It is durable as after [`copy`](super::copy), when the caller has finished the target.
+/// target is [closed](Source::is_closed). It is durable as after [`copy`](super::copy), when the caller has finished the target.
 ///
 /// # Errors
 /// `Unsupported` where the source does not list; what else keeps it from reading or writing at all: the first in the order of what is listed. What
@@ -180,8 +176,6 @@ struct Work<'a> {
     seen: Arc<Mutex<Seen>>,
     /// What came along without a name.
     unnamed: HashSet<Digest>,
-    /// How many bytes of manifests are kept.
-    kept: AtomicU64,
     done: CopiedRepository,
 }
 
@@ -200,7 +194,6 @@ impl<'a> Work<'a> {
             events,
             seen: Arc::default(),
             unnamed: HashSet::new(),
-            kept: AtomicU64::new(0),
             done: CopiedRepository::default(),
         }
     }
@@ -222,71 +215,26 @@ impl<'a> Work<'a> {
         loop {
             let page = browse.names(from.as_deref()).await;
             let page = page.map_err(|error| error.on(Side::Source))?;
-            let mut named = Vec::with_capacity(page.items.len());
-            for item in page.items {
-                let name = item.name.filter(|name| self.is_name(name, item.descriptor.as_ref()));
-                named.push((name, item.descriptor));
+            for named in page.items {
+                let name = named.name.filter(|name| self.is_name(name, named.descriptor.as_ref()));
+                let descriptor = match (named.descriptor, &name) {
+                    (Some(descriptor), _) => descriptor,
+                    (None, None) => continue,
+                    (None, Some(wanted)) => match self.source.resolve(&Pick::Name(wanted.clone())).await {
+                        Ok(descriptor) => descriptor,
+                        Err(error) => {
+                            self.leave_out(vec![wanted.clone()], None, error.on(Side::Source))?;
+                            continue;
+                        }
+                    },
+                };
+                listed.add(descriptor, name);
             }
-            let mut left_out = Vec::new();
-            let this = &*self;
-            let finds = named.into_iter();
-            let finds = finds.map(|(name, descriptor)| this.find(name, descriptor).boxed());
-            // What lies here is as soon found one by one.
-            let side_by_side = self.source.origin().map_or(1, |_| self.options.jobs);
-            let mut finds = stream::iter(finds).buffered(side_by_side);
-            while let Some((name, found)) = finds.next().await {
-                match found {
-                    Ok(Some(found)) => listed.add(found, name),
-                    Ok(None) => {}
-                    Err(error) if is_left_out(&error) => left_out.push(LeftOut {
-                        names: name.into_iter().collect(),
-                        digest: None,
-                        error,
-                    }),
-                    Err(error) => return Err(error),
-                }
-            }
-            drop(finds);
-            self.done.left_out.append(&mut left_out);
             match page.next {
                 Some(next) => from = Some(next),
                 None => return Ok(listed.images()),
             }
         }
-    }
-
-    /// What the list says, or what a name leads to; nothing where there is neither.
-    async fn find(
-        &self,
-        name: Option<String>,
-        descriptor: Option<Descriptor>,
-    ) -> (Option<String>, Result<Option<Found>>) {
-        let found = match (&descriptor, &name) {
-            (Some(descriptor), _) => Ok(Some(descriptor.into())),
-            (None, None) => Ok(None),
-            (None, Some(wanted)) => self.follow(wanted).await.map(Some),
-        };
-        (name, found)
-    }
-
-    /// Finds what a name leads to: from afar, as far as there is room to keep it, with its manifest where the target has no such name.
-    async fn follow(&self, name: &str) -> Result<Found> {
-        let pick = Pick::Name(name.to_owned());
-        if self.source.origin().is_some() && self.kept.load(Ordering::Relaxed) < KEPT {
-            let names = [name.to_owned()];
-            match Found::find(&**self.source, &pick, &**self.target, &names, &self.options).await {
-                Ok(found) => {
-                    let size = found.document.as_ref().map_or(0, |document| document.raw().len());
-                    self.kept.fetch_add(size as u64, Ordering::Relaxed);
-                    return Ok(found);
-                }
-                // What is wrong with a manifest is told of all its names, when its image is copied.
-                Err(error) if is_left_out(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let found = self.source.resolve(&pick).await;
-        found.map(|top| (&top).into()).map_err(|error| error.on(Side::Source))
     }
 
     /// Whether the target can have this name; it is told where not.
@@ -341,18 +289,14 @@ impl<'a> Work<'a> {
     }
 
     /// After one that failed for good none is begun.
-    async fn copy(&self, number: usize, mut image: Image, together: &Together) -> (Image, Outcome) {
+    async fn copy(&self, number: usize, image: Image, together: &Together) -> (Image, Outcome) {
         let (beginning, naming) = (together.beginning.place(number), together.naming.place(number));
         beginning.come().await;
         let _under_way = self.under_way.take().await;
         beginning.pass();
-        let found = image.found.take();
         let outcome = match together.has_failed.load(Ordering::Relaxed) {
             true => Outcome::Passed,
-            false => self
-                .try_copy(&image, found, naming)
-                .await
-                .unwrap_or_else(Outcome::Failed),
+            false => self.try_copy(&image, naming).await.unwrap_or_else(Outcome::Failed),
         };
         if let Outcome::Failed(error) = &outcome
             && !is_left_out(error)
@@ -365,23 +309,24 @@ impl<'a> Work<'a> {
         (image, outcome)
     }
 
-    async fn try_copy(&self, image: &Image, found: Option<Found>, naming: Place<'_>) -> Result<Outcome> {
+    async fn try_copy(&self, image: &Image, naming: Place<'_>) -> Result<Outcome> {
         if image.names.is_empty() {
-            let is_done = found.is_none() && lock(&self.seen).manifests.contains(&image.digest);
+            let is_done = image.descriptor.is_none() && lock(&self.seen).manifests.contains(&image.digest);
             if is_done || self.has(&image.digest).await? {
                 return Ok(Outcome::Passed);
             }
         }
         let of_source = |error: Error| error.on(Side::Source);
-        let found = match found {
-            Some(found) => found,
-            None => {
-                let top = self.source.resolve(&Pick::Digest(image.digest)).await;
-                (&top.map_err(of_source)?).into()
-            }
+        let descriptor = match &image.descriptor {
+            Some(descriptor) => descriptor.clone(),
+            None => self
+                .source
+                .resolve(&Pick::Digest(image.digest))
+                .await
+                .map_err(of_source)?,
         };
         let which = match self.how.sparse {
-            true => present(&**self.source, &found.top).await.map_err(of_source)?,
+            true => present(&**self.source, &descriptor).await.map_err(of_source)?,
             false => Which::All,
         };
         let options = Options {
@@ -391,6 +336,7 @@ impl<'a> Work<'a> {
         let (source, target) = (Arc::clone(self.source), Arc::clone(self.target));
         let events = seeing(&self.seen, Some(image.digest), self.events);
         let naming = Some(naming);
+        let found = (&descriptor).into();
         copy_in_order(source, found, target, &image.names, &options, &events, naming).await?;
         Ok(Outcome::Copied)
     }
