@@ -114,6 +114,11 @@ impl JsonList {
         Ok(self.out.flush()?)
     }
 
+    /// Has what was written so far be read.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
+    }
+
     /// Ends it with these fields behind the list, which was the last in what was told.
     pub(crate) fn end_with(mut self, fields: &serde_json::Value) -> Result<(), Failure> {
         let fields = indented(fields, 0)?;

@@ -92,12 +92,9 @@ impl Depot {
             Some(stays) => self.remove_untagged(stays).await?,
             None => Vec::new(),
         };
-        let mut collected = match lease {
-            Some(lease) => self.collect_alone(PARTS, lease).await?,
-            None => self.collect(PARTS).await?,
-        };
-        collected.untagged += removed.len() as u64;
-        Ok((collected, removed))
+        let collected = self.take_away(PARTS, lease).await?;
+        let untagged = removed.len() as u64;
+        Ok((Collected { untagged, ..collected }, removed))
     }
 
     /// Refuses to take anything away where the metadata [is damaged](Self::look_over), or nobody can tell.

@@ -253,6 +253,10 @@ fn is_ours(group: u32) -> Result<bool> {
     Ok(groups.contains(&group))
 }
 
+/// How often a lock is tried again that somebody has, and after how long.
+const LOOKS: u32 = 3;
+const LOOK: std::time::Duration = std::time::Duration::from_millis(5);
+
 pub(crate) fn locked(root: &Directory) -> Result<Lock> {
     let file = match root.file(LOCK, true)? {
         Some(file) => file,
@@ -263,10 +267,15 @@ pub(crate) fn locked(root: &Directory) -> Result<Lock> {
             Err(error) => return Err(error),
         },
     };
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Lock(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(in_use(root)),
-        Err(error) => Err(failed(error.into(), "locking", &root.path(LOCK))),
+    let mut looks = 0..LOOKS;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Lock(file)),
+            // Somebody may only be looking who has it.
+            Err(rustix::io::Errno::WOULDBLOCK) if looks.next().is_some() => std::thread::sleep(LOOK),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(in_use(root)),
+            Err(error) => return Err(failed(error.into(), "locking", &root.path(LOCK))),
+        }
     }
 }
 

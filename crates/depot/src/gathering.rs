@@ -63,7 +63,11 @@ impl Gathering {
             return self.rest();
         }
         self.is_slow = self.since.elapsed() >= HELD;
-        if self.is_slow { self.rest() } else { None }
+        if !self.is_slow {
+            return None;
+        }
+        // Who hashes it may hold it until the next comes.
+        self.piece.take().map(|piece| Bytes::copy_from_slice(piece.as_ref()))
     }
 
     /// What waits.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use teu_store::{Error, ErrorKind, Result, blocking};
 
 use crate::{
-    Depot,
+    Depot, Millis,
     asked::put,
     content::directory::{Directory, failed},
     depot::is_held,
@@ -27,6 +27,8 @@ pub struct Terms {
     pub untagged: Duration,
     /// Nobody may push, so that neither holds for who asks.
     pub nobody_pushes: bool,
+    /// A shorter lease that others before it gave, until when the last of those is over.
+    shorter: Option<(Duration, i64)>,
     /// Some process has the depot at this moment.
     #[serde(skip)]
     pub is_held: bool,
@@ -45,14 +47,33 @@ impl Terms {
         let Some(file) = root.file(TERMS, false)? else {
             return Ok(None);
         };
-        let mut text = String::new();
-        let read = file.take(MAX).read_to_string(&mut text);
+        let mut text = Vec::new();
+        let read = file.take(MAX).read_to_end(&mut text);
         read.map_err(|error| failed(error, "reading", &root.path(TERMS)))?;
-        let Ok(terms) = serde_json::from_str::<Self>(&text) else {
+        let Ok(terms) = serde_json::from_slice::<Self>(&text) else {
             return Ok(None);
         };
         let is_held = is_held(&root)?;
         Ok(Some(Self { is_held, ..terms }))
+    }
+
+    /// How long what nothing references stays at least at this time, as some of it may have a lease of a process before this one.
+    #[must_use]
+    pub fn least_lease(&self, now: Millis) -> Duration {
+        match self.shorter {
+            Some((shorter, until)) if until > now.0 => shorter,
+            _ => self.lease,
+        }
+    }
+
+    /// These, behind those of a process that has ended by now.
+    fn behind(self, before: &Self, now: Millis) -> Self {
+        let earlier = before.shorter.filter(|(_, until)| *until > now.0);
+        let last = (before.lease, now.after(before.lease).0);
+        let shorter = [earlier, Some(last)].into_iter().flatten();
+        let shorter = shorter.filter(|(lease, _)| *lease < self.lease);
+        let shorter = shorter.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+        Self { shorter, ..self }
     }
 
     /// How long manifests stay that no tag leads to, for who asks.
@@ -80,9 +101,17 @@ impl Depot {
         let Some(root) = self.0.root.clone() else {
             return Ok(());
         };
-        let text = serde_json::to_string(&self.terms(nobody_pushes));
-        let text = text.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
-        blocking::run(move || put(&root, TERMS, &text)).await
+        let (terms, now) = (self.terms(nobody_pushes), self.0.now());
+        blocking::run(move || {
+            let terms = match Terms::read(&root)? {
+                Some(before) => terms.behind(&before, now),
+                None => terms,
+            };
+            let text = serde_json::to_string(&terms);
+            let text = text.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
+            put(&root, TERMS, &text)
+        })
+        .await
     }
 
     /// Those of this process.
@@ -92,6 +121,7 @@ impl Depot {
             lease: settings.lease,
             untagged: settings.untagged.unwrap_or(settings.lease),
             nobody_pushes,
+            shorter: None,
             is_held: true,
         }
     }

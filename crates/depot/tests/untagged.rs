@@ -5,7 +5,7 @@ mod support;
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use support::{Here, LEASE, clock, settings};
-use teu_depot::{Asking, Collected, Depot, PARTS, Settings, Terms};
+use teu_depot::{Asking, Clock, Collected, Depot, Millis, PARTS, Settings, Terms};
 use teu_spec::{Digest, Document, Format, Index};
 use teu_store::{Expect, Intent, Repositories, Role, Store, Takes, suite::Image, suite::run};
 
@@ -304,6 +304,40 @@ fn who_has_it_collects_for_who_asks() {
     });
 }
 
+/// What a server gave a shorter lease may be over sooner than the longer one of the next says.
+#[test]
+fn the_shortest_lease_that_may_run_is_known() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("depot");
+        let (hour, now) = (Duration::from_secs(3600), Millis(1_700_000_000_000));
+        for (hours, at, expected) in [
+            // When it began, and for how long from then on which lease is the least.
+            (2, 0, [(0, 2), (1000, 2)]),
+            (9, 100, [(101, 2), (102, 9)]),
+            // Those of the first and of the second may run.
+            (20, 101, [(109, 2), (110, 20)]),
+            (20, 102, [(109, 2), (110, 20)]),
+            (1, 103, [(103, 1), (1000, 1)]),
+        ] {
+            let began = now.after(hour * at);
+            let settings = Settings {
+                lease: hour * hours,
+                clock: Clock::of(move || began),
+                ..settings()
+            };
+            let depot = Depot::open(&path, settings).await.expect("a depot");
+            depot.say_terms(false).await.expect("said");
+            drop(depot);
+            let terms = Terms::read(&path).expect("looked").expect("terms");
+            assert_eq!(terms.lease, hour * hours);
+            for (at, least) in expected {
+                assert_eq!(terms.least_lease(now.after(hour * at)), hour * least, "{hours} {at}");
+            }
+        }
+    });
+}
+
 #[test]
 fn on_which_terms_it_collects_is_said_to_who_looks_on() {
     run(async {
@@ -327,7 +361,9 @@ fn on_which_terms_it_collects_is_said_to_who_looks_on() {
             let left = read().expect("terms");
             assert_eq!((left.is_held, left.stays()), (false, stays));
         }
-        fs::write(path.join("gc.terms"), "{\"lease\": 7}").expect("written");
-        assert_eq!(read(), None);
+        for other in [&b"{\"lease\": 7}"[..], b"\xff"] {
+            fs::write(path.join("gc.terms"), other).expect("written");
+            assert_eq!(read(), None);
+        }
     });
 }

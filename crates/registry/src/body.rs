@@ -7,7 +7,10 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::StatusCode;
 use http_body::Frame;
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncBoxBody};
-use teu_store::{Error, Reader, blocking::pieces::Beside};
+use teu_store::{
+    Error, Reader,
+    blocking::pieces::{Beside, HELD},
+};
 
 use crate::{
     budget::{Budget, Room},
@@ -103,14 +106,9 @@ impl Incoming {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
         if !self.is_direct {
-            match tokio::time::timeout(self.idle, self.chunks.next()).await {
-                Ok(Some(Ok(bytes))) => {
-                    self.count(bytes.len());
-                    return Ok(Some(bytes));
-                }
-                Ok(Some(Err(error))) => return Err(broken_off(&error)),
-                Err(_) => return Err(silent(self.idle)),
-                Ok(None) => self.is_direct = true,
+            match self.parsed().await? {
+                Some(bytes) => return Ok(Some(bytes)),
+                None => self.is_direct = true,
             }
         }
         let Some(direct) = &mut self.direct else {
@@ -120,6 +118,31 @@ impl Incoming {
             io::ErrorKind::TimedOut => silent(self.idle),
             _ => broken_off(&error.to_string()),
         })
+    }
+
+    /// The next that comes through the parser.
+    async fn parsed(&mut self) -> Result<Option<Bytes>, Problem> {
+        let mut left = self.idle;
+        loop {
+            let patience = match self.beside {
+                Some(_) => left.min(HELD),
+                None => left,
+            };
+            match tokio::time::timeout(patience, self.chunks.next()).await {
+                Ok(Some(Ok(bytes))) => {
+                    self.count(bytes.len());
+                    return Ok(Some(bytes));
+                }
+                Ok(Some(Err(error))) => return Err(broken_off(&error)),
+                Ok(None) => return Ok(None),
+                Err(_) if patience < left => {
+                    // Who sends next to nothing leaves the others their pieces.
+                    (self.beside, self.parsed) = (None, 0);
+                    left -= patience;
+                }
+                Err(_) => return Err(silent(self.idle)),
+            }
+        }
     }
 
     /// So much came through the parser, in memory that was not asked for here.

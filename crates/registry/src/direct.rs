@@ -166,7 +166,7 @@ pub(crate) struct Rest {
     is_large: bool,
     /// Where it is read into.
     room: Room,
-    /// When the last piece was taken.
+    /// When there was nothing in the room last.
     since: Instant,
     /// It came without a pause since the last part of it was given.
     flows: bool,
@@ -201,8 +201,8 @@ impl Rest {
                 break;
             }
             let patience = match self.room {
-                Room::Piece(_) => idle.min(HELD.saturating_sub(self.since.elapsed())),
-                Room::None | Room::Chunk(_) => idle,
+                Room::None => idle,
+                Room::Piece(_) | Room::Chunk(_) => idle.min(HELD.saturating_sub(self.since.elapsed())),
             };
             let socket = self.direct.socket.told()?;
             tokio::select! {
@@ -245,11 +245,11 @@ impl Rest {
         Ok(true)
     }
 
-    /// Whether a piece was not filled in its time: then what is in it goes on, and others have it.
+    /// Whether what it is read into was not filled in its time: then what is in it goes on, and a piece is others'.
     fn gives_back(&mut self) -> bool {
-        let is_slow = matches!(self.room, Room::Piece(_)) && self.since.elapsed() >= HELD;
-        self.is_large &= !is_slow;
-        is_slow
+        let is_late = !self.room.is_empty() && self.since.elapsed() >= HELD;
+        self.is_large &= !(is_late && matches!(self.room, Room::Piece(_)));
+        is_late
     }
 
     /// Reads into the room, and no more than is left; how much, or none where it is full.
@@ -257,6 +257,7 @@ impl Rest {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         if let Room::None = self.room {
             let piece = self.is_large.then(Piece::take).flatten();
+            self.since = Instant::now();
             self.room = match piece {
                 Some(piece) => {
                     if self.flows {
@@ -264,7 +265,6 @@ impl Rest {
                         self.direct.socket.hush();
                     }
                     self.flows = true;
-                    self.since = Instant::now();
                     Room::Piece(piece)
                 }
                 None => Room::Chunk(Vec::with_capacity(
@@ -306,6 +306,8 @@ impl Rest {
     fn filled(&mut self) -> Option<Bytes> {
         let bytes = match std::mem::replace(&mut self.room, Room::None) {
             Room::None => return None,
+            // Who hashes what was given back may hold it until the next comes.
+            Room::Piece(piece) if !self.is_large => Bytes::copy_from_slice(piece.as_ref()),
             Room::Piece(piece) => Bytes::from(piece),
             Room::Chunk(memory) => memory.into(),
         };

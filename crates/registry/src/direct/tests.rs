@@ -210,6 +210,24 @@ async fn who_fills_a_piece_slowly_goes_on_without() {
     }
 }
 
+/// Else what gathers it, and has a piece for it, would wait as long.
+#[tokio::test]
+async fn what_is_little_and_comes_slowly_goes_on_too() {
+    let (mut client, server) = connected().await;
+    let socket = server.socket();
+    let open = Open::new(Arc::clone(&socket), AT_ONCE, UnderWay::default());
+    open.offer(1, 1 << 20, 1 << 20);
+    let mut rest = taken(&open.direct(), 1);
+    client.write_all(b"abc").await.expect("sent");
+    socket.told().expect("told").readable().await.expect("readable");
+    let waits = timeout(Duration::from_millis(1), rest.next(TIME)).await;
+    waits.expect_err("it is not full");
+    assert!(matches!(rest.room, Room::Chunk(_)));
+    rest.since = Instant::now().checked_sub(HELD).expect("a time");
+    assert_eq!(rest.next(TIME).await.expect("read").expect("bytes"), "abc");
+    assert!(matches!(rest.room, Room::None));
+}
+
 /// Where content comes without a pause nobody waits for it.
 #[tokio::test]
 async fn who_does_not_wait_is_not_told_and_who_waits_is() {

@@ -140,6 +140,8 @@ struct Pieces {
     /// Of those that nobody wrote to yet, which are taken last, the system gives no memory.
     free: Vec<BytesMut>,
     out: usize,
+    /// How many of the array were out at once, which have memory.
+    touched: usize,
     /// How many are [beside](Beside), and how many were at most since it was looked at last.
     beside: usize,
     most_beside: usize,
@@ -152,6 +154,7 @@ impl Pool {
         let pieces = Pieces {
             free: Vec::new(),
             out: 0,
+            touched: 0,
             beside: 0,
             most_beside: 0,
             were_taken: false,
@@ -175,14 +178,23 @@ impl Pool {
         }
         if pieces.out == 0 && pieces.free.is_empty() {
             pieces.free = self.parts();
+            pieces.touched = 0;
         }
         let memory = pieces.free.pop()?;
         pieces.out += 1;
+        pieces.touched = pieces.touched.max(pieces.out);
         Some(Piece {
             memory,
             filled: 0,
             pool: self,
         })
+    }
+
+    /// Gives the array back of which more has memory than there is room for now: the next has none yet.
+    fn lessen(&self, pieces: &mut Pieces) {
+        if pieces.out == 0 && pieces.touched > self.room(pieces) {
+            pieces.free = Vec::new();
+        }
     }
 
     /// How many may be out.
@@ -195,6 +207,7 @@ impl Pool {
         let mut pieces = self.pieces();
         pieces.beside += 1;
         pieces.most_beside = pieces.most_beside.max(pieces.beside);
+        self.lessen(&mut pieces);
         Beside(self)
     }
 
@@ -268,6 +281,26 @@ mod tests {
         drop(beside);
         POOL.tidy();
         assert_eq!(take(), 40);
+    }
+
+    /// What was written to has memory of the system, also when it is free.
+    #[test]
+    fn an_array_that_has_more_memory_than_there_is_room_for_goes() {
+        static POOL: Pool = Pool::of(10);
+        let take = |count| -> Vec<Piece> { std::iter::from_fn(|| POOL.take()).take(count).collect() };
+        let beside = |count| -> Vec<Beside> { (0..count).map(|_| POOL.beside()).collect() };
+        drop(take(8));
+        let few = beside(16);
+        assert_eq!(POOL.pieces().free.len(), 10, "no more than 8 were ever out");
+        drop(few);
+        POOL.tidy();
+        let held = take(9);
+        let mut many = beside(16);
+        drop(held);
+        assert_eq!(POOL.pieces().free.len(), 10);
+        many.push(POOL.beside());
+        assert!(POOL.pieces().free.is_empty());
+        assert_eq!(take(10).len(), 8);
     }
 
     #[test]

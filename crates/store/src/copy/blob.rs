@@ -90,8 +90,12 @@ impl Ends {
                 // What was kept was something else, and is kept no more: the blob is begun anew, once.
                 Err(error) if resumed && again && *error.kind() == ErrorKind::Mismatch => again = false,
                 Err(error) if *error.kind() == ErrorKind::Lost && anew.next().is_some() => {
+                    // All of it may be there, and the answer that said so is what was lost.
+                    if self.has(blob).await? {
+                        return Ok(());
+                    }
                     (self.events)(Event::Retry {
-                        reason: format!("blob {} is sent anew: {error}", blob.digest),
+                        reason: format!("blob {} is sent anew, as its upload broke off", blob.digest),
                         wait_ms: 0,
                     });
                 }

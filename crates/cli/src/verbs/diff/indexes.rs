@@ -95,7 +95,9 @@ impl Printer<'_> {
                     .map(|top| json!({"reference": top.name, "digest": top.digest}));
                 let of_index: Vec<Value> = of_index.iter().map(json::field).collect();
                 let told = json!({"before": before, "after": after, "index": of_index, "platforms": []});
-                *to = To::Json(JsonList::begin(&told, "platforms")?);
+                let mut list = JsonList::begin(&told, "platforms")?;
+                list.flush()?;
+                *to = To::Json(list);
                 return Ok(());
             }
             let of_index = of_index.iter().map(|field| text::fields(field, paint));
@@ -147,9 +149,10 @@ impl Printer<'_> {
                     "image": null,
                 });
                 match found {
-                    Some(found) => json::member(told, found, list),
-                    None => list.value(&told),
+                    Some(found) => json::member(told, found, list)?,
+                    None => list.value(&told)?,
                 }
+                list.flush()
             }
             To::Nobody => Ok(()),
         })

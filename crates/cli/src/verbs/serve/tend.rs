@@ -56,7 +56,9 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
     let depot = Depot::open(&directory, keeping).await?;
     depot.forget_asked().await;
     if let Err(error) = depot.say_terms(kept.read_only).await {
-        settings.warn(&format!("{error}; what teu serve gc --dry-run says may not be so"));
+        settings.warn(&format!(
+            "{error}; what teu serve gc says with --dry-run, and does with --lease, may not be so"
+        ));
     }
     Ok((depot, directory.canonicalize().unwrap_or(directory)))
 }
@@ -177,7 +179,7 @@ async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure
     let lease = arguments.lease.map(|lease| lease.0);
     let terms = Terms::read(&directory)?;
     let had = arguments.gc_lease.map(|lease| lease.0);
-    let had = had.or(terms.map(|terms| terms.lease));
+    let had = had.or(terms.map(|terms| terms.least_lease(Keeping::default().clock.now())));
     let keeping = Keeping {
         lease: had.unwrap_or(Keeping::default().lease),
         ..Keeping::default()
@@ -185,7 +187,8 @@ async fn collect(arguments: &Collect, settings: &Settings) -> Result<(), Failure
     if arguments.dry_run {
         let depot = Depot::beside(&directory, keeping).await?;
         // Beside a server that goes which goes for who asks it.
-        let asked = terms.filter(|terms| terms.is_held && lease.is_none());
+        let asks = lease.is_none() || arguments.data.configuration.distribution_config.is_some();
+        let asked = terms.filter(|terms| terms.is_held && asks);
         let (stays, lease) = match asked {
             Some(terms) => (terms.stays(), terms.as_if()),
             None => (lease.unwrap_or_default(), lease),

@@ -228,8 +228,9 @@ impl Upload {
                 }
                 Some(offset) if (self.given..self.given + size).contains(&offset) => from = offset,
                 _ => {
-                    self.give_up();
-                    return Err(why);
+                    self.cancel().await;
+                    let message = "the registry has not what was sent of the upload any more; the upload broke off";
+                    return Err(Error::new(ErrorKind::Lost, message).with_cause(why));
                 }
             }
         }
