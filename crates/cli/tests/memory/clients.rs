@@ -140,7 +140,8 @@ fn hashed(content: &[u8]) -> Hasher {
 fn held(test: &str, server: &Served) {
     let peaks = vec![("256 clients", server.peak())];
     told(test, "4 MiB each", &peaks);
-    within(&peaks, SERVED);
+    // What is not optimised takes more for each task: some 10 MiB in all where content comes in chunks.
+    within(&peaks, SERVED + if cfg!(debug_assertions) { 12 * MIB } else { 0 });
 }
 
 /// Nor to have it deciphered, and taken out of frames.
