@@ -3,6 +3,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use teu_spec::Digest;
 use teu_store::{Error, ErrorKind, Result};
 
@@ -108,7 +109,7 @@ impl FromStr for Place {
 }
 
 /// A time, in milliseconds since 1970.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Millis(pub i64);
 
 impl Millis {

@@ -28,7 +28,7 @@ pub struct Terms {
     /// Nobody may push, so that neither holds for who asks.
     pub nobody_pushes: bool,
     /// A shorter lease that others before it gave, until when the last of those is over.
-    shorter: Option<(Duration, i64)>,
+    shorter: Option<(Duration, Millis)>,
     /// Some process has the depot at this moment.
     #[serde(skip)]
     pub is_held: bool,
@@ -61,15 +61,15 @@ impl Terms {
     #[must_use]
     pub fn least_lease(&self, now: Millis) -> Duration {
         match self.shorter {
-            Some((shorter, until)) if until > now.0 => shorter,
+            Some((shorter, until)) if until > now => shorter,
             _ => self.lease,
         }
     }
 
     /// These, behind those of a process that has ended by now.
     fn behind(self, before: &Self, now: Millis) -> Self {
-        let earlier = before.shorter.filter(|(_, until)| *until > now.0);
-        let last = (before.lease, now.after(before.lease).0);
+        let earlier = before.shorter.filter(|(_, until)| *until > now);
+        let last = (before.lease, now.after(before.lease));
         let shorter = [earlier, Some(last)].into_iter().flatten();
         let shorter = shorter.filter(|(lease, _)| *lease < self.lease);
         let shorter = shorter.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));

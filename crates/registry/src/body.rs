@@ -106,7 +106,7 @@ impl Incoming {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
         if !self.is_direct {
-            match self.parsed().await? {
+            match self.by_parser().await? {
                 Some(bytes) => return Ok(Some(bytes)),
                 None => self.is_direct = true,
             }
@@ -121,7 +121,7 @@ impl Incoming {
     }
 
     /// The next that comes through the parser.
-    async fn parsed(&mut self) -> Result<Option<Bytes>, Problem> {
+    async fn by_parser(&mut self) -> Result<Option<Bytes>, Problem> {
         let mut left = self.idle;
         loop {
             let patience = match self.beside {

@@ -154,6 +154,13 @@ impl Index {
 }
 
 impl Document {
+    /// Whether these bytes are of schema 1, whatever they were called and whatever else is wrong with them.
+    #[must_use]
+    pub fn is_schema1(raw: &[u8]) -> bool {
+        json::check(raw, DOCUMENT).is_ok()
+            && json::read::<Head>(raw, "manifest").is_ok_and(|head| head.is_schema1(None))
+    }
+
     /// Reads a document strictly.
     ///
     /// `expected` is what the parent or the server called it. Where both it and the document state a type they must agree (threat 53 and
@@ -299,12 +306,20 @@ fn bounded(count: usize, children: &str) -> Result<(), Error> {
 }
 
 impl Head {
+    fn is_schema1(&self, expected: Option<&MediaType>) -> bool {
+        self.schema_version == Some(1) || self.stated().or(expected).is_some_and(MediaType::is_schema1)
+    }
+
+    /// What it says that it is. Empty is absent, as Go's readers have it.
+    fn stated(&self) -> Option<&MediaType> {
+        self.media_type.as_ref().filter(|stated| !stated.as_str().is_empty())
+    }
+
     /// What the document is, if all that tells it agrees.
     fn kind(&self, expected: Option<&MediaType>) -> Result<MediaType, Error> {
         let invalid = |reason: String| Err(Error::document("manifest", reason));
-        // Empty is absent, as Go's readers have it.
-        let stated = self.media_type.as_ref().filter(|stated| !stated.as_str().is_empty());
-        if self.schema_version == Some(1) || stated.or(expected).is_some_and(MediaType::is_schema1) {
+        let stated = self.stated();
+        if self.is_schema1(expected) {
             return Err(schema1());
         }
         if let Some(stated) = stated

@@ -15,6 +15,8 @@ pub enum ErrorKind {
     NotFound,
     /// It is known who asks, and they may not.
     Denied,
+    /// The other side wants what is never done: that requests or secrets go elsewhere.
+    Refused,
     /// It is not known who asks, or the credentials are wrong.
     Unauthenticated,
     /// What is there is not what the caller expected, or may not be changed.

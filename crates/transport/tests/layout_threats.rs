@@ -4,7 +4,7 @@
 use std::{
     fs,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use crate::support::{
     self,
     peer::output,
     places::{copy, document, image},
+    room::Room,
 };
 use teu_spec::{Digest, Pick};
 use teu_store::{
@@ -23,17 +24,7 @@ use teu_store::{
 };
 use teu_transport::layout::Layout;
 
-struct Room(tempfile::TempDir);
-
 impl Room {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a directory"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn reference(&self, image: &str) -> String {
         format!("oci:{}{image}", self.path("layout").display())
     }

@@ -200,7 +200,7 @@ async fn threat_61_a_name_that_stands_for_a_near_address_is_refused() {
                 _ => blob(&source, b"content").await.map(|_| ()),
             };
             let error = assert_refused(error, "the registry leads to led.teu.test, which is refused");
-            assert_eq!(error.kind(), &ErrorKind::Denied, "{case}: {error}");
+            assert_eq!(error.kind(), &ErrorKind::Refused, "{case}: {error}");
             // Once, as it will be no different the next time.
             let led: Vec<String> = server
                 .lines()

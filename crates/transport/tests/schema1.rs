@@ -42,6 +42,23 @@ async fn registry(media_type: &'static str, has_head: bool) -> (Scripted, Digest
     (server.await, digest)
 }
 
+/// Nothing else that such bytes say is believed.
+#[tokio::test]
+async fn what_has_another_digest_is_that_whatever_it_says_that_it_is() {
+    const BODY: &str = r#"{"schemaVersion":2,"mediaType":"application/x"}"#;
+    let digest = Digest::of(PAYLOAD.as_bytes());
+    let server = Scripted::start(move |_| {
+        let reply = Reply::new(200).header("Content-Type", "application/x");
+        reply.header("Docker-Content-Digest", digest).body(BODY)
+    })
+    .await;
+    let source = repository(&server.host, "app");
+    for pick in [Pick::Name("1".to_owned()), Pick::Digest(digest)] {
+        let error = source.resolve_document(&pick).await.expect_err("another digest");
+        assert_eq!(error.kind(), &ErrorKind::Mismatch, "{error}");
+    }
+}
+
 fn assert_refused(error: &Error, at: &str) {
     assert_eq!(error.kind(), &ErrorKind::Unsupported, "{at}: {error}");
     assert_eq!(error.to_string(), format!("{at}: {REFUSED}"));

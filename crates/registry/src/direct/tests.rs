@@ -178,6 +178,15 @@ async fn who_sends_nothing_holds_no_memory_and_who_finds_no_piece_as_much_as_the
     drop(sent.await);
 }
 
+/// Three bytes come, and nothing more for as long as what they are read into is held.
+async fn begins_slowly(client: &mut TcpStream, socket: &Socket, rest: &mut Rest) {
+    client.write_all(b"abc").await.expect("sent");
+    socket.told().expect("told").readable().await.expect("readable");
+    let waits = timeout(Duration::from_millis(1), rest.next(TIME)).await;
+    waits.expect_err("it is not full");
+    rest.since = Instant::now().checked_sub(HELD).expect("a time");
+}
+
 /// As many as there are pieces could keep all of them else.
 #[tokio::test]
 async fn who_fills_a_piece_slowly_goes_on_without() {
@@ -187,12 +196,8 @@ async fn who_fills_a_piece_slowly_goes_on_without() {
         let open = Open::new(Arc::clone(&socket), AT_ONCE, UnderWay::default());
         open.offer(1, 4 << 20, 4 << 20);
         let mut rest = taken(&open.direct(), 1);
-        client.write_all(b"abc").await.expect("sent");
-        socket.told().expect("told").readable().await.expect("readable");
-        let waits = timeout(Duration::from_millis(1), rest.next(TIME)).await;
-        waits.expect_err("it is not full");
+        begins_slowly(&mut client, &socket, &mut rest).await;
         assert!(matches!(rest.room, Room::Piece(_)));
-        rest.since = Instant::now().checked_sub(HELD).expect("a time");
         client.write_all(sent).await.expect("sent");
         // Whether any more came or not.
         let mut came = Vec::new();
@@ -218,12 +223,8 @@ async fn what_is_little_and_comes_slowly_goes_on_too() {
     let open = Open::new(Arc::clone(&socket), AT_ONCE, UnderWay::default());
     open.offer(1, 1 << 20, 1 << 20);
     let mut rest = taken(&open.direct(), 1);
-    client.write_all(b"abc").await.expect("sent");
-    socket.told().expect("told").readable().await.expect("readable");
-    let waits = timeout(Duration::from_millis(1), rest.next(TIME)).await;
-    waits.expect_err("it is not full");
+    begins_slowly(&mut client, &socket, &mut rest).await;
     assert!(matches!(rest.room, Room::Chunk(_)));
-    rest.since = Instant::now().checked_sub(HELD).expect("a time");
     assert_eq!(rest.next(TIME).await.expect("read").expect("bytes"), "abc");
     assert!(matches!(rest.room, Room::None));
 }

@@ -20,7 +20,8 @@ struct Reading {
     buffers: Buffers,
 }
 
-/// Reads a range of a file that has it, in chunks of [`BATCH`] of which the first is smaller, each when it is asked for: nothing holds a thread where no more is taken. Up to [`SMALL_FILE`] bytes are read here and now. Errors call the file by `name`.
+/// Reads a range of a file that has it, in chunks of [`BATCH`] of which the first is smaller, each when it is asked for: nothing holds a thread where no more is
+/// taken. Up to [`SMALL_FILE`] bytes are read here and now. Errors call the file by `name`.
 ///
 /// # Errors
 /// Those of the system, here or in the stream: `UnexpectedEof` where the file became shorter.

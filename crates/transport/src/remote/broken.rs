@@ -27,7 +27,7 @@ impl From<Failure> for Error {
 
 pub(super) fn failure(url: &Url, error: reqwest::Error) -> Failure {
     if let Some(forbidden) = cause::<Forbidden>(&error) {
-        return Failure::Refused(Error::new(ErrorKind::Denied, forbidden.to_string()));
+        return Failure::Refused(Error::new(ErrorKind::Refused, forbidden.to_string()));
     }
     let is_connect = error.is_connect();
     let is_tls = is_of_tls(&error);

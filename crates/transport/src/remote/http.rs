@@ -127,7 +127,7 @@ impl Http {
                     "{} redirects a request that must not go elsewhere",
                     origin::authority(&url)
                 );
-                return Err(Failure::Refused(Error::new(ErrorKind::Denied, message)));
+                return Err(Failure::Refused(Error::new(ErrorKind::Refused, message)));
             }
             let next = (|| {
                 let location = location.to_str().map_err(|_| {

@@ -84,7 +84,7 @@ impl Cursor {
         let url = origin::join(asked, link, "Link")?;
         if Origin::of(&url) != Origin::of(asked) {
             let message = "the registry's Link to the next page is refused: it leads to another host";
-            return Err(Error::new(ErrorKind::Denied, message));
+            return Err(Error::new(ErrorKind::Refused, message));
         }
         let target = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),

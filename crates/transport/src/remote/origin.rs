@@ -122,7 +122,7 @@ pub(super) fn check_realm(registry: &Url, realm: &Url, allowed: &[String]) -> Re
             authority(registry),
             authority(realm)
         );
-        Err(Error::new(ErrorKind::Denied, message))
+        Err(Error::new(ErrorKind::Refused, message))
     };
     if realm.scheme() != "https" && registry.scheme() == "https" {
         return refuse("it is refused, as it is no https");
@@ -210,7 +210,7 @@ fn unmapped(address: Ipv6Addr) -> IpAddr {
 }
 
 fn refused(what: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Denied, format!("the registry's {what} is refused: {why}"))
+    Error::new(ErrorKind::Refused, format!("the registry's {what} is refused: {why}"))
 }
 
 /// A part of a URL for an error, without what may follow a `?`: presigned URLs are secrets.

@@ -186,9 +186,9 @@ impl Repository {
         for expected in [asked, stated].into_iter().flatten() {
             let found = expected.algorithm().digest(&body);
             if found != expected {
-                // One of schema 1 that has another type, or none.
-                if let Err(error @ teu_spec::Error::Unsupported { .. }) = Document::parse(body, media_type.as_ref()) {
-                    return Err(error.into());
+                // One of schema 1 that has another type, or none, is refused as such.
+                if Document::is_schema1(&body) {
+                    Document::parse(body, media_type.as_ref())?;
                 }
                 let message = format!("the registry calls a manifest {expected} whose digest is {found}");
                 return Err(Error::new(ErrorKind::Mismatch, message));

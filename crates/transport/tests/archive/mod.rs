@@ -6,8 +6,20 @@ use std::{
     path::Path,
 };
 
-use teu_archive::tar::{Index, Limits};
+use teu_archive::tar::{Header, Index, Limits, Writer};
 use teu_spec::Digest;
+
+/// Writes an archive of these members.
+pub(crate) fn write(path: &Path, members: &[(&str, impl AsRef<[u8]>)]) {
+    let mut writer = Writer::new(fs::File::create(path).expect("a file"));
+    for (name, content) in members {
+        let content = content.as_ref();
+        writer
+            .append_data(&Header::file(*name, content.len() as u64), content)
+            .expect("a member");
+    }
+    writer.finish().expect("finished");
+}
 
 /// Puts other content in the place of a blob. Of the same size only: what lies behind it stays where it is.
 pub(crate) fn corrupt(archive: &Path, digest: &Digest, content: &[u8]) -> bool {

@@ -11,7 +11,7 @@ async fn a_member_that_stands_in_ten_thousand_layers_is_inflated_once() {
         format!(r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[{digests}]}}}}"#);
     let layers = vec!["\"one\""; 9_000].join(",");
     let listing = format!(r#"[{{"Config":"config","RepoTags":["a:1"],"Layers":[{layers}]}}]"#);
-    archive(
+    archive::write(
         &room.path("bomb"),
         &[
             ("manifest.json", listing.into()),
@@ -20,7 +20,7 @@ async fn a_member_that_stands_in_ten_thousand_layers_is_inflated_once() {
         ],
     );
     // 600 GB, were each of them inflated.
-    let source = room.open("bomb").expect("an archive");
+    let source = room.docker_archive("bomb").expect("an archive");
     let found = source.resolve(&Pick::Only).await.expect("resolved");
     let manifest = source.document(&found).await.expect("a manifest");
     assert_eq!(manifest.children().len(), 9_001);
@@ -88,7 +88,7 @@ async fn a_hostile_archive_is_refused() {
         ),
     ];
     for (name, members, kind, text) in cases {
-        archive(&room.path(name), &members);
+        archive::write(&room.path(name), &members);
         let error = document(&format!("docker-archive:{}:a:1", room.text(name)))
             .await
             .expect_err(name);
@@ -131,7 +131,7 @@ async fn a_hostile_archive_is_refused() {
         ("one", layer.clone()),
         ("two", layer),
     ];
-    archive(&room.path("lie"), &lie);
+    archive::write(&room.path("lie"), &lie);
     let error = contents(&format!("docker-archive:{}", room.text("lie")), Options::default())
         .await
         .expect_err("a lie");
@@ -149,8 +149,8 @@ async fn a_listing_that_explodes_is_bounded() {
     let item = r#"{"Config":"c","Layers":[]}"#;
     let listing = format!("[{}]", vec![item; 9_000].join(","));
     let members = [("c", config.into_bytes()), ("manifest.json", listing.into_bytes())];
-    archive(&room.path("bomb"), &members);
-    let source = room.open("bomb").expect("an archive");
+    archive::write(&room.path("bomb"), &members);
+    let source = room.docker_archive("bomb").expect("an archive");
     let found = source.resolve(&Pick::At(8_999)).await.expect("the last");
     source.document(&found).await.expect("read");
     let absent = Digest::of(b"absent");

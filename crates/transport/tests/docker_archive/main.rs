@@ -17,6 +17,7 @@ use std::{
 use crate::support::{
     peer::output,
     places::{copy, copy_with, document, here, skopeo},
+    room::Room,
 };
 use crate::{archive, support};
 use bytes::Bytes;
@@ -89,22 +90,8 @@ type Named<'a> = (&'a Image, &'a [&'a str]);
 /// The members of an archive.
 type Members<'a> = Vec<(&'a str, Vec<u8>)>;
 
-struct Room(tempfile::TempDir);
-
 impl Room {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a directory"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    fn open(&self, name: &str) -> Result<DockerArchive> {
+    fn docker_archive(&self, name: &str) -> Result<DockerArchive> {
         DockerArchive::open(self.path(name), Some(self.0.path().to_owned()))
     }
 }
@@ -146,15 +133,4 @@ fn compressed(content: &[u8], compression: Compression) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::new(), compression, None).expect("an encoder");
     encoder.write_all(content).expect("written");
     encoder.finish().expect("finished")
-}
-
-/// Writes an archive of these members.
-fn archive(path: &Path, members: &[(&str, Vec<u8>)]) {
-    let mut writer = Writer::new(fs::File::create(path).expect("a file"));
-    for (name, content) in members {
-        writer
-            .append_data(&Header::file(*name, content.len() as u64), content)
-            .expect("a member");
-    }
-    writer.finish().expect("finished");
 }

@@ -130,7 +130,7 @@ async fn compressed_layers_and_archives_and_pipes_are_read() {
         vec![("manifest.json", listing.to_vec()), (names[0], image.blobs[0].to_vec())];
     members.push((names[1], compressed(&image.blobs[1], Compression::Gzip)));
     members.push((names[2], compressed(&image.blobs[2], Compression::Zstd)));
-    archive(&room.path("layers.tar"), &members);
+    archive::write(&room.path("layers.tar"), &members);
     let plain = fs::read(room.path("layers.tar")).expect("read");
     fs::write(room.path("all.tar.gz"), compressed(&plain, Compression::Gzip)).expect("written");
     fs::write(room.path("all.tar.zst"), compressed(&plain, Compression::Zstd)).expect("written");
@@ -150,7 +150,7 @@ async fn compressed_layers_and_archives_and_pipes_are_read() {
         );
     }
     writer.join().expect("written");
-    let source = room.open("layers.tar").expect("an archive");
+    let source = room.docker_archive("layers.tar").expect("an archive");
     let found = source.resolve(&Pick::Only).await.expect("resolved");
     assert_eq!(
         Digest::of(source.document(&found).await.expect("read").raw()),
@@ -178,7 +178,7 @@ async fn images_are_listed_in_order_and_found_by_name_and_place() {
     let (one, two, three) = (sample("one"), sample("two"), sample("three"));
     let images: [Named<'_>; 3] = [(&one, &["a:1", "b:1"]), (&two, &[]), (&three, &["example.com/c:1"])];
     written(&room.path("ours.tar"), &images).await;
-    let source = room.open("ours.tar").expect("an archive");
+    let source = room.docker_archive("ours.tar").expect("an archive");
     let names = source.browse().expect("lists").names(None).await.expect("names").items;
     let names: Vec<String> = names.into_iter().filter_map(|named| named.name).collect();
     assert_eq!(

@@ -136,7 +136,7 @@ async fn names_are_given_by_the_reference_and_beside_it() {
         ..Options::default()
     };
     let tags = async |name: &str| {
-        let page = room.open(name).expect("an archive");
+        let page = room.docker_archive(name).expect("an archive");
         let names = page.browse().expect("lists").names(None).await.expect("names");
         names
             .items
@@ -208,7 +208,7 @@ async fn what_has_no_name_takes_the_place_of_what_has_none_either() {
             put(&new.document, Digest::of(again.raw())).await.expect("it is there");
         }
         writer.finish().await.expect("finished");
-        let source = room.open(file).expect("an archive");
+        let source = room.docker_archive(file).expect("an archive");
         let page = source.browse().expect("it lists").names(None).await.expect("a page");
         page.items
             .into_iter()

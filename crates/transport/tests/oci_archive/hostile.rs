@@ -2,39 +2,30 @@
 
 use super::*;
 
-/// Writes an archive of these members.
-fn archive(path: &Path, members: &[(&str, &[u8])]) {
-    let mut writer = Writer::new(fs::File::create(path).expect("a file"));
-    for (name, content) in members {
-        writer
-            .append_data(&Header::file(*name, content.len() as u64), content)
-            .expect("a member");
-    }
-    writer.finish().expect("finished");
-}
-
 const INDEX: &[u8] = br#"{"schemaVersion":2,"manifests":[]}"#;
 
 fn refused(room: &Room, name: &str) -> Error {
-    room.open(name).err().unwrap_or_else(|| panic!("{name} was read"))
+    room.oci_archive(name)
+        .err()
+        .unwrap_or_else(|| panic!("{name} was read"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_archive_is_refused() {
     let room = Room::new();
     let path = |name: &str| room.path(name);
-    archive(&path("twice"), &[("index.json", INDEX), ("./index.json", INDEX)]);
-    archive(&path("outside"), &[("../index.json", INDEX)]);
-    archive(
+    archive::write(&path("twice"), &[("index.json", INDEX), ("./index.json", INDEX)]);
+    archive::write(&path("outside"), &[("../index.json", INDEX)]);
+    archive::write(
         &path("marker"),
         &[
             ("index.json", INDEX),
             ("oci-layout", br#"{"imageLayoutVersion":"2.0.0"}"#),
         ],
     );
-    archive(&path("large"), &[("index.json", &vec![b' '; 100 << 20])]);
-    archive(&path("docker"), &[("manifest.json", b"[]")]);
-    archive(&path("empty"), &[]);
+    archive::write(&path("large"), &[("index.json", &vec![b' '; 100 << 20])]);
+    archive::write(&path("docker"), &[("manifest.json", b"[]")]);
+    archive::write(&path("empty"), &[] as &[(&str, &[u8])]);
     fs::write(path("text"), "this is no archive at all\n".repeat(100)).expect("written");
     fs::write(path("nothing"), "").expect("written");
     let mut links = Writer::new(fs::File::create(path("loop")).expect("a file"));
@@ -152,7 +143,7 @@ async fn a_graph_that_explodes_is_walked_once() {
         .zip(blobs.iter().map(Vec::as_slice))
         .collect();
     members.push(("index.json", &below));
-    archive(&room.path("bomb.tar"), &members);
+    archive::write(&room.path("bomb.tar"), &members);
     let error = copy(
         &format!("oci-archive:{}:@0", room.text("bomb.tar")),
         &format!("oci:{}", room.text("out")),
@@ -162,7 +153,7 @@ async fn a_graph_that_explodes_is_walked_once() {
     assert_eq!(error.kind(), &ErrorKind::TooLarge, "{error}");
     assert!(error.to_string().contains("depth"), "{error}");
     // And nothing that lists goes round in it.
-    let bomb = room.open("bomb.tar").expect("an archive");
+    let bomb = room.oci_archive("bomb.tar").expect("an archive");
     let referrers = bomb.browse().expect("lists").referrers(&Digest::of(b"x"), None).await;
     assert_eq!(referrers.expect("none"), []);
 }

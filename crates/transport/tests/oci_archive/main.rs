@@ -18,6 +18,7 @@ use crate::support::{
     self,
     peer::output,
     places::{copy, copy_with, document, here, image, index, skopeo, skopeo_digest},
+    room::Room,
 };
 use bytes::Bytes;
 use teu_archive::{
@@ -75,23 +76,9 @@ mod suite {
     teu_store::store_suite!(|| Here(tempfile::tempdir().expect("a directory")));
 }
 
-struct Room(tempfile::TempDir);
-
 impl Room {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a directory"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
     /// Opens an archive; what has to be copied first goes to this room.
-    fn open(&self, name: &str) -> Result<OciArchive> {
+    fn oci_archive(&self, name: &str) -> Result<OciArchive> {
         OciArchive::open(self.path(name), Some(self.0.path().to_owned()))
     }
 

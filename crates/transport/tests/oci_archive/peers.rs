@@ -195,7 +195,7 @@ async fn sparse_files_and_links_are_read_as_what_they_are() {
         )
         .await;
         assert_eq!(whole.expect(name), image.digest, "{name}");
-        let source = room.open(name).expect("an archive");
+        let source = room.oci_archive(name).expect("an archive");
         for range in [0..10, (1 << 20) - 5..(1 << 20) + 5, (3 << 20) - 1..3 << 20] {
             let options = FetchOptions {
                 range: Some(range.clone()),

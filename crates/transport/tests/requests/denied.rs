@@ -23,6 +23,37 @@ async fn closed(status: u16) -> Registry {
     .await
 }
 
+/// What we do not do ourselves is no answer of the registry.
+#[tokio::test]
+async fn who_sends_us_elsewhere_is_refused_and_gets_nothing() {
+    let room = tempfile::tempdir().expect("a directory");
+    source(room.path()).await;
+    let to = Registry::that(
+        |seen, reply| match seen.method == "HEAD" && seen.path().contains("/blobs/") {
+            true => Reply::new(307).header("Location", "http://169.254.1.1/blob"),
+            false => reply,
+        },
+    )
+    .await;
+    let error = copied(layout(room.path()), "1", to.at("app"), &["1"], &all())
+        .await
+        .expect_err("it leads elsewhere");
+    assert_eq!(
+        (error.kind(), error.side()),
+        (&ErrorKind::Refused, Some(Side::Destination)),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("it leads to a link-local address"),
+        "{error}"
+    );
+    assert!(
+        to.asked().iter().all(|line| line.starts_with("HEAD ")),
+        "{:?}",
+        to.asked()
+    );
+}
+
 #[tokio::test]
 async fn what_may_not_be_looked_at_is_pushed() {
     let room = tempfile::tempdir().expect("a directory");

@@ -7,6 +7,7 @@ pub(crate) mod fake;
 pub(crate) mod http2;
 pub(crate) mod peer;
 pub(crate) mod places;
+pub(crate) mod room;
 pub(crate) mod scripted;
 pub(crate) mod tls;
 
