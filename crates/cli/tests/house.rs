@@ -31,7 +31,8 @@ const HOUSE: &[Library] = &[
     library("teu-spec", &[], &[ASYNC, NETWORK, FILES]),
     library("teu-archive", &[], &[ASYNC, NETWORK, FILES]),
     library("teu-rootfs", &[], &[ASYNC, NETWORK]),
-    library("teu-store", &["teu-spec", "teu-archive"], &[NETWORK, FILES]),
+    // It reads and writes open files as the system does it best, and finds none by its name.
+    library("teu-store", &["teu-spec", "teu-archive"], &[NETWORK, NAMES]),
     library(
         "teu-image",
         &["teu-spec", "teu-archive", "teu-rootfs", "teu-store"],
@@ -45,6 +46,7 @@ const HOUSE: &[Library] = &[
 const ASYNC: &[&str] = &["tokio", "futures-util"];
 const NETWORK: &[&str] = &["reqwest", "hyper", "h2", "rustls", "url"];
 const FILES: &[&str] = &["rustix", "tempfile"];
+const NAMES: &[&str] = &["tempfile"];
 const SERVER: &[&str] = &["axum"];
 /// What belongs to a program, and to no library.
 const PROGRAM: &[&str] = &[

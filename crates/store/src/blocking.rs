@@ -26,14 +26,16 @@ mod past;
 pub mod pieces;
 mod states;
 mod streams;
+mod system;
 mod together;
 
 pub use buffers::{Buffer, Buffers};
 pub use compact::Compact;
 pub use file::{SMALL_FILE, file};
 pub use hashing::Hashing;
-pub use past::{PastCache, Switch};
+pub use past::PastCache;
 pub use states::States;
+pub use system::lies_in_memory;
 pub use together::Together;
 
 /// How many bytes go from one side to the other at once, at least, but for the last: 256 KiB.

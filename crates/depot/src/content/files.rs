@@ -6,13 +6,12 @@ mod upload;
 
 use std::{
     fs::File,
-    io::{self, Seek, SeekFrom, Write},
+    io::{Seek, SeekFrom, Write},
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use teu_spec::Digest;
 use teu_store::{
     BoxFuture, Error, ErrorKind, Reader, Result,
@@ -85,7 +84,7 @@ impl Files {
             root,
             naming,
             busy: Arc::default(),
-            past: PastCache::new(switch),
+            past: PastCache::default(),
         })))
     }
 
@@ -153,13 +152,6 @@ impl Files {
         }
         Ok(Some((file, path)))
     }
-}
-
-/// How a file goes past the kernel's cache, or through it again.
-fn switch(file: &File, past: bool) -> io::Result<()> {
-    let mut flags = fcntl_getfl(file)?;
-    flags.set(OFlags::DIRECT, past);
-    Ok(fcntl_setfl(file, flags)?)
 }
 
 /// The directory that a digest's content is in.

@@ -1,12 +1,12 @@
-//! How is a file read at the pace of who takes it? A chunk at a time, each on a thread that is free again once it is read: a registry's clients may stop to take what they
-//! asked for, and hold no thread that others need, and little memory.
+//! How is a file read at the pace of who takes it? A chunk at a time, at once where it is in the kernel's memory, and else on a thread that is free again once it is read: a
+//! registry's clients may stop to take what they asked for, and hold no thread that others need, and little memory.
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::{BATCH, Buffers, run};
+use super::{BATCH, Buffers, run, system};
 use crate::{Error, Reader, Result};
 
 /// What is no larger is read where it is asked for: a thread takes longer to wake.
@@ -17,15 +17,33 @@ struct Reading {
     file: File,
     name: String,
     end: u64,
+    now: ReadNow,
     buffers: Buffers,
 }
 
+/// Reads what need not be waited for into a buffer from a position on; how much.
+type ReadNow = fn(&File, &mut [u8], u64) -> io::Result<usize>;
+
 /// Reads a range of a file that has it, in chunks of [`BATCH`] of which the first is smaller, each when it is asked for: nothing holds a thread where no more is
-/// taken. Up to [`SMALL_FILE`] bytes are read here and now. Errors call the file by `name`.
+/// taken. Up to [`SMALL_FILE`] bytes are read here and now, and so is of larger ones what the kernel has in memory: a thread is woken for what must come from a
+/// disk. Errors call the file by `name`.
 ///
 /// # Errors
 /// Those of the system, here or in the stream: `UnexpectedEof` where the file became shorter.
 pub fn file(file: File, name: String, range: Range<u64>) -> Result<Reader> {
+    let now = match system::lies_in_memory(&file) {
+        true => all,
+        false => system::read_now,
+    };
+    reading(file, name, range, now)
+}
+
+/// All of it, which is in memory.
+fn all(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    file.read_exact_at(buffer, position).map(|()| buffer.len())
+}
+
+fn reading(file: File, name: String, range: Range<u64>, now: ReadNow) -> Result<Reader> {
     let length = range.end - range.start;
     if length <= SMALL_FILE {
         // At most 64 KiB, which fits into memory.
@@ -39,6 +57,7 @@ pub fn file(file: File, name: String, range: Range<u64>) -> Result<Reader> {
         file,
         name,
         end: range.end,
+        now,
         buffers: Buffers::default(),
     });
     // The first is small: who takes no second one has no more than that.
@@ -54,7 +73,7 @@ pub fn file(file: File, name: String, range: Range<u64>) -> Result<Reader> {
             } else {
                 reading.end.min(at + BATCH as u64)
             };
-            let chunk = run(reading.chunk(at..next)).await?;
+            let chunk = reading.chunk(at..next).await?;
             Ok::<_, Error>(Some((chunk, next)))
         }
     });
@@ -62,16 +81,23 @@ pub fn file(file: File, name: String, range: Range<u64>) -> Result<Reader> {
 }
 
 impl Reading {
-    /// What reads a part that is no larger than a buffer.
-    fn chunk(self: &Arc<Self>, part: Range<u64>) -> impl FnOnce() -> Result<Bytes> + Send + 'static + use<> {
-        let reading = Arc::clone(self);
-        move || {
-            let mut buffer = reading.buffers.take();
-            let length = (part.end - part.start) as usize;
-            let read = reading.file.read_exact_at(&mut buffer[..length], part.start);
-            read.map_err(|error| failed(error, &reading.name))?;
-            Ok(reading.buffers.lend(buffer, length))
+    /// A part that is no larger than a buffer.
+    async fn chunk(self: &Arc<Self>, part: Range<u64>) -> Result<Bytes> {
+        let length = (part.end - part.start) as usize;
+        let mut buffer = self.buffers.take();
+        let now = (self.now)(&self.file, &mut buffer[..length], part.start);
+        let now = now.map_err(|error| failed(error, &self.name))?;
+        if now < length {
+            let reading = Arc::clone(self);
+            buffer = run(move || {
+                let read = reading
+                    .file
+                    .read_exact_at(&mut buffer[now..length], part.start + now as u64);
+                read.map(|()| buffer).map_err(|error| failed(error, &reading.name))
+            })
+            .await?;
         }
+        Ok(self.buffers.lend(buffer, length))
     }
 }
 
@@ -87,11 +113,25 @@ mod tests {
 
     use super::*;
 
+    /// What the kernel has in memory of a file: all, nothing, or what is before 200,000.
+    const KINDS: [ReadNow; 3] = [
+        all,
+        |_, _, _| Ok(0),
+        |file, buffer, position| {
+            let length = buffer.len().min(200_000_u64.saturating_sub(position) as usize);
+            all(file, &mut buffer[..length], position)
+        },
+    ];
+
     /// A reader of a range of a file with this content.
-    fn reader(content: &[u8], range: Range<u64>) -> Result<Reader> {
+    fn reader(content: &[u8], range: Range<u64>, now: ReadNow) -> Result<Reader> {
+        reading(file_with(content), "the/file".into(), range, now)
+    }
+
+    fn file_with(content: &[u8]) -> File {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(content).expect("written");
-        super::file(file, "the/file".into(), range)
+        file
     }
 
     #[tokio::test]
@@ -107,25 +147,31 @@ mod tests {
             (7, 1_000_003),
             (0, 1_200_000),
         ] {
-            let reader = reader(&content, start as u64..end as u64).expect("a reader");
-            let chunks: Vec<Bytes> = reader.try_collect().await.expect("its end");
-            assert!(chunks.concat() == content[start..end], "{start}-{end}");
-            assert!(
-                chunks.first().is_none_or(|chunk| chunk.len() <= 64 << 10),
-                "{start}-{end}"
-            );
-            assert!(chunks.iter().all(|chunk| chunk.len() <= 256 << 10), "{start}-{end}");
+            let range = start as u64..end as u64;
+            let mut readers = Vec::from(KINDS.map(|now| reader(&content, range.clone(), now)));
+            readers.push(file(file_with(&content), "the/file".into(), range));
+            for reader in readers {
+                let chunks: Vec<Bytes> = reader.expect("a reader").try_collect().await.expect("its end");
+                assert!(chunks.concat() == content[start..end], "{start}-{end}");
+                assert!(
+                    chunks.first().is_none_or(|chunk| chunk.len() <= 64 << 10),
+                    "{start}-{end}"
+                );
+                assert!(chunks.iter().all(|chunk| chunk.len() <= 256 << 10), "{start}-{end}");
+            }
         }
     }
 
     #[tokio::test]
     async fn a_file_that_became_shorter_is_an_error() {
-        let late = reader(&[0; 100_000], 0..200_000).expect("a reader");
-        let late = late.try_collect::<Vec<_>>().await.expect_err("it ends too soon");
-        let at_once = reader(&[0; 100], 0..200).err().expect("it ends too soon");
-        for error in [late, at_once] {
-            let said = error.to_string();
-            assert!(said.starts_with("reading the/file: "), "{said}");
+        for now in KINDS {
+            let late = reader(&[0; 100_000], 0..200_000, now).expect("a reader");
+            let late = late.try_collect::<Vec<_>>().await.expect_err("it ends too soon");
+            let at_once = reader(&[0; 100], 0..200, now).err().expect("it ends too soon");
+            for error in [late, at_once] {
+                let said = error.to_string();
+                assert!(said.starts_with("reading the/file: "), "{said}");
+            }
         }
     }
 
@@ -137,8 +183,8 @@ mod tests {
             .build();
         runtime.expect("a runtime").block_on(async {
             let mut left = Vec::new();
-            for _ in 0..10 {
-                let mut reader = reader(&[1; 1_000_000], 0..1_000_000).expect("a reader");
+            for now in KINDS.iter().cycle().take(12) {
+                let mut reader = reader(&[1; 1_000_000], 0..1_000_000, *now).expect("a reader");
                 for size in [64 << 10, 256 << 10] {
                     let chunk = reader.try_next().await.expect("a chunk").expect("one");
                     assert_eq!(chunk.len(), size);
@@ -149,6 +195,23 @@ mod tests {
                 let rest: Vec<Bytes> = reader.try_collect().await.expect("its end");
                 assert_eq!(rest.concat().len(), 1_000_000 - (320 << 10));
             }
+        });
+    }
+
+    /// The only thread is held by somebody else.
+    #[test]
+    fn what_is_in_memory_wants_no_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build();
+        runtime.expect("a runtime").block_on(async {
+            let (release, held) = std::sync::mpsc::channel();
+            let holding = tokio::task::spawn_blocking(move || held.recv());
+            let reader = reader(&[1; 1_000_000], 0..1_000_000, all).expect("a reader");
+            let chunks: Vec<Bytes> = reader.try_collect().await.expect("its end");
+            assert_eq!(chunks.concat().len(), 1_000_000);
+            release.send(()).expect("somebody holds it");
+            holding.await.expect("a thread").expect("released");
         });
     }
 }

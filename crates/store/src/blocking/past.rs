@@ -1,7 +1,5 @@
 //! How are bytes read and written past the kernel's cache? Between where they lie and the disk (O_DIRECT), where the file system can: copying them to or
 //! from the cache, and finding memory for it, takes longer than anything else but their hash.
-//!
-//! How a file is switched between both ways is the system's, and comes from whoever has the file.
 
 use std::{
     fs::File,
@@ -9,8 +7,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use super::system;
+
 /// Switches a file to go past the cache, or back.
-pub type Switch = fn(&File, bool) -> io::Result<()>;
+type Switch = fn(&File, bool) -> io::Result<()>;
 
 /// Whether a file system was found not to do that.
 pub struct PastCache {
@@ -18,10 +18,15 @@ pub struct PastCache {
     cannot: AtomicBool,
 }
 
+impl Default for PastCache {
+    /// It is not known yet, and tried.
+    fn default() -> Self {
+        Self::by(system::switch)
+    }
+}
+
 impl PastCache {
-    /// It is not known yet; `switch` is tried.
-    #[must_use]
-    pub const fn new(switch: Switch) -> Self {
+    const fn by(switch: Switch) -> Self {
         Self {
             switch,
             cannot: AtomicBool::new(false),
@@ -112,7 +117,7 @@ mod tests {
     fn what_cannot_go_past_the_cache_goes_through_it() {
         let content: Vec<u8> = (0..300_000).map(|n| (n % 251) as u8).collect();
         for (switch, can) in [(CAN, true), (CANNOT, false)] {
-            let past = PastCache::new(switch);
+            let past = PastCache::by(switch);
             let mut file = tempfile::tempfile().expect("a file");
             for parts in content.chunks(99_991) {
                 let mut parts: Vec<IoSlice<'_>> = parts.chunks(33_333).map(IoSlice::new).collect();
@@ -138,7 +143,7 @@ mod tests {
     #[test]
     fn where_it_cannot_be_done_errors_are_those_of_the_other_way() {
         for (path, expected) in [("/dev/null", None), ("/dev/full", Some(ErrorKind::StorageFull))] {
-            let past = PastCache::new(CANNOT);
+            let past = PastCache::by(CANNOT);
             let file = File::options().write(true).open(path).expect("a device");
             let outcome = past.write(&file, &mut [IoSlice::new(&[0; 8192])]);
             assert_eq!(outcome.err().map(|error| error.kind()), expected, "{path}");
@@ -156,7 +161,7 @@ mod tests {
             (error(ErrorKind::InvalidInput), Ok(0), false),
             (error(ErrorKind::StorageFull), Err(ErrorKind::StorageFull), true),
         ] {
-            let past = PastCache::new(CAN);
+            let past = PastCache::by(CAN);
             let mut answer = Some(answer);
             let outcome = past.attempt(|| answer.take().expect("one attempt"));
             assert_eq!(outcome.map_err(|error| error.kind()), expected);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use teu_spec::{Algorithm, Descriptor, Digest};
 use teu_store::{
     Error, ErrorKind, Result,
-    blocking::{BATCH, Buffers, Hashing, PastCache, pieces::SMALL},
+    blocking::{BATCH, Buffers, Hashing, PastCache, lies_in_memory, pieces::SMALL},
 };
 
 use super::{Temporary, ingest::copy};
@@ -59,7 +59,7 @@ impl Copying {
         place: impl FnOnce(&Digest) -> Result<PathBuf>,
     ) -> Result<()> {
         let algorithm = descriptor.digest.algorithm();
-        let past = PastCache::new(switch);
+        let past = PastCache::default();
         let is_past = descriptor.size > SMALL && !lies_in_memory(self.temporary.file());
         let copy = self.temporary.file();
         if self.shares {
@@ -187,34 +187,6 @@ fn reflink(from: &File, to: &File) -> bool {
 
 #[cfg(not(target_os = "linux"))]
 fn reflink(_: &File, _: &File) -> bool {
-    false
-}
-
-/// How a file goes past the kernel's cache, or through it again.
-#[cfg(target_os = "linux")]
-fn switch(file: &File, past: bool) -> io::Result<()> {
-    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-
-    let mut flags = fcntl_getfl(file)?;
-    flags.set(OFlags::DIRECT, past);
-    Ok(fcntl_setfl(file, flags)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn switch(_: &File, _: bool) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Whether a file system has no disk, but only memory: nothing is gained there by going past the cache, which it is itself.
-#[cfg(target_os = "linux")]
-fn lies_in_memory(file: &File) -> bool {
-    /// `TMPFS_MAGIC` of linux/magic.h.
-    const TMPFS: rustix::fs::FsWord = 0x0102_1994;
-    rustix::fs::fstatfs(file).is_ok_and(|found| found.f_type == TMPFS)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lies_in_memory(_: &File) -> bool {
     false
 }
 
