@@ -23,7 +23,7 @@ use http_body_util::{BodyExt, StreamBody};
 use rustix::{
     fs::sendfile,
     io::{Errno, ReadWriteFlags, preadv2},
-    net::{SendFlags, Shutdown, send, shutdown},
+    net::{SendFlags, Shutdown, send, shutdown, sockopt::set_tcp_cork},
 };
 use teu_store::{Error, blocking};
 use tokio::{
@@ -52,6 +52,10 @@ struct Part {
     file: Arc<File>,
     offset: u64,
     left: u64,
+    /// Nothing of what is asked for was sent before it.
+    is_first: bool,
+    /// Nothing of it comes after.
+    is_last: bool,
 }
 
 impl Outgoing {
@@ -62,7 +66,7 @@ impl Outgoing {
 
     /// Content of an answer on this connection: a range of a file, which has all of it.
     pub(crate) fn body(&self, file: File, range: Range<u64>) -> Body {
-        let (outgoing, file) = (self.clone(), Arc::new(file));
+        let (outgoing, file, begin) = (self.clone(), Arc::new(file), range.start);
         let parts = stream::try_unfold(range, move |range| {
             let (outgoing, file) = (outgoing.clone(), Arc::clone(&file));
             async move {
@@ -76,6 +80,8 @@ impl Outgoing {
                     file,
                     offset: part.start,
                     left: length,
+                    is_first: part.start == begin,
+                    is_last: part.end == range.end,
                 });
                 // It is no more than PART.
                 Ok(Some((
@@ -93,9 +99,16 @@ impl Outgoing {
     }
 
     /// Sends some of what this many bytes of placeholder stand for.
+    ///
+    /// Meanwhile only packets that are full go out (TCP_CORK): each answer of the other side would send what there is of the one that is being filled, and
+    /// twice as many packets wake who reads.
     fn send(&self, socket: &TcpStream, count: usize) -> io::Result<usize> {
         let mut parts = self.parts();
         let part = parts.front_mut().ok_or(io::ErrorKind::InvalidData)?;
+        if part.is_first {
+            set_tcp_cork(socket, true)?;
+            part.is_first = false;
+        }
         let count = count.min(usize::try_from(part.left).unwrap_or(usize::MAX));
         let sent = sendfile(socket, &part.file, Some(&mut part.offset), count)?;
         if sent == 0 {
@@ -103,6 +116,9 @@ impl Outgoing {
         }
         part.left -= sent as u64;
         if part.left == 0 {
+            if part.is_last {
+                set_tcp_cork(socket, false)?;
+            }
             parts.pop_front();
         }
         Ok(sent)
@@ -270,6 +286,7 @@ mod tests {
     use std::io::Write;
 
     use http_body::Body as _;
+    use rustix::net::sockopt::tcp_cork;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -328,6 +345,28 @@ mod tests {
         drop((sending, body));
         let all = reader.await.expect("read");
         assert!(all == [&b"head"[..], &content[10..]].concat());
+    }
+
+    /// What does not fill a packet waits until the end of the file, and not longer.
+    #[tokio::test]
+    async fn packets_are_full_until_the_last_one() {
+        let (mut client, mut sending) = connected().await;
+        let content = vec![1; PART as usize + 1000];
+        let mut body = sending.outgoing().body(file(&content), 0..content.len() as u64);
+        let reader =
+            tokio::spawn(async move { client.read_exact(&mut content.clone()).await.map(|read| (read, client)) });
+        let mut corked = Vec::new();
+        for _ in 0..2 {
+            let placeholder = frame(&mut body).await;
+            let mut rest = &placeholder[..];
+            while !rest.is_empty() {
+                rest = &rest[write(&mut sending, &[rest]).await.expect("sent")..];
+            }
+            let socket = sending.socket.told().expect("a socket");
+            corked.push(tcp_cork(&*socket).expect("an option"));
+        }
+        assert_eq!(corked, [true, false]);
+        reader.await.expect("no panic").expect("read");
     }
 
     /// Whatever is done with the socket meanwhile, by who needs not be told.
