@@ -222,6 +222,10 @@ impl Metrics {
             let name = "teu_registry_failed_logins_total";
             head(&mut out, name, "counter", "Times that a user or a password was wrong.");
             let _ = writeln!(out, "{name} {}", registry.failed_logins());
+            let name = "teu_registry_unchecked_logins_total";
+            let help = "Times that a password was not checked, as too many waited to be.";
+            head(&mut out, name, "counter", help);
+            let _ = writeln!(out, "{name} {}", registry.unchecked_logins());
         }
         out
     }

@@ -75,17 +75,21 @@ struct Said {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What is told in the log alone: paths and addresses of ours are none of a client's business.
     cause: Option<String>,
-    /// Somebody sent a wrong password.
-    is_failed_login: bool,
+    login: Option<Login>,
 }
 
 /// What a log says of an answer that was no client's fault.
 #[derive(Clone)]
 pub(crate) struct Cause(pub(crate) String);
 
-/// Somebody sent a wrong password: an extension of the answer.
-#[derive(Clone, Copy)]
-pub(crate) struct FailedLogin;
+/// Why somebody's password did not let them in: an extension of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// It is wrong, or the user.
+    Wrong,
+    /// Too many waited to be checked.
+    Unchecked,
+}
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
@@ -97,7 +101,7 @@ impl Problem {
                 details: Vec::new(),
                 headers: Vec::new(),
                 cause: None,
-                is_failed_login: false,
+                login: None,
             }),
         }
     }
@@ -128,9 +132,9 @@ impl Problem {
         self
     }
 
-    /// The same, which counts as a login that failed.
-    pub(crate) fn of_failed_login(mut self) -> Self {
-        self.said.is_failed_login = true;
+    /// The same, which is counted as what came of a login.
+    pub(crate) fn of_login(mut self, login: Login) -> Self {
+        self.said.login = Some(login);
         self
     }
 
@@ -209,11 +213,6 @@ impl Problem {
         problem
     }
 
-    #[cfg(test)]
-    pub(crate) fn is_failed_login(&self) -> bool {
-        self.said.is_failed_login
-    }
-
     pub(crate) fn into_response(self) -> Response<Body> {
         let error = json!({ "code": self.code.as_str(), "message": self.said.message });
         let mut errors: Vec<Value> = Vec::new();
@@ -236,8 +235,8 @@ impl Problem {
         if let Some(cause) = self.said.cause {
             response.extensions_mut().insert(Cause(cause));
         }
-        if self.said.is_failed_login {
-            response.extensions_mut().insert(FailedLogin);
+        if let Some(login) = self.said.login {
+            response.extensions_mut().insert(login);
         }
         response
     }

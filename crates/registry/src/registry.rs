@@ -21,7 +21,7 @@ use crate::{
     direct::Passed,
     exchange::{Begun, Observer},
     outgoing::Outgoing,
-    problem::{Code, FailedLogin, Problem},
+    problem::{Code, Login, Problem},
     reached::{Reached, Way},
     route::{Query, Route, nowhere, route},
     settings::Settings,
@@ -41,6 +41,7 @@ pub struct Registry {
     observer: Option<Observer>,
     connections: AtomicUsize,
     failed_logins: AtomicU64,
+    unchecked_logins: AtomicU64,
 }
 
 /// How much is under way at this moment.
@@ -91,6 +92,7 @@ impl Registry {
             observer,
             connections: AtomicUsize::new(0),
             failed_logins: AtomicU64::new(0),
+            unchecked_logins: AtomicU64::new(0),
         }
     }
 
@@ -98,6 +100,12 @@ impl Registry {
     #[must_use]
     pub fn failed_logins(&self) -> u64 {
         self.failed_logins.load(Ordering::Relaxed)
+    }
+
+    /// How often a password was not checked, as too many waited to be.
+    #[must_use]
+    pub fn unchecked_logins(&self) -> u64 {
+        self.unchecked_logins.load(Ordering::Relaxed)
     }
 
     /// How much is under way.
@@ -152,8 +160,12 @@ impl Registry {
             },
         };
         let mut response = outcome.unwrap_or_else(Problem::into_response);
-        if response.extensions().get::<FailedLogin>().is_some() {
-            self.failed_logins.fetch_add(1, Ordering::Relaxed);
+        if let Some(login) = response.extensions().get::<Login>() {
+            let counted = match login {
+                Login::Wrong => &self.failed_logins,
+                Login::Unchecked => &self.unchecked_logins,
+            };
+            counted.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(way) = way {
             relocate(response.headers_mut(), reached, &way);

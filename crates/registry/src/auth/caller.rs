@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{Guard, policy::Action, token::Claims};
 use crate::{
-    problem::{Code, Problem},
+    problem::{Code, Login, Problem},
     route::Route,
 };
 
@@ -107,7 +107,7 @@ impl Caller {
 
     /// The same for a password, which is counted.
     pub(super) fn wrong_password(&self) -> Problem {
-        self.unknown("the user or the password is wrong").of_failed_login()
+        self.unknown("the user or the password is wrong").of_login(Login::Wrong)
     }
 
     pub(super) fn guard(&self) -> Option<&Guard> {

@@ -15,6 +15,7 @@ use super::{
     Guard, Issuer, Tokens,
     caller::Caller,
     policy::Action,
+    queue::Asker,
     token::{Claims, MAX_SCOPES, Scope, issue, issue_refresh, scopes},
     unchecked,
 };
@@ -77,7 +78,7 @@ impl Caller {
         let form = Query::form(text)?;
         let mut offline = form.get("access_type").is_some_and(|value| value == "offline");
         let user = match form.get("grant_type") {
-            Some("password") => self.with_password(issuing.guard, &form).await?,
+            Some("password") => self.with_password(issuing.guard, &form, &Asker::of(parts)).await?,
             Some("refresh_token") => {
                 // Or one would last for ever that is meant to last for so long.
                 offline = false;
@@ -92,14 +93,14 @@ impl Caller {
     }
 
     /// Who has this password.
-    async fn with_password(&self, guard: &Guard, form: &Query) -> Result<String, Problem> {
+    async fn with_password(&self, guard: &Guard, form: &Query, asker: &Asker) -> Result<String, Problem> {
         let (Some(user), Some(password)) = (form.get("username"), form.get("password")) else {
             return Err(Problem::bad(Code::Unsupported, "a password is sent with its username"));
         };
         let Some(passwords) = &guard.passwords else {
             return Err(self.unknown("there are no passwords here"));
         };
-        match passwords.are(user, password).await.map_err(unchecked)? {
+        match passwords.are(user, password, asker).await.map_err(unchecked)? {
             true => Ok(user.to_owned()),
             false => Err(self.wrong_password()),
         }

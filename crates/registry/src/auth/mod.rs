@@ -12,6 +12,8 @@ mod issue;
 mod keys;
 mod passwords;
 mod policy;
+mod queue;
+mod remembered;
 mod token;
 
 use std::{
@@ -32,9 +34,10 @@ pub use token::Trusted;
 #[cfg(feature = "fuzz")]
 pub(crate) use token::{MAX_SCOPES, scopes};
 
+use self::queue::Asker;
 use crate::{
     exchange::Peer,
-    problem::Problem,
+    problem::{Login, Problem},
     reached::{Reached, Way},
 };
 
@@ -133,7 +136,7 @@ impl Gate {
                 // So do skopeo and Podman say that they have nothing to show.
                 return Ok(nobody);
             }
-            let is_right = passwords.are(&user, &password).await;
+            let is_right = passwords.are(&user, &password, &Asker::of(parts)).await;
             return match is_right.map_err(unchecked)? {
                 true => Ok(Caller::new(Arc::clone(&guard), way, Some(user), None).by_password()),
                 false => Err(nobody.wrong_password()),
@@ -170,7 +173,7 @@ impl Guard {
 /// Why a password could not be checked.
 pub(crate) fn unchecked(error: Error) -> Problem {
     match error.kind() {
-        ErrorKind::Throttled => Problem::throttled(error.to_string()),
+        ErrorKind::Throttled => Problem::throttled(error.to_string()).of_login(Login::Unchecked),
         _ => Problem::internal(error),
     }
 }

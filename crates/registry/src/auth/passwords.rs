@@ -1,40 +1,26 @@
 //! Is the password right? An htpasswd file with bcrypt's hashes, as registry:2 has it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{
-    digest::{SHA256, digest},
-    rand::{SecureRandom, SystemRandom},
-};
+use ring::digest::{SHA256, digest};
 use teu_store::{Error, ErrorKind, Result, blocking};
-use tokio::sync::Semaphore;
+
+use super::{
+    queue::{Asker, Queue},
+    remembered::Remembered,
+};
 
 /// The most costly hash: beyond that a login takes longer than clients wait.
 const MAX_COST: u32 = 16;
-/// How long a password that was right need not be hashed again. One that was taken away is taken with the file.
-const REMEMBERED: Duration = Duration::from_secs(300);
-/// The most that are remembered.
-const MAX_REMEMBERED: usize = 10_000;
-/// How many passwords are hashed at once: more would leave nothing for other work.
-const AT_ONCE: usize = 2;
-/// How many more wait for that, at most: with a cost of 10 the last of them for two seconds or so. Who sends wrong ones could have others wait for minutes.
-const WAITING: usize = 64;
 
 /// Users and the hashes of their passwords.
 pub struct Passwords {
     hashes: HashMap<String, String>,
     /// What is hashed for whom nobody knows, so that it takes as long.
     other: Option<String>,
-    key: [u8; 32],
-    right: Mutex<HashMap<[u8; 32], Instant>>,
-    turns: Arc<Semaphore>,
-    /// For those that have their turn, and those that wait.
-    places: Arc<Semaphore>,
+    remembered: Remembered,
+    queue: Arc<Queue>,
     left_out: Vec<String>,
 }
 
@@ -84,16 +70,11 @@ impl Passwords {
             .into_iter()
             .filter_map(|(user, hash)| Some((user, hash?)))
             .collect();
-        let mut key = [0; 32];
-        let filled = SystemRandom::new().fill(&mut key);
-        filled.map_err(|_| Error::new(ErrorKind::Io, "the system has no random numbers"))?;
         Ok(Arc::new(Self {
             hashes,
             other: costliest.map(|(_, hash)| hash),
-            key,
-            right: Mutex::default(),
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            places: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            remembered: Remembered::new()?,
+            queue: Queue::new(),
             left_out,
         }))
     }
@@ -107,68 +88,50 @@ impl Passwords {
     /// Whether this is the user's password.
     ///
     /// # Errors
-    /// `Throttled` where too many wait to be checked; `Cancelled` where the program ends meanwhile.
-    pub(crate) async fn are(&self, user: &str, password: &str) -> Result<bool> {
+    /// `Throttled` where too many wait to be checked, from there or at all; `Cancelled` where the program ends meanwhile.
+    pub(crate) async fn are(&self, user: &str, password: &str, asker: &Asker) -> Result<bool> {
         let known = self.hashes.get(user);
-        let seen = self.seen(user, password);
-        if known.is_some()
-            && self
-                .right()
-                .get(&seen)
-                .is_some_and(|since| since.elapsed() < REMEMBERED)
-        {
-            return Ok(true);
-        }
         // Who is not known is told so no faster.
         let Some(hash) = known.or(self.other.as_ref()).cloned() else {
             return Ok(false);
         };
+        let seen = known.map(|_| self.remembered.seen(user, password));
+        // Who was let in a moment ago needs no place. Others do, also where the password is remembered: who is refused many a guess would else be told at once
+        // which is right.
+        if seen.is_some_and(|seen| self.remembered.was_right_from(asker, &seen)) {
+            return Ok(true);
+        }
+        let place = self.queue.place(asker)?;
+        let was_right = || seen.is_some_and(|seen| self.remembered.was_right(asker, &seen));
+        if was_right() {
+            return Ok(true);
+        }
+        let turn = place.turn().await?;
+        // Of those that waited with the same password one is hashed.
+        if was_right() {
+            return Ok(true);
+        }
         let password = password.to_owned();
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| {
-            let message = "too many passwords wait to be checked; try again later";
-            Error::new(ErrorKind::Throttled, message)
-        })?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.map_err(|_| Error::new(ErrorKind::Cancelled, "the server ends"))?;
         let check = move || {
             // It is hashed to its end also where the client is gone, and so has its turn until then.
-            let _held = (place, turn);
+            let _held = (turn, place);
             // A hash that was read is one; what is wrong with it is no password's.
             Ok(bcrypt::verify(password, &hash).unwrap_or(false))
         };
-        let is_right = blocking::run(check).await?;
-        let is_right = is_right && known.is_some();
-        if is_right {
-            let mut right = self.right();
-            if right.len() >= MAX_REMEMBERED {
-                right.clear();
+        let matches = blocking::run(check).await?;
+        match seen {
+            Some(seen) if matches => {
+                self.remembered.is_right(asker, seen);
+                Ok(true)
             }
-            right.insert(seen, Instant::now());
+            _ => Ok(false),
         }
-        Ok(is_right)
     }
 
     /// What tells a user's password from another that they had or will have; none of whom nobody knows.
     pub(crate) fn mark(&self, user: &str) -> Option<String> {
         let hash = self.hashes.get(user)?;
         Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, hash.as_bytes())))
-    }
-
-    /// What a password is remembered by: nobody can tell it from that.
-    fn seen(&self, user: &str, password: &str) -> [u8; 32] {
-        let mut text = self.key.to_vec();
-        text.extend_from_slice(&(user.len() as u64).to_be_bytes());
-        text.extend_from_slice(user.as_bytes());
-        text.extend_from_slice(password.as_bytes());
-        let mut seen = [0; 32];
-        seen.copy_from_slice(digest(&SHA256, &text).as_ref());
-        seen
-    }
-
-    fn right(&self) -> MutexGuard<'_, HashMap<[u8; 32], Instant>> {
-        // No one leaves it half changed, so what a panic elsewhere left is whole.
-        self.right.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,9 +150,18 @@ fn cost(hash: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
     use futures_util::FutureExt;
+    use http_body_util::Full;
+    use teu_store::ManyInMemory;
+    use tokio::task::yield_now;
 
     use super::*;
+    use crate::{
+        Registry, Settings,
+        auth::{Gate, Guard},
+    };
 
     fn hash(password: &str) -> String {
         bcrypt::hash(password, 4).expect("a hash")
@@ -197,7 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_is() {
-        let (alice, bob) = (hash("secret"), hash(""));
+        let (alice, bob, here) = (hash("secret"), hash(""), Asker::default());
         let passwords = Passwords::parse(&format!("# users\n\nalice:{alice}\nbob:{bob}\r\n")).expect("a file");
         for _ in 0..2 {
             for (user, password, expected) in [
@@ -211,33 +183,80 @@ mod tests {
                 ("alices", "ecret", false),
             ] {
                 assert_eq!(
-                    passwords.are(user, password).await.expect("an answer"),
+                    passwords.are(user, password, &here).await.expect("an answer"),
                     expected,
                     "{user} {password}"
                 );
             }
         }
-        assert_eq!(passwords.right().len(), 2);
+        assert_eq!(passwords.remembered.count(), 2);
         let none = Passwords::parse("").expect("a file");
-        assert!(!none.are("alice", "secret").await.expect("an answer"));
+        assert!(!none.are("alice", "secret", &here).await.expect("an answer"));
     }
 
-    /// Who was let in a moment ago does not wait with them.
-    #[tokio::test]
-    async fn so_many_wait_to_be_checked_and_no_more() {
-        let passwords = Passwords::parse(&format!("alice:{}", hash("secret"))).expect("a file");
-        assert!(passwords.are("alice", "secret").await.expect("an answer"));
-        let all = u32::try_from(AT_ONCE + WAITING).expect("a number");
-        let others = Arc::clone(&passwords.places).try_acquire_many_owned(all);
-        for (user, password) in [("alice", "wrong"), ("bob", "secret")] {
-            let error = passwords.are(user, password).await.expect_err("too many");
-            assert_eq!(*error.kind(), ErrorKind::Throttled, "{user}");
-            let problem = crate::auth::unchecked(error);
-            assert_eq!((problem.status.as_u16(), problem.is_failed_login()), (429, false));
+    /// The answers to these, in words.
+    async fn told(passwords: &Passwords, asker: &Asker, asked: &[(&str, &str)]) -> Vec<&'static str> {
+        let mut answers = Vec::new();
+        for (user, password) in asked {
+            answers.push(match passwords.are(user, password, asker).await {
+                Ok(true) => "right",
+                Ok(false) => "wrong",
+                Err(error) if *error.kind() == ErrorKind::Throttled => "later",
+                Err(_) => "failed",
+            });
         }
-        assert!(passwords.are("alice", "secret").await.expect("an answer"));
-        drop(others);
-        assert!(!passwords.are("alice", "wrong").await.expect("an answer"));
+        answers
+    }
+
+    /// Who was let in a moment ago does not wait with them, and who guesses is not told quickly what was right for others.
+    #[tokio::test]
+    async fn where_too_many_wait_nobody_is_told_what_they_did_not_know() {
+        let passwords = Passwords::parse(&format!("alice:{}", hash("secret"))).expect("a file");
+        let (here, guesser) = (Asker::at("10.0.0.1"), Asker::at("10.0.0.2"));
+        let asked = [("alice", "secret"), ("alice", "wrong"), ("bob", "secret")];
+        assert_eq!(told(&passwords, &here, &asked).await, ["right", "wrong", "wrong"]);
+        let waiting = passwords.queue.all_places(&guesser);
+        assert_eq!(told(&passwords, &guesser, &asked).await, ["later"; 3]);
+        // Another of the same proxy's clients is another, and whoever asks from elsewhere has a place.
+        assert_eq!(
+            told(&passwords, &guesser.clone().asking_for("10.0.0.3"), &asked).await,
+            ["later"; 3]
+        );
+        assert_eq!(told(&passwords, &here, &asked).await, ["right", "wrong", "wrong"]);
+        let others: Vec<_> = (3..=9).map(|last| Asker::at(&format!("10.0.0.{last}"))).collect();
+        let more: Vec<_> = others.iter().map(|other| passwords.queue.all_places(other)).collect();
+        assert_eq!(told(&passwords, &here, &asked).await, ["right", "later", "later"]);
+        drop((waiting, more));
+        // It is right wherever it comes from, and from now on there too.
+        assert_eq!(told(&passwords, &guesser, &asked).await, ["right", "wrong", "wrong"]);
+        let _waiting = passwords.queue.all_places(&guesser);
+        assert_eq!(told(&passwords, &guesser, &asked).await, ["right", "later", "later"]);
+    }
+
+    /// An operator sees that somebody guesses more than is checked.
+    #[tokio::test]
+    async fn what_is_not_checked_is_counted_as_that() {
+        let passwords = Passwords::parse(&format!("alice:{}", hash("secret"))).expect("a file");
+        let gate = Gate::new(Guard {
+            passwords: Some(Arc::clone(&passwords)),
+            ..Guard::default()
+        });
+        let registry = Registry::new(Arc::new(ManyInMemory::new()), Settings::default(), None);
+        let registry = Arc::new(registry.behind(Arc::new(gate)));
+        let ask = async |password: &str| {
+            let shown = format!("Basic {}", STANDARD.encode(format!("alice:{password}")));
+            let request = http::Request::builder().uri("/v2/").header("authorization", shown);
+            let response = registry.answer(request.body(Full::<Bytes>::default()).expect("a request"));
+            let response = response.await;
+            let status = response.status().as_u16();
+            assert_eq!(response.headers().contains_key("retry-after"), status == 429);
+            (status, registry.failed_logins(), registry.unchecked_logins())
+        };
+        assert_eq!(ask("wrong").await, (401, 1, 0));
+        let waiting = passwords.queue.all_places(&Asker::default());
+        assert_eq!(ask("wrong").await, (429, 1, 1));
+        drop(waiting);
+        assert_eq!(ask("secret").await, (200, 1, 1));
     }
 
     /// A client that goes away takes no turn from what is hashed for it.
@@ -245,12 +264,27 @@ mod tests {
     async fn what_nobody_waits_for_has_its_turn_to_its_end() {
         let slow = bcrypt::hash("secret", 8).expect("a hash");
         let passwords = Passwords::parse(&format!("alice:{slow}")).expect("a file");
-        let check = passwords.are("alice", "wrong");
+        let here = Asker::default();
+        let check = passwords.are("alice", "wrong", &here);
         assert!(check.now_or_never().is_none());
-        assert_eq!(passwords.turns.available_permits(), AT_ONCE - 1);
-        let both = Arc::clone(&passwords.turns).acquire_many_owned(2).await;
-        assert!(both.is_ok());
-        assert_eq!(passwords.places.available_permits(), AT_ONCE + WAITING);
+        assert_eq!(passwords.queue.taken(), (1, 1));
+        while passwords.queue.taken() != (0, 0) {
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn of_those_that_wait_with_the_same_password_one_is_hashed() {
+        let passwords = Passwords::parse(&format!("alice:{}", hash("secret"))).expect("a file");
+        let here = Asker::default();
+        let all = passwords.queue.all_turns().await;
+        let mut check = Box::pin(passwords.are("alice", "secret", &here));
+        assert!(check.as_mut().now_or_never().is_none());
+        let seen = passwords.remembered.seen("alice", "secret");
+        passwords.remembered.is_right(&here, seen);
+        drop(all);
+        // What is hashed is waited for.
+        assert!(matches!(check.now_or_never(), Some(Ok(true))));
     }
 
     #[test]
@@ -291,7 +325,10 @@ mod tests {
             ("short", "x", false),
         ] {
             assert_eq!(
-                passwords.are(user, password).await.expect("an answer"),
+                passwords
+                    .are(user, password, &Asker::default())
+                    .await
+                    .expect("an answer"),
                 expected,
                 "{user}"
             );
