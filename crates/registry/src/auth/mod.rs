@@ -95,10 +95,15 @@ impl Gate {
         Self(RwLock::new(Arc::new(guard)))
     }
 
-    /// Has another guard from the next request on.
-    pub fn replace(&self, guard: Guard) {
+    /// Has another guard from the next request on. Who was let in by a password a moment ago need not be checked anew where the user's hash is the same.
+    pub fn replace(&self, mut guard: Guard) {
         // It is replaced as a whole, so what a panic elsewhere left is whole.
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(guard);
+        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        guard.passwords = match (guard.passwords, &now.passwords) {
+            (Some(passwords), Some(before)) => Some(passwords.after(before)),
+            (passwords, _) => passwords,
+        };
+        *now = Arc::new(guard);
     }
 
     fn guard(&self) -> Arc<Guard> {

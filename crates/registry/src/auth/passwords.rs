@@ -15,11 +15,12 @@ use super::{
 const MAX_COST: u32 = 16;
 
 /// Users and the hashes of their passwords.
+#[derive(Clone)]
 pub struct Passwords {
     hashes: HashMap<String, String>,
     /// What is hashed for whom nobody knows, so that it takes as long.
     other: Option<String>,
-    remembered: Remembered,
+    remembered: Arc<Remembered>,
     queue: Arc<Queue>,
     left_out: Vec<String>,
 }
@@ -73,7 +74,7 @@ impl Passwords {
         Ok(Arc::new(Self {
             hashes,
             other: costliest.map(|(_, hash)| hash),
-            remembered: Remembered::new()?,
+            remembered: Arc::new(Remembered::new()?),
             queue: Queue::new(),
             left_out,
         }))
@@ -83,6 +84,16 @@ impl Passwords {
     #[must_use]
     pub fn left_out(&self) -> &[String] {
         &self.left_out
+    }
+
+    /// These, after others: what was right a moment ago is where the user's hash is the same, and who waits to be checked waits on. So many clients at once need not be
+    /// hashed anew because a file was read again.
+    pub(super) fn after(self: Arc<Self>, before: &Self) -> Arc<Self> {
+        Arc::new(Self {
+            remembered: Arc::clone(&before.remembered),
+            queue: Arc::clone(&before.queue),
+            ..Arc::unwrap_or_clone(self)
+        })
     }
 
     /// Whether this is the user's password.
@@ -95,7 +106,7 @@ impl Passwords {
         let Some(hash) = known.or(self.other.as_ref()).cloned() else {
             return Ok(false);
         };
-        let seen = known.map(|_| self.remembered.seen(user, password));
+        let seen = known.map(|hash| self.remembered.seen(user, hash, password));
         // Who was let in a moment ago needs no place. Others do, also where the password is remembered: who is refused many a guess would else be told at once
         // which is right.
         if seen.is_some_and(|seen| self.remembered.was_right_from(asker, &seen)) {
@@ -233,6 +244,28 @@ mod tests {
         assert_eq!(told(&passwords, &guesser, &asked).await, ["right", "later", "later"]);
     }
 
+    /// Else each that is read again under load has all clients be hashed at once.
+    #[tokio::test]
+    async fn what_was_right_is_after_another_file_too_where_the_hash_is_the_same() {
+        let guard = |alice: &str, bob: &str| Guard {
+            passwords: Some(Passwords::parse(&format!("alice:{alice}\nbob:{bob}")).expect("a file")),
+            ..Guard::default()
+        };
+        let (here, alice) = (Asker::default(), hash("secret"));
+        let asked = [("alice", "secret"), ("bob", "secret"), ("bob", "another")];
+        let gate = Gate::new(guard(&alice, &hash("secret")));
+        let before = gate.guard().passwords.clone().expect("passwords");
+        assert_eq!(told(&before, &here, &asked).await, ["right", "right", "wrong"]);
+        let waiting = before.queue.all_places(&here);
+        gate.replace(guard(&alice, &hash("another")));
+        let after = gate.guard().passwords.clone().expect("passwords");
+        assert_eq!(told(&after, &here, &asked).await, ["right", "later", "later"]);
+        drop(waiting);
+        assert_eq!(told(&after, &here, &asked).await, ["right", "wrong", "right"]);
+        // What is checked by the file that was there before is no more than that.
+        assert_eq!(told(&before, &here, &asked).await, ["right", "right", "wrong"]);
+    }
+
     /// An operator sees that somebody guesses more than is checked.
     #[tokio::test]
     async fn what_is_not_checked_is_counted_as_that() {
@@ -275,12 +308,13 @@ mod tests {
 
     #[tokio::test]
     async fn of_those_that_wait_with_the_same_password_one_is_hashed() {
-        let passwords = Passwords::parse(&format!("alice:{}", hash("secret"))).expect("a file");
+        let alice = hash("secret");
+        let passwords = Passwords::parse(&format!("alice:{alice}")).expect("a file");
         let here = Asker::default();
         let all = passwords.queue.all_turns().await;
         let mut check = Box::pin(passwords.are("alice", "secret", &here));
         assert!(check.as_mut().now_or_never().is_none());
-        let seen = passwords.remembered.seen("alice", "secret");
+        let seen = passwords.remembered.seen("alice", &alice, "secret");
         passwords.remembered.is_right(&here, seen);
         drop(all);
         // What is hashed is waited for.

@@ -57,11 +57,13 @@ impl Remembered {
         })
     }
 
-    /// What this password would be remembered by.
-    pub(super) fn seen(&self, user: &str, password: &str) -> Seen {
+    /// What this password would be remembered by, as long as this is the user's hash.
+    pub(super) fn seen(&self, user: &str, hash: &str, password: &str) -> Seen {
         let mut text = self.key.to_vec();
-        text.extend_from_slice(&(user.len() as u64).to_be_bytes());
-        text.extend_from_slice(user.as_bytes());
+        for part in [user, hash] {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part.as_bytes());
+        }
         text.extend_from_slice(password.as_bytes());
         let mut seen = [0; 32];
         seen.copy_from_slice(digest(&SHA256, &text).as_ref());
@@ -133,7 +135,8 @@ mod tests {
     #[test]
     fn a_password_is_remembered_with_the_last_who_sent_it_and_for_a_while() {
         let remembered = Remembered::new().expect("a key");
-        let (seen, wrong) = (remembered.seen("alice", "secret"), remembered.seen("alices", "ecret"));
+        let seen = remembered.seen("alice", "hash", "secret");
+        let wrong = remembered.seen("alice", "hashs", "ecret");
         let sender = |count: usize| Asker::at("10.0.0.1").asking_for(&count.to_string());
         assert!(!remembered.was_right(&sender(0), &seen));
         remembered.is_right(&sender(0), seen);
@@ -158,17 +161,17 @@ mod tests {
         let remembered = Remembered::new().expect("a key");
         let asker = Asker::default();
         for count in 0..MAX {
-            remembered.is_right(&asker, remembered.seen("alice", &count.to_string()));
+            remembered.is_right(&asker, remembered.seen("alice", "hash", &count.to_string()));
         }
-        let old = remembered.seen("alice", "0");
+        let old = remembered.seen("alice", "hash", "0");
         if let Some(right) = remembered.right().get_mut(&old) {
             right.since = right.since.checked_sub(REMEMBERED).expect("a time");
         }
-        let one_more = remembered.seen("bob", "secret");
+        let one_more = remembered.seen("bob", "hash", "secret");
         remembered.is_right(&asker, one_more);
         assert_eq!(remembered.count(), MAX);
         assert!(remembered.was_right(&asker, &one_more));
-        remembered.is_right(&asker, remembered.seen("carol", "secret"));
+        remembered.is_right(&asker, remembered.seen("carol", "hash", "secret"));
         assert_eq!(remembered.count(), 1);
     }
 }
