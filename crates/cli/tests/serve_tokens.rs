@@ -1,12 +1,13 @@
 //! Are tokens believed that another issues, by keys in files and at a URL?
 
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpListener,
     time::{Duration, Instant},
 };
 
-use crate::support::{Room, Served, ask, free_port, image, peers};
+use crate::support::{Room, Served, answers::Answers, ask, free_port, image, peers, until};
 use serde_json::json;
 
 /// Another's place for keys: a server of one answer.
@@ -296,4 +297,27 @@ fn a_server_starts_before_its_issuer() {
     );
     assert!(asked.starts_with("HTTP/1.1 401"), "{asked}");
     assert!(ask(&served.address, &format!("GET /readyz {close}\r\n")).starts_with("HTTP/1.1 200"));
+}
+
+/// By those who look for files that have changed, and by those who fetch the keys: by each once.
+#[test]
+fn what_cannot_be_read_beside_keys_at_a_url_is_said_once() {
+    let room = Room::new();
+    room.file("access.toml", "");
+    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]});
+    let issuer = Answers::start(move |_| (200, Vec::new(), keys.to_string().into_bytes()));
+    let url = format!("http://{}/jwks.json", issuer.host);
+    let flags = ["--data", "kept", "--access-policy", "access.toml", "--token-keys", &url];
+    let every = ["--token-url", "https://a/token", "--token-keys-interval", "1s"];
+    let mut served = Served::start(&room, &[&flags[..], &every].concat());
+    fs::remove_file(room.path("access.toml")).expect("removed");
+    let said = served.says_until("access.toml cannot be read");
+    let fetched = issuer.seen().len();
+    until("keys are fetched again", || issuer.seen().len() > fetched + 3);
+    room.file("access.toml", "");
+    let said = said + &served.says_until("teu: read again: access.toml");
+    assert!(
+        matches!(said.matches("access.toml cannot be read").count(), 1 | 2),
+        "{said}"
+    );
 }

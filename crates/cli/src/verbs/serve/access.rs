@@ -93,12 +93,8 @@ pub(super) fn read(
         Ok(())
     });
     let refresh = remote.map(|remote| {
-        let (replace, told) = (Arc::clone(&replace), Arc::clone(settings));
-        Refresh::new(remote, Arc::clone(settings), move || {
-            if let Err(why) = replace() {
-                warn(&told, why);
-            }
-        })
+        let replace = Arc::clone(&replace);
+        Refresh::new(remote, Arc::clone(settings), move || replace())
     });
     let soon = refresh.as_ref().map(Refresh::soon);
     followed.add(paths, move || {

@@ -12,7 +12,7 @@ use teu_store::{Error, ErrorKind, Result};
 use teu_transport::remote::{Access, Client};
 use tokio::sync::Notify;
 
-use super::files::warn;
+use super::files::{Outcome, warn};
 use crate::{failure::Failure, settings::Settings};
 
 /// How soon it is tried again where it failed.
@@ -33,7 +33,7 @@ pub(super) struct Remote {
 pub(super) struct Refresh {
     remote: Arc<Remote>,
     settings: Arc<Settings>,
-    changed: Box<dyn Fn() + Send>,
+    changed: Box<dyn Fn() -> Outcome + Send>,
     soon: Arc<Notify>,
 }
 
@@ -100,8 +100,12 @@ fn shown(url: &str) -> String {
 }
 
 impl Refresh {
-    /// `changed` is called whenever keys were fetched.
-    pub(super) fn new(remote: Arc<Remote>, settings: Arc<Settings>, changed: impl Fn() + Send + 'static) -> Self {
+    /// `changed` is called whenever keys were fetched, and they are fetched again soon where it fails.
+    pub(super) fn new(
+        remote: Arc<Remote>,
+        settings: Arc<Settings>,
+        changed: impl Fn() -> Outcome + Send + 'static,
+    ) -> Self {
         Self {
             remote,
             settings,
@@ -118,26 +122,27 @@ impl Refresh {
     /// Fetches them now and then, for ever.
     pub(super) async fn run(self) {
         let client = Client::new(self.settings.remote());
-        let mut failed = false;
+        let mut failed: Option<String> = None;
         loop {
-            let wait = match self.remote.fetch(&client).await {
+            let outcome = match self.remote.fetch(&client).await {
                 Ok(keys) => {
                     *self.remote.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
-                    (self.changed)();
-                    failed = false;
-                    self.remote.every
+                    (self.changed)()
                 }
-                Err(error) => {
-                    // Once is enough, until it went well.
-                    if !failed {
-                        let message =
-                            format!("{error}; the keys that were known before are believed on, and it is tried again");
-                        warn(&self.settings, message);
-                    }
-                    failed = true;
-                    AGAIN.min(self.remote.every)
-                }
+                Err(error) => Err(format!(
+                    "{error}; the keys that were known before are believed on, and it is tried again"
+                )),
             };
+            let why = outcome.err();
+            let wait = match &why {
+                None => self.remote.every,
+                Some(_) => AGAIN.min(self.remote.every),
+            };
+            // Once is enough, until it went well or fails otherwise.
+            if let Some(why) = why.clone().filter(|_| why != failed) {
+                warn(&self.settings, why);
+            }
+            failed = why;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.soon.notified() => {}
