@@ -221,6 +221,28 @@ fn what_no_tag_leads_to_goes_where_the_settings_say_so() {
     room.teu(["verify", "oci:pulled:all"]).succeeds();
 }
 
+/// Who asked may be gone, or the disk be full; what was collected is counted as that, and not as what failed.
+#[test]
+fn a_collection_that_nobody_can_be_told_of_has_not_failed() {
+    let room = Room::new();
+    let metrics = support::free_port();
+    let mut served = Served::start(&room, &["--data", "kept", "--read-only", "--metrics", &metrics]);
+    std::fs::create_dir(room.path("kept/gc.answer-new")).expect("a directory");
+    room.file("kept/gc.asked", "");
+    let said = served.says_until("teu: warning: collecting garbage, as was asked: ");
+    assert!(
+        said.starts_with("teu: collected garbage, as was asked: freed 0 B") && said.contains("gc.answer-new"),
+        "{said}"
+    );
+    let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let told = support::ask(&metrics, request);
+    let has = |line: &str| told.lines().any(|found| found.starts_with(line));
+    assert!(
+        has("teu_registry_gc_failures_total 0") && has("teu_registry_gc_last_success_timestamp_seconds "),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_damaged_database_is_said_and_nothing_goes() {
     let room = Room::new();

@@ -94,8 +94,8 @@ impl Asking {
 impl Depot {
     /// Collects whenever somebody [asks](Asking) for it, as long as it is not dropped; a depot that is in no directory is never asked. Manifests that no
     /// tag leads to stay as [settings](crate::Settings::untagged) say, or as long as a lease where they say nothing. Where nobody may push meanwhile, no
-    /// lease counts. `told` hears what came of each, and once why a question cannot be taken up.
-    pub async fn answer(&self, nobody_pushes: bool, told: impl Fn(&Result<Collected>)) {
+    /// lease counts. `told` hears what came of each, and `trouble` why an answer cannot be given, and once why a question cannot be taken up.
+    pub async fn answer(&self, nobody_pushes: bool, told: impl Fn(&Result<Collected>), trouble: impl Fn(&Error)) {
         let Some(root) = self.0.root.clone() else {
             return std::future::pending().await;
         };
@@ -105,10 +105,10 @@ impl Depot {
             tokio::time::sleep(EVERY).await;
             let path = root.clone();
             let taken = blocking::run(move || taken_up(&path)).await;
-            let (asked, trouble) = taken.unwrap_or_else(|error| (None, Some(error)));
-            let why = trouble.as_ref().map(ToString::to_string);
-            if let Some(error) = trouble.filter(|_| why != known) {
-                told(&Err(error));
+            let (asked, failed) = taken.unwrap_or_else(|error| (None, Some(error)));
+            let why = failed.as_ref().map(ToString::to_string);
+            if let Some(error) = failed.filter(|_| why != known) {
+                trouble(&error);
             }
             known = why;
             let Some(untagged) = asked else {
@@ -116,9 +116,11 @@ impl Depot {
             };
             let outcome = self.collect_now(untagged.then(|| terms.stays()), terms.as_if()).await;
             let outcome = outcome.map(|(collected, _)| collected);
+            told(&outcome);
             let (path, answer) = (root.clone(), in_words(&outcome));
-            let said = blocking::run(move || say(&path, &answer)).await;
-            told(&outcome.and_then(|collected| said.map(|()| collected)));
+            if let Err(error) = blocking::run(move || say(&path, &answer)).await {
+                trouble(&error);
+            }
         }
     }
 

@@ -2,12 +2,17 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use support::{Here, LEASE, clock, settings};
 use teu_depot::{Asking, Clock, Collected, Depot, Millis, PARTS, Settings, Terms};
 use teu_spec::{Digest, Document, Format, Index};
-use teu_store::{Expect, Intent, Repositories, Role, Store, Takes, suite::Image, suite::run};
+use teu_store::{Expect, Intent, Repositories, Result, Role, Store, Takes, suite::Image, suite::run};
 
 /// How long what no tag leads to stays.
 const STAYS: Duration = Duration::from_secs(10_000);
@@ -267,7 +272,7 @@ fn who_has_it_collects_for_who_asks() {
             };
             let answer = tokio::select! {
                 answer = answered => answer,
-                () = here.depot.answer(nobody_pushes, |_| ()) => panic!("it ended"),
+                () = here.depot.answer(nobody_pushes, |_| (), |_| ()) => panic!("it ended"),
             };
             assert!(!asking.waits().expect("looked"));
             answer
@@ -301,6 +306,41 @@ fn who_has_it_collects_for_who_asks() {
         // What cannot be taken up keeps nobody else from asking.
         fs::create_dir(here.path().join("gc.asked")).expect("a directory");
         assert_eq!(asked(true, false).await, Collected::default());
+    });
+}
+
+/// What was collected is, whoever hears of it.
+#[test]
+fn that_an_answer_cannot_be_given_is_no_failure_to_collect() {
+    run(async {
+        let here = Here::of(settings());
+        for name in ["gc.answer-new", "gc.asked-untagged"] {
+            fs::create_dir(here.path().join(name)).expect("a directory");
+        }
+        let asking = Asking::begin(&here.path(), false).expect("asked");
+        let heard = Mutex::new(Vec::new());
+        let hear = |said: String| heard.lock().expect("what was heard").push(said);
+        let told = |outcome: &Result<Collected>| hear(format!("{outcome:?}"));
+        let all = async {
+            while heard.lock().expect("what was heard").len() < 3 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            all = tokio::time::timeout(Duration::from_secs(60), all) => all.expect("all was heard"),
+            () = here.depot.answer(false, told, |error| hear(error.to_string())) => panic!("it ended"),
+        }
+        let heard = heard.into_inner().expect("what was heard");
+        assert!(
+            heard[0].contains("removing") && heard[0].contains("gc.asked-untagged"),
+            "{heard:?}"
+        );
+        assert_eq!(heard[1], format!("{:?}", Ok::<_, ()>(Collected::default())));
+        assert!(
+            heard[2].contains("removing") && heard[2].contains("gc.answer-new"),
+            "{heard:?}"
+        );
+        assert_eq!(asking.answer().expect("looked"), None);
     });
 }
 

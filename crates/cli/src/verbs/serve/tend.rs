@@ -80,6 +80,8 @@ pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, 
             settings.warn(&format!("collecting garbage: {error}; it is tried again"));
         }
     };
+    // Of who asks and is to be told, which is no collection.
+    let trouble = |error: &Error| settings.warn(&format!("collecting garbage, as was asked: {error}"));
     let answered = |outcome: &teu_store::Result<Collected>| {
         count(outcome);
         match outcome {
@@ -87,7 +89,7 @@ pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, 
                 false,
                 &format!("collected garbage, as was asked: {}", freed_words(collected)),
             ),
-            Err(error) => settings.warn(&format!("collecting garbage, as was asked: {error}")),
+            Err(error) => trouble(error),
         }
     };
     // Before the first collection: of a damaged database it would take away what is needed. What can be read of it is served.
@@ -112,7 +114,7 @@ pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, 
             false => std::future::pending().await,
         }
     };
-    tokio::join!(collecting, depot.answer(kept.read_only, answered));
+    tokio::join!(collecting, depot.answer(kept.read_only, answered, trouble));
 }
 
 fn damage_words(found: &[String], meanwhile: &str) -> String {
