@@ -32,8 +32,12 @@ impl Gathering {
         self.came
     }
 
-    /// Takes of the bytes that come next; what goes on now, where there is enough. To be called until there are none left.
+    /// Takes of the bytes that come next; what goes on now, where there is enough. To be called until there are none left, and with none where none came for a while:
+    /// a piece is not held for who sends no more.
     pub(crate) fn take(&mut self, bytes: &mut Bytes) -> Option<Bytes> {
+        if self.piece.is_none() && bytes.is_empty() {
+            return None;
+        }
         if self.piece.is_none() {
             let aligned = aligned(bytes, self.came);
             if aligned > 0 {
@@ -73,6 +77,12 @@ impl Gathering {
     /// What waits.
     pub(crate) fn rest(&mut self) -> Option<Bytes> {
         self.piece.take().map(Bytes::from)
+    }
+
+    /// As if a piece had not been filled in its time.
+    #[cfg(test)]
+    pub(crate) fn is_late(&mut self) {
+        self.since = Instant::now().checked_sub(HELD).expect("a time");
     }
 
     /// How many bytes go on as they come before a piece can begin.
@@ -141,7 +151,7 @@ mod tests {
         let mut gathering = Gathering::after(SMALL);
         let mut take = |length: usize, is_late: bool| {
             if is_late {
-                gathering.since = Instant::now().checked_sub(HELD).expect("a time");
+                gathering.is_late();
             }
             let mut bytes = content(length);
             let goes_on = gathering.take(&mut bytes).map(|bytes| bytes.len());
@@ -154,6 +164,19 @@ mod tests {
         let block = ALIGNMENT - 2000;
         assert_eq!(take(block, false), Some(block));
         assert_eq!(take(70_000, false), Some(70_000));
+    }
+
+    #[test]
+    fn what_nobody_sends_more_of_goes_on_when_that_is_told() {
+        let mut gathering = Gathering::after(SMALL);
+        let told = |gathering: &mut Gathering| gathering.take(&mut Bytes::new());
+        assert_eq!(told(&mut gathering), None);
+        assert_eq!(gathering.take(&mut content(1000)), None);
+        assert_eq!(told(&mut gathering), None);
+        gathering.is_late();
+        assert_eq!(told(&mut gathering), Some(content(1000)));
+        assert_eq!((told(&mut gathering), gathering.came()), (None, SMALL + 1000));
+        assert!(gathering.is_slow);
     }
 
     #[test]

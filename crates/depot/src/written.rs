@@ -48,12 +48,16 @@ impl Written {
         self.gathering.came()
     }
 
+    /// Takes the next bytes; none where none came for a while.
     pub(crate) async fn take(&mut self, mut bytes: Bytes) -> Result<()> {
         // Taken out, so that what is dropped half-way is not gone on with.
         let mut writing = self.writing.take().ok_or_else(failed_before)?;
-        while !bytes.is_empty() {
+        loop {
             if let Some(bytes) = self.gathering.take(&mut bytes) {
                 self.pass_on(&mut *writing, bytes).await?;
+            }
+            if bytes.is_empty() {
+                break;
             }
         }
         self.writing = Some(writing);
@@ -132,4 +136,30 @@ async fn hashed(writing: &mut dyn Writing, algorithm: Algorithm) -> Result<Hashe
 
 pub(crate) fn failed_before() -> Error {
     Error::new(ErrorKind::Cancelled, "writing it had failed before")
+}
+
+#[cfg(test)]
+mod tests {
+    use teu_store::{blocking::pieces::SMALL, suite::run};
+
+    use super::*;
+    use crate::content::{Content, Files};
+
+    /// Who sends no more, and is not gone, keeps no piece from others.
+    #[test]
+    fn what_waits_is_written_where_no_more_comes() {
+        run(async {
+            let directory = tempfile::tempdir().expect("a directory");
+            let files = Files::open(directory.path()).expect("files");
+            let writing = files.begin("one", true).await.expect("begun");
+            let mut written = Written::new(writing, Expected::default());
+            let content = Bytes::from(vec![b'x'; usize::try_from(SMALL).expect("a size") + 1000]);
+            written.take(content.clone()).await.expect("taken");
+            written.gathering.is_late();
+            written.take(Bytes::new()).await.expect("taken");
+            assert_eq!(written.gathering.rest(), None);
+            let (_, digest) = written.checked(None).await.expect("it is whole");
+            assert_eq!(digest, Digest::of(&content));
+        });
+    }
 }

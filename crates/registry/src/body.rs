@@ -39,6 +39,14 @@ pub(crate) fn stream(reader: Reader) -> Body {
     StreamBody::new(reader.map_ok(Frame::data)).boxed_unsync()
 }
 
+/// Why the next bytes are not there.
+enum Missing {
+    /// They did not come in time.
+    Late,
+    /// The connection broke, and so.
+    Broken(String),
+}
+
 /// The content of a request, on its way.
 pub(crate) struct Incoming {
     chunks: Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>,
@@ -49,6 +57,8 @@ pub(crate) struct Incoming {
     /// Why nothing more comes, when that is told.
     end: Option<Problem>,
     idle: Duration,
+    /// It was told that nothing came for [`HELD`].
+    is_silent: bool,
     /// How much came of the chunks, up to what is no more little; and then what counts it.
     parsed: usize,
     beside: Option<Beside>,
@@ -73,12 +83,13 @@ impl Incoming {
             is_direct: false,
             end: None,
             idle,
+            is_silent: false,
             parsed: 0,
             beside: None,
         }
     }
 
-    /// The next bytes; none at the end.
+    /// The next bytes; none at the end. Bytes without any, once, where none came for [`HELD`]: who holds memory for more of them is to give that to others.
     ///
     /// # Errors
     /// 408 where nothing came for too long, 400 where the connection broke.
@@ -105,44 +116,49 @@ impl Incoming {
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
-        if !self.is_direct {
-            match self.by_parser().await? {
-                Some(bytes) => return Ok(Some(bytes)),
-                None => self.is_direct = true,
-            }
-        }
-        let Some(direct) = &mut self.direct else {
-            return Ok(None);
+        // Where it is given up soon nothing is held for long. Else as much time is left as what begins to come at last may be held for.
+        let tells = !self.is_silent && self.idle >= 2 * HELD;
+        let patience = match tells {
+            true => HELD,
+            false if self.is_silent => self.idle.saturating_sub(HELD),
+            false => self.idle,
         };
-        direct.next(self.idle).await.map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => silent(self.idle),
-            _ => broken_off(&error.to_string()),
-        })
+        match self.within(patience).await {
+            Ok(bytes) => {
+                self.is_silent = false;
+                Ok(bytes)
+            }
+            Err(Missing::Late) if tells => {
+                self.is_silent = true;
+                // Who sends next to nothing leaves the others their pieces.
+                (self.beside, self.parsed) = (None, 0);
+                Ok(Some(Bytes::new()))
+            }
+            Err(Missing::Late) => Err(silent(self.idle)),
+            Err(Missing::Broken(error)) => Err(broken_off(&error)),
+        }
     }
 
-    /// The next that comes through the parser.
-    async fn by_parser(&mut self) -> Result<Option<Bytes>, Problem> {
-        let mut left = self.idle;
-        loop {
-            let patience = match self.beside {
-                Some(_) => left.min(HELD),
-                None => left,
-            };
+    /// The next that comes within this time, through the parser or beside it.
+    async fn within(&mut self, patience: Duration) -> Result<Option<Bytes>, Missing> {
+        if !self.is_direct {
             match tokio::time::timeout(patience, self.chunks.next()).await {
                 Ok(Some(Ok(bytes))) => {
                     self.count(bytes.len());
                     return Ok(Some(bytes));
                 }
-                Ok(Some(Err(error))) => return Err(broken_off(&error)),
-                Ok(None) => return Ok(None),
-                Err(_) if patience < left => {
-                    // Who sends next to nothing leaves the others their pieces.
-                    (self.beside, self.parsed) = (None, 0);
-                    left -= patience;
-                }
-                Err(_) => return Err(silent(self.idle)),
+                Ok(Some(Err(error))) => return Err(Missing::Broken(error)),
+                Ok(None) => self.is_direct = true,
+                Err(_) => return Err(Missing::Late),
             }
         }
+        let Some(direct) = &mut self.direct else {
+            return Ok(None);
+        };
+        direct.next(patience).await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Missing::Late,
+            _ => Missing::Broken(error.to_string()),
+        })
     }
 
     /// So much came through the parser, in memory that was not asked for here.
@@ -200,4 +216,54 @@ fn silent(idle: Duration) -> Problem {
         Code::SizeInvalid,
         format!("nothing came for {} seconds", idle.as_secs()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    /// Who sends something, and then something late or nothing more.
+    fn slow(waits: impl IntoIterator<Item = u64>, idle: u64) -> Incoming {
+        let waits: Vec<u64> = waits.into_iter().collect();
+        let chunks = stream::iter(waits).then(async |seconds| {
+            sleep(Duration::from_secs(seconds)).await;
+            Ok::<_, Error>(Frame::data(Bytes::from_static(b"some")))
+        });
+        Incoming::new(StreamBody::new(Box::pin(chunks)), None, Duration::from_secs(idle))
+    }
+
+    /// What came of it, and when: how many bytes, or the status.
+    async fn told(mut content: Incoming) -> Vec<(u64, usize)> {
+        let begun = Instant::now();
+        let mut all = Vec::new();
+        loop {
+            let next = content.next().await;
+            let at = begun.elapsed().as_secs();
+            match next {
+                Ok(Some(bytes)) => all.push((at, bytes.len())),
+                Ok(None) => return all,
+                Err(problem) => {
+                    all.push((at, usize::from(problem.status.as_u16())));
+                    return all;
+                }
+            }
+        }
+    }
+
+    /// Else who gathers it in a piece keeps that from others for as long as it waits.
+    #[tokio::test(start_paused = true)]
+    async fn that_nothing_comes_is_told_once_before_it_is_given_up() {
+        // Each silence by itself.
+        let expected = [(0, 4), (5, 0), (8, 4), (13, 0), (38, 408)];
+        assert_eq!(told(slow([0, 8, 100], 30)).await, expected);
+        assert_eq!(told(slow([4, 4], 30)).await, [(4, 4), (8, 4)]);
+        // Where that is given up sooner.
+        for idle in [5, 9] {
+            assert_eq!(told(slow([4, 100], idle)).await, [(4, 4), (4 + idle, 408)]);
+        }
+        assert_eq!(told(slow([4, 100], 10)).await, [(4, 4), (9, 0), (14, 408)]);
+    }
 }

@@ -277,7 +277,7 @@ impl<T: Source + Target> Store for T {
 
 /// A blob that is being written. Dropped before its commit, it cleans up as well as it can.
 pub trait Ingest: Send {
-    /// Takes the next bytes.
+    /// Takes the next bytes. Where there are none in them none came for a while, and what memory is held for more of them may go.
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
 
     /// Makes the blob visible. The digest is checked unless [`Expected::verified`] was set; the size always.
