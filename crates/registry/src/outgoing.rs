@@ -106,7 +106,8 @@ impl Outgoing {
         let mut parts = self.parts();
         let part = parts.front_mut().ok_or(io::ErrorKind::InvalidData)?;
         if part.is_first {
-            set_tcp_cork(socket, true)?;
+            // Where it cannot be had, all is sent nevertheless.
+            let _ = set_tcp_cork(socket, true);
             part.is_first = false;
         }
         let count = count.min(usize::try_from(part.left).unwrap_or(usize::MAX));
@@ -117,7 +118,7 @@ impl Outgoing {
         part.left -= sent as u64;
         if part.left == 0 {
             if part.is_last {
-                set_tcp_cork(socket, false)?;
+                let _ = set_tcp_cork(socket, false);
             }
             parts.pop_front();
         }

@@ -1,7 +1,7 @@
 //! How do clients reach this registry, and so where are they told that things are? It may stand below a path, and behind proxies that call it
 //! otherwise than it calls itself.
 
-use http::{HeaderMap, HeaderName, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
 use teu_store::{Error, ErrorKind, Result};
 
 use crate::exchange::Peer;
@@ -219,6 +219,13 @@ pub(crate) fn client(headers: &HeaderMap) -> Option<String> {
         !text.is_empty() && text.len() <= MOST && text.bytes().all(known)
     };
     said.filter(is_plain)
+}
+
+/// All that is said of whom a proxy asks for, by itself and by those before it.
+pub(crate) fn clients(headers: &HeaderMap) -> Vec<HeaderValue> {
+    let names = [header::FORWARDED, FORWARDED_FOR, REAL_IP];
+    let values = names.iter().flat_map(|name| headers.get_all(name));
+    values.cloned().collect()
 }
 
 /// Whether it can be a host with a port or without, and nothing else.

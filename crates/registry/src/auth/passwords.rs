@@ -106,20 +106,16 @@ impl Passwords {
         let Some(hash) = known.or(self.other.as_ref()).cloned() else {
             return Ok(false);
         };
-        let seen = known.map(|hash| self.remembered.seen(user, hash, password));
-        // Who was let in a moment ago needs no place. Others do, also where the password is remembered: who is refused many a guess would else be told at once
-        // which is right.
-        if seen.is_some_and(|seen| self.remembered.was_right_from(asker, &seen)) {
+        let (seen, is_known) = (self.remembered.seen(user, &hash, password), known.is_some());
+        // Who was let in a moment ago needs no place. Others need a turn too, also where the password is remembered: who is refused many a guess, or does not wait
+        // for what comes of it, would else be told at once which is right.
+        if self.remembered.was_right_from(asker, &seen) && is_known {
             return Ok(true);
         }
         let place = self.queue.place(asker)?;
-        let was_right = || seen.is_some_and(|seen| self.remembered.was_right(asker, &seen));
-        if was_right() {
-            return Ok(true);
-        }
         let turn = place.turn().await?;
         // Of those that waited with the same password one is hashed.
-        if was_right() {
+        if self.remembered.was_right(asker, &seen) && is_known {
             return Ok(true);
         }
         let password = password.to_owned();
@@ -129,14 +125,11 @@ impl Passwords {
             // A hash that was read is one; what is wrong with it is no password's.
             Ok(bcrypt::verify(password, &hash).unwrap_or(false))
         };
-        let matches = blocking::run(check).await?;
-        match seen {
-            Some(seen) if matches => {
-                self.remembered.is_right(asker, seen);
-                Ok(true)
-            }
-            _ => Ok(false),
+        let is_right = blocking::run(check).await? && is_known;
+        if is_right {
+            self.remembered.is_right(asker, seen);
         }
+        Ok(is_right)
     }
 
     /// What tells a user's password from another that they had or will have; none of whom nobody knows.
@@ -242,6 +235,25 @@ mod tests {
         assert_eq!(told(&passwords, &guesser, &asked).await, ["right", "wrong", "wrong"]);
         let _waiting = passwords.queue.all_places(&guesser);
         assert_eq!(told(&passwords, &guesser, &asked).await, ["right", "later", "later"]);
+    }
+
+    /// Who guesses and goes away before a turn comes learns nothing in the meantime.
+    #[tokio::test]
+    async fn what_is_remembered_of_others_is_not_told_before_a_turn() {
+        let passwords = Passwords::parse(&format!("alice:{}", hash("secret"))).expect("a file");
+        let (here, guesser) = (Asker::at("10.0.0.1"), Asker::at("10.0.0.2"));
+        assert_eq!(told(&passwords, &here, &[("alice", "secret")]).await, ["right"]);
+        let turns = passwords.queue.all_turns().await;
+        assert!(passwords.are("alice", "secret", &guesser).now_or_never().is_none());
+        assert!(matches!(
+            passwords.are("alice", "secret", &here).now_or_never(),
+            Some(Ok(true))
+        ));
+        drop(turns);
+        assert!(matches!(
+            passwords.are("alice", "secret", &guesser).now_or_never(),
+            Some(Ok(true))
+        ));
     }
 
     /// Else each that is read again under load has all clients be hashed at once.

@@ -7,11 +7,11 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http::request::Parts;
+use http::{HeaderValue, request::Parts};
 use teu_store::{Error, ErrorKind, Result};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
@@ -25,10 +25,10 @@ const PLACES: usize = AT_ONCE + 64;
 /// Where somebody asks from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Asker {
-    /// An address, or the first of all that one customer of a network has: a `/64` of IPv6. None where it is not known.
-    network: Option<IpAddr>,
-    /// For whom, as they say themselves. Who lies shares their network's places nevertheless.
-    forwarded: Option<String>,
+    /// An address, or the first of those that one machine may choose from: a `/64` of IPv6. None where it is not known.
+    address: Option<IpAddr>,
+    /// For whom, as a proxy says, and whoever asks it: all of it, as the proxy's own word stands behind or beside what it was told.
+    forwarded: Vec<HeaderValue>,
 }
 
 impl Asker {
@@ -36,16 +36,27 @@ impl Asker {
     pub(crate) fn of(parts: &Parts) -> Self {
         let peer = parts.extensions.get::<Peer>();
         Self {
-            network: peer.map(|peer| network(peer.address.ip())),
-            forwarded: reached::client(&parts.headers),
+            address: peer.map(|peer| first_of(peer.address.ip(), 64)),
+            forwarded: reached::clients(&parts.headers),
         }
+    }
+
+    /// Whose places these are: of IPv6 the first address of all that one customer of a network may have, a `/48`.
+    fn network(&self) -> Option<IpAddr> {
+        self.address.map(|address| first_of(address, 48))
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// The first address of those of IPv6 that have so many bits in common; one of IPv4 as it is.
+fn first_of(address: IpAddr, bits: u32) -> IpAddr {
+    /// Where a translator has all addresses of IPv4 (RFC 6052).
+    const TRANSLATED: u128 = 0x0064_ff9b << 96;
     // A socket for all addresses has those of IPv4 as some of IPv6.
     match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        IpAddr::V6(address) if address.to_bits() >> 32 << 32 == TRANSLATED => {
+            Ipv4Addr::from_bits(address.to_bits() as u32).into()
+        }
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> (128 - bits) << (128 - bits)).into(),
         address => address,
     }
 }
@@ -97,21 +108,21 @@ impl Queue {
     /// `Throttled` where there is none left for who asks from there.
     pub(super) fn place(self: &Arc<Self>, asker: &Asker) -> Result<Place> {
         let mut places = self.places();
-        let left = PLACES - places.held;
-        let held = places.shares.get(&asker.network).map_or(0, |share| share.held);
+        let (network, left) = (asker.network(), PLACES - places.held);
+        let held = places.shares.get(&network).map_or(0, |share| share.held);
         if held >= left {
             let message = "too many passwords wait to be checked; try again later";
             return Err(Error::new(ErrorKind::Throttled, message));
         }
         places.held += 1;
-        let share = places.shares.entry(asker.network).or_insert_with(|| Share {
+        let share = places.shares.entry(network).or_insert_with(|| Share {
             held: 0,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         });
         share.held += 1;
         Ok(Place {
             queue: Arc::clone(self),
-            network: asker.network,
+            network,
             share: Arc::clone(&share.turns),
         })
     }
@@ -156,15 +167,15 @@ impl Asker {
     /// Who asks from this address.
     pub(super) fn at(address: &str) -> Self {
         Self {
-            network: Some(network(address.parse().expect("an address"))),
-            forwarded: None,
+            address: Some(first_of(address.parse().expect("an address"), 64)),
+            forwarded: Vec::new(),
         }
     }
 
     /// The same, for somebody.
     pub(super) fn asking_for(self, client: &str) -> Self {
         Self {
-            forwarded: Some(client.to_owned()),
+            forwarded: vec![HeaderValue::from_str(client).expect("a value")],
             ..self
         }
     }
@@ -217,35 +228,50 @@ mod tests {
         assert_eq!(queue.all_places(&Asker::default()).len(), 33);
     }
 
-    /// Who has a network of IPv6 has more addresses in it than anybody could count.
+    /// Who has a network of IPv6 has more addresses in it than anybody could count, and often many such networks.
     #[test]
     fn the_addresses_of_one_network_are_one() {
-        let asker = Asker::at("2001:db8:1:2::1").network;
-        for (address, is_same) in [
-            ("2001:db8:1:2::1", true),
-            ("2001:db8:1:2:ffff:ffff:ffff:ffff", true),
-            ("2001:db8:1:3::1", false),
-            ("10.0.0.1", false),
+        let asker = Asker::at("2001:db8:1:2::1");
+        for (address, is_same, shares) in [
+            ("2001:db8:1:2::1", true, true),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", true, true),
+            ("2001:db8:1:3::1", false, true),
+            ("2001:db8:2:2::1", false, false),
+            ("10.0.0.1", false, false),
         ] {
-            assert_eq!(Asker::at(address).network == asker, is_same, "{address}");
+            let other = Asker::at(address);
+            assert_eq!(
+                (other == asker, other.network() == asker.network()),
+                (is_same, shares),
+                "{address}"
+            );
         }
+        assert_eq!(Asker::at("64:ff9b::10.0.0.1"), Asker::at("10.0.0.1"));
         assert_eq!(Asker::at("::ffff:10.0.0.1"), Asker::at("10.0.0.1"));
         assert_ne!(Asker::at("::ffff:10.0.0.1"), Asker::at("10.0.0.2"));
     }
 
     #[test]
     fn who_asks_is_told_by_the_connection_and_for_whom_by_what_they_say() {
-        let request = http::Request::builder().header("x-forwarded-for", "10.0.0.9");
+        let request = http::Request::builder().header("x-forwarded-for", "10.0.0.9, 10.0.0.1");
         let mut request = request.body(()).expect("a request");
-        let unknown = Asker::default().asking_for("10.0.0.9");
+        let unknown = Asker::default().asking_for("10.0.0.9, 10.0.0.1");
         assert_eq!(Asker::of(&request.clone().into_parts().0), unknown);
         request.extensions_mut().insert(Peer {
             address: ([127, 0, 0, 1], 4711).into(),
             is_secure: false,
             common_name: None,
         });
-        let known = Asker::at("127.0.0.1").asking_for("10.0.0.9");
-        assert_eq!(Asker::of(&request.into_parts().0), known);
+        let known = Asker::at("127.0.0.1").asking_for("10.0.0.9, 10.0.0.1");
+        assert_eq!(Asker::of(&request.clone().into_parts().0), known);
+        // What a client adds that the proxy passes on makes it nobody else.
+        request
+            .headers_mut()
+            .insert("forwarded", HeaderValue::from_static("for=10.0.0.8"));
+        assert_ne!(
+            Asker::of(&request.into_parts().0),
+            Asker::at("127.0.0.1").asking_for("10.0.0.8")
+        );
     }
 
     #[tokio::test]

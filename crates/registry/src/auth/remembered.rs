@@ -73,39 +73,39 @@ impl Remembered {
     /// Whether it was right when it came from there.
     pub(super) fn was_right_from(&self, asker: &Asker, seen: &Seen) -> bool {
         let sender = self.senders.hash_one(asker);
-        self.right()
-            .get(seen)
-            .is_some_and(|right| right.holds() && right.senders.contains(&sender))
+        let mut all = self.right();
+        let right = all
+            .get_mut(seen)
+            .filter(|right| right.holds() && right.senders.contains(&sender));
+        right.map(|right| right.sent_by(sender)).is_some()
     }
 
     /// Whether it was right, whoever sent it; from now on from there too.
     pub(super) fn was_right(&self, asker: &Asker, seen: &Seen) -> bool {
         let sender = self.senders.hash_one(asker);
         let mut all = self.right();
-        let Some(right) = all.get_mut(seen).filter(|right| right.holds()) else {
-            return false;
-        };
-        if !right.senders.contains(&sender) {
-            right.senders.truncate(SENDERS - 1);
-            right.senders.push_front(sender);
-        }
-        true
+        let right = all.get_mut(seen).filter(|right| right.holds());
+        right.map(|right| right.sent_by(sender)).is_some()
     }
 
-    /// It was hashed, and is right.
+    /// It was hashed, and is right; so it is from where it came before.
     pub(super) fn is_right(&self, asker: &Asker, seen: Seen) {
+        let sender = self.senders.hash_one(asker);
         let mut all = self.right();
-        if all.len() >= MAX {
-            all.retain(|_, right| right.holds());
+        if !all.contains_key(&seen) {
+            if all.len() >= MAX {
+                all.retain(|_, right| right.holds());
+            }
+            if all.len() >= MAX {
+                all.clear();
+            }
         }
-        if all.len() >= MAX {
-            all.clear();
-        }
-        let right = Right {
+        let right = all.entry(seen).or_insert_with(|| Right {
             since: Instant::now(),
-            senders: VecDeque::from([self.senders.hash_one(asker)]),
-        };
-        all.insert(seen, right);
+            senders: VecDeque::new(),
+        });
+        right.since = Instant::now();
+        right.sent_by(sender);
     }
 
     fn right(&self) -> MutexGuard<'_, HashMap<Seen, Right>> {
@@ -115,6 +115,12 @@ impl Remembered {
 }
 
 impl Right {
+    fn sent_by(&mut self, sender: u64) {
+        self.senders.retain(|known| *known != sender);
+        self.senders.truncate(SENDERS - 1);
+        self.senders.push_front(sender);
+    }
+
     fn holds(&self) -> bool {
         self.since.elapsed() < REMEMBERED
     }
@@ -152,8 +158,14 @@ mod tests {
                 right.since = right.since.checked_sub(by).expect("a time");
             }
         };
+        // Who sends it again stays, and who did not for longest goes.
+        assert!(remembered.was_right_from(&sender(1), &seen) && remembered.was_right(&sender(0), &seen));
+        assert!(remembered.was_right_from(&sender(1), &seen) && !remembered.was_right_from(&sender(2), &seen));
         age(REMEMBERED);
         assert!(!remembered.was_right(&sender(1), &seen) && !remembered.was_right_from(&sender(1), &seen));
+        // Hashed again for one, it is right for those who sent it before.
+        remembered.is_right(&sender(0), seen);
+        assert!(remembered.was_right_from(&sender(0), &seen) && remembered.was_right_from(&sender(1), &seen));
     }
 
     #[test]

@@ -5,12 +5,16 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use tokio::task::yield_now;
 
 use super::{BATCH, Buffers, run, system};
 use crate::{Error, Reader, Result};
 
 /// What is no larger is read where it is asked for: a thread takes longer to wake.
 pub const SMALL_FILE: u64 = 64 << 10;
+
+/// After how much, of what is in memory and taken at once, others that are served by the same thread have their turn: some milliseconds.
+const TURN: u64 = 4 << 20;
 
 /// A file that is being read.
 struct Reading {
@@ -22,7 +26,7 @@ struct Reading {
 }
 
 /// Reads what need not be waited for into a buffer from a position on; how much.
-type ReadNow = fn(&File, &mut [u8], u64) -> io::Result<usize>;
+type ReadNow = fn(&File, &mut [u8], u64) -> usize;
 
 /// Reads a range of a file that has it, in chunks of [`BATCH`] of which the first is smaller, each when it is asked for: nothing holds a thread where no more is
 /// taken. Up to [`SMALL_FILE`] bytes are read here and now, and so is of larger ones what the kernel has in memory: a thread is woken for what must come from a
@@ -38,9 +42,9 @@ pub fn file(file: File, name: String, range: Range<u64>) -> Result<Reader> {
     reading(file, name, range, now)
 }
 
-/// All of it, which is in memory.
-fn all(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-    file.read_exact_at(buffer, position).map(|()| buffer.len())
+/// What is in memory for certain; what is wrong with it, who waits for the rest is told.
+fn all(file: &File, buffer: &mut [u8], position: u64) -> usize {
+    file.read_at(buffer, position).unwrap_or(0)
 }
 
 fn reading(file: File, name: String, range: Range<u64>, now: ReadNow) -> Result<Reader> {
@@ -83,10 +87,12 @@ fn reading(file: File, name: String, range: Range<u64>, now: ReadNow) -> Result<
 impl Reading {
     /// A part that is no larger than a buffer.
     async fn chunk(self: &Arc<Self>, part: Range<u64>) -> Result<Bytes> {
+        if part.start / TURN < part.end / TURN {
+            yield_now().await;
+        }
         let length = (part.end - part.start) as usize;
         let mut buffer = self.buffers.take();
         let now = (self.now)(&self.file, &mut buffer[..length], part.start);
-        let now = now.map_err(|error| failed(error, &self.name))?;
         if now < length {
             let reading = Arc::clone(self);
             buffer = run(move || {
@@ -109,14 +115,16 @@ fn failed(error: io::Error, name: &str) -> Error {
 mod tests {
     use std::io::Write;
 
-    use futures_util::TryStreamExt;
+    use futures_util::{FutureExt, TryStreamExt};
+    #[cfg(target_os = "linux")]
+    use rustix::fs::{MemfdFlags, memfd_create};
 
     use super::*;
 
     /// What the kernel has in memory of a file: all, nothing, or what is before 200,000.
     const KINDS: [ReadNow; 3] = [
         all,
-        |_, _, _| Ok(0),
+        |_, _, _| 0,
         |file, buffer, position| {
             let length = buffer.len().min(200_000_u64.saturating_sub(position) as usize);
             all(file, &mut buffer[..length], position)
@@ -198,7 +206,24 @@ mod tests {
         });
     }
 
+    /// However fast it is taken.
+    #[tokio::test]
+    async fn others_have_their_turn() {
+        let mut in_memory = reader(&vec![1; 9 << 20], 0..9 << 20, all).expect("a reader");
+        let mut waited = 0;
+        let mut chunks = 0;
+        loop {
+            match in_memory.next().now_or_never() {
+                None => waited += 1,
+                Some(None) => break,
+                Some(Some(chunk)) => chunks += usize::from(chunk.is_ok()),
+            }
+        }
+        assert_eq!((waited, chunks), (2, 37));
+    }
+
     /// The only thread is held by somebody else.
+    #[cfg(target_os = "linux")]
     #[test]
     fn what_is_in_memory_wants_no_thread() {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -207,7 +232,9 @@ mod tests {
         runtime.expect("a runtime").block_on(async {
             let (release, held) = std::sync::mpsc::channel();
             let holding = tokio::task::spawn_blocking(move || held.recv());
-            let reader = reader(&[1; 1_000_000], 0..1_000_000, all).expect("a reader");
+            let mut in_memory = File::from(memfd_create("file", MemfdFlags::empty()).expect("a file"));
+            in_memory.write_all(&[1; 1_000_000]).expect("written");
+            let reader = file(in_memory, "the/file".into(), 0..1_000_000).expect("a reader");
             let chunks: Vec<Bytes> = reader.try_collect().await.expect("its end");
             assert_eq!(chunks.concat().len(), 1_000_000);
             release.send(()).expect("somebody holds it");

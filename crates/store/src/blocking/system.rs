@@ -5,33 +5,29 @@
 use std::{fs::File, io};
 
 /// Reads into a buffer from a position as far as nothing has to be waited for; how much, which may be nothing where the disk must be asked, where the file ends, and
-/// where it cannot be known.
-///
-/// # Errors
-/// Those of the system.
+/// where it cannot be known, as in a sandbox that does not know the question: why not is what who waits for it is told.
 #[cfg(target_os = "linux")]
-pub(super) fn read_now(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+pub(super) fn read_now(file: &File, buffer: &mut [u8], position: u64) -> usize {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
     let mut filled = 0;
     while filled < buffer.len() {
         let parts = &mut [io::IoSliceMut::new(&mut buffer[filled..])];
         match preadv2(file, parts, position + filled as u64, ReadWriteFlags::NOWAIT) {
-            Ok(0) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => break,
-            Ok(read) => filled += read,
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Ok(0) | Err(_) => break,
+            Ok(read) => filled += read,
         }
     }
-    Ok(filled)
+    filled
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn read_now(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
-    Ok(0)
+pub(super) fn read_now(_: &File, _: &mut [u8], _: u64) -> usize {
+    0
 }
 
-/// Whether a file system has no disk, but only memory: nothing is waited for there, and nothing gained by going past the cache, which it is itself.
+/// Whether a file system has no disk, but only memory: nothing is waited for there unless it was swapped out, and nothing gained by going past the cache, which it is itself.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn lies_in_memory(file: &File) -> bool {
@@ -69,7 +65,7 @@ pub(super) fn switch(_: &File, _: bool) -> io::Result<()> {
 mod tests {
     use std::io::Write;
 
-    use rustix::fs::{Advice, fadvise};
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
     use super::*;
 
@@ -79,14 +75,16 @@ mod tests {
         let content: Vec<u8> = (0..300_000).map(|n| (n % 251) as u8).collect();
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(&content).expect("written");
+        let mut byte = [0];
+        let asked = preadv2(&file, &mut [io::IoSliceMut::new(&mut byte)], 0, ReadWriteFlags::NOWAIT);
+        let expected = match asked {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => 0,
+            _ => 299_000,
+        };
         let mut buffer = vec![0; 400_000];
-        let read = read_now(&file, &mut buffer, 1_000).expect("read");
-        assert!([0, 299_000].contains(&read), "{read}");
+        let read = read_now(&file, &mut buffer, 1_000);
+        assert_eq!(read, expected);
         assert!(buffer[..read] == content[1_000..1_000 + read]);
-        // What is there no more may have to be waited for, and is nothing else than it was.
-        file.sync_all().expect("synced");
-        fadvise(&file, 0, None, Advice::DontNeed).expect("advised");
-        let read = read_now(&file, &mut buffer, 0).expect("read");
-        assert!(buffer[..read] == content[..read]);
+        assert_eq!(read_now(&file, &mut buffer, 300_000), 0);
     }
 }
