@@ -15,6 +15,8 @@ use crate::{
     Content, Files, Metadata, PARTS, Place, Sqlite,
     content::directory::{Directory, failed},
     depot::{METADATA, locked, prepared},
+    metadata::bring_up_to_date,
+    whose,
 };
 
 /// The database of a copy that is not whole yet.
@@ -44,22 +46,33 @@ pub struct BackedUp {
 /// breaks off is gone on with by the next one.
 ///
 /// # Errors
-/// `NotFound` where there is no depot; `Conflict` where other things are in `to`, or a process has it.
+/// `NotFound` where there is no depot; `Conflict` where other things are in `to`, a registry or the copy of another one too, or a process has it.
 pub async fn backup(from: &Path, to: &Path) -> Result<BackedUp> {
+    let path = from.to_owned();
+    // Asks whether it is there, and of which version: one that has no identity yet would get another one in each copy.
+    blocking::run(move || Sqlite::beside(&path.canonicalize().unwrap_or(path).join(METADATA)).map(drop)).await?;
+    copy_depot(from, to, whose::COPIED).await
+}
+
+/// Copies one, of which the copy says `whose` it is.
+async fn copy_depot(from: &Path, to: &Path, whose: &'static str) -> Result<BackedUp> {
     let (from, to) = (from.to_owned(), to.to_owned());
     let (from, to, _lock) = blocking::run(move || {
         let from = from.canonicalize().map_err(|error| failed(error, "opening", &from))?;
-        // Asks whether it is there, and of which version.
-        drop(Sqlite::beside(&from.join(METADATA))?);
         let to = prepared(&to, &[NEW, "blobs", "uploads"])?;
-        let lock = locked(&Directory::open(&to)?)?;
+        let root = Directory::open(&to)?;
+        let lock = locked(&root)?;
+        match root.has(METADATA)? {
+            true => whose::check(&from, &to)?,
+            false => is_begun(&root)?,
+        }
         Ok((from, to, lock))
     })
     .await?;
     let (source, target) = (Files::open(&from)?, Files::open(&to)?);
     let mut done = BackedUp::default();
     for _ in 0..ATTEMPTS {
-        let database = snapshot(&from, &to).await?;
+        let database = snapshot(&from, &to, whose).await?;
         if copy_all(&database, &source, &target, &mut done).await? {
             drop(database);
             name(&to).await?;
@@ -77,23 +90,52 @@ pub async fn backup(from: &Path, to: &Path) -> Result<BackedUp> {
 /// Brings back what a copy has, into a directory in which no depot is yet. What breaks off is gone on with by doing it again.
 ///
 /// # Errors
-/// Those of [`backup`]; `Conflict` where `to` is a depot already, which stays as it is.
+/// Those of [`backup`]; `Conflict` where `to` is a depot already, which stays as it is. A copy of an older version is brought up to date on its way.
 pub async fn restore(copy: &Path, to: &Path) -> Result<BackedUp> {
-    let (kept, database) = (to.to_owned(), to.join(METADATA));
-    blocking::run(move || match fs::symlink_metadata(&database) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed(error, "looking for", &database)),
-        Ok(_) => {
+    let (kept, copied) = (to.to_owned(), copy.join(METADATA));
+    blocking::run(move || {
+        if is_there(&kept.join(METADATA))? {
             let message = format!("{} keeps a registry already; move it away first", kept.display());
-            Err(Error::new(ErrorKind::Conflict, message))
+            return Err(Error::new(ErrorKind::Conflict, message));
         }
+        if !is_there(&copied)? {
+            let message = format!("there is no copy: {} is not there", copied.display());
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        Ok(())
     })
     .await?;
-    backup(copy, to).await
+    copy_depot(copy, to, whose::RESTORED).await
+}
+
+fn is_there(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed(error, "looking for", path)),
+        Ok(_) => Ok(true),
+    }
+}
+
+/// Whether a directory without a database is empty, or a copy that was begun.
+///
+/// # Errors
+/// `Conflict` where it has content of which nothing says what it is: it may be all that is left of a depot.
+fn is_begun(root: &Directory) -> Result<()> {
+    let Some(blobs) = root.directory("blobs")? else {
+        return Ok(());
+    };
+    if root.has(NEW)? || blobs.all_names()?.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has content, and no {METADATA} that says what it is; move it away, or give another directory",
+        root.path("").display()
+    );
+    Err(Error::new(ErrorKind::Conflict, message))
 }
 
 /// The database as it is now, without what is of this process alone.
-async fn snapshot(from: &Path, to: &Path) -> Result<Sqlite> {
+async fn snapshot(from: &Path, to: &Path, whose: &'static str) -> Result<Sqlite> {
     let (from, new) = (from.join(METADATA), to.join(NEW));
     blocking::run(move || {
         for left in [
@@ -113,11 +155,23 @@ async fn snapshot(from: &Path, to: &Path) -> Result<Sqlite> {
             let message = format!("{} is no text, which the name of a database is", new.display());
             Error::new(ErrorKind::Invalid, message)
         })?;
+        let within = |error: Error| error.within(format!("copying {}", from.display()));
+        let within_database = |error| within(crate::metadata::failed(error));
         let copied = Connection::open_with_flags(&from, flags)
             .and_then(|connection| connection.execute("VACUUM INTO ?1", [text]))
-            .and_then(|_| Connection::open_with_flags(&new, flags))
-            .and_then(|connection| connection.execute_batch("DELETE FROM sessions; DELETE FROM tombstones;"));
-        copied.map_err(|error| crate::metadata::failed(error).within(format!("copying {}", from.display())))?;
+            .and_then(|_| Connection::open_with_flags(&new, flags));
+        let mut copied = copied.map_err(within_database)?;
+        let version = copied.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+        if version.map_err(within_database)? == 0 {
+            return Err(within(Error::new(
+                ErrorKind::Invalid,
+                "there is nothing in its database",
+            )));
+        }
+        bring_up_to_date(&mut copied).map_err(within)?;
+        let changed = copied.execute_batch(&format!("DELETE FROM sessions; DELETE FROM tombstones; {whose};"));
+        changed.map_err(within_database)?;
+        drop(copied);
         Sqlite::open(&new)
     })
     .await

@@ -48,6 +48,7 @@ mod sessions;
 mod settings;
 mod terms;
 mod untagged;
+mod whose;
 mod written;
 
 pub use asked::Asking;

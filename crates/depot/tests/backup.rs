@@ -172,3 +172,173 @@ fn a_copy_is_whole_while_all_goes_on() {
         assert!(below(&to.join("uploads")).is_empty());
     });
 }
+
+/// Another depot in the directory `name`, with an image of each of these tags.
+async fn another(here: &Here, name: &str, tags: &[&str]) -> std::path::PathBuf {
+    let path = here.directory.path().join(name);
+    let depot = Depot::open(&path, settings()).await.expect("a depot");
+    for tag in tags {
+        put(&depot, tag).await;
+    }
+    path
+}
+
+/// Asserts that a backup is refused for this reason, and that what is at `to` is as it was.
+async fn assert_refused(from: &std::path::Path, to: &std::path::Path, why: &str) {
+    let before = (tags(to).await, below(&to.join("blobs")));
+    let error = backup(from, to).await.expect_err("refused");
+    assert_eq!(error.kind(), &ErrorKind::Conflict, "{error}");
+    assert!(error.to_string().contains(why), "{error}");
+    assert_eq!((tags(to).await, below(&to.join("blobs"))), before);
+}
+
+/// Leaves out what tells depots apart, as if it were from before there was that.
+fn without_identity(path: &std::path::Path) {
+    let database = rusqlite::Connection::open(path.join("metadata.sqlite")).expect("opened");
+    let statements = "DROP TABLE identity; PRAGMA user_version = 1;";
+    database.execute_batch(statements).expect("left out");
+}
+
+const LATER: &str = "has what came after all that is in";
+const NO_COPY: &str = "is a registry of its own";
+const OTHER: &str = "is a copy of another registry";
+
+#[test]
+fn only_a_copy_of_the_same_depot_is_written_over() {
+    run(async {
+        let here = Here::of(settings());
+        put(&here.depot, "v1").await;
+        let copy = here.directory.path().join("copy");
+        backup(&here.path(), &copy).await.expect("copied");
+        let empty = here.directory.path().join("empty");
+        drop(Depot::open(&empty, settings()).await.expect("a depot"));
+        assert_refused(&empty, &copy, LATER).await;
+        let larger = another(&here, "larger", &["w1", "w2", "w3"]).await;
+        assert_refused(&larger, &copy, LATER).await;
+        assert_refused(&here.path(), &larger, NO_COPY).await;
+        // What has other manifests, and none of the same number.
+        let elsewhere = another(&here, "elsewhere", &["v1", "v2"]).await;
+        let depot = Depot::open(&elsewhere, settings()).await.expect("a depot");
+        let store = depot.open("app", Intent::Write).await.expect("a repository");
+        let first = store.resolve(&Pick::Name("v1".to_owned())).await.expect("resolved");
+        let delete = store.delete().expect("deletes");
+        delete.delete(Role::Manifest, &first.digest).await.expect("deleted");
+        drop((store, depot));
+        assert_refused(&elsewhere, &copy, OTHER).await;
+        // Nothing tells what these were.
+        fs::remove_file(larger.join("metadata.sqlite")).expect("removed");
+        let blobs = below(&larger.join("blobs"));
+        for error in [backup(&here.path(), &larger).await, restore(&copy, &larger).await] {
+            assert_eq!(error.expect_err("refused").kind(), &ErrorKind::Conflict);
+        }
+        assert_eq!(below(&larger.join("blobs")), blobs);
+        put(&here.depot, "v2").await;
+        backup(&here.path(), &copy).await.expect("copied");
+        assert_eq!(tags(&copy).await, ["v1", "v2"]);
+    });
+}
+
+/// Of a disk that was cloned, or put back to what it was: both say that they are the same.
+#[test]
+fn what_came_elsewhere_or_later_is_not_lost_by_the_backup_of_a_clone() {
+    run(async {
+        let here = Here::of(settings());
+        put(&here.depot, "v1").await;
+        let copy = here.directory.path().join("copy");
+        drop(here.depot);
+        let [origin, clone] = ["depot", "clone"].map(|name| here.directory.path().join(name));
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .args([&origin, &clone])
+            .status();
+        assert!(copied.expect("run").success());
+        assert_refused(&origin, &clone, NO_COPY).await;
+        let depot = Depot::open(&origin, settings()).await.expect("a depot");
+        put(&depot, "v2").await;
+        backup(&origin, &copy).await.expect("copied");
+        assert_refused(&clone, &copy, LATER).await;
+        another_tag(&clone, "elsewhere").await;
+        another_tag(&clone, "elsewhere too").await;
+        assert_refused(&clone, &copy, LATER).await;
+    });
+}
+
+async fn another_tag(path: &std::path::Path, tag: &str) {
+    put(&Depot::open(path, settings()).await.expect("a depot"), tag).await;
+}
+
+#[test]
+fn what_was_restored_goes_on_with_its_copy_as_long_as_nobody_else_did() {
+    run(async {
+        let here = Here::of(settings());
+        put(&here.depot, "v1").await;
+        let at = |name: &str| here.directory.path().join(name);
+        backup(&here.path(), &at("copy")).await.expect("copied");
+        backup(&here.path(), &at("alternate")).await.expect("copied");
+        restore(&at("copy"), &at("restored")).await.expect("restored");
+        restore(&at("copy"), &at("trial")).await.expect("restored");
+        another_tag(&at("restored"), "v2").await;
+        for copy in ["copy", "alternate"] {
+            backup(&at("restored"), &at(copy)).await.expect("the same content");
+            assert_eq!(tags(&at(copy)).await, ["v1", "v2"]);
+            assert_refused(&here.path(), &at(copy), LATER).await;
+            assert_refused(&at("trial"), &at(copy), LATER).await;
+        }
+        // More came here, and what is there is not known here.
+        put(&here.depot, "v3").await;
+        put(&here.depot, "v4").await;
+        assert_refused(&here.path(), &at("copy"), LATER).await;
+    });
+}
+
+#[test]
+fn a_copy_that_was_pushed_to_is_written_over_no_more() {
+    run(async {
+        let here = Here::of(settings());
+        put(&here.depot, "v1").await;
+        let copy = here.directory.path().join("copy");
+        backup(&here.path(), &copy).await.expect("copied");
+        another_tag(&copy, "pushed").await;
+        put(&here.depot, "v2").await;
+        assert_refused(&here.path(), &copy, NO_COPY).await;
+        backup(&copy, &here.directory.path().join("of the copy"))
+            .await
+            .expect("it is one");
+    });
+}
+
+#[test]
+fn a_copy_from_before_identities_is_taken_where_nothing_of_it_is_lost_and_restored() {
+    run(async {
+        let here = Here::of(settings());
+        let (store, image) = put(&here.depot, "v1").await;
+        let copy = here.directory.path().join("copy");
+        backup(&here.path(), &copy).await.expect("copied");
+        without_identity(&copy);
+        restore(&copy, &here.directory.path().join("restored"))
+            .await
+            .expect("restored");
+        backup(&here.path(), &copy).await.expect("all of it is there");
+        without_identity(&copy);
+        put(&here.depot, "v2").await;
+        let delete = store.delete().expect("deletes");
+        delete.delete(Role::Manifest, &image.digest).await.expect("deleted");
+        let before = below(&copy.join("blobs"));
+        let error = backup(&here.path(), &copy).await.expect_err("refused");
+        assert!(
+            error
+                .to_string()
+                .contains("of which that is not known, and has 1 manifests"),
+            "{error}"
+        );
+        assert_eq!(below(&copy.join("blobs")), before);
+        // One that nobody opened since teu is newer gets its identity first.
+        drop((store, here.depot));
+        let origin = here.directory.path().join("depot");
+        without_identity(&origin);
+        let error = backup(&origin, &here.directory.path().join("new"))
+            .await
+            .expect_err("refused");
+        assert_eq!(error.kind(), &ErrorKind::Unsupported, "{error}");
+    });
+}

@@ -234,8 +234,9 @@ pub(crate) struct Fsck {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 All that was acknowledged when this began is in the copy; uploads that are under way are not. A copy that is there is
-brought up to date: only what is new is copied, and until that is done it stays as it was. The copy is itself a
-directory that `teu serve --data` and `teu serve fsck` take.
+brought up to date: only what is new is copied, and until that is done it stays as it was. What is no copy of this
+registry, or has what came later or elsewhere, is refused and left as it is. The copy is itself a directory that
+`teu serve --data` and `teu serve fsck` take; once something is pushed to it, it is a registry of its own.
 
 Examples:
   teu serve backup /backup/registry

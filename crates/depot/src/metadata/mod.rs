@@ -20,8 +20,8 @@ use teu_spec::{Algorithm, Descriptor, Digest, MediaType};
 use teu_store::{BoxFuture, Expect, Keyset, Page, Result, Role};
 
 pub use sqlite::Sqlite;
-pub(crate) use sqlite::failed;
 pub use sqlite::is_damage;
+pub(crate) use sqlite::{STEPS, bring_up_to_date, failed};
 
 use crate::place::{Millis, Place, Ulid};
 

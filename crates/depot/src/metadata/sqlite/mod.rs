@@ -24,7 +24,7 @@ use super::{
 use crate::place::{Millis, Place};
 
 /// The steps that lead to the schema that this version knows, each from the one before.
-const STEPS: &[&str] = &[include_str!("../schema.sql")];
+pub(crate) const STEPS: &[&str] = &[include_str!("../schema.sql"), include_str!("../identity.sql")];
 /// How many connections that read are kept for the next who reads.
 const KEPT: usize = 8;
 /// How long is waited for another process that looks on: a backup, a person with a shell.
@@ -165,7 +165,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
 }
 
 /// Takes the steps that are not taken yet, each wholly or not at all.
-fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
+pub(crate) fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
     let taken: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(failed)?;

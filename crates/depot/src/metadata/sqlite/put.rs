@@ -9,7 +9,7 @@ use super::{
     failed,
     read::{count, one},
 };
-use crate::place::Millis;
+use crate::{place::Millis, whose::OWN};
 
 /// Whether something is a manifest or a blob, in a row.
 pub(super) fn role(role: Role) -> u8 {
@@ -127,6 +127,8 @@ pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()>
     for name in &new.names {
         may_point(connection, repository, new, name)?;
     }
+    // A copy that is pushed to has what its depot has not, and is not to be written over any more.
+    change(connection, OWN, [])?;
     let statement = "INSERT INTO manifests
         (repository, digest, media_type, content, subject, artifact_type, referrer, pushed)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)

@@ -1,0 +1,112 @@
+//! Whose copy is it? Asked before a copy is written over, for what its depot has not goes from it.
+//!
+//! An identity alone does not say it. Two directories have the same one where a disk was cloned or put back to what it was, so the rows are
+//! compared too: no number of a manifest is given twice, and what came later has a higher one. A copy that says another one, or none as it is from
+//! before there were any, is written over where nothing of it can be lost.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+use teu_store::{Error, ErrorKind, Result};
+
+use crate::{
+    depot::METADATA,
+    metadata::{STEPS, failed},
+};
+
+/// What a copy says of itself from now on.
+pub(crate) const COPIED: &str = "UPDATE identity SET copying = randomblob(16), is_copy = 1";
+/// What is restored says that it is a depot of its own.
+pub(crate) const RESTORED: &str = "UPDATE identity SET depot = randomblob(16), is_copy = 0";
+/// The same of a copy that is pushed to.
+pub(crate) const OWN: &str = "UPDATE identity SET depot = randomblob(16), is_copy = 0 WHERE is_copy = 1";
+
+/// From which step on a database says whose it is.
+const SAID: usize = 2;
+
+/// Asks whether what is in `to`, a depot, is a copy of what is in `from`, as it was before.
+///
+/// # Errors
+/// `Conflict` where it is not, or has what came elsewhere or later; `Unsupported` where a newer version wrote it.
+pub(crate) fn check(from: &Path, to: &Path) -> Result<()> {
+    let refused = |why: &str| {
+        let message = format!(
+            "{} {why}, which would be lost; nothing was changed: give another directory, or move that one away",
+            to.display()
+        );
+        Err(Error::new(ErrorKind::Conflict, message))
+    };
+    let found = compare(&from.join(METADATA), &to.join(METADATA));
+    let found = found.map_err(|error| error.within(format!("looking whose copy {} is", to.display())))?;
+    match found {
+        Compared { is_copy: false, .. } => refused("is a registry of its own, and no copy of one"),
+        Compared { is_later: true, .. } => {
+            let from = from.display();
+            refused(&format!("has what came after all that is in {from}, or came elsewhere"))
+        }
+        Compared {
+            is_same: false, others, ..
+        } if others > 0 => refused(&format!(
+            "is a copy of another registry, or one of which that is not known, and has {others} manifests that {} has not",
+            from.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+struct Compared {
+    /// It is a copy, or from before they said so.
+    is_copy: bool,
+    /// It says that it is one of this depot.
+    is_same: bool,
+    /// It has rows that this depot cannot have had.
+    is_later: bool,
+    /// How many manifests it has that this depot has not.
+    others: i64,
+}
+
+fn compare(depot: &Path, copy: &Path) -> Result<Compared> {
+    let name = copy.to_str().ok_or_else(|| {
+        let message = format!("{} is no text, which the name of a database is", copy.display());
+        Error::new(ErrorKind::Invalid, message)
+    })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(depot, flags).map_err(failed)?;
+    connection.execute("ATTACH ?1 AS copy", [name]).map_err(failed)?;
+    let number = |query: &str| {
+        connection
+            .query_row(query, [], |row| row.get::<_, i64>(0))
+            .map_err(failed)
+    };
+    let step = usize::try_from(number("PRAGMA copy.user_version")?).unwrap_or(usize::MAX);
+    if step > STEPS.len() {
+        let message = format!("{} is of a newer version, which a newer teu reads", copy.display());
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    let (is_copy, is_same) = match step {
+        SAID.. => {
+            let query = "SELECT c.is_copy, c.depot = d.depot OR c.copying IS NOT NULL AND c.copying IS d.copying
+                FROM copy.identity c, main.identity d";
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            connection.query_row(query, [], read).map_err(failed)?
+        }
+        _ => (true, false),
+    };
+    let last = |name: &str| {
+        number(&format!(
+            "SELECT COALESCE(MAX(seq), 0) FROM {name}.sqlite_sequence WHERE name = 'manifests'"
+        ))
+    };
+    let query = "SELECT COUNT(*) FILTER (WHERE d.id IS NULL),
+            COUNT(*) FILTER (WHERE d.id IS NOT NULL AND (d.digest <> c.digest OR r.name <> o.name))
+        FROM copy.manifests c JOIN copy.repositories o ON o.id = c.repository
+        LEFT JOIN main.manifests d ON d.id = c.id LEFT JOIN main.repositories r ON r.id = d.repository";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let (others, unlike): (i64, i64) = connection.query_row(query, [], read).map_err(failed)?;
+    Ok(Compared {
+        is_copy,
+        is_same,
+        is_later: last("copy")? > last("main")? || unlike > 0,
+        others,
+    })
+}
