@@ -73,6 +73,39 @@ fn paths_lead_where_links_of_the_image_do() {
 }
 
 #[test]
+fn nothing_is_put_into_what_is_no_directory() {
+    let room = Room::new();
+    made(&room);
+    room.file("tool", "tool");
+    room.file("tools/one", "one");
+    let before = room.teu(["digest", "oci:images:app"]).succeeds().stdout;
+    for (source, at, put) in [
+        ("tool", "/usr/bin/old/tool", "usr/bin/old/tool"),
+        ("tool", "/usr/bin/old/deeper/tool", "usr/bin/old/deeper/tool"),
+        ("tool", "/usr/bin/old/", "usr/bin/old/tool"),
+        // By links.
+        ("tool", "/file/tool", "file/tool"),
+        ("tools", "/bin/old/tools", "bin/old/tools"),
+    ] {
+        let error = room.teu(["insert", "oci:images:app", source, at]).fails(1);
+        let said = format!("/{put}: the image has /usr/bin/old, which is no directory");
+        assert!(error.contains(&said), "{at}: {error}");
+    }
+    assert_eq!(room.teu(["digest", "oci:images:app"]).succeeds().stdout, before);
+    // A directory takes the place of a file, or of a link to one; and where nothing is put, nothing is in the way.
+    for arguments in [
+        &["tools", "/usr/bin/old"][..],
+        &["tools", "/file"],
+        &["--opaque", "tools", "/usr/bin/old"],
+        &["--whiteout", "/usr/bin/old/none"],
+    ] {
+        let asked = ["insert", "--to", "oci:images:new", "oci:images:app"].into_iter();
+        room.teu(asked.chain(arguments.iter().copied())).succeeds();
+        room.teu(["verify", "oci:images:new"]).succeeds();
+    }
+}
+
+#[test]
 fn a_rehearsal_does_not_say_that_anything_was_written() {
     let room = Room::new();
     made(&room);

@@ -232,14 +232,19 @@ impl Files {
         let mut options = resolve.contents.clone();
         options.layers.events = Arc::clone(stage.events());
         let is_directory = self.tree.as_ref().is_some_and(|(path, _)| path.is_dir());
-        // What is hidden, and a file, takes the place of a link; a directory goes where that leads.
-        let mut paths: Vec<(&mut Vec<u8>, bool)> = Vec::new();
-        paths.extend(files.hidden.iter_mut().map(|path| (path, false)));
-        paths.extend(files.opaque.iter_mut().map(|path| (path, true)));
-        paths.extend(files.tree.iter_mut().map(|(_, tree)| (&mut tree.at, is_directory)));
+        // What is hidden, and a file, takes the place of a link; a directory goes where that leads. Only what is put there needs a directory.
+        let mut paths: Vec<(&mut Vec<u8>, bool, bool)> = Vec::new();
+        paths.extend(files.hidden.iter_mut().map(|path| (path, false, false)));
+        paths.extend(files.opaque.iter_mut().map(|path| (path, true, false)));
+        paths.extend(
+            files
+                .tree
+                .iter_mut()
+                .map(|(_, tree)| (&mut tree.at, is_directory, true)),
+        );
         let asked: Vec<Vec<u8>> = paths
             .iter()
-            .map(|(path, whole)| directory_of(path, *whole).to_vec())
+            .map(|(path, whole, _)| directory_of(path, *whole).to_vec())
             .collect();
         let need = |tree: &tree::Tree| {
             for path in &asked {
@@ -260,8 +265,8 @@ impl Files {
             need,
         )
         .await?;
-        for (path, whole) in paths {
-            *path = real(&tree, path, whole)?;
+        for (path, whole, is_put) in paths {
+            *path = real(&tree, path, whole, is_put)?;
         }
         Ok(files)
     }
@@ -277,19 +282,32 @@ fn directory_of(path: &[u8], whole: bool) -> &[u8] {
 }
 
 /// Where a path leads: the directory that as much of it as is there leads to, and the rest of it.
-fn real(tree: &tree::Tree, path: &[u8], whole: bool) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// `Invalid` where something is put into what is no directory: nobody could unpack that.
+fn real(tree: &tree::Tree, path: &[u8], whole: bool, is_put: bool) -> Result<Vec<u8>> {
     let mut directory = directory_of(path, whole);
     loop {
-        if let Some((real, file)) = tree.find(directory, true)?
-            && file.is_directory()
-        {
-            let rest = &path[directory.len()..];
-            let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-            return Ok(match (&real[..], rest) {
-                ([], rest) => rest.to_vec(),
-                (real, []) => real.to_vec(),
-                (real, rest) => [real, b"/", rest].concat(),
-            });
+        match tree.find(directory, true)? {
+            Some((real, file)) if file.is_directory() => {
+                let rest = &path[directory.len()..];
+                let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+                return Ok(match (&real[..], rest) {
+                    ([], rest) => rest.to_vec(),
+                    (real, []) => real.to_vec(),
+                    (real, rest) => [real, b"/", rest].concat(),
+                });
+            }
+            // A directory takes the place of what has its own path.
+            Some((real, _)) if is_put && directory.len() < path.len() => {
+                let message = format!(
+                    "/{}: the image has /{}, which is no directory, so that nothing can be put into it",
+                    Escaped(path),
+                    Escaped(&real)
+                );
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+            _ => {}
         }
         if directory.is_empty() {
             return Ok(path.to_vec());
