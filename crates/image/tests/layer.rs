@@ -296,7 +296,14 @@ async fn what_is_no_sound_archive_is_refused_whether_it_would_be_kept_or_not() {
     let mut wrong_sum = gzip.clone();
     let at = wrong_sum.len() - 6;
     wrong_sum[at] ^= 1;
+    // Whatever lies below, nobody could unpack it.
+    let mut nameless = tar::Writer::new(Vec::new());
+    nameless.append(&Header::file("etc/.wh..", 0)).expect("an entry");
     let cases = [
+        (
+            "a whiteout of nothing that has a name",
+            nameless.finish().expect("an archive"),
+        ),
         ("nothing", Vec::new()),
         ("a text", b"no archive at all, but a text".to_vec()),
         ("a checksum", malformed),

@@ -50,6 +50,8 @@ SOURCE_DATE_EPOCH where times differ, the same files make the same image on ever
 
 An archive is read strictly, and keeps its bytes if it is compressed; else it is compressed as most
 layers of the image are. It may hide files of lower layers (.wh.NAME), as with umoci raw add-layer.
+Layers below are not looked into: whether its hard links lead to a file there, and nothing there is a file
+where it has a directory, teu verify tells.
 
 Examples:
   teu append oci:images:app rootfs.tar
@@ -85,7 +87,7 @@ A directory is put into what the image has there: files of the same name are rep
 stay, unless --opaque has it replaced as a whole. The directories above keep their owner and mode,
 or are made for root. Links of the image are followed on the way, and a directory goes where one leads: what
 is put at /bin/tool stands in /usr/bin where /bin leads there. For that layers of the image are looked into, as
-far as it takes, unless --as-is takes the path as it is. A link is put there as a link. What a new layer hides or replaces is still in
+far as it takes, unless --as-is takes the path as it is; what the image has as a file cannot be on the way. A link is put there as a link. What a new layer hides or replaces is still in
 the layers below it.
 
 Examples:

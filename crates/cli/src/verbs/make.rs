@@ -75,6 +75,7 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
     limits::set(
         &arguments.limits,
         Limits {
+            budget: Some(&mut of_archives.budget),
             tar: Some(&mut of_archives.tar),
             codec: Some(&mut of_archives.codec),
             walk: Some(&mut of_trees),

@@ -7,6 +7,7 @@ use teu_archive::{
     codec::{self, Compression, Decoder},
     tar,
 };
+use teu_rootfs::Budget;
 use teu_spec::LayerCompression;
 use teu_store::{
     Error, ErrorKind, Result, Target,
@@ -18,6 +19,7 @@ use super::{
     digested::{Content, Digested},
     pour, written,
 };
+use crate::entry;
 
 /// Which archives stay as they came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,12 +40,14 @@ pub struct Limits {
     pub codec: codec::Limits,
     /// Of its entries.
     pub tar: tar::Limits,
+    /// Of who unpacks it, of which names, paths and sizes count here.
+    pub budget: Budget,
 }
 
 /// Makes a layer of a tar archive, plain or in gzip or zstd, which is read on a thread for blocking work. [`Options::times`] are not looked at.
 ///
 /// # Errors
-/// `Invalid` where it is no archive, or is malformed or cut off; `TooLarge` where it reaches a limit; `Unsupported` for what no layer holds;
+/// `Invalid` where it is no archive, or is malformed or cut off, or has an entry that nobody could unpack whatever lies below; `TooLarge` where it reaches a limit; `Unsupported` for what no layer holds;
 /// what reading it says; what the target says. Nothing is left behind.
 pub async fn from_tar(
     target: &dyn Target,
@@ -95,7 +99,7 @@ fn as_it_is(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Li
         tap: outlet,
     };
     let decoder = Decoder::detect(&mut input, limits.codec)?;
-    let entries = check(decoder, &mut digested, limits.tar)?;
+    let entries = check(decoder, &mut digested, limits.tar, &limits.budget)?;
     // A decoder may stop at the end of what it reads; the blob has every byte.
     io::copy(&mut input, &mut io::sink())?;
     Ok((digested.finish()?, entries))
@@ -104,19 +108,20 @@ fn as_it_is(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Li
 fn anew(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Limits) -> Result<(Content, u64)> {
     let mut digested = Digested::new(outlet, options)?;
     let decoder = Decoder::detect(input, limits.codec)?;
-    let entries = check(decoder, &mut digested, limits.tar)?;
+    let entries = check(decoder, &mut digested, limits.tar, &limits.budget)?;
     Ok((digested.finish()?, entries))
 }
 
 /// Reads the archive strictly to its end, all of which goes into `sink` too, and counts its entries.
-fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits) -> Result<u64> {
+fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits, budget: &Budget) -> Result<u64> {
     let input = Tap {
         reader: decoder,
         tap: sink,
     };
     let mut reader = tar::Reader::with_limits(input, limits);
     let mut entries = 0;
-    while reader.next_entry()?.is_some() {
+    while let Some(entry) = reader.next_entry()? {
+        entry::check(entry.header(), budget).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         entries += 1;
     }
     let (_, end) = reader.finish()?;
