@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{LimitOptions, Seconds, Time, To};
+use super::{LimitOptions, Seconds, Time, To, values};
 
 /// Change what an image says, and its layers
 #[derive(Debug, Args)]
@@ -14,7 +14,12 @@ A command is a list of words. Give each word by a flag of its own, or all of the
   --entrypoint /app --entrypoint --verbose    and    --entrypoint '[\"/app\",\"--verbose\"]'
 are the same; --entrypoint '/app --verbose' is one word with a space in it. To run a line by a shell,
 say so: '[\"/bin/sh\",\"-c\",\"exec /app\"]'. Nothing, '' or '[]', takes away what there is, and so it does
-for every flag with one value. --entrypoint leaves the arguments (--cmd) as they are.
+for every flag with one value but --os and --arch, which every image has to say. --entrypoint leaves the
+arguments (--cmd) as they are.
+
+Where a layer stays above one that --remove-layer takes, those that stay are looked into: where one needs what
+goes, as a hard link to a file of it does, nothing changes. What is in layers was perhaps seen before; else
+they are read.
 
 A --healthcheck is a new one, with no times but those that come with it. Without one, a time is changed in
 the check that the image has; 0 leaves it to Docker.
@@ -66,7 +71,7 @@ pub(crate) struct Runs {
     #[arg(long, value_name = "NAME")]
     pub(crate) remove_env: Vec<String>,
     /// Run as this user
-    #[arg(short = 'u', long, alias = "config.user", value_name = "USER[:GROUP]")]
+    #[arg(short = 'u', long, alias = "config.user", value_name = "USER[:GROUP]", value_parser = values::user)]
     pub(crate) user: Option<String>,
     /// Start in this directory
     #[arg(
@@ -87,13 +92,13 @@ pub(crate) struct Runs {
     #[arg(long, value_name = "PORT[/tcp|udp]", value_parser = port)]
     pub(crate) remove_port: Vec<String>,
     /// Say that a container keeps data in this directory; may be given several times
-    #[arg(long, alias = "config.volume", value_name = "DIR")]
+    #[arg(long, alias = "config.volume", value_name = "DIR", value_parser = values::directory)]
     pub(crate) volume: Vec<String>,
     /// Do not say so of this directory; may be given several times
     #[arg(long, value_name = "DIR")]
     pub(crate) remove_volume: Vec<String>,
     /// Stop it by this signal
-    #[arg(long, alias = "config.stopsignal", value_name = "SIGNAL")]
+    #[arg(long, alias = "config.stopsignal", value_name = "SIGNAL", value_parser = values::signal)]
     pub(crate) stop_signal: Option<String>,
     /// Kill it so many seconds later (Docker's)
     #[arg(long, value_name = "SECONDS")]
@@ -181,8 +186,8 @@ pub(crate) struct Said {
     /// Say that it needs this of the operating system: a word, or a JSON array; may be given several times
     #[arg(long, value_name = "FEATURE|JSON")]
     pub(crate) os_feature: Vec<String>,
-    /// Say that what was named is an artifact of this type
-    #[arg(long, value_name = "TYPE")]
+    /// Say that what was named is an artifact of this type, a media type
+    #[arg(long, value_name = "TYPE", value_parser = values::media_type)]
     pub(crate) artifact_type: Option<String>,
     /// Say that what was named is about this manifest: a digest in the same place, or an image; '' takes it away
     #[arg(long, value_name = "DIGEST|IMAGE")]

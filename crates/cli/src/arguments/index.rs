@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Common, DestinationOptions, One, SourceOptions};
+use super::{Common, DestinationOptions, One, SourceOptions, values};
 
 /// Make an index, or change what it lists
 #[derive(Debug, Subcommand)]
@@ -30,8 +30,8 @@ pub(crate) struct IndexCreate {
     /// An annotation of the index; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = annotation)]
     pub(crate) annotation: Vec<(String, String)>,
-    /// The artifact type of the index
-    #[arg(long, value_name = "TYPE")]
+    /// The artifact type of the index, a media type
+    #[arg(long, value_name = "TYPE", value_parser = values::media_type)]
     pub(crate) artifact_type: Option<String>,
     #[command(flatten)]
     pub(crate) members: Members,

@@ -33,6 +33,7 @@ mod sync;
 pub(crate) mod tests;
 mod time;
 mod unused;
+mod values;
 mod verbs;
 mod verify;
 

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     arguments::{self, Clear, EditLayers, Runs, Said, Where},
     failure::Failure,
+    inside,
     limits::{self, Limits},
     places::{Places, reference},
     settings::Settings,
@@ -62,14 +63,9 @@ pub(super) async fn run(arguments: &arguments::Edit, settings: Arc<Settings>) ->
         Some("") => To::Remove,
         Some(subject) => To::Set(found(subject, arguments, &settings).await?),
     };
-    limits::set(
-        &layers.limits,
-        Limits {
-            tar: Some(&mut edit.limits),
-            codec: Some(&mut edit.codec),
-            ..Limits::default()
-        },
-    )?;
+    edit.contents = inside::contents_options(&settings, silent());
+    edit.cache = inside::cache(&settings);
+    limits::set(&layers.limits, Limits::inside(&mut edit.contents, &mut edit.tree))?;
     let copy = copy::Options {
         format: manifest_format(layers.format.as_deref())?,
         recompress: recompress(layers)?,

@@ -7,7 +7,7 @@ use teu_spec::{
     Annotations,
     json::edit::{Editor, Step},
 };
-use teu_store::Result;
+use teu_store::{Error, ErrorKind, Result};
 
 use super::retimed;
 use crate::{change::Image, layer::Times};
@@ -188,9 +188,9 @@ pub struct ConfigEdit {
     pub author: To<String>,
     /// `created`, by RFC 3339.
     pub created: To<String>,
-    /// `os`.
+    /// `os`, which can be another and not absent: image-spec wants it (config.md).
     pub os: To<String>,
-    /// `architecture`.
+    /// `architecture`, likewise.
     pub architecture: To<String>,
     /// `variant`.
     pub variant: To<String>,
@@ -209,6 +209,12 @@ impl ConfigEdit {
 
     pub(super) fn apply(&self, image: &mut Image) -> Result<()> {
         let old = image.config()?.fields.clone();
+        for (key, new) in [("os", &self.os), ("architecture", &self.architecture)] {
+            if *new == To::Remove {
+                let message = format!("an image has to say its {key}, which can be another one and not nothing");
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
         let own: [(&str, &To<String>, &str); 6] = [
             ("author", &self.author, &old.author),
             ("architecture", &self.architecture, &old.architecture),

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use teu_spec::{Descriptor, Digest, LayerCompression, MediaType};
 use teu_store::{Error, ErrorKind, Expected, Intent, Result, Role, SourceExt, blocking, copy::forget_bytes};
 
-use super::{Edit, rewrite};
+use super::{Edit, rewrite, without};
 use crate::{
     Layer,
     change::{Image, NewLayer, Stage},
@@ -174,7 +174,7 @@ impl fmt::Display for WhichLayer {
 
 /// Does to the layers what is asked for.
 pub(super) async fn edit(edit: &Edit, image: &mut Image, stage: &Stage) -> Result<()> {
-    remove(edit, image)?;
+    remove(edit, image, stage).await?;
     if edit.distribute {
         distribute(image, stage).await?;
     }
@@ -186,7 +186,7 @@ pub(super) async fn edit(edit: &Edit, image: &mut Image, stage: &Stage) -> Resul
     Ok(())
 }
 
-fn remove(edit: &Edit, image: &mut Image) -> Result<()> {
+async fn remove(edit: &Edit, image: &mut Image, stage: &Stage) -> Result<()> {
     if edit.remove_layers.is_empty() {
         return Ok(());
     }
@@ -197,24 +197,25 @@ fn remove(edit: &Edit, image: &mut Image) -> Result<()> {
     for which in &edit.remove_layers {
         which.check(layers.iter().map(|layer| &layer.digest).zip(diff_ids.iter().map(Some)))?;
     }
-    for place in (0..layers.len()).rev() {
-        let mut goes = false;
+    let mut gone = BTreeSet::new();
+    for (place, descriptor) in layers.iter().enumerate() {
         let entry = made_by.get(place).and_then(|at| history.get(*at));
         let known = Known {
             place,
-            descriptor: &layers[place],
+            descriptor,
             diff_id: diff_ids.get(place),
             made_by: entry.map(|entry| entry.created_by.as_str()),
         };
         for (number, which) in edit.remove_layers.iter().enumerate() {
             if which.is(&known) {
                 edit.done().removed.insert(number);
-                goes = true;
+                gone.insert(place);
             }
         }
-        if goes {
-            image.remove_layer(place)?;
-        }
+    }
+    without::check(edit, image, &gone, stage).await?;
+    for place in gone.into_iter().rev() {
+        image.remove_layer(place)?;
     }
     Ok(())
 }
@@ -315,7 +316,7 @@ async fn rewritten(
         diff_id,
     };
     let reading = layers::Options {
-        limits: edit.codec.clone(),
+        limits: edit.contents.layers.limits.clone(),
         events: Arc::clone(stage.events()),
         ..layers::Options::default()
     };
@@ -323,7 +324,7 @@ async fn rewritten(
     let mut found = rewrite::Found::default();
     if !edit.remove_files.is_empty() {
         let opened = layers::open(&source, &layer, &reading);
-        let (patterns, limits) = (edit.remove_files.clone(), edit.limits.clone());
+        let (patterns, limits) = (edit.remove_files.clone(), edit.contents.tar.clone());
         let looked = blocking::run(move || rewrite::look(opened, &patterns, limits)).await;
         found = looked.map_err(of_layer)?;
         edit.done().matched.extend(&found.matched);
@@ -340,7 +341,7 @@ async fn rewritten(
     let same = Arc::new(AtomicBool::new(false));
     let opened = layers::open(&source, &layer, &reading);
     let work = {
-        let (patterns, limits, times) = (edit.remove_files.clone(), edit.limits.clone(), edit.times);
+        let (patterns, limits, times) = (edit.remove_files.clone(), edit.contents.tar.clone(), edit.times);
         let same = Arc::clone(&same);
         move |writer: &mut layer::Writer<'_>| {
             let changed = rewrite::write(opened, writer, &patterns, found, times, limits)?;

@@ -8,20 +8,22 @@ mod config;
 mod inline;
 mod layers;
 mod rewrite;
+mod without;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use teu_archive::{codec, tar};
 use teu_spec::{Annotations, Descriptor, Digest, Document, History, Timestamp};
 use teu_store::{BoxFuture, Error, ErrorKind, Result};
 
 use crate::{
     change::{Change, Image, NewLayer, Stage},
+    contents::{self, Cache},
     glob::Pattern,
     layer::Times,
+    tree,
 };
 
 pub use config::{ConfigEdit, Healthcheck, HealthcheckFields, Keys, Pairs, To};
@@ -59,7 +61,8 @@ pub struct Edit {
     pub artifact_type: To<String>,
     /// What that is about.
     pub subject: To<Descriptor>,
-    /// The layers that go, as they were counted before.
+    /// The layers that go, as they were counted before. Where one stays above one that goes, all that stay are looked into, and it is refused
+    /// where they need what goes; where that cannot be known, a warning says so.
     pub remove_layers: Vec<WhichLayer>,
     /// The files that go, out of all layers.
     pub remove_files: Vec<Pattern>,
@@ -67,10 +70,12 @@ pub struct Edit {
     pub times: Times,
     /// Whether non-distributable layers become like all others, and are not fetched from elsewhere any more.
     pub distribute: bool,
-    /// What an archive may ask of its reader, where layers are rewritten.
-    pub limits: tar::Limits,
-    /// What a compressed layer may ask for, likewise.
-    pub codec: codec::Limits,
+    /// How layers are read that are looked into, and what they may ask for.
+    pub contents: contents::Options,
+    /// How much the tree of those that stay may take.
+    pub tree: tree::Limits,
+    /// What layers have is looked up here, and kept.
+    pub cache: Option<Cache>,
     /// What was done so far, which begins with nothing.
     pub done: Done,
 }

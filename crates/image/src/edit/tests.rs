@@ -3,6 +3,7 @@
 mod fields;
 mod files;
 mod promoted;
+mod without;
 
 use std::sync::Arc;
 
