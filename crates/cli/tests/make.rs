@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Asks, Peer, Room, image, layer, peers};
+use crate::support::{Asks, Peer, Room, archive, file, image, layer, peers};
 use serde_json::Value;
 use teu_spec::Digest;
 
@@ -132,6 +132,8 @@ fn a_new_image_is_the_same_everywhere_and_takes_no_name_unasked() {
     room.teu(["verify", "docker-archive:app.tar"]).succeeds();
     let wrong = room.teu(["new", "--created", "yesterday", "oci:images:other"]).fails(2);
     assert!(wrong.contains("2026-01-31T12:00:00Z"), "{wrong}");
+    let wrong = room.teu(["new", "--platform", "foo", "oci:images:other"]).fails(1);
+    assert!(wrong.contains("write os/architecture[/variant]"), "{wrong}");
 }
 
 #[test]
@@ -362,11 +364,13 @@ fn an_archive_keeps_its_bytes_and_what_is_none_changes_nothing() {
 
     let before = room.teu(["digest", "oci:images:app"]).succeeds().stdout;
     room.file("text", "no archive");
+    room.file("nameless.tar", archive(&[file("etc/.wh..", "")]));
     room.file("cut.tar.gz", &kept[..kept.len() - 9]);
     room.file("big.xz", b"\xfd7zXZ\0 and so on");
     for (arguments, code, said) in [
         (&["text"][..], 1, "text"),
         (&["layer.tar", "cut.tar.gz"], 1, "cut.tar.gz"),
+        (&["nameless.tar"], 1, "a whiteout of nothing that has a name"),
         (&["big.xz"], 1, "decompress it first"),
         (&["missing.tar"], 2, "missing.tar"),
         (&["-", "-"], 2, "once"),

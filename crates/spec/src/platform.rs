@@ -41,7 +41,7 @@ pub struct Platform {
     pub features: Vec<String>,
 }
 
-/// Operating systems that a word alone can name; any other word alone is a CPU.
+/// Operating systems that a word alone can name.
 const SYSTEMS: [&str; 12] = [
     "aix",
     "android",
@@ -55,6 +55,34 @@ const SYSTEMS: [&str; 12] = [
     "plan9",
     "solaris",
     "windows",
+];
+
+/// CPUs that a word alone can name: those that containerd knows by Go's names. What stands beside a system may be any other.
+const CPUS: [&str; 24] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "arm64",
+    "arm64be",
+    "armbe",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "mipsle",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
 ];
 
 /// The longest text that is read as a platform, in bytes.
@@ -221,7 +249,7 @@ impl FromStr for Platform {
     type Err = Error;
 
     /// Reads `os/architecture[/variant]`, with the version of the operating system as containerd writes it, `windows(10.0.17763)/amd64`,
-    /// or as crane does, `windows/amd64:10.0.17763`. One word alone is an operating system or a CPU, and the other is this machine's.
+    /// or as crane does, `windows/amd64:10.0.17763`. One word alone is an operating system or a CPU that is known, and the other is this machine's.
     fn from_str(text: &str) -> Result<Self, Error> {
         let invalid = |reason: &str| Error::Platform {
             input: text.chars().take(MAX_TEXT).collect(),
@@ -253,10 +281,19 @@ impl FromStr for Platform {
                 "it must be os/architecture[/variant], such as linux/arm64 or linux/arm/v7, of letters, digits and - _ .",
             ));
         }
-        let first_os = Self::new(first, "").os;
+        let Self {
+            os: first_os,
+            architecture: first_cpu,
+            ..
+        } = Self::new(first, first);
         let (os, architecture, variant) = match parts.as_slice() {
             [_] if SYSTEMS.contains(&first_os.as_str()) => (first, host.architecture.as_str(), host.variant.as_str()),
-            [_] if version.is_none() => (host.os.as_str(), first, ""),
+            [_] if version.is_none() && CPUS.contains(&first_cpu.as_str()) => (host.os.as_str(), first, ""),
+            [_] if version.is_none() => {
+                return Err(invalid(
+                    "one word alone must be an operating system or a CPU by Go's names, such as linux or arm64; write os/architecture[/variant]",
+                ));
+            }
             [_, architecture] => (first, *architecture, ""),
             [_, architecture, variant] => (first, *architecture, *variant),
             _ => {

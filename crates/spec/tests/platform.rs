@@ -77,6 +77,9 @@ fn a_person_may_say_less_or_say_it_in_another_tools_way() {
         platform("windows(10.0.17763.1)/amd64")
     );
     assert_eq!(platform("arm64"), Platform::new(&host.os, "arm64"));
+    assert_eq!(platform("armhf").to_string(), format!("{}/arm/v7", host.os));
+    // Beside a system any may stand.
+    assert_eq!(platform("linux/foo"), Platform::new("linux", "foo"));
     assert_eq!(platform("windows").architecture, host.architecture);
     assert_eq!(platform("windows(10.0)").os_version, "10.0");
     for (text, reason) in [
@@ -94,6 +97,8 @@ fn a_person_may_say_less_or_say_it_in_another_tools_way() {
         ("linux/é", "it must be"),
         ("windows(1)/amd64:2", "stands in it twice"),
         ("arm64:1", "it must be"),
+        ("foo", "one word alone must be an operating system or a CPU"),
+        ("v7", "one word alone must be"),
     ] {
         let error = text.parse::<Platform>().unwrap_err().to_string();
         assert!(
