@@ -395,6 +395,40 @@ fn fsck_finds_and_mends() {
 }
 
 #[test]
+fn a_blob_that_is_damaged_is_named_by_a_backup_and_all_else_is_copied() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let served = Served::start(&room, &["--data", "kept"]);
+    copy(&room, "oci:images:app", &served.image("app:v1")).succeeds();
+    drop(served);
+    let shards = std::fs::read_dir(room.path("kept/blobs")).expect("listed");
+    let mut files = shards.flat_map(|shard| std::fs::read_dir(shard.expect("a shard").path()).expect("listed"));
+    let file = files.next().expect("a blob").expect("a file").path();
+    let others = files.count();
+    let mut content = std::fs::read(&file).expect("read");
+    content[0] ^= 1;
+    std::fs::write(&file, content).expect("written");
+    let name = file.file_name().and_then(|name| name.to_str()).expect("text");
+    let (digest, _) = name.rsplit_once('-').expect("a place");
+    let digest = digest.replacen('-', ":", 1);
+    let found = room.teu(["serve", "backup", "--data", "kept", "copied"]).ran();
+    let line = format!("blob {digest}: not copied, its bytes in kept are not there, or are others\n");
+    assert_eq!(
+        (found.code, found.stdout.starts_with(&line)),
+        (10, true),
+        "{}",
+        found.stdout
+    );
+    assert!(
+        found.stdout.contains(&format!(": {others} copied, ")),
+        "{}",
+        found.stdout
+    );
+    room.teu(["serve", "fsck", "--data", "kept", "--repair"]).succeeds();
+    room.teu(["serve", "backup", "--data", "kept", "copied"]).succeeds();
+}
+
+#[test]
 fn a_copy_is_made_beside_a_server_and_brought_back() {
     let room = Room::new();
     let digest = room.layout("images").image("app", &image()).to_string();
@@ -410,6 +444,12 @@ fn a_copy_is_made_beside_a_server_and_brought_back() {
     assert_eq!((&second["copied"], &second["blobs"]), (&0.into(), &first["blobs"]));
     let refused = room.teu(["serve", "restore", "--data", "kept", "copied"]).fails(1);
     assert!(refused.contains("keeps a registry already"), "{refused}");
+    drop(Served::start(&room, &["--data", "empty"]));
+    let refused = room.teu(["serve", "backup", "--data", "empty", "copied"]).fails(1);
+    assert!(
+        refused.contains("which would be lost; nothing was changed"),
+        "{refused}"
+    );
     drop(served);
     std::fs::remove_dir_all(room.path("kept")).expect("lost");
     room.teu(["serve", "restore", "--data", "kept", "copied"]).succeeds();

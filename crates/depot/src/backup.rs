@@ -4,11 +4,13 @@
 //! The copy is a depot itself: it is opened, served and checked as any other, and copied back to restore what was lost.
 
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use rusqlite::{Connection, OpenFlags};
+use teu_spec::Digest;
 use teu_store::{Error, ErrorKind, Result, blocking};
 
 use crate::{
@@ -21,13 +23,13 @@ use crate::{
 
 /// The database of a copy that is not whole yet.
 const NEW: &str = "metadata.new";
-/// How often the database is taken anew where files that it names went meanwhile.
+/// How often the database is taken anew where files that it names are not there, or not as they should be: they may have gone meanwhile.
 const ATTEMPTS: u32 = 5;
 /// How many rows are asked for at once.
 const BATCH: usize = 500;
 
 /// What a copy did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackedUp {
     /// How many blobs there are in it.
     pub blobs: u64,
@@ -37,6 +39,10 @@ pub struct BackedUp {
     pub bytes: u64,
     /// How many files went that the database names no more.
     pub removed: u64,
+    /// Blobs that could not be copied: their bytes are not there, or are others than their digest says. All else was.
+    pub damaged: Vec<Digest>,
+    /// Blobs of the copy that no row leads to, and that stay, as manifests miss them: the depot lost them.
+    pub spared: Vec<Digest>,
 }
 
 /// Copies the depot of a directory to another one, beside the process that has it: all that was acknowledged when this began is in the copy.
@@ -71,14 +77,19 @@ async fn copy_depot(from: &Path, to: &Path, whose: &'static str) -> Result<Backe
     .await?;
     let (source, target) = (Files::open(&from)?, Files::open(&to)?);
     let mut done = BackedUp::default();
+    let mut before = HashSet::new();
     for _ in 0..ATTEMPTS {
         let database = snapshot(&from, &to, whose).await?;
-        if copy_all(&database, &source, &target, &mut done).await? {
+        let wrong = copy_all(&database, &source, &target, &mut done).await?;
+        // What a later database names too has not gone meanwhile.
+        if wrong.iter().all(|place| before.contains(place)) {
             drop(database);
             name(&to).await?;
-            done.removed = prune(&to, &target).await?;
+            done.damaged = wrong.into_iter().map(|place| place.digest).collect();
+            prune(&to, &target, &mut done).await?;
             return Ok(done);
         }
+        before.extend(wrong);
     }
     let message = format!(
         "files of {} went {ATTEMPTS} times while they were copied; check it with fsck, or try again later",
@@ -183,13 +194,15 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// Copies what the database names and is not there; false where something of it went meanwhile.
-async fn copy_all(database: &Sqlite, source: &Files, target: &Files, done: &mut BackedUp) -> Result<bool> {
-    let mut after = None;
+/// Copies what the database names and is not there, and says of what that failed as its bytes are not there, or are others.
+async fn copy_all(database: &Sqlite, source: &Files, target: &Files, done: &mut BackedUp) -> Result<Vec<Place>> {
+    let (mut after, mut wrong) = (None, Vec::new());
     done.blobs = 0;
     loop {
         let blobs = database.blobs(after, BATCH).await?;
-        let Some((last, _)) = blobs.last() else { return Ok(true) };
+        let Some((last, _)) = blobs.last() else {
+            return Ok(wrong);
+        };
         after = Some(last.digest);
         for (place, size) in blobs {
             done.blobs += 1;
@@ -197,7 +210,8 @@ async fn copy_all(database: &Sqlite, source: &Files, target: &Files, done: &mut 
                 continue;
             }
             if !copy(source, target, place, size).await? {
-                return Ok(false);
+                wrong.push(place);
+                continue;
             }
             done.copied += 1;
             done.bytes += size;
@@ -205,18 +219,24 @@ async fn copy_all(database: &Sqlite, source: &Files, target: &Files, done: &mut 
     }
 }
 
+/// Copies one blob; false where its bytes are not there, or are others.
 async fn copy(source: &Files, target: &Files, place: Place, size: u64) -> Result<bool> {
     use crate::OpenFiles;
     let (source, target) = (source.clone(), target.clone());
     blocking::run(move || {
-        let Some(mut file) = source.open(&place, size)? else {
-            return Ok(false);
+        let mut file = match source.open(&place, size) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(false),
+            Err(error) if matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::Invalid) => return Ok(false),
+            Err(error) => return Err(error),
         };
         // Called by its place, so that what was broken off is found by who comes again.
         let name = format!("b-{}", place.ulid);
-        target.copy(&name, &mut file, &place.digest, size, false)?;
-        target.place(&name, &place)?;
-        Ok(true)
+        match target.copy(&name, &mut file, &place.digest, size, true) {
+            Ok(()) => target.place(&name, &place).map(|()| true),
+            Err(error) if *error.kind() == ErrorKind::Mismatch => Ok(false),
+            Err(error) => Err(error),
+        }
     })
     .await
 }
@@ -239,15 +259,18 @@ async fn name(to: &Path) -> Result<()> {
     .await
 }
 
-/// Removes the files that the database names no more.
-async fn prune(to: &Path, target: &Files) -> Result<u64> {
+/// Removes the files that the database names no more, but for what the depot lost: these may be the last good bytes of it.
+async fn prune(to: &Path, target: &Files, done: &mut BackedUp) -> Result<()> {
     let metadata = Sqlite::open(&to.join(METADATA))?;
-    let mut removed = 0;
     for part in 0..PARTS {
         for place in metadata.unknown(target.part(part).await?).await? {
+            if done.damaged.contains(&place.digest) || metadata.misses(place.digest).await? {
+                done.spared.push(place.digest);
+                continue;
+            }
             target.remove(&place).await?;
-            removed += 1;
+            done.removed += 1;
         }
     }
-    Ok(removed)
+    Ok(())
 }

@@ -14,7 +14,7 @@ use std::{
 use futures_util::future::{join, join_all};
 use support::{Here, below, settings};
 use teu_depot::{BackedUp, Depot, Settings, backup, restore};
-use teu_spec::Pick;
+use teu_spec::{Digest, Pick};
 use teu_store::{ErrorKind, Intent, Repositories, Role, Sessions, Store, Takes, suite::Image, suite::run};
 
 async fn put(depot: &Depot, seed: &str) -> (Arc<dyn Store>, Image) {
@@ -59,7 +59,7 @@ fn a_copy_is_a_depot_and_only_what_is_new_is_copied() {
             blobs: 3,
             copied: 3,
             bytes,
-            removed: 0,
+            ..BackedUp::default()
         };
         assert_eq!(first, all);
         assert_eq!((wrong(&to).await, tags(&to).await), (vec![], vec!["v1".to_owned()]));
@@ -340,5 +340,73 @@ fn a_copy_from_before_identities_is_taken_where_nothing_of_it_is_lost_and_restor
             .await
             .expect_err("refused");
         assert_eq!(error.kind(), &ErrorKind::Unsupported, "{error}");
+    });
+}
+
+/// Changes the first byte of the files that have a blob.
+fn damage(files: &[std::path::PathBuf]) {
+    for file in files {
+        let mut content = fs::read(file).expect("read");
+        content[0] ^= 1;
+        fs::write(file, content).expect("written");
+    }
+}
+
+#[test]
+fn what_is_damaged_is_named_and_not_copied_and_all_else_is() {
+    run(async {
+        let here = Here::of(settings());
+        let (_, image) = put(&here.depot, "v1").await;
+        put(&here.depot, "v2").await;
+        let mut damaged = [&image.blobs[0], &image.blobs[1], &image.blobs[2]].map(|blob| Digest::of(blob));
+        damaged.sort();
+        let [changed, missing, short] = damaged.map(|digest| here.blobs(&digest));
+        damage(&changed);
+        // Of what both images have, what was pushed first is there too.
+        missing.iter().for_each(|file| fs::remove_file(file).expect("removed"));
+        short.iter().for_each(|file| fs::write(file, "s").expect("written"));
+        let [copy, restored] = ["copy", "restored"].map(|name| here.directory.path().join(name));
+        let done = backup(&here.path(), &copy).await.expect("copied");
+        let mut found = done.damaged.clone();
+        found.sort();
+        assert_eq!((found, done.blobs, done.copied), (damaged.to_vec(), 5, 2));
+        assert_eq!(below(&copy.join("blobs")).len(), 2);
+        assert!(below(&copy.join("uploads")).is_empty());
+        let (_, healed) = put(&here.depot, "v1").await;
+        assert_eq!(healed.digest, image.digest);
+        let done = backup(&here.path(), &copy).await.expect("copied");
+        assert_eq!((done.damaged, done.copied, wrong(&copy).await), (vec![], 3, vec![]));
+        damage(&[below(&copy.join("blobs"))[0].clone()]);
+        let done = restore(&copy, &restored).await.expect("restored");
+        assert_eq!((done.damaged.len(), done.copied), (1, 4));
+    });
+}
+
+#[test]
+fn the_last_good_bytes_of_what_the_depot_lost_stay_in_the_copy_and_heal_it() {
+    run(async {
+        let here = Here::of(settings());
+        let (_, image) = put(&here.depot, "v1").await;
+        let lost = Digest::of(&image.blobs[0]);
+        let copy = here.directory.path().join("copy");
+        backup(&here.path(), &copy).await.expect("copied");
+        damage(&here.blobs(&lost));
+        here.depot.check(true, |_| ()).await.expect("set aside");
+        for _ in 0..2 {
+            let done = backup(&here.path(), &copy).await.expect("copied");
+            assert_eq!((done.removed, done.spared), (0, vec![lost]));
+            assert_eq!(tags(&copy).await, Vec::<String>::new());
+            let depot = Depot::open(&copy, settings()).await.expect("a depot");
+            depot.check(true, |_| ()).await.expect("shown again");
+            drop(depot);
+            assert_eq!((wrong(&copy).await, tags(&copy).await), (vec![], vec!["v1".to_owned()]));
+        }
+        put(&here.depot, "v1").await;
+        let done = backup(&here.path(), &copy).await.expect("copied");
+        assert_eq!(
+            (done.copied, done.removed, done.spared),
+            (3, 3, vec![]),
+            "all came anew"
+        );
     });
 }

@@ -217,6 +217,8 @@ not what its digest says is set aside in DIRECTORY/quarantine and shown no more,
 to, until the next push of them brings it; and files that a manifest misses are shown again. Where the database itself is
 damaged nothing is mended, for what it says cannot be believed: a backup is the only way back.
 
+A copy that teu serve backup made before still has what is lost here, and keeps it: see there.
+
 The exit code is 10 where something is wrong that was not mended.
 
 Examples:
@@ -238,6 +240,10 @@ brought up to date: only what is new is copied, and until that is done it stays 
 registry, or has what came later or elsewhere, is refused and left as it is. The copy is itself a directory that
 `teu serve --data` and `teu serve fsck` take; once something is pushed to it, it is a registry of its own.
 
+What is copied is read and held to its digest. The exit code is 10 where a blob is damaged or not there: it is named, and
+all else is copied. A blob that the registry lost, as fsck --repair set it aside, stays in the copy where that has it:
+teu serve fsck --repair --data COPY shows its images there again.
+
 Examples:
   teu serve backup /backup/registry
   teu serve backup --data /srv/registry /backup/registry")]
@@ -252,6 +258,8 @@ pub(crate) struct Backup {
 /// Bring back what a copy has, into a directory that is not there
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The exit code is 10 where a blob of the copy is damaged or not there: it is named, and all else is brought back.
+
 Examples:
   teu serve restore /backup/registry
   teu serve restore --data /srv/registry /backup/registry")]

@@ -11,7 +11,7 @@ use super::tend;
 use crate::{arguments::Fsck, failure::Failure, output, settings::Settings};
 
 /// Something is wrong, and was not mended.
-const WRONG: u8 = 10;
+pub(super) const WRONG: u8 = 10;
 
 pub(super) async fn run(arguments: &Fsck, settings: &Settings) -> Result<(), Failure> {
     let directory = tend::directory(arguments.data.directory.as_ref(), settings)?;

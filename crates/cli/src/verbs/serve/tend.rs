@@ -131,12 +131,12 @@ pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure>
         Tend::Backup(arguments) => {
             let from = directory(arguments.data.directory.as_ref(), settings)?;
             let done = teu_depot::backup(&from, &arguments.copy).await?;
-            tell(&done, &arguments.copy, settings)
+            tell(&done, &from, &arguments.copy, settings)
         }
         Tend::Restore(arguments) => {
             let to = directory(arguments.data.directory.as_ref(), settings)?;
             let done = teu_depot::restore(&arguments.copy, &to).await?;
-            tell(&done, &to, settings)
+            tell(&done, &arguments.copy, &to, settings)
         }
         Tend::Import(arguments) => super::carry::import(arguments, settings).await,
         Tend::Export(arguments) => super::carry::export(arguments, settings).await,
@@ -144,24 +144,48 @@ pub(super) async fn run(tend: &Tend, settings: &Settings) -> Result<(), Failure>
     }
 }
 
-fn tell(done: &BackedUp, to: &Path, settings: &Settings) -> Result<(), Failure> {
+fn tell(done: &BackedUp, from: &Path, to: &Path, settings: &Settings) -> Result<(), Failure> {
     if settings.json {
-        return output::json(&json!({
+        output::json(&json!({
             "copy": to,
             "blobs": done.blobs,
             "copied": done.copied,
             "bytes": done.bytes,
             "removed": done.removed,
-        }));
+            "damaged": done.damaged,
+            "spared": done.spared,
+        }))?;
+    } else {
+        for digest in &done.damaged {
+            output::line(&format!(
+                "blob {digest}: not copied, its bytes in {} are not there, or are others",
+                from.display()
+            ))?;
+        }
+        output::line(&format!(
+            "{} in {}: {} copied, {}; {} removed that nothing needs there",
+            count(done.blobs, "blob"),
+            to.display(),
+            done.copied,
+            output::size(done.bytes),
+            done.removed,
+        ))?;
     }
-    output::line(&format!(
-        "{} in {}: {} copied, {}; {} removed that nothing needs there",
-        count(done.blobs, "blob"),
-        to.display(),
-        done.copied,
-        output::size(done.bytes),
-        done.removed,
-    ))
+    if !done.spared.is_empty() {
+        settings.warn(&format!(
+            "{} stay in {} that {} lost: with teu serve fsck --repair --data {} the copy shows their images again",
+            count(done.spared.len() as u64, "blob"),
+            to.display(),
+            from.display(),
+            to.display(),
+        ));
+    }
+    match done.damaged.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Found {
+            code: super::fsck::WRONG,
+        }),
+    }
 }
 
 /// Opens a depot that is there, alone; `else_` says what to do where another process has it.
