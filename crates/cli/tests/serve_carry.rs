@@ -110,6 +110,30 @@ fn layouts_come_in_and_go_out_as_they_were() {
     assert_eq!(json(&again)["blobs"], 0);
 }
 
+/// As they do not for who pushes to the server of the same settings.
+#[test]
+fn tags_that_never_move_do_not_by_an_import_either() {
+    let room = Room::new();
+    let one = room.layout("images").image("one", &image()).to_string();
+    let mut other = image();
+    other.config["author"] = "another".into();
+    room.layout("images").image("two", &other);
+    fs::write(
+        room.path("serve.toml"),
+        "data = \"kept\"\nimmutable = [\"team/*:v*\", \"\"]\n",
+    )
+    .expect("written");
+    let import = |source| room.teu(["serve", "import", "--config", "serve.toml", source]);
+    import("team/app:v1=oci:images:one").succeeds();
+    import("team/app:v1=oci:images:one").succeeds();
+    let refused = import("team/app:v1=oci:images:two").fails(1);
+    assert!(refused.contains("and never moves"), "{refused}");
+    import("team/app:latest=oci:images:one").succeeds();
+    import("team/app:latest=oci:images:two").succeeds();
+    let served = Served::start(&room, &["--config", "serve.toml"]);
+    assert_eq!(digest(&room, &served.image("team/app:v1")), one);
+}
+
 #[test]
 fn what_cannot_be_carried_is_said() {
     let room = Room::new();

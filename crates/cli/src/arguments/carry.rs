@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::serve::Tended;
+use super::serve::{Immutable, Tended};
 
 /// Bring images into what a registry keeps: from layouts, or from a registry:2's directory
 #[derive(Debug, Args)]
@@ -32,6 +32,8 @@ pub(crate) struct Import {
     /// Take indexes of which some images are not there, too
     #[arg(long)]
     pub(crate) sparse: bool,
+    #[command(flatten)]
+    pub(crate) immutable: Immutable,
     /// Where from
     #[arg(
         value_name = "[REPOSITORY[:TAG]=]oci:DIRECTORY[:NAME] | registry:DIRECTORY",

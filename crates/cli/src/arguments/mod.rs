@@ -65,7 +65,7 @@ pub(crate) use raw::*;
 pub(crate) use rebase::*;
 pub(crate) use repack::Repack;
 pub(crate) use runtime::{Raw, RuntimeConfig};
-pub(crate) use serve::{Collect, Depot as ServeDepot, Fsck, Serve, Tend, Tls as ServeTls};
+pub(crate) use serve::{Collect, Depot as ServeDepot, Fsck, Immutable as ServeImmutable, Serve, Tend, Tls as ServeTls};
 pub(crate) use serving::{
     Given, Limits as ServeLimits, Log, LogFormat, LogRequests, Reached as ServeReached, switches,
 };

@@ -139,14 +139,8 @@ pub(crate) struct Depot {
     /// Take indexes of which only some images are here; images are to have all that they name
     #[arg(long, env = "TEU_SERVE_SPARSE_INDEXES")]
     pub(crate) sparse_indexes: bool,
-    /// Never move or delete these tags once they are set; * stands for any characters, and a comma is between several
-    #[arg(
-        long,
-        value_name = "REPOSITORY:TAG",
-        value_delimiter = ',',
-        env = "TEU_SERVE_IMMUTABLE"
-    )]
-    pub(crate) immutable: Vec<String>,
+    #[command(flatten)]
+    pub(crate) immutable: Immutable,
     /// How often what nothing needs any more is looked for
     #[arg(long, value_name = "TIME", default_value = "1m", env = "TEU_SERVE_GC_INTERVAL")]
     pub(crate) gc_interval: Time,
@@ -156,6 +150,30 @@ pub(crate) struct Depot {
     /// Remove manifests too that no tag leads to, this long after they were pushed, said to be there, or lost a tag; else they stay
     #[arg(long, value_name = "TIME", env = "TEU_SERVE_GC_UNTAGGED")]
     pub(crate) gc_untagged: Option<Time>,
+}
+
+/// Which tags never move.
+#[derive(Debug, Args)]
+pub(crate) struct Immutable {
+    /// Never move or delete these tags once they are set; * stands for any characters, and a comma is between several
+    #[arg(
+        long = "immutable",
+        value_name = "REPOSITORY:TAG",
+        value_delimiter = ',',
+        value_parser = tags,
+        env = "TEU_SERVE_IMMUTABLE"
+    )]
+    pub(crate) patterns: Vec<String>,
+}
+
+/// A pattern of tags with that of their repositories. A variable may be empty, or end with a comma.
+fn tags(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains(':') {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "it is REPOSITORY:TAG; *:{text} are such tags of all repositories, and {text}:* all tags of such repositories"
+        )),
+    }
 }
 
 /// Where what is pushed is kept.

@@ -153,7 +153,7 @@ fn check(arguments: &Serve) -> Result<(), Failure> {
         ("--sparse", kept.sparse),
         ("--sparse-indexes", kept.sparse_indexes),
         ("--gc-untagged", kept.gc_untagged.is_some()),
-        ("--immutable", !kept.immutable.is_empty()),
+        ("--immutable", !kept.immutable.patterns.is_empty()),
     ];
     let depots = depots.into_iter().find(|(_, is_said)| *is_said && serves_layouts);
     let message = match depots {

@@ -13,7 +13,7 @@ use self::{
     places::{Destination, REGISTRY, of_layouts},
     trip::{Common, Trip},
 };
-use super::tend::directory;
+use super::tend::{directory, immutable};
 use crate::{
     arguments::{ServeExport, ServeImport},
     failure::Failure,
@@ -61,6 +61,7 @@ async fn into(to: &Path, arguments: &ServeImport) -> Result<Option<Depot>, Failu
             true => Sparse::All,
             false => Sparse::Nothing,
         },
+        immutable: immutable(&arguments.immutable),
         ..Keeping::default()
     };
     if arguments.carried.dry_run {

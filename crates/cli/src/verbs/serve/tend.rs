@@ -15,7 +15,7 @@ use teu_store::{Error, ErrorKind, blocking};
 
 use super::access;
 use crate::{
-    arguments::{Collect, Serve, ServeDepot, Tend},
+    arguments::{self, Collect, Serve, ServeDepot, Tend},
     failure::Failure,
     output, say,
     settings::Settings,
@@ -47,7 +47,7 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
             (false, false) => Sparse::Nothing,
         },
         untagged: kept.gc_untagged.map(|stays| stays.0),
-        immutable: kept.immutable.iter().map(Pattern::new).collect(),
+        immutable: immutable(&kept.immutable),
         lease: kept.gc_lease.0,
         sessions: arguments.limits.max_uploads_kept,
         session_idle: arguments.limits.idle_upload_kept.0,
@@ -61,6 +61,11 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
         ));
     }
     Ok((depot, directory.canonicalize().unwrap_or(directory)))
+}
+
+/// Which tags never move.
+pub(super) fn immutable(said: &arguments::ServeImmutable) -> Vec<Pattern> {
+    said.patterns.iter().map(Pattern::new).collect()
 }
 
 /// Collects garbage as long as it is polled, counts what goes, and says where that fails. Where nobody may push nothing goes by itself, but whoever asks has it go.
