@@ -127,7 +127,7 @@ fn who_lets_in_those_who_are_not_logged_in_gives_them_tokens() {
         support::ask(address, &request)
     };
     let challenge = |answer: &str| {
-        let found = answer.lines().find_map(|line| line.strip_prefix("www-authenticate: "));
+        let found = answer.lines().find_map(|line| line.strip_prefix("Www-Authenticate: "));
         found.map(str::to_owned)
     };
     let bearer = format!("Bearer realm=\"http://{address}/token\",service=\"teu\"");

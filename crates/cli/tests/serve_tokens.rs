@@ -142,7 +142,7 @@ fn tokens_of_another_are_believed_by_keys_at_a_url() {
         assert!(begun.starts_with("HTTP/1.1 202"), "{keys}: {begun}");
         let refused = begin("b", &bearer);
         assert!(refused.starts_with("HTTP/1.1 401"), "{keys}: {refused}");
-        let challenge = "www-authenticate: Bearer realm=\"https://auth.example/token\",service=\"registry\",scope=\"repository:a:pull,push\"\r\n";
+        let challenge = "Www-Authenticate: Bearer realm=\"https://auth.example/token\",service=\"registry\",scope=\"repository:a:pull,push\"\r\n";
         let asked = begin("a", "");
         assert!(
             asked.starts_with("HTTP/1.1 401") && asked.contains(challenge),

@@ -194,6 +194,8 @@ fn builder(settings: &Settings, at_once: usize) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // It would hold a client to it that only asks nothing: heads are timed where they are read (`Strict`), silence by `attend`.
         .header_read_timeout(None)
+        // As registry:2 has them: what is looked for in a head by hand is often looked for in these letters.
+        .title_case_headers(true)
         .max_headers(limits.headers)
         .max_buf_size(at_once);
     builder

@@ -1,7 +1,12 @@
 //! Does each client get what it relies on? Their habits, as they were seen on the wire: those of Docker, containerd, containers/image and of
 //! whoever reads lists and errors.
 
-use std::{net::TcpStream, sync::Arc, thread};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::Arc,
+    thread,
+};
 
 use crate::support::{self, Server, image, writable};
 use serde_json::json;
@@ -492,4 +497,35 @@ fn a_client_that_waits_is_told_to_go_on() {
     lines.read_line(&mut line).expect("an empty line");
     client.write_all(b"bytes").expect("sent");
     assert_eq!(support::answer(&mut client).expect(202).header("range"), "0-4");
+}
+
+/// Names are the same in any case (RFC 9110, section 5.1), but scripts that look through a head by hand want those of registry:2.
+#[test]
+fn names_of_header_fields_are_in_the_letters_of_registry_2() {
+    let server = Server::start();
+    let mut client = TcpStream::connect(server.address).expect("a connection");
+    let digest = Digest::of(b"content");
+    let target = format!("/v2/app/blobs/uploads/?digest={digest}");
+    write!(
+        client,
+        "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\nConnection: close\r\n\r\ncontent"
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    let fields = answer.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let mut names: Vec<&str> = fields.map(|(name, _)| name).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "Connection",
+            "Content-Length",
+            "Date",
+            "Docker-Content-Digest",
+            "Docker-Distribution-Api-Version",
+            "Location",
+            "X-Content-Type-Options"
+        ]
+    );
 }

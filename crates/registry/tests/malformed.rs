@@ -130,7 +130,7 @@ fn requests_that_follow_each_other_are_each_answered() {
     let said = format!("{}\r\n\r\n{}", all.head, String::from_utf8_lossy(&all.content));
     let answers: Vec<&str> = said.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(answers, ["200", "202", "202", "204"], "{said}");
-    assert!(said.contains("range: 0-7"), "{said}");
+    assert!(said.contains("Range: 0-7"), "{said}");
 }
 
 /// Threat 81.

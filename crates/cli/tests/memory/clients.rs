@@ -99,7 +99,7 @@ fn push(
             &mut stream,
             &[b"POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"],
         );
-        let location = begun.iter().find_map(|line| line.strip_prefix("location: "));
+        let location = begun.iter().find_map(|line| line.strip_prefix("Location: "));
         (stream, location.expect("where it goes on").to_owned())
     };
     let push = |number: u64, (mut stream, location): (BufReader<TcpStream>, String)| {
