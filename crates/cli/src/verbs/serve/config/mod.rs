@@ -9,6 +9,7 @@ mod meaningless;
 mod said;
 mod show;
 mod table;
+mod unknown;
 
 use std::{
     ffi::OsString,
@@ -58,6 +59,9 @@ pub(crate) fn parse(command: &mut Command, mut arguments: Vec<OsString>) -> Resu
     let Some(served) = Served::of(command, &matches) else {
         return Ok(Teu::from_arg_matches(&matches)?);
     };
+    for warning in unknown::warnings(served.serve, &variables(unknown::BEGIN)) {
+        say::warn(false, &warning);
+    }
     let said = served.said().map_err(Unread::File)?;
     let shows = served.shows();
     let more = served.missing(said).map_err(Unread::File)?;

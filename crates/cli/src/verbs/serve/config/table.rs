@@ -43,11 +43,15 @@ impl<'a> Table<'a> {
 
     /// The setting whose name in files is nearest to this, if one is near.
     pub(super) fn nearest(&self, key: &str) -> Option<String> {
-        let keys = self.0.iter().map(Setting::key);
-        let near = keys.map(|known| (distance(key, &known), known)).min()?;
-        let (distance, known) = near;
-        (distance <= key.chars().count().max(6) / 3).then_some(known)
+        nearest(key, self.0.iter().map(Setting::key))
     }
+}
+
+/// Which of these is nearest to a name, if one is near.
+pub(super) fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    let near = known.map(|known| (distance(name, &known), known)).min()?;
+    let (distance, known) = near;
+    (distance <= name.chars().count().max(6) / 3).then_some(known)
 }
 
 /// The tables that there are, with the settings of each; those in none come first.
