@@ -58,6 +58,8 @@ fn main() -> ExitCode {
     };
     let settings = Arc::new(Settings::read(&teu.global, as_skopeo));
     let compares = matches!(teu.verb, arguments::Verb::Diff(_));
+    // Its directories are no images.
+    let hints = !as_skopeo && !matches!(teu.verb, arguments::Verb::Serve(_));
     let outcome = run(teu, &settings);
     // Whatever ended the work, what is said next is said where it can be read.
     screen::give_back();
@@ -68,7 +70,7 @@ fn main() -> ExitCode {
                 true => failure.report_trouble(as_skopeo),
                 false => failure.report(as_skopeo),
             };
-            if let Some(hint) = places::hint(&arguments, &failure).filter(|_| !as_skopeo) {
+            if let Some(hint) = places::hint(&arguments, &failure).filter(|_| hints) {
                 say::complain(as_skopeo, &hint);
             }
             code

@@ -346,11 +346,71 @@ fn what_cannot_be_kept_is_said() {
         ),
         (&["--gc-untagged", "0", "--gc-lease", "0"], 2, "at least an hour"),
         (&["--deletes", "oci:images"], 2, "--deletes wants --writable"),
+        (
+            &["--immutable", "a:*,v*"],
+            2,
+            "it is REPOSITORY:TAG; *:v* are such tags of all repositories, and v*:* all tags of such repositories",
+        ),
     ] {
         let said = room
             .teu(["serve", "--listen", "127.0.0.1:0"].iter().chain(arguments))
             .fails(code);
         assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+}
+
+/// What is meant for a registry is told of as that, and not as an image whose transport was forgotten.
+#[test]
+fn a_directory_that_is_no_depot_is_told_what_it_may_be() {
+    let room = Room::new();
+    let made = |path: &str| std::fs::create_dir_all(room.path(path)).expect("made");
+    made("kept/blobs/sha256");
+    made("kept/uploads");
+    made("theirs/docker/registry/v2");
+    made("other/blobs");
+    room.layout("images").image("app", &image());
+    std::fs::write(room.path("file"), "").expect("written");
+    let real = |path: &str| {
+        room.path(path)
+            .canonicalize()
+            .expect("it is there")
+            .display()
+            .to_string()
+    };
+    let theirs = real("theirs");
+    let cases: [(&[&str], String); 5] = [
+        (
+            &["serve", "--listen", "127.0.0.1:0", "--data", "kept"],
+            format!(
+                "{} is not empty, and no depot; what is in it is of one whose metadata.sqlite is gone; restore a backup to another directory",
+                real("kept")
+            ),
+        ),
+        (
+            &["serve", "--listen", "127.0.0.1:0", "--data", "theirs"],
+            format!(
+                "{theirs} is not empty, and no depot; it is a registry:2's rootdirectory; give a directory of its own, into which teu serve import registry:{theirs} brings it"
+            ),
+        ),
+        (
+            &["serve", "--listen", "127.0.0.1:0", "--data", "images"],
+            format!(
+                "{} is not empty, and no depot; give a directory of its own",
+                real("images")
+            ),
+        ),
+        (
+            &["serve", "backup", "--data", "kept", "other"],
+            format!("there is no depot: {}/metadata.sqlite is not there", real("kept")),
+        ),
+        (
+            &["serve", "fsck", "--data", "file"],
+            format!("{} is no directory", real("file")),
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let said = room.teu(arguments).ran().stderr;
+        assert_eq!(said, format!("teu: {expected}\n"), "{arguments:?}");
     }
 }
 

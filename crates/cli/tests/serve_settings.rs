@@ -61,6 +61,20 @@ fn a_flag_counts_before_a_variable_and_that_before_a_file() {
 }
 
 #[test]
+fn a_variable_that_says_nothing_is_warned_of_by_each_verb() {
+    let room = Room::new();
+    let warning = "teu: warning: there is no variable TEU_SERVE_ACCES_POLICY, and it says nothing; TEU_SERVE_ACCESS_POLICY is the nearest\n";
+    let shown = room
+        .teu(["serve", "--print-config"])
+        .env("TEU_SERVE_ACCES_POLICY", "access.toml");
+    assert_eq!(shown.succeeds().stderr, warning);
+    let backup = room
+        .teu(["serve", "backup", "copy"])
+        .env("TEU_SERVE_ACCES_POLICY", "access.toml");
+    assert!(backup.fails(2).starts_with(warning));
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_place() {
     let room = Room::new();
     for (text, code, says) in [
@@ -178,13 +192,13 @@ fn a_server_does_what_its_file_says() {
     let close = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
     let base = ask(&served.address, &format!("GET /x/v2/ {close}\r\n"));
     assert!(base.starts_with("HTTP/1.1 200 OK\r\n"), "{base}");
-    assert!(base.contains("x-a: b\r\n") && base.contains("x-a: c\r\n"), "{base}");
+    assert!(base.contains("X-A: b\r\n") && base.contains("X-A: c\r\n"), "{base}");
     assert!(ask(&served.address, &format!("GET /v2/ {close}\r\n")).starts_with("HTTP/1.1 404"));
     let begun = ask(
         &served.address,
         &format!("POST /x/v2/a/blobs/uploads/ {close}Content-Length: 0\r\n\r\n"),
     );
-    assert!(begun.contains("\r\nlocation: /x/v2/a/blobs/uploads/"), "{begun}");
+    assert!(begun.contains("\r\nLocation: /x/v2/a/blobs/uploads/"), "{begun}");
     let put = format!(
         "PUT /x/v2/a/manifests/1 {close}Content-Length: 301\r\n\r\n{}",
         " ".repeat(301)

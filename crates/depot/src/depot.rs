@@ -219,10 +219,19 @@ pub(crate) fn prepared(path: &Path, ours: &[&str]) -> Result<PathBuf> {
             .iter()
             .any(|name| ![LOCK, FILE_SYSTEMS].contains(&name.as_str()) && !ours.contains(&name.as_str()))
     {
-        let message = format!(
-            "{} is not empty, and no depot; give a directory of its own",
-            path.display()
-        );
+        let has = |wanted: &str| names.iter().any(|name| name == wanted);
+        let instead = match ours.is_empty() {
+            true if has("blobs") && !has("oci-layout") => {
+                "what is in it is of one whose metadata.sqlite is gone; restore a backup to another directory"
+                    .to_owned()
+            }
+            true if path.join(ITS_OWN).is_dir() => format!(
+                "it is a registry:2's rootdirectory; give a directory of its own, into which teu serve import registry:{} brings it",
+                path.display()
+            ),
+            _ => "give a directory of its own".to_owned(),
+        };
+        let message = format!("{} is not empty, and no depot; {instead}", path.display());
         return Err(Error::new(ErrorKind::Conflict, message));
     }
     let metadata = root
@@ -252,6 +261,9 @@ fn is_ours(group: u32) -> Result<bool> {
     let groups = groups.map_err(|error| Error::from(std::io::Error::from(error)).within("asking for our groups"))?;
     Ok(groups.contains(&group))
 }
+
+/// What a registry:2 has in its `rootdirectory`.
+const ITS_OWN: &str = "docker/registry/v2";
 
 /// How often a lock is tried again that somebody has, and after how long.
 const LOOKS: u32 = 3;
