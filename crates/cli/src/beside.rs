@@ -45,7 +45,15 @@ impl Beside {
             // Less the umask, as any file that is made.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(directory);
-        let (file, temporary) = made.map_err(failed)?.into_parts();
+        let made = made.map_err(|error| match error.kind() {
+            // What is said of a name that nobody gave says nothing.
+            io::ErrorKind::NotFound => {
+                let message = format!("there is no directory {}; make that first", directory.display());
+                failed(io::Error::new(io::ErrorKind::NotFound, message))
+            }
+            kind => failed(kind.into()),
+        });
+        let (file, temporary) = made?.into_parts();
         Ok(Self {
             file,
             temporary: Some(temporary),

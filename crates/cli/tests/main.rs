@@ -1,5 +1,6 @@
 //! What does a person see of `teu`? Every file of tests that runs it is a module of this program.
 
+mod advice;
 mod analyze;
 mod by_hand;
 mod cat;

@@ -257,7 +257,10 @@ fn a_user_maps_what_is_his_and_nothing_else() {
     let said = home
         .teu(&["unpack", &users, &groups, "oci:images:app", "dest"])
         .fails(1);
-    assert!(said.contains("is in no range of the map"), "{said}");
+    assert!(
+        said.contains("is in no range of the map; map it too") && said.contains("(--rootless)"),
+        "{said}"
+    );
     // Others' numbers can be mapped, and not given.
     let said = home
         .teu(&[

@@ -56,8 +56,8 @@ impl Owners {
         Ok(match self {
             Self::Kept => Owner::Is(user, group),
             Self::Mapped { users, groups } => Owner::Is(
-                map(users, user).ok_or_else(|| unmapped(path, "user", user))?,
-                map(groups, group).ok_or_else(|| unmapped(path, "group", group))?,
+                map(users, user).ok_or_else(|| unmapped(path, "user", user, TO_MAP))?,
+                map(groups, group).ok_or_else(|| unmapped(path, "group", group, TO_MAP))?,
             ),
             Self::Recorded if (user, group) != (0, 0) => Owner::Recorded(user, group),
             Self::Recorded | Self::Forgotten => Owner::Mine,
@@ -76,8 +76,11 @@ impl Owners {
         match self {
             Self::Kept => {}
             Self::Mapped { users, groups } => {
-                metadata.uid = unmap(users, metadata.uid).ok_or_else(|| unmapped(path, "user", metadata.uid))?;
-                metadata.gid = unmap(groups, metadata.gid).ok_or_else(|| unmapped(path, "group", metadata.gid))?;
+                let of = |ranges: &[Range], what, number| {
+                    unmap(ranges, number).ok_or_else(|| unmapped(path, what, number, &to_give(ranges)))
+                };
+                metadata.uid = of(users, "user", metadata.uid)?;
+                metadata.gid = of(groups, "group", metadata.gid)?;
             }
             Self::Recorded => {
                 let (user, group) = record.as_deref().and_then(recorded).unwrap_or_default();
@@ -119,11 +122,20 @@ fn map(ranges: &[Range], number: u32) -> Option<u32> {
     })
 }
 
-fn unmapped(path: &[u8], what: &str, number: u32) -> Error {
+/// What to do about an owner in a tree.
+const TO_MAP: &str = "map it too, or have all files be your own and owners written down (--rootless)";
+
+/// What to do about an owner of a file on the disk.
+fn to_give(ranges: &[Range]) -> String {
+    let root = map(ranges, 0).map_or(String::new(), |root| format!(": {root} is root in there"));
+    format!("chown the file to a number that the map gives{root}")
+}
+
+fn unmapped(path: &[u8], what: &str, number: u32, advice: &str) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         format!(
-            "{}: its {what} {number} is in no range of the map; map it, or unpack the tree without owners",
+            "{}: its {what} {number} is in no range of the map; {advice}",
             crate::name::Shown(path)
         ),
     )

@@ -20,9 +20,9 @@ use rustix::{
 };
 
 use crate::{
-    Error, Result, Root,
+    Error, ErrorKind, Result, Root,
     made::identity,
-    name::{Leaf, parts},
+    name::{Leaf, Shown, parts},
     remove::remove_all,
     rename::rename_new,
     root::DIRECTORY,
@@ -61,7 +61,10 @@ impl Sibling {
         let path = destination.as_os_str().as_bytes();
         let split = parts(path);
         let Leaf::Name(name) = split.leaf else {
-            return Err(Error::refused(path, "it ends in no name that a directory could get"));
+            return Err(Error::refused(
+                path,
+                "it ends in no name; call the new directory, or an empty one that is there, by its own name",
+            ));
         };
         // Two slashes of a path in the root directory leave nothing before them.
         let parent_path = match (split.parent, path) {
@@ -75,7 +78,17 @@ impl Sibling {
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )
-        .map_err(failed)?;
+        .map_err(|errno| match errno {
+            Errno::NOENT => {
+                let parent = Shown(parent_path);
+                let why = format!(
+                    "{}: there is no directory {parent} to make it in; make that first",
+                    Shown(path)
+                );
+                Error::new(ErrorKind::NotFound, why)
+            }
+            errno => failed(errno),
+        })?;
         let replaces_empty = match fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => false,
             // Nothing takes the place of what something is mounted on.

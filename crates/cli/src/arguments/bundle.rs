@@ -1,6 +1,6 @@
 //! What does `teu unpack` take?
 
-use std::{path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use clap::Args;
 
@@ -21,6 +21,10 @@ makes the same files. What a killed unpack left beside DESTINATION the next one 
 Who is not root says --rootless: all files are the user's own then, and their owners are written
 down in an attribute, as umoci does it.
 
+With --uid-map and --gid-map the files belong to whom the maps say. The new directory has the mode 0700
+and stays yours, as set-id files may be in it: for root of a container that is mapped to be let in,
+chown it to whom root is mapped to, and see that the directories above let that user pass.
+
 Examples:
   teu unpack oci:alpine:3.19 alpine
   teu unpack --rootfs-only docker://docker.io/library/debian:12 /srv/debian
@@ -29,7 +33,7 @@ Examples:
 pub(crate) struct Unpack {
     /// Which image
     pub(crate) image: String,
-    /// The new directory; an empty one that is there gives way to it
+    /// The new directory, beside which something can be made; an empty one that is there gives way to it
     pub(crate) destination: PathBuf,
     /// Of an index, the image for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -70,6 +74,12 @@ pub(crate) struct Map {
     pub(crate) container: u32,
     pub(crate) host: u32,
     pub(crate) size: u32,
+}
+
+impl fmt::Display for Map {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}:{}", self.container, self.host, self.size)
+    }
 }
 
 impl FromStr for Map {

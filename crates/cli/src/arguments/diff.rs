@@ -16,7 +16,7 @@ Two builds of the same sources differ in all their times, and mostly in nothing 
 
 A path or pattern means what it leads to and all that is in it, as in teu files; one that means nothing in
 either image is an error. With patterns, or with any of --config, --layers and --files, only what these name
-is compared; neither --config nor --layers reads a layer. Layers are read once and their tables of contents
+is compared; neither --config nor --layers reads a layer, unless --content has the files compared too. Layers are read once and their tables of contents
 kept: two images that were seen before are compared without their layers.
 
 With --content, text files that differ, and those that only one image has, are shown as by diff -uN, the latter

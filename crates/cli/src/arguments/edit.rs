@@ -65,7 +65,7 @@ pub(crate) struct Runs {
     #[arg(long, alias = "config.cmd", value_name = "WORD|JSON", allow_hyphen_values = true)]
     pub(crate) cmd: Vec<String>,
     /// Set this variable; may be given several times
-    #[arg(short = 'e', long, alias = "config.env", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(short = 'e', long, alias = "config.env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
     /// Remove this variable; may be given several times
     #[arg(long, value_name = "NAME")]
@@ -101,7 +101,7 @@ pub(crate) struct Runs {
     #[arg(long, alias = "config.stopsignal", value_name = "SIGNAL", value_parser = values::signal)]
     pub(crate) stop_signal: Option<String>,
     /// Kill it so many seconds later (Docker's)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) stop_timeout: Option<i64>,
     /// See whether it works by this line for a shell, or these words as a JSON array (Docker's)
     #[arg(
@@ -290,7 +290,7 @@ pub(crate) struct EditLayers {
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
     /// Write manifests in OCI's form or Docker's
-    #[arg(short = 'f', long, value_name = "oci|v2s2", value_parser = ["oci", "v2s2", "v2s1"], hide_possible_values = true)]
+    #[arg(short = 'f', long, value_name = "oci|v2s2", value_parser = super::verbs::forms(), hide_possible_values = true)]
     pub(crate) format: Option<String>,
 }
 
@@ -335,10 +335,21 @@ fn key(text: &str) -> Result<(Where, String), String> {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write it as NAME=VALUE".to_owned()),
-    }
+    split(text).ok_or_else(|| "write it as KEY=VALUE".to_owned())
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    split(text).ok_or_else(|| "write it as NAME=VALUE".to_owned())
+}
+
+fn split(text: &str) -> Option<(String, String)> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty())?;
+    Some((key.to_owned(), value.to_owned()))
+}
+
+fn seconds(text: &str) -> Result<i64, String> {
+    let wrong = |_| "write it in whole seconds, such as 10".to_owned();
+    text.parse().map_err(wrong)
 }
 
 /// A port as image-spec has it: `80`, `80/tcp`, `53/udp`.

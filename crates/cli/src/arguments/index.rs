@@ -74,7 +74,7 @@ pub(crate) struct Members {
     #[arg(long)]
     pub(crate) beside: bool,
     /// Write manifests in OCI's form or Docker's
-    #[arg(short = 'f', long, value_name = "oci|v2s2", value_parser = ["oci", "v2s2", "v2s1"], hide_possible_values = true)]
+    #[arg(short = 'f', long, value_name = "oci|v2s2", value_parser = super::verbs::forms(), hide_possible_values = true)]
     pub(crate) format: Option<String>,
     /// Say nothing but errors
     #[arg(short = 'q', long)]

@@ -34,6 +34,9 @@ pub(crate) struct New {
     /// Give the name to this image although another one has it
     #[arg(long)]
     pub(crate) force: bool,
+    /// Say nothing but errors
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) epoch: Epoch,
     #[command(flatten)]
@@ -44,7 +47,7 @@ pub(crate) struct New {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A directory stands for what is in it, at the root of the image. Its files come in the order of their
-names, with mode, time, hard links, devices, capabilities and user attributes; what belongs to you
+names, with mode, time in whole seconds, hard links, devices, capabilities and user attributes; what belongs to you
 belongs to root in the image, and all else to the number that owns it. With --owner, and with
 SOURCE_DATE_EPOCH where times differ, the same files make the same image on every machine.
 

@@ -10,7 +10,7 @@ use super::{Common, DestinationOptions, LayerOptions, LimitOptions, SourceOption
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What changed since teu unpack, or umoci unpack, becomes one new layer: what is new or another,
-and what is gone. What nobody touched is not read. Where nothing has changed there is no new layer,
+and what is gone. What nobody touched is not read. Times are whole seconds in the layer. Where nothing has changed there is no new layer,
 and the name is given to the image as it was.
 
 The image that the bundle came from is looked for where the new one goes, then where it was unpacked

@@ -8,17 +8,22 @@ use super::{Append, Map, One, Unpack};
 
 /// Do a part of what other verbs do at once
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
-What umoci has under this name: teu raw runtime-config; teu raw unpack, which is teu unpack --rootfs-only; and
-teu raw add-layer, which is teu append.")]
 pub(crate) enum Raw {
     #[command(visible_alias = "config")]
     RuntimeConfig(Box<RuntimeConfig>),
     /// Unpack the files of an image, as teu unpack --rootfs-only does
-    #[command(hide = true)]
+    #[command(after_help = "\
+It takes what teu unpack takes, and teu help unpack says more.
+
+Example:
+  teu raw unpack oci:alpine:3.19 alpine")]
     Unpack(Box<Unpack>),
     /// Put a layer on top, as teu append does
-    #[command(hide = true)]
+    #[command(after_help = "\
+It takes what teu append takes, and teu help append says more.
+
+Example:
+  teu raw add-layer oci:images:app layer.tar.gz")]
     AddLayer(Box<Append>),
 }
 

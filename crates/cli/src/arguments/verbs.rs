@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser},
+};
 
 use super::{Common, CompressionOptions, DestinationOptions, One, SourceOptions, Time};
 
@@ -46,7 +49,7 @@ pub(crate) struct Copy {
     #[arg(long)]
     pub(crate) referrers: bool,
     /// Write manifests in OCI's form or Docker's
-    #[arg(short = 'f', long, value_name = "oci|v2s2", value_parser = ["oci", "v2s2", "v2s1"], hide_possible_values = true)]
+    #[arg(short = 'f', long, value_name = "oci|v2s2", value_parser = forms(), hide_possible_values = true)]
     pub(crate) format: Option<String>,
     /// Fail where a manifest would have to change
     #[arg(long)]
@@ -277,6 +280,12 @@ pub(crate) struct Stat {
     pub(crate) platform: Option<String>,
     #[command(flatten)]
     pub(crate) one: One,
+}
+
+/// What `--format` takes. Schema 1 is refused later, with what to do.
+pub(super) fn forms() -> PossibleValuesParser {
+    let forms = ["oci", "v2s2", "v2s1"].map(|form| PossibleValue::new(form).hide(form == "v2s1"));
+    PossibleValuesParser::new(forms)
 }
 
 /// Draw what an image is made of

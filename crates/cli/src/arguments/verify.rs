@@ -16,11 +16,15 @@ What was checked is counted, what is wrong is listed, and the exit code says of 
 here:
   10  content is not there, or not of the size and digest by which it is named
   11  a document does not say what the specification demands
-  12  documents do not agree, with one another or with content: DiffIDs, platform, compression, number of layers
-  13  a layer cannot be read: its compression or its archive is broken, or past a limit
-  14  an entry of a layer would be refused when it is unpacked, by itself or with what lies below
-  15  nothing is wrong as far as it was checked, and a limit of the check alone (contents_bytes, tree_bytes, depth) kept
-      an image's layers from being held against one another to their end
+  12  documents do not agree, with one another or with content: DiffIDs,
+      platform, compression, number of layers
+  13  a layer cannot be read: its compression or its archive is broken, or past
+      a limit
+  14  an entry of a layer would be refused when it is unpacked, by itself or
+      with what lies below
+  15  nothing is wrong as far as it was checked, and a limit of the check alone
+      (contents_bytes, tree_bytes, depth) kept an image's layers from being held
+      against one another to their end
 
 Examples:
   teu verify oci:alpine:3.19

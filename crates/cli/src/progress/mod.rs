@@ -27,13 +27,16 @@ impl Shown {
         let skopeo = settings.as_skopeo && !quiet;
         let mut bars = None;
         let mut as_skopeo = None;
+        let called_skopeo = settings.as_skopeo;
+        let only_warnings = || Arc::new(move |event| warnings_only(called_skopeo, event));
         let events: Events = match settings.progress {
             _ if skopeo => {
                 let spoken = Arc::new(Spoken::default());
                 as_skopeo = Some(Arc::clone(&spoken));
                 Arc::new(move |event| spoken.show(event))
             }
-            _ if quiet => Arc::new(warnings_only),
+            Progress::None => only_warnings(),
+            _ if quiet => only_warnings(),
             Progress::Tty if io::stderr().is_terminal() => {
                 let drawn = Arc::new(Bars::new());
                 bars = Some(Arc::clone(&drawn));
@@ -49,7 +52,6 @@ impl Shown {
                     say(&line);
                 }
             }),
-            Progress::None => Arc::new(warnings_only),
         };
         Self {
             events,
@@ -144,7 +146,7 @@ impl Spoken {
                 }
             }
             Event::ManifestStarted { .. } | Event::ManifestDone { .. } => said.configs(),
-            other => warnings_only(other),
+            other => warnings_only(true, other),
         }
     }
 
@@ -177,11 +179,11 @@ fn say_on_stdout(line: &str) {
     let _ = io::stdout().write_all(format!("{line}\n").as_bytes());
 }
 
-fn warnings_only(event: Event) {
-    if let Event::Warning { .. } | Event::Waiting { .. } = event
-        && let Some(line) = as_text(&event)
-    {
-        say(&line);
+fn warnings_only(as_skopeo: bool, event: Event) {
+    match &event {
+        Event::Warning { message } => say::warn(as_skopeo, message),
+        Event::Waiting { .. } => as_text(&event).iter().for_each(|line| say(line)),
+        _ => {}
     }
 }
 
@@ -219,7 +221,7 @@ fn as_text(event: &Event) -> Option<String> {
             output::plain(reason)
         )),
         Event::Waiting { reason } => Some(format!("waiting: {}", output::plain(reason))),
-        Event::Warning { message } => Some(format!("warning: {}", output::plain(message))),
+        Event::Warning { message } => Some(format!("teu: warning: {}", output::plain(message))),
         _ => None,
     }
 }

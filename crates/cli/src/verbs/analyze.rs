@@ -57,7 +57,7 @@ fn passed(thresholds: &Thresholds, analysis: &Analysis) -> Vec<(&'static str, St
     {
         passed.push((
             "lowestEfficiency",
-            format!("efficiency {:.4} is below {lowest}", found.score),
+            format!("efficiency {} is below {lowest}", digits(found.score, lowest)),
         ));
     }
     if let Some(highest) = thresholds.highest_wasted_bytes
@@ -82,12 +82,21 @@ fn passed(thresholds: &Thresholds, analysis: &Analysis) -> Vec<(&'static str, St
         passed.push((
             "highestUserWastedPercent",
             format!(
-                "the share {:.4} is wasted above the lowest layer, more than {highest}",
-                found.user_wasted
+                "the share {} is wasted above the lowest layer, more than {highest}",
+                digits(found.user_wasted, highest)
             ),
         ));
     }
     passed
+}
+
+/// A share with four digits, or with as many as it takes to see on which side of a threshold it is.
+fn digits(share: f64, threshold: f64) -> String {
+    let short = format!("{share:.4}");
+    match short.parse::<f64>().map(|short| short.total_cmp(&threshold)) {
+        Ok(side) if side == share.total_cmp(&threshold) => short,
+        _ => share.to_string(),
+    }
 }
 
 fn as_text(analysis: &Analysis, passed: &[(&str, String)]) -> String {
@@ -190,4 +199,21 @@ fn as_json(image: &Image, analysis: &Analysis, passed: &[(&str, String)]) -> Val
         "largest": largest.collect::<Vec<_>>(),
         "failed": passed.iter().map(|(threshold, _)| threshold).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_seen_on_which_side_of_a_threshold_a_share_is() {
+        for (share, threshold, shown) in [
+            (0.5, 1.0, "0.5000"),
+            (0.999_99, 1.0, "0.99999"),
+            (0.100_01, 0.1, "0.10001"),
+            (1.0 / 3.0, 0.34, "0.3333"),
+        ] {
+            assert_eq!(digits(share, threshold), shown);
+        }
+    }
 }

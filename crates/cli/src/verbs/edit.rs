@@ -309,6 +309,10 @@ async fn found(subject: &str, arguments: &arguments::Edit, settings: &Arc<Settin
             let (source, _) = places.source(&reference(&arguments.image)?, &options)?;
             source.resolve(&Pick::Digest(digest)).await?
         }
+        // A repository could have such a name, and nobody means one.
+        Err(error) if subject.starts_with("sha256:") || subject.starts_with("sha512:") => {
+            return Err(Failure::Usage(format!("--subject: {error}")));
+        }
         Err(_) => {
             let (source, pick) = places.source(&reference(subject)?, &options)?;
             source.resolve(&pick).await?

@@ -61,6 +61,7 @@ pub(super) async fn new(arguments: &New, settings: Arc<Settings>) -> Result<(), 
     target.finish().await?;
     match settings.json {
         true => output::json(&json!({"digest": made.digest, "names": names, "platform": image.platform})),
+        false if arguments.quiet => Ok(()),
         false => output::line(&made.digest.to_string()),
     }
 }

@@ -7,7 +7,7 @@ use teu_image::{
     tree,
 };
 
-use super::unpack;
+use super::unpack::Maps;
 use crate::{
     arguments::{RuntimeConfig, Unpack},
     beside::Beside,
@@ -26,6 +26,8 @@ pub(super) fn files_alone(arguments: Unpack) -> Unpack {
 }
 
 pub(super) async fn runtime_config(arguments: &RuntimeConfig, settings: Arc<Settings>) -> Result<(), Failure> {
+    let maps = Maps::of(&arguments.uid_map, &arguments.gid_map)?;
+    let options = maps.for_runtime(arguments.rootless, arguments.terminal)?;
     let shown = Shown::start(&settings, false);
     let (source, image) = places::image(
         &arguments.image,
@@ -40,14 +42,12 @@ pub(super) async fn runtime_config(arguments: &RuntimeConfig, settings: Arc<Sett
             Accounts::at(directory).map_err(|error| error.within(format!("in {}", directory.display())))?
         }
         None => {
-            let options = inside::contents_options(&settings, shown.events());
+            let contents = inside::contents_options(&settings, shown.events());
             let cache = inside::cache(&settings);
             let trees = tree::Options::default();
-            Accounts::of_image(&source, &image.layers, cache.as_ref(), &options, &trees).await?
+            Accounts::of_image(&source, &image.layers, cache.as_ref(), &contents, &trees).await?
         }
     };
-    let maps = (&arguments.uid_map[..], &arguments.gid_map[..]);
-    let options = unpack::for_runtime(arguments.rootless, maps, arguments.terminal);
     let config = runtime::configuration(&image.config, &accounts, &options)?;
     shown.finish();
     match arguments.file.as_ref().filter(|path| path.as_os_str() != "-") {

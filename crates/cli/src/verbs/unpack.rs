@@ -52,7 +52,7 @@ pub(super) async fn run(arguments: &Unpack, settings: Arc<Settings>) -> Result<(
 
 fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> {
     let user = rustix::process::geteuid();
-    let maps = (&arguments.uid_map[..], &arguments.gid_map[..]);
+    let maps = Maps::of(&arguments.uid_map, &arguments.gid_map)?;
     let mapped = !arguments.uid_map.is_empty() || !arguments.gid_map.is_empty();
     if !user.is_root() && !arguments.rootless && !mapped {
         let message = "only root can give files to others; --rootless makes all files your own";
@@ -62,15 +62,18 @@ fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> 
         (true, _) => Owners::Recorded,
         (false, false) => Owners::Kept,
         (false, true) => Owners::Mapped {
-            users: bundle::ranges(&mappings(maps.0)),
-            groups: bundle::ranges(&mappings(maps.1)),
+            users: bundle::ranges(&maps.users),
+            groups: bundle::ranges(&maps.groups),
         },
     };
     let mut options = Options {
         owners,
         devices: arguments.devices,
         keep_directory_links: arguments.keep_dirlinks,
-        bundle: (!arguments.rootfs_only).then(|| for_runtime(arguments.rootless, maps, arguments.terminal)),
+        bundle: match arguments.rootfs_only {
+            true => None,
+            false => Some(maps.for_runtime(arguments.rootless, arguments.terminal)?),
+        },
         sync: arguments.sync,
         layers: layers::Options::default(),
         stop: settings.stop.clone(),
@@ -88,32 +91,72 @@ fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> 
     Ok(options)
 }
 
-/// What a runtime is told; `maps` are those of users and of groups.
-pub(super) fn for_runtime(rootless: bool, maps: (&[Map], &[Map]), terminal: bool) -> runtime::Options {
-    let map = |given: &[Map], own| match (given, rootless) {
-        ([], true) => vec![Mapping {
-            container: 0,
-            host: own,
-            size: 1,
-        }],
-        (given, _) => mappings(given),
-    };
-    runtime::Options {
-        rootless,
-        uid_map: map(maps.0, rustix::process::geteuid().as_raw()),
-        gid_map: map(maps.1, rustix::process::getegid().as_raw()),
-        terminal,
+/// Whose numbers become whose.
+pub(super) struct Maps {
+    users: Vec<Mapping>,
+    groups: Vec<Mapping>,
+}
+
+impl Maps {
+    /// As flags say it; refused where a number would have two meanings, on either side.
+    pub(super) fn of(users: &[Map], groups: &[Map]) -> Result<Self, Failure> {
+        Ok(Self {
+            users: mappings("--uid-map", users)?,
+            groups: mappings("--gid-map", groups)?,
+        })
+    }
+
+    /// What a runtime is told. It maps both users and groups or neither, as the kernel has it.
+    pub(super) fn for_runtime(self, rootless: bool, terminal: bool) -> Result<runtime::Options, Failure> {
+        let missing = match (self.users.is_empty(), self.groups.is_empty()) {
+            (false, true) => Some(("--uid-map", "--gid-map", "groups")),
+            (true, false) => Some(("--gid-map", "--uid-map", "users")),
+            _ => None,
+        };
+        if let Some((given, missing, what)) = missing.filter(|_| !rootless) {
+            let message = format!(
+                "no runtime runs a bundle with {given} and without {missing}; {missing} 0:0:{} leaves {what} as they are",
+                u32::MAX
+            );
+            return Err(Failure::Usage(message));
+        }
+        let own = |given: Vec<Mapping>, own| match (given.is_empty(), rootless) {
+            (true, true) => vec![Mapping {
+                container: 0,
+                host: own,
+                size: 1,
+            }],
+            _ => given,
+        };
+        Ok(runtime::Options {
+            rootless,
+            uid_map: own(self.users, rustix::process::geteuid().as_raw()),
+            gid_map: own(self.groups, rustix::process::getegid().as_raw()),
+            terminal,
+        })
     }
 }
 
-fn mappings(maps: &[Map]) -> Vec<Mapping> {
-    maps.iter().map(mapping).collect()
-}
-
-fn mapping(map: &Map) -> Mapping {
-    Mapping {
+fn mappings(flag: &str, maps: &[Map]) -> Result<Vec<Mapping>, Failure> {
+    let overlap = |one: u32, other: u32, sizes: (u32, u32)| match one <= other {
+        true => other - one < sizes.0,
+        false => one - other < sizes.1,
+    };
+    for (place, one) in maps.iter().enumerate() {
+        let met = maps[..place].iter().find(|other| {
+            let sizes = (one.size, other.size);
+            overlap(one.container, other.container, sizes) || overlap(one.host, other.host, sizes)
+        });
+        if let Some(other) = met {
+            let message =
+                format!("{flag} {other} and {flag} {one} overlap; a number can be in one range only, on either side");
+            return Err(Failure::Usage(message));
+        }
+    }
+    let mapping = |map: &Map| Mapping {
         container: map.container,
         host: map.host,
         size: map.size,
-    }
+    };
+    Ok(maps.iter().map(mapping).collect())
 }

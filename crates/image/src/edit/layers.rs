@@ -67,10 +67,7 @@ impl WhichLayer {
                 made_by: history[layer.position].map(|history| &*history.created_by),
             })
         });
-        found.ok_or_else(|| {
-            let message = format!("the image has no layer {self}; it has {} layers", image.layers.len());
-            Error::new(ErrorKind::NotFound, message)
-        })
+        found.ok_or_else(|| self.none_of(image.layers.len()))
     }
 
     /// The place of the layer that is meant in an image that is changed: of several the lowest.
@@ -94,10 +91,13 @@ impl WhichLayer {
                     .map(|entry| entry.created_by.as_str()),
             })
         });
-        found.ok_or_else(|| {
-            let message = format!("the image has no layer {self}; it has {} layers", diff_ids.len());
-            Error::new(ErrorKind::NotFound, message)
-        })
+        found.ok_or_else(|| self.none_of(diff_ids.len()))
+    }
+
+    fn none_of(&self, count: usize) -> Error {
+        let layers = if count == 1 { "layer" } else { "layers" };
+        let message = format!("the image has no layer {self}; it has {count} {layers}");
+        Error::new(ErrorKind::NotFound, message)
     }
 
     /// Whether digits mean one layer at most, of those with these digests and DiffIDs.

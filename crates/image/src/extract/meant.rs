@@ -156,11 +156,21 @@ impl Target {
             Ok(()) => Ok(true),
             // Whether it is a directory is seen when it is opened.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let parent = self.directory.parent().unwrap_or(&self.directory);
+                Err(missing(parent).within(format!("making the directory {}", self.directory.display())))
+            }
             Err(error) => Err(Error::from(error)
                 .within(format!("making the directory {}", self.directory.display()))
                 .on(Side::Destination)),
         }
     }
+}
+
+/// Nothing is where files are to go.
+pub(super) fn missing(directory: &Path) -> Error {
+    let message = format!("there is no directory {}; make that first", directory.display());
+    Error::new(ErrorKind::NotFound, message).on(Side::Destination)
 }
 
 /// Something to take.

@@ -206,7 +206,10 @@ fn staged(
             _ => of_files(error).within(place).on(Side::Destination).into(),
         }
     };
-    let staged = Staged::within(target.directory()).map_err(of_place)?;
+    let staged = Staged::within(target.directory()).map_err(|error| match error.kind() {
+        Kind::NotFound => meant::missing(target.directory()).into(),
+        _ => of_place(error),
+    })?;
     // A second wall: the kernel lets these threads change nothing outside of the new directory, and then of the destination.
     let written = rootfs::confined(&[staged.root()], |_| write(staged.root())).map_err(of_files);
     match written.and_then(|written| written) {

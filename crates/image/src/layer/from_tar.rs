@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 
 use teu_archive::{
+    ErrorKind as Broken,
     codec::{self, Compression, Decoder},
     tar,
 };
@@ -120,7 +121,7 @@ fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits, budget:
     };
     let mut reader = tar::Reader::with_limits(input, limits);
     let mut entries = 0;
-    while let Some(entry) = reader.next_entry()? {
+    while let Some(entry) = reader.next_entry().map_err(|error| explained(error, entries))? {
         entry::check(entry.header(), budget).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         entries += 1;
     }
@@ -128,10 +129,22 @@ fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits, budget:
     if entries == 0 && end == tar::End::NoMarker {
         return Err(Error::new(
             ErrorKind::Invalid,
-            "there is nothing in it: it is no tar archive",
+            format!("there is nothing in it: it is no tar archive{AS_IT_IS}"),
         ));
     }
     Ok(entries)
+}
+
+/// What to do with a file that is no archive.
+const AS_IT_IS: &str = "; teu insert puts a file into an image as it is";
+
+/// What is wrong from its first byte on was hardly made as an archive.
+fn explained(error: teu_archive::Error, entries: u64) -> Error {
+    let broken = matches!(error.kind(), Broken::Malformed | Broken::Truncated);
+    match broken && entries == 0 && error.offset() == Some(0) {
+        true => Error::new(ErrorKind::Invalid, format!("{error}{AS_IT_IS}")),
+        false => error.into(),
+    }
 }
 
 /// The first bytes, which say how it is compressed.

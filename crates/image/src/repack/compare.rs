@@ -241,6 +241,7 @@ impl Work<'_> {
 
     /// A file that was there, and is not.
     fn gone(&mut self, old: Entry) -> Result<()> {
+        self.how.scope.see(&old.path);
         if self.lost.as_ref().is_some_and(|lost| is_below(&old.path, lost)) {
             return Ok(());
         }
@@ -263,6 +264,7 @@ impl Work<'_> {
     /// A file that is there, and may have been. Answers whether to go into it.
     fn found(&mut self, old: Option<Entry>, found: &mut Found<'_>) -> Result<bool> {
         let path = found.path;
+        self.how.scope.see(path);
         let device = *self.device.get_or_insert(found.stat.device);
         if self.how.scope.is_masked(path) || found.stat.device != device {
             if found.stat.device != device {

@@ -223,6 +223,12 @@ impl Repack {
                 Escaped(path)
             ));
         }
+        for path in scope.apart_unmet() {
+            stage.warn(format!(
+                "nothing is at \"{}\", which was to have a layer of its own; it is taken as a path, and no pattern",
+                Escaped(path)
+            ));
+        }
         for message in [
             changes.sockets.message(NO_SOCKETS),
             changes.mounts.message("as another file system is mounted there"),

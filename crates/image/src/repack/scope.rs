@@ -8,22 +8,18 @@ use crate::bundle::order;
 /// Paths as [`path_in_image`](crate::append::path_in_image) gives them.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
-    masked: Vec<Masked>,
+    masked: Vec<Known>,
     /// In the order of a walk, so that what is inside of another comes behind it, and its layer on top.
-    apart: Vec<Vec<u8>>,
+    apart: Vec<Known>,
 }
 
 impl Scope {
     pub(super) fn new(masked: Vec<Vec<u8>>, mut apart: Vec<Vec<u8>>) -> Self {
         apart.sort_by(|one, other| order(one, other));
         apart.dedup();
-        let masked = masked.into_iter().map(|path| Masked {
-            path,
-            met: AtomicBool::new(false),
-        });
         Self {
-            masked: masked.collect(),
-            apart,
+            masked: masked.into_iter().map(Known::new).collect(),
+            apart: apart.into_iter().map(Known::new).collect(),
         }
     }
 
@@ -36,7 +32,7 @@ impl Scope {
     pub(super) fn is_masked(&self, path: &[u8]) -> bool {
         let mut is_masked = false;
         for masked in self.masked.iter().filter(|masked| is_at_or_below(path, &masked.path)) {
-            masked.met.store(true, Ordering::Relaxed);
+            masked.meet();
             is_masked = true;
         }
         is_masked
@@ -44,13 +40,10 @@ impl Scope {
 
     /// The masked paths that nothing was asked about that is there, in the order in which they were given.
     pub(super) fn unmet(&self) -> impl Iterator<Item = &[u8]> {
-        let met = |masked: &Masked| masked.met.load(Ordering::Relaxed);
         // What is in something that is masked is not asked about.
-        let is_in_another = move |masked: &Masked| {
-            let others = self.masked.iter().filter(move |other| met(other));
-            others
-                .into_iter()
-                .any(|other| is_at_or_below(&masked.path, &other.path))
+        let is_in_another = move |masked: &Known| {
+            let mut met = self.masked.iter().filter(|other| other.is_met());
+            met.any(|other| is_at_or_below(&masked.path, &other.path))
         };
         let unmet = self.masked.iter().filter(move |masked| !is_in_another(masked));
         unmet.map(|masked| masked.path.as_slice())
@@ -58,17 +51,49 @@ impl Scope {
 
     /// The layer that a change at this path goes into, the lowest being 0.
     pub(super) fn layer(&self, path: &[u8]) -> usize {
-        let innermost = self.apart.iter().rposition(|top| is_at_or_below(path, top));
+        let innermost = self.apart.iter().rposition(|top| is_at_or_below(path, &top.path));
         innermost.map_or(0, |place| place + 1)
+    }
+
+    /// Notes that something is at this path, or was when the bundle was unpacked.
+    pub(super) fn see(&self, path: &[u8]) {
+        for top in self.apart.iter().filter(|top| is_at_or_below(path, &top.path)) {
+            top.meet();
+        }
+    }
+
+    /// The paths that were to get a layer of their own, and where nothing is nor was, in the order of a walk.
+    pub(super) fn apart_unmet(&self) -> impl Iterator<Item = &[u8]> {
+        let unmet = self.apart.iter().filter(|top| !top.is_met());
+        // What is masked is not looked at.
+        let unmet = unmet.filter(|top| !self.masked.iter().any(|masked| is_at_or_below(&top.path, &masked.path)));
+        unmet.map(|top| top.path.as_slice())
     }
 }
 
-/// A path of which nothing is to be said.
+/// A path that somebody named.
 #[derive(Debug)]
-struct Masked {
+struct Known {
     path: Vec<u8>,
     /// Something was there.
     met: AtomicBool,
+}
+
+impl Known {
+    fn new(path: Vec<u8>) -> Self {
+        Self {
+            path,
+            met: AtomicBool::new(false),
+        }
+    }
+
+    fn meet(&self) {
+        self.met.store(true, Ordering::Relaxed);
+    }
+
+    fn is_met(&self) -> bool {
+        self.met.load(Ordering::Relaxed)
+    }
 }
 
 /// Whether a path is in this directory, at whatever depth, or is it.
@@ -122,6 +147,12 @@ mod tests {
         assert_eq!(scope.unmet().count(), 4);
         assert!(scope.is_masked(b"a/c") && !scope.is_masked(b"x.log") && !scope.is_masked(b"c"));
         assert_eq!(scope.unmet().collect::<Vec<_>>(), [&b"*.log"[..], b"c/d"]);
+        let apart = ["x/y", "x", "masked/in", "gone"].map(|path| path.as_bytes().to_vec());
+        let scope = Scope::new(vec![b"masked".to_vec()], apart.to_vec());
+        assert_eq!(scope.apart_unmet().collect::<Vec<_>>(), [&b"gone"[..], b"x", b"x/y"]);
+        scope.see(b"x/z");
+        scope.see(b"gone-not");
+        assert_eq!(scope.apart_unmet().collect::<Vec<_>>(), [&b"gone"[..], b"x/y"]);
         let all = Scope::new(vec![Vec::new()], vec![Vec::new()]);
         assert!(all.is_masked(b"a") && all.is_masked(b""));
         assert_eq!((all.layer(b""), all.layer(b"a")), (1, 1));

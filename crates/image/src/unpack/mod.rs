@@ -14,7 +14,7 @@ use std::{io::Write, path::Path, sync::Arc, thread};
 
 use teu_archive::tar;
 use teu_rootfs::{self as rootfs, Budget, Metadata, Root, Sibling, walk::Found};
-use teu_store::{Error, ErrorKind, Result, Source};
+use teu_store::{Error, ErrorKind, Result, Side, Source};
 
 use self::ahead::Early;
 use crate::{
@@ -96,7 +96,8 @@ fn whole(layers: Layers, image: &Image, destination: &Path, options: &Options, i
                 destination.display()
             ),
         ),
-        _ => of_files(error),
+        // That there is no such directory does not mean that there is no such image.
+        _ => of_files(error).on(Side::Destination),
     })?;
     // Where files lie that have no names yet: not in the tree, whose names would lead there.
     let aside = match layers.any_after_the_next(options.ahead.least) && ahead::is_possible(&options.owners) {
