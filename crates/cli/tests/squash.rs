@@ -314,7 +314,7 @@ fn all_images_of_an_index_change_or_the_one_that_is_chosen() {
     assert_eq!(count("oci:images:all", "linux/arm64"), Some(1));
     assert_eq!(count("oci:images:all", "linux/amd64"), Some(1));
     let failed = room.teu(["squash", "--from", "7", "oci:images:all"]).fails(2);
-    assert!(failed.contains("no layer 7; it has 1 layers"), "{failed}");
+    assert!(failed.contains("no layer 7; it has 1 layer"), "{failed}");
 }
 
 #[test]

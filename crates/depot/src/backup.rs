@@ -65,7 +65,11 @@ async fn copy_depot(from: &Path, to: &Path, whose: &'static str) -> Result<Backe
     let (from, to) = (from.to_owned(), to.to_owned());
     let (from, to, _lock) = blocking::run(move || {
         let from = from.canonicalize().map_err(|error| failed(error, "opening", &from))?;
-        let to = prepared(&to, &[NEW, "blobs", "uploads"])?;
+        // What SQLite has beside a database that is written to stays where this is killed.
+        let left = ["-wal", "-shm", "-journal"].map(|end| format!("{NEW}{end}"));
+        let mut ours = vec![NEW, "blobs", "uploads"];
+        ours.extend(left.iter().map(String::as_str));
+        let to = prepared(&to, &ours)?;
         let root = Directory::open(&to)?;
         let lock = locked(&root)?;
         match root.has(METADATA)? {

@@ -113,6 +113,14 @@ fn a_copy_that_breaks_off_is_gone_on_with() {
             (wrong(&to).await, tags(&to).await),
             (vec![], vec!["v1".to_owned(), "v2".to_owned()])
         );
+        // So is the first one, also where it was killed.
+        let first = here.directory.path().join("first");
+        fs::create_dir_all(first.join("blobs/00")).expect("made");
+        for left in ["metadata.new", "metadata.new-wal", "metadata.new-shm", "blobs/00/half"] {
+            fs::write(first.join(left), "half").expect("written");
+        }
+        backup(&here.path(), &first).await.expect("copied");
+        assert_eq!(tags(&first).await, ["v1", "v2"]);
         for (from, to, kind) in [
             ("nowhere", "copy", ErrorKind::NotFound),
             ("copy", "other", ErrorKind::Conflict),

@@ -168,6 +168,7 @@ pub(crate) struct Immutable {
 
 /// A pattern of tags with that of their repositories. A variable may be empty, or end with a comma.
 fn tags(text: &str) -> Result<String, String> {
+    let text = text.trim();
     match text.is_empty() || text.contains(':') {
         true => Ok(text.to_owned()),
         false => Err(format!(
@@ -259,8 +260,9 @@ registry, or has what came later or elsewhere, is refused and left as it is. The
 `teu serve --data` and `teu serve fsck` take; once something is pushed to it, it is a registry of its own.
 
 What is copied is read and held to its digest. The exit code is 10 where a blob is damaged or not there: it is named, and
-all else is copied. A blob that the registry lost, as fsck --repair set it aside, stays in the copy where that has it:
-teu serve fsck --repair --data COPY shows its images there again.
+all else is copied. What was copied before is not read again; fsck of the copy does that. A blob that the registry lost, as
+fsck --repair set it aside, stays in the copy where that has it, and its images are shown there again by
+`teu serve fsck --repair --data COPY`.
 
 Examples:
   teu serve backup /backup/registry

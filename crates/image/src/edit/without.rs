@@ -15,7 +15,7 @@ use crate::{
 /// Refuses to take layers from an image that can be unpacked with them, and without them cannot. Where nothing stays above them, nothing is read.
 ///
 /// # Errors
-/// `Unsupported` where others need them; what a place says that layers are read from.
+/// `Unsupported` where others need them; `Cancelled`.
 pub(super) async fn check(edit: &Edit, image: &Image, gone: &BTreeSet<usize>, stage: &Stage) -> Result<()> {
     let layers = image.read_layers()?;
     let stays = |place: usize| !gone.contains(&place);
@@ -53,10 +53,8 @@ async fn failure(edit: &Edit, layers: &[Layer], stage: &Stage) -> Result<Option<
     };
     match tables.and_then(|tables| tree::Tree::of(&tables, &options)) {
         Ok(_) => Ok(None),
-        // That is of the layers; all else, of the place that they are in.
-        Err(error) => match error.kind() {
-            ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::TooLarge | ErrorKind::NotFound => Ok(Some(error)),
-            _ => Err(error),
-        },
+        Err(error) if *error.kind() == ErrorKind::Cancelled => Err(error),
+        // What cannot be read now could be edited before, and can be now.
+        Err(error) => Ok(Some(error)),
     }
 }
