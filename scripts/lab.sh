@@ -348,7 +348,16 @@ run "cat caught/rootfs$lab/outside/canary outside/canary"
 same "the file is inside, and what is outside is as it was" "$out" $'owned\nuntouched'
 say "Another: the root of the image itself is to be the link (CVE-2021-29136). No honest image has that."
 run "python3 attack.py root.tar . $lab/outside canary"
-run "teu new oci:evil:root && teu append --quiet oci:evil:root root.tar"
+refused "teu new oci:evil:root && teu append --quiet oci:evil:root root.tar"
+holds "no image is made of it here" grep -qF 'it is the root' <<<"$out"
+say "So it is made by hand, as an attacker does:"
+size() { stat -c %s "$lab/$1"; }
+sha() { echo "sha256:$(sha256sum "$lab/$1" | cut -d' ' -f1)"; }
+printf '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["%s"]}}' "$(sha root.tar)" >"$lab/evil-config.json"
+printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"%s","size":%s},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"%s","size":%s}]}' \
+  "$(sha evil-config.json)" "$(size evil-config.json)" "$(sha root.tar)" "$(size root.tar)" >"$lab/evil.json"
+run "teu blob put oci:evil root.tar && teu blob put oci:evil evil-config.json"
+run "teu manifest put oci:evil:root evil.json"
 refused "teu verify oci:evil:root"
 holds "it is found before anything is unpacked" grep -qF 'it is the root' <<<"$out"
 refused "teu unpack ${rootless}oci:evil:root owned"
