@@ -17,12 +17,14 @@ use crate::{
     Content, Files, Metadata, PARTS, Place, Sqlite,
     content::directory::{Directory, failed},
     depot::{METADATA, locked, prepared},
-    metadata::bring_up_to_date,
+    metadata::{bring_up_to_date, name_of},
     whose,
 };
 
 /// The database of a copy that is not whole yet.
 const NEW: &str = "metadata.new";
+/// What SQLite has beside a database that is written to, and leaves where this is killed.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// How often the database is taken anew where files that it names are not there, or not as they should be: they may have gone meanwhile.
 const ATTEMPTS: u32 = 5;
 /// How many rows are asked for at once.
@@ -65,8 +67,7 @@ async fn copy_depot(from: &Path, to: &Path, whose: &'static str) -> Result<Backe
     let (from, to) = (from.to_owned(), to.to_owned());
     let (from, to, _lock) = blocking::run(move || {
         let from = from.canonicalize().map_err(|error| failed(error, "opening", &from))?;
-        // What SQLite has beside a database that is written to stays where this is killed.
-        let left = ["-wal", "-shm", "-journal"].map(|end| format!("{NEW}{end}"));
+        let left = BESIDE.map(|end| format!("{NEW}{end}"));
         let mut ours = vec![NEW, "blobs", "uploads"];
         ours.extend(left.iter().map(String::as_str));
         let to = prepared(&to, &ours)?;
@@ -153,12 +154,7 @@ fn is_begun(root: &Directory) -> Result<()> {
 async fn snapshot(from: &Path, to: &Path, whose: &'static str) -> Result<Sqlite> {
     let (from, new) = (from.join(METADATA), to.join(NEW));
     blocking::run(move || {
-        for left in [
-            new.clone(),
-            beside(&new, "-wal"),
-            beside(&new, "-shm"),
-            beside(&new, "-journal"),
-        ] {
+        for left in [""].iter().chain(&BESIDE).map(|end| beside(&new, end)) {
             match fs::remove_file(&left) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error, "removing", &left)),
                 _ => {}
@@ -166,10 +162,7 @@ async fn snapshot(from: &Path, to: &Path, whose: &'static str) -> Result<Sqlite>
         }
         let flags =
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let text = new.to_str().ok_or_else(|| {
-            let message = format!("{} is no text, which the name of a database is", new.display());
-            Error::new(ErrorKind::Invalid, message)
-        })?;
+        let text = name_of(&new)?;
         let within = |error: Error| error.within(format!("copying {}", from.display()));
         let within_database = |error| within(crate::metadata::failed(error));
         let copied = Connection::open_with_flags(&from, flags)

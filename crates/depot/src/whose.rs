@@ -11,7 +11,7 @@ use teu_store::{Error, ErrorKind, Result};
 
 use crate::{
     depot::METADATA,
-    metadata::{STEPS, failed},
+    metadata::{STEPS, failed, name_of},
 };
 
 /// What a copy says of itself from now on.
@@ -66,10 +66,7 @@ struct Compared {
 }
 
 fn compare(depot: &Path, copy: &Path) -> Result<Compared> {
-    let name = copy.to_str().ok_or_else(|| {
-        let message = format!("{} is no text, which the name of a database is", copy.display());
-        Error::new(ErrorKind::Invalid, message)
-    })?;
+    let name = name_of(copy)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(depot, flags).map_err(failed)?;
     connection.execute("ATTACH ?1 AS copy", [name]).map_err(failed)?;

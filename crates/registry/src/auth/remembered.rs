@@ -1,7 +1,6 @@
 //! Which passwords were right a moment ago, and for whom? They need not be hashed again.
 //!
-//! That is quick, so it must not tell who guesses more than hashing would: where nobody may wait to be checked any more, a password counts for those alone who
-//! sent it before.
+//! That is quick, so it must not tell who guesses more than hashing would: before a turn to be checked comes, a password counts for those alone who sent it before.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -72,19 +71,19 @@ impl Remembered {
 
     /// Whether it was right when it came from there.
     pub(super) fn was_right_from(&self, asker: &Asker, seen: &Seen) -> bool {
-        let sender = self.senders.hash_one(asker);
-        let mut all = self.right();
-        let right = all
-            .get_mut(seen)
-            .filter(|right| right.holds() && right.senders.contains(&sender));
-        right.map(|right| right.sent_by(sender)).is_some()
+        self.holds(asker, seen, |right, sender| right.senders.contains(&sender))
     }
 
     /// Whether it was right, whoever sent it; from now on from there too.
     pub(super) fn was_right(&self, asker: &Asker, seen: &Seen) -> bool {
+        self.holds(asker, seen, |_, _| true)
+    }
+
+    /// Whether it holds and counts; who sends it then is the last who did.
+    fn holds(&self, asker: &Asker, seen: &Seen, counts: impl Fn(&Right, u64) -> bool) -> bool {
         let sender = self.senders.hash_one(asker);
         let mut all = self.right();
-        let right = all.get_mut(seen).filter(|right| right.holds());
+        let right = all.get_mut(seen).filter(|right| right.holds() && counts(right, sender));
         right.map(|right| right.sent_by(sender)).is_some()
     }
 

@@ -164,6 +164,17 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     opened.map_err(|error| failed(error).within(format!("opening {}", path.display())))
 }
 
+/// The name of a database's file, as SQLite takes it in a statement.
+///
+/// # Errors
+/// `Invalid` where it is no text.
+pub(crate) fn name_of(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        let message = format!("{} is no text, which the name of a database is", path.display());
+        Error::new(ErrorKind::Invalid, message)
+    })
+}
+
 /// Takes the steps that are not taken yet, each wholly or not at all.
 pub(crate) fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
     let taken: i64 = connection

@@ -89,6 +89,14 @@ async fn of_an_image_that_could_not_be_unpacked_layers_go_all_the_same() {
     let none = (text.clone(), Digest::of(&text));
     let broken = [file("a"), none, file("b")];
     assert_eq!(left(&broken, &[1]).await.expect("removed"), (2, Vec::new()));
+    // What cannot be known keeps none: here the content of one that stays is another than the config says.
+    let lying = [file("a"), (file("b").0, Digest::of(b"another")), file("c")];
+    let (count, said) = left(&lying, &[0]).await.expect("removed");
+    assert_eq!((count, said.len()), (2, 1));
+    assert!(
+        said[0].starts_with("nobody knows whether what stays can be unpacked"),
+        "{said:?}"
+    );
     // What is below the highest that stays is not read where nothing stays above what goes.
     assert_eq!(left(&broken, &[2]).await.expect("removed"), (2, Vec::new()));
 }
