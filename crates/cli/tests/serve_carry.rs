@@ -134,6 +134,76 @@ fn tags_that_never_move_do_not_by_an_import_either() {
     assert_eq!(digest(&room, &served.image("team/app:v1")), one);
 }
 
+/// As at a switch: an import days before, pushes to both sides, and a last import.
+#[test]
+fn a_later_import_moves_what_the_source_moved_and_not_what_was_moved_here() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let by = |author: &str| {
+        let mut image = image();
+        image.config["author"] = author.into();
+        image
+    };
+    let first = layout.image("source", &by("first")).to_string();
+    let tags: Vec<String> = (0..12).map(|number| format!("here{number:02}")).collect();
+    for tag in &tags {
+        layout.image(tag, &by("first"));
+    }
+    let import = |more: &[&str]| {
+        let ran = room.teu(["serve", "import", "--data", "kept"].iter().chain(more)).ran();
+        (ran.code, ran.stdout, ran.stderr)
+    };
+    assert_eq!(import(&["app=oci:images", "set=oci:images:source"]).0, 0);
+    let second = layout.image("source", &by("second")).to_string();
+    let third = room.layout("other").image("third", &by("third")).to_string();
+    let served = Served::start(&room, &["--data", "kept"]);
+    for tag in tags
+        .iter()
+        .map(|tag| format!("app:{tag}"))
+        .chain(["set:mine".to_owned()])
+    {
+        room.teu([
+            "copy",
+            "--dest-tls-verify=false",
+            "oci:other:third",
+            &served.image(&tag),
+        ])
+        .succeeds();
+    }
+    drop(served);
+    let sources = ["app=oci:images", "set:mine=oci:images:source"];
+    for dry in [&["--dry-run"][..], &[]] {
+        let (code, stdout, stderr) = import(&[dry, &sources].concat());
+        assert_eq!(code, 10, "{stdout}{stderr}");
+        for said in [
+            "app: 12 tags left alone, set here by others than an import: here00, here01, here02, here03, here04, here05, \
+             here06, here07, here08, here09 and 2 more; --overwrite moves them",
+            "set: 1 tag left alone, set here by others than an import: mine; --overwrite moves them",
+        ] {
+            assert!(stderr.contains(said), "{said}: {stderr}");
+        }
+        assert!(stdout.ends_with("; 0 left out, 13 tags left alone\n"), "{stdout}");
+    }
+    let (code, stdout, stderr) = import(&["-o", "json", "set:mine=oci:images:source"]);
+    assert_eq!(code, 10, "{stderr}");
+    let told: Value = serde_json::from_str(&stdout).expect("JSON");
+    let wanted = serde_json::json!([{ "name": "mine", "target": third, "source": second }]);
+    assert_eq!(told["repositories"][0]["leftAlone"], wanted);
+    assert_eq!(told["repositories"][0]["names"], 0);
+    let digests = || {
+        let served = Served::start(&room, &["--data", "kept"]);
+        ["app:source", "app:here11", "set:source", "set:mine"].map(|name| digest(&room, &served.image(name)))
+    };
+    assert_eq!(digests(), [&second, &third, &first, &third].map(String::clone));
+    let (code, stdout, stderr) = import(&[&["--overwrite"], &sources[..]].concat());
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert_eq!(digests(), [&second, &first, &first, &second].map(String::clone));
+    // That was an import, so a later one moves what it set; and so it does where the source comes back to an earlier image.
+    layout.image("source", &by("first"));
+    assert_eq!(import(&sources).0, 0);
+    assert_eq!(digests(), [&first, &first, &first, &first].map(String::clone));
+}
+
 #[test]
 fn what_cannot_be_carried_is_said() {
     let room = Room::new();

@@ -16,7 +16,9 @@ only read; stop that registry first, or at least let nobody push or delete. Sign
 Manifests of schema 1 do not, nor does what is missing there or damaged: that is told, and the exit code is 10.
 
 Every byte is checked against its digest. What is there already is not copied again, so a second import takes only what
-is new, and one that was stopped goes on. The directory is made where it is not there, and must not be a running
+is new, and one that was stopped goes on. It moves the tags that the source moved since, and leaves alone those that were
+moved here: that have another image than the last import set them to, or had one before any. They are told, and the exit
+code is 10; --overwrite moves them too, and --dry-run says before which they are. The directory is made where it is not there, and must not be a running
 server's: to one of these, push by teu copy.
 
 Examples:
@@ -32,6 +34,9 @@ pub(crate) struct Import {
     /// Take indexes of which some images are not there, too
     #[arg(long)]
     pub(crate) sparse: bool,
+    /// Move tags too that were moved here, or set by others than an import
+    #[arg(long)]
+    pub(crate) overwrite: bool,
     #[command(flatten)]
     pub(crate) immutable: Immutable,
     /// Where from

@@ -103,6 +103,15 @@ impl Names {
         Ok(Self(found))
     }
 
+    pub(super) fn of(found: Vec<Option<Digest>>) -> Self {
+        Self(found)
+    }
+
+    /// What each points at, in the order of the names.
+    pub(super) fn into_found(self) -> Vec<Option<Digest>> {
+        self.0
+    }
+
     /// Whether there are names, and all point at a manifest.
     pub(super) fn all(&self, digest: &Digest) -> bool {
         !self.0.is_empty() && self.0.iter().all(|found| *found == Some(*digest))

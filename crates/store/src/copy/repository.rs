@@ -16,6 +16,7 @@ use super::{
     Options, Which,
     blind::answered,
     copy_in_order, intent,
+    known::{Found, Names},
     listed::{Image, Listed},
     order::{Order, Place},
     seen::{Came, Seen, lock, seeing},
@@ -36,16 +37,39 @@ pub struct Whole {
     pub sparse: bool,
     /// Which names can be names at the target. An image of another name is copied without it.
     pub is_name: fn(&str) -> bool,
+    /// Which names are moved that point at something else there. An image of another one is copied without it.
+    pub moves: Moves,
     /// What repositories share that are copied side by side, so that all of them together have only so many images under way; nothing, and then
     /// [`Options::jobs`] of them are this one's.
     pub under_way: Option<Permits>,
 }
 
+/// Which names of a target are moved that point at something else than the source's.
+#[derive(Clone, Debug, Default)]
+pub enum Moves {
+    /// All.
+    #[default]
+    All,
+    /// Those that point there at what they are known to: for a copy that is repeated, at what [it set them to](CopiedRepository::names) before. So
+    /// what others moved meanwhile stays where they have it. They are looked at before the image is copied.
+    From(HashMap<String, Digest>),
+}
+
+impl Moves {
+    /// Whether a name that points at `there` may point at `here`.
+    fn allow(&self, name: &str, there: &Digest, here: &Digest) -> bool {
+        match self {
+            Self::All => true,
+            Self::From(known) => there == here || known.get(name) == Some(there),
+        }
+    }
+}
+
 /// What a copy of a repository did.
 #[derive(Debug, Default)]
 pub struct CopiedRepository {
-    /// How many names the target has of it now.
-    pub names: usize,
+    /// The names that the target has of it now, and what they point at there.
+    pub names: HashMap<String, Digest>,
     /// How many manifests without a name of their own came along, but those that indexes name.
     pub unnamed: usize,
     /// Manifests that were put, those included that indexes name.
@@ -54,6 +78,8 @@ pub struct CopiedRepository {
     pub blobs: HashMap<Digest, Came>,
     /// What did not come along.
     pub left_out: Vec<LeftOut>,
+    /// The names that were [not moved](Moves).
+    pub left_alone: Vec<LeftAlone>,
 }
 
 impl CopiedRepository {
@@ -74,6 +100,17 @@ pub struct LeftOut {
     pub digest: Option<Digest>,
     /// Why.
     pub error: Error,
+}
+
+/// A name that was not moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftAlone {
+    /// The name.
+    pub name: String,
+    /// What it points at, at the target.
+    pub target: Digest,
+    /// What it points at, at the source.
+    pub source: Digest,
 }
 
 /// Copies all that `source` has to `target`, under the same names. Names and manifests that the target has beside them stay there.
@@ -120,7 +157,8 @@ pub async fn copy_repository(
     Ok(work.end())
 }
 
-/// Copies the one image that `pick` leads to, as [`copy`](super::copy) does, and tells of it as [`copy_repository`] does. Nothing of it is left out.
+/// Copies the one image that `pick` leads to, as [`copy`](super::copy) does, and tells of it as [`copy_repository`] does. Nothing of it is left out;
+/// names are [left alone](Whole::moves) as there.
 ///
 /// # Errors
 /// As [`copy`](super::copy).
@@ -136,22 +174,24 @@ pub async fn copy_one(
     let under_way = work.under_way.clone();
     let _under_way = under_way.take().await;
     let events = seeing(&work.seen, None, events);
-    super::copy(
-        Arc::clone(&source),
-        pick,
-        Arc::clone(&target),
-        names,
-        &work.options,
-        &events,
-    )
-    .await?;
-    work.done.names = names.len();
+    let options = &work.options;
+    let mut found = Found::find(&*source, pick, &*target, names, options).await?;
+    let mut image = Image {
+        names: names.to_vec(),
+        ..Image::unnamed(found.top.digest)
+    };
+    let left_alone = work.leave_alone(&mut image, &mut found.names).await?;
+    let (source, target) = (Arc::clone(&source), Arc::clone(&target));
+    let copied = copy_in_order(source, found, target, &image.names, options, &events, None).await?;
+    work.note_names(image.names, copied.descriptor.digest);
+    work.done.left_alone = left_alone;
     Ok(work.end())
 }
 
 /// What became of an image.
 enum Outcome {
-    Copied,
+    /// It is there, of this digest.
+    Copied(Digest),
     /// Another image brought it, or it was there.
     Passed,
     Failed(Error),
@@ -272,15 +312,16 @@ impl<'a> Work<'a> {
         let copies = images.into_iter().enumerate();
         let copies = copies.map(|(number, image)| this.copy(number, image, &together).boxed());
         let copies = stream::iter(copies).buffered(self.options.jobs);
-        let outcomes: Vec<(Image, Outcome)> = copies.collect().await;
-        for (image, outcome) in outcomes {
+        let outcomes: Vec<(Image, Vec<LeftAlone>, Outcome)> = copies.collect().await;
+        for (image, left_alone, outcome) in outcomes {
+            self.done.left_alone.extend(left_alone);
             match outcome {
                 Outcome::Passed => {}
-                Outcome::Copied => {
-                    self.done.names += image.names.len();
+                Outcome::Copied(digest) => {
                     if image.names.is_empty() {
                         self.unnamed.insert(image.digest);
                     }
+                    self.note_names(image.names, digest);
                 }
                 Outcome::Failed(error) => self.leave_out(image.names, Some(image.digest), error)?,
             }
@@ -289,14 +330,18 @@ impl<'a> Work<'a> {
     }
 
     /// After one that failed for good none is begun.
-    async fn copy(&self, number: usize, image: Image, together: &Together) -> (Image, Outcome) {
+    async fn copy(&self, number: usize, mut image: Image, together: &Together) -> (Image, Vec<LeftAlone>, Outcome) {
+        let mut left_alone = Vec::new();
         let (beginning, naming) = (together.beginning.place(number), together.naming.place(number));
         beginning.come().await;
         let _under_way = self.under_way.take().await;
         beginning.pass();
         let outcome = match together.has_failed.load(Ordering::Relaxed) {
             true => Outcome::Passed,
-            false => self.try_copy(&image, naming).await.unwrap_or_else(Outcome::Failed),
+            false => {
+                let outcome = self.try_copy(&mut image, &mut left_alone, naming).await;
+                outcome.unwrap_or_else(Outcome::Failed)
+            }
         };
         if let Outcome::Failed(error) = &outcome
             && !is_left_out(error)
@@ -306,10 +351,12 @@ impl<'a> Work<'a> {
         // Also one that gets no name has its turn.
         naming.come().await;
         naming.pass();
-        (image, outcome)
+        (image, left_alone, outcome)
     }
 
-    async fn try_copy(&self, image: &Image, naming: Place<'_>) -> Result<Outcome> {
+    async fn try_copy(&self, image: &mut Image, left_alone: &mut Vec<LeftAlone>, naming: Place<'_>) -> Result<Outcome> {
+        let mut names = None;
+        *left_alone = self.leave_alone(image, &mut names).await?;
         if image.names.is_empty() {
             let is_done = image.descriptor.is_none() && lock(&self.seen).manifests.contains(&image.digest);
             if is_done || self.has(&image.digest).await? {
@@ -336,9 +383,45 @@ impl<'a> Work<'a> {
         let (source, target) = (Arc::clone(self.source), Arc::clone(self.target));
         let events = seeing(&self.seen, Some(image.digest), self.events);
         let naming = Some(naming);
-        let found = (&descriptor).into();
-        copy_in_order(source, found, target, &image.names, &options, &events, naming).await?;
-        Ok(Outcome::Copied)
+        let found = Found {
+            names,
+            ..(&descriptor).into()
+        };
+        let copied = copy_in_order(source, found, target, &image.names, &options, &events, naming).await?;
+        Ok(Outcome::Copied(copied.descriptor.digest))
+    }
+
+    /// Takes from an image the names that are not moved. What the target says of those that stay is in `asked` then, where it was asked.
+    async fn leave_alone(&self, image: &mut Image, asked: &mut Option<Result<Names>>) -> Result<Vec<LeftAlone>> {
+        let mut left_alone = Vec::new();
+        if image.names.is_empty() || matches!(self.how.moves, Moves::All) {
+            return Ok(left_alone);
+        }
+        let names = match asked.take() {
+            Some(names) => names?,
+            None => Names::ask(&**self.target, &image.names, intent(self.options.rehearse)).await?,
+        };
+        let (mut named, mut there) = (Vec::new(), Vec::new());
+        for (name, found) in image.names.drain(..).zip(names.into_found()) {
+            match found {
+                Some(found) if !self.how.moves.allow(&name, &found, &image.digest) => left_alone.push(LeftAlone {
+                    name,
+                    target: found,
+                    source: image.digest,
+                }),
+                found => {
+                    named.push(name);
+                    there.push(found);
+                }
+            }
+        }
+        image.names = named;
+        *asked = Some(Ok(Names::of(there)));
+        Ok(left_alone)
+    }
+
+    fn note_names(&mut self, names: Vec<String>, digest: Digest) {
+        self.done.names.extend(names.into_iter().map(|name| (name, digest)));
     }
 
     /// Tells of what does not come along, unless the reason is one that nothing would come along for.

@@ -1,11 +1,23 @@
 //! All of a repository.
 
-use teu_store::copy::Whole;
+use std::collections::HashMap;
+
+use teu_store::copy::{Moves, Whole};
 
 use super::*;
 
 #[tokio::test]
 async fn a_whole_repository() {
+    whole_repository(Moves::All).await;
+}
+
+/// What the names point at there is looked at, and is asked once all the same.
+#[tokio::test]
+async fn a_whole_repository_of_which_no_name_moves_that_others_moved() {
+    whole_repository(Moves::From(HashMap::new())).await;
+}
+
+async fn whole_repository(moves: Moves) {
     let images = [Image::new("amd64", &["one"]), Image::new("amd64", &["two"])];
     let (from, to) = (Registry::new().await, Registry::new().await);
     for (tag, image) in [("1", &images[0]), ("2", &images[1]), ("3", &images[1])] {
@@ -15,11 +27,12 @@ async fn a_whole_repository() {
         options: all(),
         sparse: false,
         is_name: |_| true,
+        moves,
         under_way: None,
     };
     let goes = async || {
         let done = copy::copy_repository(from.at("app"), to.at("app"), &how, &silent()).await;
-        assert_eq!(done.expect("copied").names, 3);
+        assert_eq!(done.expect("copied").names.len(), 3);
         (from.asked(), to.asked())
     };
     let tags = |method: &str| -> Vec<String> {

@@ -1,5 +1,6 @@
 //! `teu serve import` and `teu serve export`: what is carried from which place to which.
 
+mod imported;
 mod places;
 mod trip;
 
@@ -10,6 +11,7 @@ use teu_spec::Pick;
 use teu_store::{Error, ErrorKind, Intent, Keyset, Memory, Repositories, Source, Target};
 
 use self::{
+    imported::Imported,
     places::{Destination, REGISTRY, of_layouts},
     trip::{Common, Trip},
 };
@@ -33,7 +35,8 @@ struct Load {
 
 pub(super) async fn import(arguments: &ServeImport, settings: &Settings) -> Result<(), Failure> {
     let to = directory(arguments.data.directory.as_ref(), settings)?;
-    let mut trip = Trip::new(&arguments.carried, arguments.sparse, settings);
+    let imported = Imported::new(&to, arguments.overwrite, !arguments.carried.dry_run);
+    let mut trip = Trip::new(&arguments.carried, arguments.sparse, Some(imported), settings);
     let mut loads = Vec::new();
     for source in &arguments.sources {
         match source.strip_prefix(REGISTRY) {
@@ -88,7 +91,7 @@ async fn into(to: &Path, arguments: &ServeImport) -> Result<Option<Depot>, Failu
 
 pub(super) async fn export(arguments: &ServeExport, settings: &Settings) -> Result<(), Failure> {
     let from = directory(arguments.data.directory.as_ref(), settings)?;
-    let trip = Trip::new(&arguments.carried, true, settings);
+    let trip = Trip::new(&arguments.carried, true, None, settings);
     let to = Destination::read(&arguments.destination)?;
     let depot = Depot::beside(&from, Keeping::default()).await?;
     let mut names = Vec::new();

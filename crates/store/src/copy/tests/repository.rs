@@ -1,6 +1,6 @@
 //! All of a repository.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use teu_spec::{Digest, Pick};
 
@@ -25,6 +25,7 @@ fn whole() -> Whole {
         },
         sparse: false,
         is_name: |name| !name.contains('/'),
+        moves: Moves::All,
         under_way: None,
     }
 }
@@ -57,7 +58,11 @@ async fn what_has_a_name_and_what_has_none_come_along() {
     let (source, images) = source().await;
     for target in [Memory::new(), Memory::sparse()] {
         let done = copied(&source, &target, &whole()).await;
-        assert_eq!((done.names, done.unnamed, done.manifests.len()), (3, 2, 6), "{done:?}");
+        assert_eq!(
+            (done.names.len(), done.unnamed, done.manifests.len()),
+            (3, 2, 6),
+            "{done:?}"
+        );
         // Five of the index; a layer that all share; a config and a layer each; the artifact's config.
         assert_eq!(done.brought().0, 10, "{done:?}");
         assert!(done.left_out.is_empty(), "{done:?}");
@@ -96,7 +101,7 @@ async fn the_same_again_moves_nothing_and_a_rehearsal_writes_nothing() {
     let (events, happened) = recorded();
     let again = copy_repository(Arc::new(source), Arc::new(target), &whole(), &events).await;
     let again = again.expect("copied");
-    assert_eq!((again.names, again.unnamed), (3, 0), "{again:?}");
+    assert_eq!((again.names.len(), again.unnamed), (3, 0), "{again:?}");
     assert_eq!((again.manifests.len(), again.brought()), (0, (0, 0)));
     let told = happened.lock().expect("events");
     assert!(
@@ -104,6 +109,88 @@ async fn the_same_again_moves_nothing_and_a_rehearsal_writes_nothing() {
             .all(|event| matches!(event, Event::ManifestDone { existed: true, .. })),
         "{told:?}"
     );
+}
+
+/// Of a copy that is repeated: what the source moved moves, what was moved at the target stays, and what was there before all copies too.
+#[tokio::test]
+async fn names_that_others_moved_are_left_alone() {
+    let (source, target) = (Memory::new(), Memory::new());
+    let images = ["one", "two", "three"].map(|text| Image::small(Takes::EVERYTHING, text));
+    let [one, two, three] = &images;
+    let names = |image: &Image, names: &[&str]| -> HashMap<String, Digest> {
+        names.iter().map(|name| ((*name).to_owned(), image.digest)).collect()
+    };
+    let from = |known: HashMap<String, Digest>| Whole {
+        moves: Moves::From(known),
+        ..whole()
+    };
+    let alone = |name: &str, there: &Image, here: &Image| LeftAlone {
+        name: name.to_owned(),
+        target: there.digest,
+        source: here.digest,
+    };
+    one.put(&source, &["both", "here", "same", "there"]).await.expect("put");
+    two.put(&target, &["same"]).await.expect("put");
+    let done = copied(&source, &target, &from(HashMap::new())).await;
+    assert_eq!(done.names, names(one, &["both", "here", "there"]));
+    assert_eq!(done.left_alone, [alone("same", two, one)]);
+    let known = done.names;
+    two.put(&source, &["both", "here"]).await.expect("put");
+    three.put(&target, &["both", "there"]).await.expect("put");
+    let would = Whole {
+        options: Options {
+            rehearse: true,
+            ..whole().options
+        },
+        ..from(known.clone())
+    };
+    let told = copied(&source, &target, &would).await;
+    let done = copied(&source, &target, &from(known.clone())).await;
+    for done in [&told, &done] {
+        assert_eq!(done.names, names(two, &["here"]), "{done:?}");
+        let mut left_alone = done.left_alone.clone();
+        left_alone.sort_by(|one, other| one.name.cmp(&other.name));
+        let wanted = [
+            alone("both", three, two),
+            alone("same", two, one),
+            alone("there", three, one),
+        ];
+        assert_eq!(left_alone, wanted);
+        assert!(done.left_out.is_empty(), "{done:?}");
+    }
+    // One alone is held to the same; without a name it is there all the same.
+    let lonely = Image::small(Takes::EVERYTHING, "lonely");
+    lonely.put(&source, &["lonely"]).await.expect("put");
+    let one_of = |how: Whole| {
+        let (source, target) = (Arc::new(source.clone()), Arc::new(target.clone()));
+        async move {
+            let (pick, names) = (Pick::Name("lonely".to_owned()), ["there".to_owned()]);
+            copy_one(source, &pick, target, &names, &how, &silent())
+                .await
+                .expect("copied")
+        }
+    };
+    let done = one_of(from(known.clone())).await;
+    assert_eq!(
+        (done.names, done.left_alone),
+        (HashMap::new(), vec![alone("there", three, &lonely)])
+    );
+    assert!(has(&target, &lonely.digest).await);
+    let done = one_of(whole()).await;
+    assert_eq!((done.names, done.left_alone), (names(&lonely, &["there"]), Vec::new()));
+    // What was asked for is moved, all of it.
+    let done = copied(&source, &target, &whole()).await;
+    assert_eq!(done.names.len(), 5);
+    for (name, wanted) in [
+        ("both", two),
+        ("here", two),
+        ("same", one),
+        ("there", one),
+        ("lonely", &lonely),
+    ] {
+        let found = target.resolve(&Pick::Name(name.to_owned())).await.expect("there");
+        assert_eq!(found.digest, wanted.digest, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -149,13 +236,13 @@ async fn a_sparse_index_is_taken_only_where_that_is_asked_for() {
         .expect("deleted");
     let target = Memory::sparse();
     let done = copied(&source, &target, &whole()).await;
-    assert_eq!((done.names, done.left_out.len()), (0, 1), "{done:?}");
+    assert_eq!((done.names.len(), done.left_out.len()), (0, 1), "{done:?}");
     let sparse = Whole {
         sparse: true,
         ..whole()
     };
     let done = copied(&source, &target, &sparse).await;
-    assert_eq!((done.names, done.left_out.len()), (1, 0), "{done:?}");
+    assert_eq!((done.names.len(), done.left_out.len()), (1, 0), "{done:?}");
     assert!(has(&target, &top.digest).await && has(&target, &images[1].digest).await);
 }
 
@@ -209,7 +296,7 @@ async fn copies_that_share_it_have_only_so_many_images_under_way() {
         }
     });
     for done in futures_util::future::join_all(copies).await {
-        assert_eq!(done.expect("copied").names, 3);
+        assert_eq!(done.expect("copied").names.len(), 3);
     }
     let (mut now, mut most) = (0, 0);
     for event in happened.lock().expect("events").iter() {

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures_util::{FutureExt, StreamExt, stream};
@@ -12,17 +12,19 @@ use teu_depot::{Depot, Distribution, Pattern};
 use teu_spec::{Digest, Tag};
 use teu_store::{
     BoxFuture, Error, ErrorKind, Event, Events, Intent, Keyset, Repositories, Side, Target,
-    copy::{CopiedRepository, Foreign, Options, Turns, Which, Whole, copy_one, copy_repository},
+    copy::{CopiedRepository, Foreign, Moves, Options, Turns, Which, Whole, copy_one, copy_repository},
     graph::Permits,
 };
 
-use super::Load;
+use super::{Load, imported::Imported};
 use crate::{
     arguments::Carried, failure::Failure, output, progress::Shown, settings::Settings, verbs::serve::tend::count,
 };
 
 /// Something did not come along.
 const LEFT_OUT: u8 = 10;
+/// How many of the tags of a repository that were left alone are named.
+const NAMED: usize = 10;
 
 /// What goes into one repository, in its order, each with its place among all.
 type Lane = Vec<(usize, Load, Arc<dyn Target>)>;
@@ -48,12 +50,14 @@ pub(super) struct Trip<'a> {
     events: Events,
     patterns: Vec<Pattern>,
     how: Whole,
+    /// What earlier ones set; none where all tags are moved.
+    imported: Option<Imported>,
     told: Vec<Told>,
     odd: Vec<String>,
 }
 
 impl<'a> Trip<'a> {
-    pub(super) fn new(carried: &Carried, sparse: bool, settings: &'a Settings) -> Self {
+    pub(super) fn new(carried: &Carried, sparse: bool, imported: Option<Imported>, settings: &'a Settings) -> Self {
         let shown = Shown::start(settings, false);
         Self {
             settings,
@@ -75,7 +79,9 @@ impl<'a> Trip<'a> {
                 // Each has documents in memory.
                 under_way: Some(Permits::new(usize::from(carried.jobs))),
                 is_name: |name| name.parse::<Tag>().is_ok(),
+                moves: Moves::All,
             },
+            imported,
             told: Vec::new(),
             odd: Vec::new(),
         }
@@ -159,14 +165,43 @@ impl<'a> Trip<'a> {
 
     async fn carry_lane(&self, lane: Lane, failed: &Failed) -> Vec<(usize, Told)> {
         let mut told = Vec::with_capacity(lane.len());
+        let first = lane.first().map(|(at, load, _)| (*at, load.repository.clone()));
+        let Some((at, repository)) = first else { return told };
+        let mut known = match &self.imported {
+            None => HashMap::new(),
+            Some(imported) => match imported.read(&repository).await {
+                Ok(known) => known,
+                Err(error) => {
+                    note(failed, at, error.into());
+                    return told;
+                }
+            },
+        };
         for group in groups(lane) {
+            let how = Whole {
+                moves: self
+                    .imported
+                    .as_ref()
+                    .map_or(Moves::All, |imported| imported.moves(&known)),
+                ..self.how.clone()
+            };
             let images = group.into_iter();
-            let images = images.map(|(at, load, target)| self.carry_one(at, load, target, failed).boxed());
+            let images = images.map(|(at, load, target)| self.carry_one(at, load, target, &how, failed).boxed());
             // Collected first, or the compiler does not see that they may move between threads.
             let images: Vec<BoxFuture<'_, _>> = images.collect();
             let images = stream::iter(images).buffered(self.how.options.jobs);
             let done: Vec<Option<(usize, Told)>> = images.collect().await;
+            let begun = told.len();
             told.extend(done.into_iter().flatten());
+            if let Some(imported) = self.imported.as_ref().filter(|imported| imported.writes) {
+                let set = told[begun..].iter().flat_map(|(_, (_, done))| done.names.clone());
+                known.extend(set);
+                if let Err(error) = imported.write(&repository, &known).await {
+                    self.warn(format!(
+                        "{error}; the next import leaves tags alone that the source moves until then"
+                    ));
+                }
+            }
         }
         told
     }
@@ -177,28 +212,25 @@ impl<'a> Trip<'a> {
         at: usize,
         load: Load,
         target: Arc<dyn Target>,
+        how: &Whole,
         failed: &Failed,
     ) -> Option<(usize, Told)> {
-        let failed = || failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed().is_some() {
+        if lock(failed).is_some() {
             return None;
         }
-        match self.try_one(load, target).await {
+        match self.try_one(load, target, how).await {
             Ok((repository, done)) => {
                 self.warn_of(&repository, &done);
                 Some((at, (repository, done)))
             }
             Err(failure) => {
-                let mut failed = failed();
-                if failed.as_ref().is_none_or(|(first, _)| at < *first) {
-                    *failed = Some((at, failure));
-                }
+                note(failed, at, failure);
                 None
             }
         }
     }
 
-    async fn try_one(&self, load: Load, target: Arc<dyn Target>) -> Result<Told, Failure> {
+    async fn try_one(&self, load: Load, target: Arc<dyn Target>, how: &Whole) -> Result<Told, Failure> {
         let Load {
             repository,
             source,
@@ -206,8 +238,8 @@ impl<'a> Trip<'a> {
         } = load;
         let within = |error: Error| error.within(format!("repository {repository}"));
         let done = match only {
-            None => copy_repository(source, Arc::clone(&target), &self.how, &self.events).await,
-            Some((pick, tag)) => copy_one(source, &pick, Arc::clone(&target), &[tag], &self.how, &self.events).await,
+            None => copy_repository(source, Arc::clone(&target), how, &self.events).await,
+            Some((pick, tag)) => copy_one(source, &pick, Arc::clone(&target), &[tag], how, &self.events).await,
         };
         let done = done.map_err(within)?;
         if !self.how.options.rehearse {
@@ -228,6 +260,21 @@ impl<'a> Trip<'a> {
             };
             self.warn(format!("{repository}: {what} is left out: {}", left.error));
         }
+        let mut names: Vec<&str> = done.left_alone.iter().map(|left| &*left.name).collect();
+        if names.is_empty() {
+            return;
+        }
+        let all = count(names.len() as u64, "tag");
+        names.sort_unstable();
+        let more = match names.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        names.truncate(NAMED);
+        self.warn(format!(
+            "{repository}: {all} left alone, set here by others than an import: {}{more}; --overwrite moves them",
+            names.join(", ")
+        ));
     }
 
     /// Says of what several bring that the first of them brings it, whichever of them it was: it goes there once.
@@ -251,6 +298,7 @@ impl<'a> Trip<'a> {
         self.shown.finish();
         let all = |of: fn(&CopiedRepository) -> u64| -> u64 { self.told.iter().map(|(_, done)| of(done)).sum() };
         let left_out = all(|done| done.left_out.len() as u64) + self.odd.len() as u64;
+        let left_alone = all(|done| done.left_alone.len() as u64);
         let (blobs, bytes) = (all(|done| done.brought().0 as u64), all(|done| done.brought().1));
         if self.settings.json {
             let repositories = self.told.iter().map(in_json);
@@ -266,7 +314,7 @@ impl<'a> Trip<'a> {
                 let (blobs, bytes) = done.brought();
                 vec![
                     repository.clone(),
-                    count(done.names as u64, "tag"),
+                    count(done.names.len() as u64, "tag"),
                     format!("{} new", count(done.manifests.len() as u64, "manifest")),
                     format!("{} new", count(blobs as u64, "blob")),
                     output::size(bytes),
@@ -274,7 +322,7 @@ impl<'a> Trip<'a> {
             });
             output::table(&rows.collect::<Vec<_>>())?;
             output::line(&format!(
-                "{}: {} {}, {}; {left_out} left out",
+                "{}: {} {}, {}; {left_out} left out{}",
                 match self.told.len() {
                     1 => "1 repository".to_owned(),
                     several => format!("{several} repositories"),
@@ -285,12 +333,28 @@ impl<'a> Trip<'a> {
                 },
                 count(blobs, "blob"),
                 output::size(bytes),
+                match left_alone {
+                    0 => String::new(),
+                    _ => format!(", {} left alone", count(left_alone, "tag")),
+                },
             ))?;
         }
-        match left_out {
+        match left_out + left_alone {
             0 => Ok(()),
             _ => Err(Failure::Found { code: LEFT_OUT }),
         }
+    }
+}
+
+fn lock(failed: &Failed) -> MutexGuard<'_, Option<(usize, Failure)>> {
+    failed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes what failed, unless what stands before it has.
+fn note(failed: &Failed, at: usize, failure: Failure) {
+    let mut failed = lock(failed);
+    if failed.as_ref().is_none_or(|(first, _)| at < *first) {
+        *failed = Some((at, failure));
     }
 }
 
@@ -339,13 +403,21 @@ fn in_json((repository, done): &(String, CopiedRepository)) -> Value {
             "reason": left.error.to_string(),
         })
     });
+    let left_alone = done.left_alone.iter().map(|left| {
+        json!({
+            "name": left.name,
+            "target": left.target,
+            "source": left.source,
+        })
+    });
     json!({
         "repository": repository,
-        "names": done.names,
+        "names": done.names.len(),
         "unnamed": done.unnamed,
         "manifests": done.manifests.len(),
         "blobs": blobs,
         "bytes": bytes,
         "leftOut": left_out.collect::<Vec<_>>(),
+        "leftAlone": left_alone.collect::<Vec<_>>(),
     })
 }
