@@ -1,8 +1,8 @@
 //! Is `teu serve` without layouts a registry that keeps what it is given?
 
-use std::os::unix::fs::PermissionsExt;
+use std::{io::Write, os::unix::fs::PermissionsExt};
 
-use crate::support::{self, Room, Served, image, peers};
+use crate::support::{self, Room, Served, image, peers, small::Small};
 use serde_json::Value;
 
 const COPY: [&str; 3] = ["copy", "--src-tls-verify=false", "--dest-tls-verify=false"];
@@ -241,6 +241,38 @@ fn a_collection_that_nobody_can_be_told_of_has_not_failed() {
         has("teu_registry_gc_failures_total 0") && has("teu_registry_gc_last_success_timestamp_seconds "),
         "{told}"
     );
+}
+
+/// Whoever deletes makes room, and whoever pushes takes none of what that needs.
+#[test]
+fn a_registry_on_a_full_disk_is_freed_by_who_deletes() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let Some(small) = Small::mount(room.path("small"), "8m") else {
+        let line =
+            "SKIPPED a_registry_on_a_full_disk_is_freed_by_who_deletes: a small file system needs root, and mount";
+        writeln!(std::io::stderr(), "{line}").expect("said");
+        return;
+    };
+    let served = Served::start(&room, &["--data", "small/kept", "--deletes"]);
+    copy(&room, "oci:images:app", &served.image("app:v1")).succeeds();
+    let mut filler = std::fs::File::create(small.0.join("filler")).expect("made");
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    let push = || copy(&room, "oci:images:app", &served.image("other:v1"));
+    let said = push().fails(1);
+    assert!(said.contains("507"), "{said}");
+    room.teu(["delete", "--tls-verify=false", &served.image("app:v1")])
+        .succeeds();
+    let gc = room.teu(["serve", "gc", "--data", "small/kept"]).succeeds();
+    assert!(gc.stdout.starts_with("freed "), "{}", gc.stdout);
+    let said = push().fails(1);
+    assert!(said.contains("507"), "{said}");
+    // So is it where no server runs.
+    let (code, _) = served.stop("TERM");
+    assert_eq!(code, Some(0));
+    let gc = ["serve", "gc", "--data", "small/kept", "--lease", "0", "-o", "json"];
+    let freed: Value = serde_json::from_str(&room.teu(gc).succeeds().stdout).expect("JSON");
+    assert!(freed["blobs"].as_u64() > Some(0), "{freed}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
     io::{Read, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -117,8 +118,8 @@ impl Depot {
             let outcome = self.collect_now(untagged.then(|| terms.stays()), terms.as_if()).await;
             let outcome = outcome.map(|(collected, _)| collected);
             told(&outcome);
-            let (path, answer) = (root.clone(), in_words(&outcome));
-            if let Err(error) = blocking::run(move || say(&path, &answer)).await {
+            let answer = in_words(&outcome);
+            if let Err(error) = self.put(ANSWER, answer).await {
                 trouble(&error);
             }
         }
@@ -129,15 +130,23 @@ impl Depot {
         let Some(root) = self.0.root.clone() else {
             return;
         };
-        let forgotten = blocking::run(move || match taken_up(&root)? {
-            (Some(_), _) => {
-                let message = "the server had only begun when it was asked; ask it again";
-                say(&root, &in_words(&Err(Error::new(ErrorKind::Conflict, message))))
-            }
-            (None, _) => Ok(()),
-        });
         // What cannot be removed is found again, and told then.
-        let _ = forgotten.await;
+        if let Ok((Some(_), _)) = blocking::run(move || taken_up(&root)).await {
+            let message = "the server had only begun when it was asked; ask it again";
+            let answer = in_words(&Err(Error::new(ErrorKind::Conflict, message)));
+            // Who asked waits in vain, and says so.
+            let _ = self.put(ANSWER, answer).await;
+        }
+    }
+
+    /// Puts a small file in its directory, whole, which every user may read that may enter there. A depot that is in none has none.
+    pub(crate) async fn put(&self, name: &'static str, text: String) -> Result<()> {
+        let depot = Arc::clone(&self.0);
+        blocking::run(move || match &depot.root {
+            Some(root) => depot.reserve.room(|| put(root, name, &text)),
+            None => Ok(()),
+        })
+        .await
     }
 }
 
@@ -173,12 +182,7 @@ fn in_words(outcome: &Result<Collected>) -> String {
     answer.to_string()
 }
 
-fn say(root: &Path, answer: &str) -> Result<()> {
-    put(root, ANSWER, answer)
-}
-
-/// Puts a small file in a depot's directory, whole, which every user may read that may enter there.
-pub(crate) fn put(root: &Path, name: &str, text: &str) -> Result<()> {
+fn put(root: &Path, name: &str, text: &str) -> Result<()> {
     let new = format!("{name}-new");
     let root = Directory::open(root)?;
     root.remove(&new)?;

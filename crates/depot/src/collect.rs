@@ -1,10 +1,13 @@
 //! How does garbage go, while everybody works? By a queue of what may have lost its last reference, leases, and tombstones.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use teu_spec::Digest;
-use teu_store::{Error, ErrorKind, Result};
+use teu_store::{Error, ErrorKind, Result, blocking};
 
 use crate::{Depot, Millis, PARTS, Untagged, sessions};
 
@@ -114,7 +117,8 @@ impl Depot {
         let mut collected = Collected::default();
         loop {
             let (now, over) = (depot.now(), self.over(lease));
-            let reviewed = depot.metadata.review(over, now, BATCH).await?;
+            let review = || depot.metadata.review(over, now, BATCH);
+            let reviewed = depot.reserve.room_for(review).await?;
             collected.unlinked += reviewed.unlinked;
             collected.blobs += reviewed.blobs;
             collected.bytes += reviewed.bytes;
@@ -131,7 +135,8 @@ impl Depot {
                 depot.content.remove(place).await?;
             }
             collected.removed += places.len() as u64;
-            depot.metadata.bury(places).await?;
+            let bury = || depot.metadata.bury(places.clone());
+            depot.reserve.room_for(bury).await?;
         }
         loop {
             match sessions::expire(depot).await? {
@@ -143,6 +148,8 @@ impl Depot {
             let part = depot.next_part.fetch_add(1, Ordering::Relaxed) % PARTS;
             collected.strays += self.remove_strays(part).await?;
         }
+        let again = Arc::clone(depot);
+        blocking::run(move || again.reserve.refill()).await?;
         Ok(collected)
     }
 

@@ -24,6 +24,7 @@ use crate::{
     metadata::{Immutable, Metadata, Sqlite},
     place::Millis,
     repository::Repository,
+    reserve::Reserve,
     sessions,
     settings::{Settings, Sparse},
     untagged::Reached,
@@ -58,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) next_part: AtomicU16,
     /// It was found out that every manifest has all that it names, and none is taken since that has not.
     pub(crate) is_whole: AtomicBool,
+    /// Room for what makes room.
+    pub(crate) reserve: Reserve,
     /// Dropped last.
     _lock: Option<Lock>,
 }
@@ -88,10 +91,13 @@ impl Depot {
             let lock = locked(&root)?;
             // A link to a database elsewhere would be followed by what SQLite does with its name.
             root.file(METADATA, true)?;
-            let metadata = Sqlite::open(&path.join(METADATA))?;
+            let reserve = Reserve::of(&path)?;
+            let metadata = reserve.room(|| Sqlite::open(&path.join(METADATA)))?;
             root.sync()?;
             let content = Files::within(root)?;
-            Ok((metadata, content, (path, lock)))
+            // Behind the database, without which a directory that has other things in it is no depot.
+            reserve.refill()?;
+            Ok((metadata, content, (path, lock, reserve)))
         })
         .await?;
         let registry = format!("depot:{}", held.0.display());
@@ -155,9 +161,12 @@ impl Depot {
         content: Arc<dyn Content>,
         settings: Settings,
         registry: String,
-        held: Option<(PathBuf, Lock)>,
+        held: Option<(PathBuf, Lock, Reserve)>,
     ) -> Self {
-        let (root, lock) = held.unzip();
+        let (root, lock, reserve) = match held {
+            Some((root, lock, reserve)) => (Some(root), Some(lock), reserve),
+            None => (None, None, Reserve::none()),
+        };
         Self(Arc::new(Inner {
             metadata,
             content,
@@ -169,6 +178,7 @@ impl Depot {
             reached: Reached::default(),
             next_part: AtomicU16::new(0),
             is_whole: AtomicBool::new(false),
+            reserve,
             _lock: lock,
         }))
     }

@@ -26,6 +26,7 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// A blob that is gone where it is dropped.
     pub(crate) async fn begin(depot: &Arc<Inner>, repository: &str, expected: Expected) -> Result<Self> {
+        depot.reserve.check()?;
         let name = format!("i-{}", Ulid::new(depot.now())?);
         let writing = depot.content.begin(&name, false).await?;
         Ok(Self {
@@ -65,7 +66,10 @@ impl Incoming {
     /// It is no session any more.
     async fn end(&mut self) -> Result<()> {
         match &self.held {
-            Some(held) => self.depot.metadata.end_session(&held.id).await,
+            Some(held) => {
+                let end = || self.depot.metadata.end_session(&held.id);
+                self.depot.reserve.room_for(end).await
+            }
             None => Ok(()),
         }
     }
@@ -119,7 +123,11 @@ async fn show(
         due: depot.now(),
         session,
     };
-    if let Err(error) = depot.metadata.put_blob(blob).await {
+    let shown = match depot.reserve.check() {
+        Ok(()) => depot.metadata.put_blob(blob).await,
+        refused => refused,
+    };
+    if let Err(error) = shown {
         // Where there is no room, certainly nothing names it. After any other failure something may, when the log is read again; what
         // nobody knows then is found by who looks for it.
         if *error.kind() == ErrorKind::Quota {
@@ -141,6 +149,7 @@ pub(crate) async fn adopt(
     descriptor: &Descriptor,
     trust: bool,
 ) -> Result<How> {
+    depot.reserve.check()?;
     let Descriptor { digest, size, .. } = *descriptor;
     if is_shown(depot, repository, &digest, size).await? {
         return Ok(How::Mounted);
@@ -184,7 +193,10 @@ async fn is_shown(depot: &Arc<Inner>, repository: &str, digest: &Digest, size: u
 
 impl Ingest for Incoming {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.written.take(bytes))
+        Box::pin(async move {
+            self.depot.reserve.check()?;
+            self.written.take(bytes).await
+        })
     }
 
     fn commit(self: Box<Self>, digest: Option<Digest>) -> BoxFuture<'static, Result<Committed>> {

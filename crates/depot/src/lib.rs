@@ -44,6 +44,7 @@ mod incoming;
 mod metadata;
 mod place;
 mod repository;
+mod reserve;
 mod sessions;
 mod settings;
 mod terms;

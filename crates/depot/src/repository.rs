@@ -54,11 +54,10 @@ impl Repository {
         if blob.lease >= half {
             return Ok(found);
         }
-        let is_there = self
-            .depot
-            .metadata
-            .extend(&self.name, digest, self.depot.lease())
-            .await?;
+        let (metadata, reserve) = (&self.depot.metadata, &self.depot.reserve);
+        // Who deletes asks first what is there; nothing grows by it.
+        let extend = || metadata.extend(&self.name, digest, self.depot.lease());
+        let is_there = reserve.room_for(extend).await?;
         Ok(found.filter(|_| is_there))
     }
 
@@ -72,7 +71,8 @@ impl Repository {
         let now = depot.now();
         // As with blobs.
         let before = now.before(stays / 2);
-        depot.metadata.touch(&self.name, digest, before, now).await
+        let touch = || depot.metadata.touch(&self.name, digest, before, now);
+        depot.reserve.room_for(touch).await
     }
 
     async fn fetch_blob(&self, digest: &Digest, options: FetchOptions) -> Result<Fetched> {
@@ -243,6 +243,7 @@ impl Target for Repository {
                 expect,
                 now: self.depot.now(),
             };
+            self.depot.reserve.check()?;
             self.depot.metadata.put_manifest(new).await?;
             let size = document.raw().len() as u64;
             Ok(Descriptor::new(document.media_type().clone(), *digest, size))
@@ -356,7 +357,13 @@ impl Mount for Repository {
     }
 
     fn mount<'a>(&'a self, from: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<bool>> {
-        self.depot.metadata.mount(from, &self.name, digest, self.depot.lease())
+        Box::pin(async move {
+            self.depot.reserve.check()?;
+            self.depot
+                .metadata
+                .mount(from, &self.name, digest, self.depot.lease())
+                .await
+        })
     }
 }
 
@@ -369,16 +376,19 @@ impl Adopt for Repository {
 impl Delete for Repository {
     fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let (metadata, now) = (&self.depot.metadata, self.depot.now());
+            let (metadata, reserve, now) = (&self.depot.metadata, &self.depot.reserve, self.depot.now());
             let (was_there, what) = match role {
                 Role::Manifest => {
                     // It may be a part of an index that stays.
                     self.depot.is_whole.store(false, Ordering::Relaxed);
                     let immutable = self.depot.immutable(&self.name);
-                    let removed = metadata.remove_manifest(&self.name, digest, immutable, now).await?;
-                    (removed, "manifest")
+                    let remove = || metadata.remove_manifest(&self.name, digest, Arc::clone(&immutable), now);
+                    (reserve.room_for(remove).await?, "manifest")
                 }
-                Role::Blob => (metadata.remove_blob(&self.name, digest, now).await?, "blob"),
+                Role::Blob => {
+                    let remove = || metadata.remove_blob(&self.name, digest, now);
+                    (reserve.room_for(remove).await?, "blob")
+                }
             };
             match was_there {
                 true => Ok(()),
@@ -393,12 +403,8 @@ impl Delete for Repository {
                 let message = format!("the tag {name} of {} never moves", self.name);
                 return Err(Error::new(ErrorKind::Conflict, message));
             }
-            match self
-                .depot
-                .metadata
-                .remove_tag(&self.name, name, self.depot.now())
-                .await?
-            {
+            let remove = || self.depot.metadata.remove_tag(&self.name, name, self.depot.now());
+            match self.depot.reserve.room_for(remove).await? {
                 true => Ok(()),
                 false => Err(self.not_found(&format!("tag {name}"))),
             }

@@ -58,6 +58,7 @@ impl Sessions for Depot {
                 let message = format!("the id of an upload has 1 to {LONGEST} characters");
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
+            self.0.reserve.check()?;
             let held = Held::take(&self.0, id)?;
             let hasher = algorithm.hasher();
             let session = metadata::Session {
@@ -140,7 +141,7 @@ pub(crate) async fn expire(depot: &Arc<Inner>) -> Result<u64> {
     for id in depot.metadata.idle_sessions(before, BATCH).await? {
         let Ok(held) = Held::take(depot, &id) else { continue };
         // The row first: what is begun and has no row is removed by who comes next.
-        depot.metadata.end_session(&id).await?;
+        depot.reserve.room_for(|| depot.metadata.end_session(&id)).await?;
         depot.content.forget(&name(&id)).await?;
         drop(held);
         count += 1;

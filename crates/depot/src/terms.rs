@@ -8,7 +8,6 @@ use teu_store::{Error, ErrorKind, Result, blocking};
 
 use crate::{
     Depot, Millis,
-    asked::put,
     content::directory::{Directory, failed},
     depot::is_held,
 };
@@ -102,16 +101,13 @@ impl Depot {
             return Ok(());
         };
         let (terms, now) = (self.terms(nobody_pushes), self.0.now());
-        blocking::run(move || {
-            let terms = match Terms::read(&root)? {
-                Some(before) => terms.behind(&before, now),
-                None => terms,
-            };
-            let text = serde_json::to_string(&terms);
-            let text = text.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
-            put(&root, TERMS, &text)
-        })
-        .await
+        let terms = match blocking::run(move || Terms::read(&root)).await? {
+            Some(before) => terms.behind(&before, now),
+            None => terms,
+        };
+        let text = serde_json::to_string(&terms);
+        let text = text.map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))?;
+        self.put(TERMS, text).await
     }
 
     /// Those of this process.

@@ -114,9 +114,10 @@ impl Depot {
         let now = self.0.now();
         let metadata = &self.0.metadata;
         // Sent in their order, and committed together.
-        let taken = found
-            .iter()
-            .map(|(repository, digest)| metadata.remove_untagged(repository, digest, before, now));
+        let taken = found.iter().map(|(repository, digest)| async move {
+            let remove = || metadata.remove_untagged(repository, digest, before, now);
+            self.0.reserve.room_for(remove).await
+        });
         let taken = try_join_all(taken).await?;
         let gone = found.into_iter().zip(taken).filter(|(_, is_gone)| *is_gone);
         removed.extend(gone.map(|((repository, digest), _)| Untagged { repository, digest }));

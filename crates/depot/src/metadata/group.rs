@@ -149,13 +149,17 @@ fn apart<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>
 }
 
 fn run(connection: &Connection, waiting: &Receiver<Job>, recent: &Recent) {
-    let mut is_sound = true;
+    let (mut is_sound, mut is_full) = (true, false);
     let mut lasts = None;
     while let Ok(first) = waiting.recv() {
         let mut jobs = vec![first];
         jobs.extend(waiting.try_iter().take(MOST - 1));
         let lasting = jobs.iter().any(|job| job.about != About::Beginning);
         let shows = jobs.iter().any(|job| job.about == About::Content);
+        if std::mem::take(&mut is_full) {
+            // Begun anew the log takes no more room than it has. Where there is none even for that, who makes room gives up some, and is here again.
+            let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        }
         // What was written before a failed sync may be lost though the next one succeeds, and what stands behind it in the log with it. Into
         // the database itself it is written anew.
         let begun = match is_sound {
@@ -191,7 +195,8 @@ fn run(connection: &Connection, waiting: &Receiver<Job>, recent: &Recent) {
         }
         if let Err(failure) = &outcome {
             // Where there is no room nothing was lost, and what makes room must go on.
-            is_sound &= failure.kind == ErrorKind::Quota;
+            is_full = failure.kind == ErrorKind::Quota;
+            is_sound &= is_full;
             if !connection.is_autocommit() {
                 // Where this fails too, the next one does not begin.
                 let _ = connection.execute_batch("ROLLBACK");

@@ -195,8 +195,11 @@ fn tell(done: &BackedUp, from: &Path, to: &Path, settings: &Settings) -> Result<
 
 /// Opens a depot that is there, alone; `else_` says what to do where another process has it.
 pub(super) async fn alone(directory: &Path, keeping: Keeping, else_: &str) -> Result<Depot, Error> {
-    // What is not there is not made to be tended.
-    drop(Depot::beside(directory, Keeping::default()).await?);
+    // What is not there is not made to be tended. Where the disk is full, who has it alone has room that is kept for that.
+    match Depot::beside(directory, Keeping::default()).await {
+        Err(error) if *error.kind() != ErrorKind::Quota => return Err(error),
+        _ => {}
+    }
     let depot = Depot::open(directory, keeping).await;
     let depot = depot.map_err(|error| match error.kind() {
         ErrorKind::Conflict => Error::new(ErrorKind::Conflict, format!("{error}; {else_}")),
@@ -266,14 +269,32 @@ async fn ask(directory: &Path, untagged: bool, settings: &Settings) -> Result<()
         }
         tokio::time::sleep(POLL).await;
     }
-    while begun.elapsed() < ENDS {
+    let collected = answer(&asking, directory, ENDS).await?;
+    tell_collected(&collected, None, settings)
+}
+
+/// What came of what a server took up, which may take so long.
+async fn answer(asking: &Asking, directory: &Path, ends: Duration) -> Result<Collected, Error> {
+    let begun = Instant::now();
+    loop {
+        let is_held = Terms::read(directory)?.is_none_or(|terms| terms.is_held);
         if let Some(collected) = asking.answer()? {
-            return tell_collected(&collected, None, settings);
+            return Ok(collected);
         }
-        tokio::time::sleep(POLL).await;
+        let why = match is_held {
+            false => "has ended before it was done; what it has not done the next collection does".to_owned(),
+            true if begun.elapsed() >= ends => format!(
+                "has said nothing for {} seconds: it collects still, or cannot say what came of it; its log does",
+                ends.as_secs()
+            ),
+            true => {
+                tokio::time::sleep(POLL).await;
+                continue;
+            }
+        };
+        let message = format!("the server that has {} took it up and {why}", directory.display());
+        return Err(Error::new(ErrorKind::Io, message));
     }
-    settings.warn("the server collects, and has not ended yet; its log says when it has");
-    Ok(())
 }
 
 /// Says what a collection came to; and where it is known, which manifests went.
@@ -406,4 +427,39 @@ fn freed(all: &[Candidate]) -> (u64, u64) {
 fn time(time: Millis) -> String {
     let stamp = Timestamp::from_unix(time.0.div_euclid(1000), 0);
     stamp.map_or_else(|| "-".to_owned(), |stamp| stamp.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What nobody answers is no success, whether who took it up has ended or goes on.
+    #[test]
+    fn a_server_that_says_nothing_is_said_to() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("kept");
+            let depot = Depot::open(&path, Keeping::default()).await.expect("a depot");
+            depot.say_terms(false).await.expect("said");
+            let asking = Asking::begin(&path, false).expect("asked");
+            // As the server does that takes it up.
+            std::fs::remove_file(path.join("gc.asked")).expect("taken up");
+            let said = async |ends| answer(&asking, &path, ends).await.expect_err("none").to_string();
+            let began = format!("the server that has {} took it up and has ", path.display());
+            assert_eq!(
+                said(Duration::ZERO).await,
+                format!(
+                    "{began}said nothing for 0 seconds: it collects still, or cannot say what came of it; its log does"
+                )
+            );
+            drop(depot);
+            assert_eq!(
+                said(ENDS).await,
+                format!("{began}ended before it was done; what it has not done the next collection does")
+            );
+            std::fs::write(path.join("gc.answer"), json!(Collected::default()).to_string()).expect("answered");
+            assert_eq!(answer(&asking, &path, ENDS).await.expect("one"), Collected::default());
+        });
+    }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi::SQLITE_IOERR_SHMSIZE};
 use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Error, ErrorKind, Keyset, Page, Result, blocking};
 
@@ -202,6 +202,13 @@ pub(crate) fn bring_up_to_date(connection: &mut Connection) -> Result<()> {
 /// What SQLite says, as our errors say it.
 pub(crate) fn failed(error: rusqlite::Error) -> Error {
     let (kind, hint) = match error.sqlite_error_code() {
+        // What it keeps beside its log, in memory that lies in a file, needs room too.
+        _ if error
+            .sqlite_error()
+            .is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) =>
+        {
+            (ErrorKind::Quota, "the disk is full")
+        }
         Some(ErrorCode::DiskFull) => (ErrorKind::Quota, "the disk is full"),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (ErrorKind::Denied, "it may not be written"),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
