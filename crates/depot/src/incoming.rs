@@ -38,6 +38,8 @@ impl Incoming {
     }
 
     async fn put(mut self, digest: Option<Digest>) -> Result<Committed> {
+        // Where that fails, a session stays as it was recorded.
+        self.written.pass_on_rest().await?;
         let (writing, digest) = match self.written.checked(digest).await {
             Ok(checked) => checked,
             Err(error) => {
@@ -78,15 +80,14 @@ impl Incoming {
         let Some(id) = self.held.as_ref().map(|held| held.id.clone()) else {
             return Ok(());
         };
+        self.written.pass_on_rest().await?;
         let mut writing = self.written.writing.take().ok_or_else(failed_before)?;
-        let synced = match self.written.pass_on_rest(&mut *writing).await {
-            Ok(()) => writing.sync().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = synced {
-            // Nobody knows what of it is on the disk.
-            let _ = writing.forget().await;
-            let _ = self.end().await;
+        if let Err(error) = writing.sync().await {
+            // What there was no room for is what came since it was recorded last: it goes on from there. Of a disk that breaks nobody knows what is on it.
+            if *error.kind() != ErrorKind::Quota {
+                let _ = writing.forget().await;
+                let _ = self.end().await;
+            }
             return Err(error);
         }
         let hasher = self.written.hasher.as_mut().ok_or_else(failed_before)?.state();

@@ -65,11 +65,13 @@ impl Written {
     }
 
     /// Hashes and writes what waits.
-    pub(crate) async fn pass_on_rest(&mut self, writing: &mut dyn Writing) -> Result<()> {
-        match self.gathering.rest() {
-            Some(bytes) => self.pass_on(writing, bytes).await,
-            None => Ok(()),
+    pub(crate) async fn pass_on_rest(&mut self) -> Result<()> {
+        if let Some(bytes) = self.gathering.rest() {
+            let mut writing = self.writing.take().ok_or_else(failed_before)?;
+            self.pass_on(&mut *writing, bytes).await?;
+            self.writing = Some(writing);
         }
+        Ok(())
     }
 
     async fn pass_on(&mut self, writing: &mut dyn Writing, bytes: Bytes) -> Result<()> {
@@ -79,15 +81,10 @@ impl Written {
         writing.write(bytes).await
     }
 
-    /// All came: what it is, if that is what it should be. Else nothing is left.
+    /// All came and was [passed on](Self::pass_on_rest): what it is, if that is what it should be. Else nothing is left.
     pub(crate) async fn checked(&mut self, digest: Option<Digest>) -> Result<(Box<dyn Writing>, Digest)> {
         let mut writing = self.writing.take().ok_or_else(failed_before)?;
-        let passed_on = self.pass_on_rest(&mut *writing).await;
-        let digest = match passed_on {
-            Ok(()) => self.digest(&mut *writing, digest).await,
-            Err(error) => Err(error),
-        };
-        match digest {
+        match self.digest(&mut *writing, digest).await {
             Ok(digest) => Ok((writing, digest)),
             Err(error) => {
                 writing.forget().await?;
@@ -158,6 +155,7 @@ mod tests {
             written.gathering.is_late();
             written.take(Bytes::new()).await.expect("taken");
             assert_eq!(written.gathering.rest(), None);
+            written.pass_on_rest().await.expect("passed on");
             let (_, digest) = written.checked(None).await.expect("it is whole");
             assert_eq!(digest, Digest::of(&content));
         });

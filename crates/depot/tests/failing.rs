@@ -370,26 +370,61 @@ fn an_upload_whose_sync_failed_is_gone() {
     });
 }
 
-/// Where there is no room for more of an upload, what was recorded of it stays.
+/// Where there is no room for more of an upload, what was recorded of it stays, whichever step finds that out.
 #[test]
 fn an_upload_goes_on_when_there_is_room() {
     run(async {
-        let directory = tempfile::tempdir().expect("a directory");
-        let (depot, fails) = failing(directory.path());
-        let mut session = depot.begin("app", "one", Algorithm::Sha256).await.expect("begun");
-        session.write(Bytes::from_static(b"first ")).await.expect("written");
-        session.record().await.expect("recorded");
-        *fails.lock().expect("a switch") = Some(("write", ErrorKind::Quota));
-        let error = session.write(Bytes::from_static(b"second")).await.expect_err("no room");
-        assert_eq!(error.kind(), &ErrorKind::Quota, "{error}");
-        drop(session);
-        *fails.lock().expect("a switch") = None;
-        let Reopened { mut session, done } = depot.reopen("app", "one").await.expect("asked").expect("there");
-        assert_eq!(done, 6);
-        session.write(Bytes::from_static(b"second")).await.expect("written");
-        session
-            .commit(Some(Digest::of(b"first second")))
-            .await
-            .expect("committed");
+        let large = || Bytes::from(vec![b'x'; 3 << 20]);
+        for (name, step, first, at) in [
+            (
+                "what is small is written as it comes",
+                "write",
+                Bytes::from_static(b"first "),
+                "write",
+            ),
+            ("what waits in a piece when it is recorded", "write", large(), "record"),
+            ("what waits in a piece when it is committed", "write", large(), "commit"),
+            (
+                "what the disk has no room for when it is synced",
+                "sync",
+                large(),
+                "record",
+            ),
+            ("how far it came", "record_session", large(), "record"),
+        ] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let (depot, fails) = failing(directory.path());
+            let whole = [&first[..], b"second"].concat();
+            let digest = Digest::of(&whole);
+            let mut session = depot.begin("app", "one", Algorithm::Sha256).await.expect("begun");
+            session.write(first.clone()).await.expect("written");
+            session.record().await.expect("recorded");
+            *fails.lock().expect("a switch") = Some((step, ErrorKind::Quota));
+            let written = session.write(Bytes::from_static(b"second")).await;
+            assert_eq!(written.is_err(), at == "write", "{name}");
+            let failed = match at {
+                "commit" => session.commit(Some(digest)).await.map(drop),
+                _ => {
+                    let recorded = written.and(session.record().await);
+                    drop(session);
+                    recorded
+                }
+            };
+            let error = failed.expect_err(name);
+            assert_eq!(error.kind(), &ErrorKind::Quota, "{name}: {error}");
+            *fails.lock().expect("a switch") = None;
+            let reopened = depot.reopen("app", "one").await.expect("asked");
+            let Reopened { mut session, done } = reopened.unwrap_or_else(|| panic!("{name}: it is there"));
+            assert_eq!(done, first.len() as u64, "{name}");
+            let files = below(&directory.path().join("uploads"));
+            let length = files[0].metadata().expect("a file").len();
+            assert_eq!(
+                (files.len(), length),
+                (1, done),
+                "{name}: what came since takes no room"
+            );
+            session.write(Bytes::from_static(b"second")).await.expect("written");
+            session.commit(Some(digest)).await.expect("committed");
+        }
     });
 }

@@ -14,7 +14,7 @@ use crate::{
     range,
     registry::{Answer, Asked, Registry, created, plain, set},
     route::{digest, repository},
-    uploads::{Upload, broken},
+    uploads::{Upload, Writer, broken},
 };
 
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -86,10 +86,7 @@ impl Registry {
         let mut turn = upload.writer.try_lock().map_err(|_| at_work(upload))?;
         let length = announced(upload, asked)?;
         let taken = upload.take(&mut turn, &mut content, length).await;
-        let kept = upload.keep(&mut turn).await;
-        if turn.is_none() {
-            self.uploads.forget(upload);
-        }
+        let kept = self.keep(upload, &mut turn).await;
         taken.and(kept)?;
         Ok(under_way(StatusCode::ACCEPTED, upload))
     }
@@ -105,20 +102,38 @@ impl Registry {
         let taken = upload.take(&mut turn, &mut content, length).await;
         if let Err(problem) = taken {
             // That it cannot be kept either is told to who goes on with it.
-            let _ = upload.keep(&mut turn).await;
-            if turn.is_none() {
-                self.uploads.forget(upload);
-            }
+            let _ = self.keep(upload, &mut turn).await;
             return Err(problem);
         }
         let writer = turn.take().ok_or_else(broken)?;
         let failed = |error| Problem::writing(error, Code::BlobUploadInvalid);
         let committed = writer.commit(wanted).await;
         self.uploads.forget(upload);
+        if committed.is_err() {
+            self.look_again(upload).await;
+        }
         let committed = committed.map_err(failed)?;
         upload.store.finish().await.map_err(failed)?;
         let location = format!("/v2/{}/blobs/{}", upload.repository, committed.digest);
         Ok(created(&location, &committed.digest))
+    }
+
+    /// Makes what came of an upload last; where that fails, or writing did, it goes on from where it was kept before, if it was.
+    async fn keep(&self, upload: &Upload, writer: &mut Option<Writer>) -> Result<(), Problem> {
+        let kept = upload.keep(writer).await;
+        if writer.is_none() {
+            self.uploads.forget(upload);
+            self.look_again(upload).await;
+        }
+        kept
+    }
+
+    /// Opens an upload that failed as far as it was kept, so that what came since takes no room any more.
+    async fn look_again(&self, upload: &Upload) {
+        let store = async || Ok(Arc::clone(&upload.store));
+        let (repository, id) = (&upload.repository, &upload.id);
+        // What cannot be opened is looked for anew by who goes on with it, and told why.
+        let _ = self.uploads.find(&*self.repositories, repository, id, store).await;
     }
 
     async fn cancel(&self, upload: &Upload) -> Answer {

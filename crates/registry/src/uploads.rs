@@ -38,6 +38,7 @@ pub(crate) struct Upload {
     pub(crate) id: String,
     pub(crate) repository: String,
     pub(crate) store: Arc<dyn Store>,
+    came: AtomicU64,
     written: AtomicU64,
     touched: Mutex<Instant>,
     /// Whose turn it is to write: one request at a time. None where writing failed, or it was committed.
@@ -123,6 +124,7 @@ impl Uploads {
             id,
             repository: repository.to_owned(),
             store,
+            came: AtomicU64::new(done),
             written: AtomicU64::new(done),
             touched: Mutex::new(Instant::now()),
             writer: Turn::new(Some(writer)),
@@ -216,7 +218,7 @@ impl Upload {
         format!("/v2/{}/blobs/uploads/{}", self.repository, self.id)
     }
 
-    /// How many bytes are there.
+    /// How many bytes are there when the last request that wrote to it was done: where they are kept, a restart takes none of them.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
@@ -231,7 +233,7 @@ impl Upload {
         self.touched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes what was written last, where it is kept.
+    /// Makes what was written last, where it is kept; from now on it counts as written.
     pub(crate) async fn keep(&self, writer: &mut Option<Writer>) -> Result<(), Problem> {
         if let Some(Writer::Kept(session)) = writer
             && let Err(error) = session.record().await
@@ -239,6 +241,7 @@ impl Upload {
             *writer = None;
             return Err(Problem::writing(error, Code::BlobUploadInvalid));
         }
+        self.written.store(self.came.load(Ordering::Acquire), Ordering::Release);
         Ok(())
     }
 
@@ -288,11 +291,11 @@ impl Upload {
         let count = bytes.len() as u64;
         let open = writer.as_mut().ok_or_else(broken)?;
         if let Err(error) = open.write(bytes).await {
-            // What failed half-way is of no use, and a disk that is full is not to stay full.
+            // What failed half-way is of no use. What is kept is found again as it was recorded.
             *writer = None;
             return Err(Problem::writing(error, Code::BlobUploadInvalid));
         }
-        self.written.fetch_add(count, Ordering::AcqRel);
+        self.came.fetch_add(count, Ordering::AcqRel);
         *self.touched() = Instant::now();
         Ok(())
     }

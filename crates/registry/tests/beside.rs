@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     large::{MIB, content, put, serve, serve_by, shows, status},
-    support::{Server, answer, guarded::by_password, writable},
+    support::{Server, answer, guarded::by_password, uploaded, writable},
 };
 use teu_registry::{Limits, Settings};
 use teu_spec::Digest;
@@ -129,17 +129,13 @@ fn who_never_pauses_holds_up_no_server() {
     };
     let mut server = serve_by(directory.path(), settings);
     let location = server.begin("app");
-    let written = |server: &Server| {
-        let range = server.get(&location).expect(204).header("range").to_owned();
-        range[2..].parse::<usize>().expect("a number") + 1
-    };
     let part = content(MIB);
     let mut client = server.connect();
     let head = format!("PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n");
     client.write_all(head.as_bytes()).expect("sent");
     let sent = part.clone();
     thread::spawn(move || (0..LENGTH / MIB).all(|_| client.write_all(&sent).is_ok()));
-    while written(&server) < 3 * MIB {
+    while uploaded(directory.path(), &location) < 3 * MIB as u64 {
         thread::yield_now();
     }
     let (sender, stopped) = mpsc::channel();
@@ -154,7 +150,8 @@ fn who_never_pauses_holds_up_no_server() {
     });
     stopped.recv_timeout(Duration::from_secs(60)).expect("it ends");
     let server = serve(directory.path());
-    let came = written(&server);
+    let range = server.get(&location).expect(204).header("range").to_owned();
+    let came = range[2..].parse::<usize>().expect("a number") + 1;
     assert!((3 * MIB..LENGTH).contains(&came), "{came}");
     let mut whole: Vec<u8> = part.into_iter().cycle().take(came).collect();
     whole.extend(b"the end");

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::support::{Server, image, writable};
+use crate::support::{Server, image, small::Small, uploaded, writable};
 use teu_depot::{Depot, Settings};
 use teu_registry::Limits;
 use teu_spec::Digest;
@@ -102,10 +102,11 @@ fn a_server_that_stops_parks_what_is_on_its_way() {
     let mut asked = [0; 25];
     client.read_exact(&mut asked).expect("it has its turn");
     client.write_all(b"0123456789abcde").expect("sent");
-    // When these are counted they are written.
-    while server.get(&on_its_way).expect(204).header("range") != "0-14" {
+    while uploaded(directory.path(), &on_its_way) < 15 {
         std::thread::yield_now();
     }
+    // Until they are recorded a kill takes them.
+    assert_eq!(server.get(&on_its_way).expect(204).header("range"), "0-0");
     let registry = Arc::clone(&server.registry);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(registry.close());
@@ -117,6 +118,45 @@ fn a_server_that_stops_parks_what_is_on_its_way() {
     server
         .ask("PUT", &format!("{on_its_way}?digest={digest}"), &[], b"f")
         .expect(201);
+}
+
+/// Threat 104: where the disk fills in the midst of a chunk, what was acknowledged before is there, and the rest takes no room.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn an_upload_goes_on_when_there_is_room_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Some(disk) = Small::mount(directory.path().join("disk"), "16m") else {
+        return eprintln!("SKIPPED an_upload_goes_on_when_there_is_room_again: only root mounts a small disk");
+    };
+    let server = serve(&disk.0);
+    let location = server.begin("app");
+    let first = vec![b'x'; 3 << 20];
+    server.ask("PATCH", &location, &[], &first).expect(202);
+    let fill = |leaves: u64| {
+        let room = rustix::fs::statvfs(&disk.0).expect("told");
+        let size = (room.f_bavail * room.f_frsize).saturating_sub(leaves);
+        let size = usize::try_from(size).expect("a size");
+        std::fs::write(disk.0.join("other"), vec![0; size]).expect("written");
+    };
+    let told = || server.get(&location).expect(204).header("range").to_owned();
+    let kept = format!("0-{}", first.len() - 1);
+    // There is no room for what waits to be a whole piece when the chunk ends, nor for what is written before that.
+    for (leaves, length) in [(0, 1000), (1 << 20, (1 << 20) + 9000), (2 << 20, 4 << 20)] {
+        fill(leaves);
+        let refused = server.ask("PATCH", &location, &[], &vec![b'y'; length]);
+        assert_eq!(refused.status, 507, "{leaves}, {length}");
+        assert_eq!(told(), kept, "{leaves}, {length}");
+        assert_eq!(uploaded(&disk.0, &location), first.len() as u64, "{leaves}, {length}");
+        std::fs::remove_file(disk.0.join("other")).expect("removed");
+    }
+    // Nor for the end of it all.
+    fill(0);
+    let whole = [&first[..], b"end"].concat();
+    let last = format!("{location}?digest={}", Digest::of(&whole));
+    server.ask("PUT", &last, &[], b"end").refused(507, "UNKNOWN");
+    assert_eq!(told(), kept);
+    std::fs::remove_file(disk.0.join("other")).expect("removed");
+    server.ask("PUT", &last, &[], b"end").expect(201);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Server, writable};
+use crate::support::{Server, uploaded, writable};
 use teu_depot::{Depot, Settings};
 use teu_spec::Digest;
 
@@ -177,15 +177,11 @@ fn what_is_cut_off_is_gone_on_with() {
     client.shutdown(Shutdown::Write).expect("broken off");
     let _ = client.read_to_end(&mut Vec::new());
     let (stopped, client) = begin(&server);
-    // Whole pieces are counted; what is in one that is not whole is kept when the server stops.
-    let counted = || {
-        server.get(&stopped).expect(204).header("range")[2..]
-            .parse::<usize>()
-            .expect("a number")
-    };
+    // Whole pieces are written; what is in one that is not whole is kept when the server stops.
+    let written = || uploaded(directory.path(), &stopped);
     let begun = Instant::now();
-    while counted() < 3 * MIB - 1 {
-        assert!(begun.elapsed() < PATIENCE, "no more than {} came", counted());
+    while written() < 3 * MIB as u64 {
+        assert!(begun.elapsed() < PATIENCE, "no more than {} came", written());
         std::thread::yield_now();
     }
     let registry = Arc::clone(&server.registry);
@@ -227,21 +223,17 @@ fn clients_that_stand_still_keep_no_other_from_pushing() {
             (client, location)
         })
         .collect();
-    let counted = |location: &str| {
-        server.get(location).expect(204).header("range")[2..]
-            .parse::<usize>()
-            .expect("a number")
-    };
+    let written = |location: &str| uploaded(directory.path(), location);
     let all_have = |least: usize| {
         for (_, location) in &still {
             let begun = Instant::now();
-            while counted(location) <= least {
-                assert!(begun.elapsed() < PATIENCE, "no more than {} came", counted(location));
+            while written(location) <= least as u64 {
+                assert!(begun.elapsed() < PATIENCE, "no more than {} came", written(location));
                 std::thread::yield_now();
             }
         }
     };
-    // What is in a piece that is not whole is not counted, nor in what stands for one.
+    // What is in a piece that is not whole is not written, nor in what stands for one.
     all_have(SENT - MIB);
     let other = content(7 * MIB + 3);
     server.push_blob("other", &other);

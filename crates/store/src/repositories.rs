@@ -58,12 +58,14 @@ pub struct Reopened {
     pub done: u64,
 }
 
-/// A blob that is being written, and kept meanwhile. Dropped, it stays as far as it was recorded; committed or aborted, it is none any more.
+/// A blob that is being written, and kept meanwhile. Dropped, as where a write failed, it stays as far as it was recorded; committed or aborted, it is none any
+/// more.
 pub trait Session: Ingest {
     /// Makes all that was written last: it goes on from here, whatever happens.
     ///
     /// # Errors
-    /// Those of the disk; then it is gone, and must be begun anew.
+    /// Those of the disk. Where there is no room (`Quota`) it stays as it was recorded last, and is [reopened](Sessions::reopen) when this is dropped; else it may be
+    /// gone, and must be begun anew.
     fn record(&mut self) -> BoxFuture<'_, Result<()>>;
 }
 

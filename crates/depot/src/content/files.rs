@@ -162,7 +162,7 @@ fn shard(digest: &Digest) -> String {
 impl Content for Files {
     fn begin<'a>(&'a self, name: &'a str, stays: bool) -> BoxFuture<'a, Result<Box<dyn Writing>>> {
         let writing = checked(name).and_then(|name| self.0.uploads.create(name));
-        let writing = writing.map(|file| self.writing(name, file, 0, stays));
+        let writing = writing.map(|file| self.writing(name, file, 0, Some(0), stays));
         Box::pin(std::future::ready(writing))
     }
 
@@ -172,12 +172,15 @@ impl Content for Files {
                 return Ok(None);
             };
             let within = |error| failed(error, "opening", &self.0.uploads.path(name));
-            if file.metadata().map_err(within)?.len() < offset {
+            let length = file.metadata().map_err(within)?.len();
+            if length < offset {
                 return Ok(None);
             }
             file.set_len(offset).map_err(within)?;
             file.seek(SeekFrom::Start(offset)).map_err(within)?;
-            Ok(Some(self.writing(name, file, offset, true)))
+            // What was recorded was synced then. What is cut off now may be there again after a power cut, until the rest is synced anew.
+            let synced = (length == offset).then_some(offset);
+            Ok(Some(self.writing(name, file, offset, synced, true)))
         };
         Box::pin(async move {
             // Whoever had it may have been dropped while a thread wrote for them: that would write over what comes now.

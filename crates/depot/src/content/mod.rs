@@ -89,7 +89,8 @@ pub trait Writing: Send {
     /// Takes the next bytes. Where that fails all that can be done is to [forget](Self::forget) it, or to open it anew.
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
 
-    /// Makes all that was written last. Where that fails nothing is known of what was written, and it must be forgotten.
+    /// Makes all that was written last. Where that fails nothing is known of what was written since that went well last: it must be forgotten, or, where there
+    /// was no room (`Quota`), may be opened anew behind what was there then.
     fn sync(&mut self) -> BoxFuture<'_, Result<()>>;
 
     /// Reads what was written, from the beginning.

@@ -219,6 +219,7 @@ struct Coming {
 
 impl Coming {
     async fn put(mut self, digest: Option<Digest>) -> Result<Committed> {
+        self.written.pass_on_rest().await?;
         let (writing, digest) = self.written.checked(digest).await?;
         writing.place(Box::new(move || place(digest))).await?;
         let (repository, size) = (self.repository, self.written.size());

@@ -51,7 +51,9 @@ async fn content_that_never_pauses_is_no_reason_to_go_on() {
         .await
         .expect_err("it stops");
     assert_eq!(problem.status, stopping().status);
-    // What came before is there.
+    // What came before is there, and is told of when it is kept.
+    assert_eq!(upload.written(), 0);
+    upload.keep(&mut writer).await.expect("kept");
     assert_eq!(upload.written(), 4 * STOPS_AT as u64);
     assert!(writer.is_some());
 }

@@ -9,10 +9,13 @@ pub(crate) mod go;
 pub(crate) mod guarded;
 pub(crate) mod lab;
 pub(crate) mod login;
+#[path = "../../../rootfs/tests/support/small.rs"]
+pub(crate) mod small;
 
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -48,6 +51,13 @@ pub(crate) fn writable() -> Settings {
         limits: Limits::default(),
         ..Settings::default()
     }
+}
+
+/// How many bytes of an upload are in its file, of a depot in `depot` in this directory.
+pub(crate) fn uploaded(directory: &Path, location: &str) -> u64 {
+    let id = location.rsplit('/').next().expect("an id");
+    let file = directory.join(format!("depot/uploads/s-{id}"));
+    file.metadata().expect("a file").len()
 }
 
 impl Server {

@@ -32,19 +32,26 @@ const QUICK: Duration = Duration::from_millis(2);
 const HANDED_OVER: u8 = 8;
 
 impl Files {
-    pub(super) fn writing(&self, name: &str, file: File, written: u64, stays: bool) -> Box<dyn Writing> {
-        Box::new(self.upload(name, file, written, stays))
+    /// Of these bytes, of which so many last; none where even their number does not.
+    pub(super) fn writing(
+        &self,
+        name: &str,
+        file: File,
+        written: u64,
+        synced: Option<u64>,
+        stays: bool,
+    ) -> Box<dyn Writing> {
+        Box::new(self.upload(name, file, written, synced, stays))
     }
 
-    fn upload(&self, name: &str, file: File, written: u64, stays: bool) -> Upload {
+    fn upload(&self, name: &str, file: File, written: u64, synced: Option<u64>, stays: bool) -> Upload {
         Upload {
             files: self.clone(),
             name: name.to_owned(),
             file: Some(file),
             landing: None,
             written,
-            // What a reopened file has was synced when its length was recorded.
-            synced: written,
+            synced,
             is_named: written > 0,
             is_slow: false,
             handed_over: 1,
@@ -63,7 +70,8 @@ struct Upload {
     /// A thread has it, and gives it back when it has written a piece, with how long that took.
     landing: Option<BoxFuture<'static, Result<(File, Duration)>>>,
     written: u64,
-    synced: u64,
+    /// How many bytes last.
+    synced: Option<u64>,
     /// Its name lasts.
     is_named: bool,
     is_slow: bool,
@@ -198,7 +206,7 @@ impl Upload {
     }
 
     async fn put(&mut self, place: Placing) -> Result<Place> {
-        let must_sync = self.synced < self.written;
+        let must_sync = self.synced != Some(self.written);
         let name = self.name.clone();
         let put = move |files: &Files, file: &File| {
             if must_sync {
@@ -219,7 +227,7 @@ impl Writing for Upload {
 
     fn sync(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            let (is_synced, is_named) = (self.synced == self.written, self.is_named);
+            let (is_synced, is_named) = (self.synced == Some(self.written), self.is_named);
             if is_synced && is_named {
                 return Ok(());
             }
@@ -231,7 +239,7 @@ impl Writing for Upload {
                 Ok(())
             };
             self.visit(sync).await?;
-            (self.synced, self.is_named) = (self.written, true);
+            (self.synced, self.is_named) = (Some(self.written), true);
             Ok(())
         })
     }
@@ -281,7 +289,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let files = Files::open(directory.path()).expect("files");
         let file = File::create_new(directory.path().join("uploads/one")).expect("made");
-        let mut upload = files.upload("one", file, 0, true);
+        let mut upload = files.upload("one", file, 0, Some(0), true);
         let mut after = |took| {
             upload.judge(took);
             upload.handed_over
@@ -300,7 +308,7 @@ mod tests {
             let files = Files::open(directory.path()).expect("files");
             let path = directory.path().join("uploads/one");
             let file = File::create_new(&path).expect("made");
-            let mut upload = files.upload("one", file, 0, true);
+            let mut upload = files.upload("one", file, 0, Some(0), true);
             (upload.is_slow, upload.handed_over) = (true, 0);
             upload.take(Bytes::from(vec![1; 4096])).await.expect("taken");
             assert_eq!(upload.waiting.len(), 4096);
