@@ -1,7 +1,8 @@
 //! Which uploads are under way? Those that metadata has a row of; their bytes are there as far as the row says, for good.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use futures_util::future::try_join_all;
 use teu_spec::{Algorithm, Hasher, Repository};
 use teu_store::{BoxFuture, Error, ErrorKind, Reopened, Result, Session, Sessions};
 
@@ -13,6 +14,8 @@ const PREFIX: &str = "s-";
 const LONGEST: usize = 64;
 /// How many idle sessions are looked at together.
 const BATCH: usize = 100;
+/// How long a session stays, where others want its room, of which no byte came: to begin one costs a client nothing, and it loses nothing with it.
+const EMPTY: Duration = Duration::from_secs(60);
 
 /// A session that nobody else holds while this lives.
 pub(crate) struct Held {
@@ -69,7 +72,14 @@ impl Sessions for Depot {
                 midstate: hasher.save(),
                 touched: self.0.now(),
             };
-            self.0.metadata.begin_session(session, self.0.settings.sessions).await?;
+            let most = self.0.settings.sessions;
+            let begun = self.0.metadata.begin_session(session.clone(), most).await;
+            match begun {
+                Err(error) if *error.kind() == ErrorKind::Throttled && forget(&self.0, EMPTY, true).await? > 0 => {
+                    self.0.metadata.begin_session(session, most).await?;
+                }
+                begun => begun?,
+            }
             let writing = match self.0.content.begin(&name(id), true).await {
                 Ok(writing) => writing,
                 Err(error) => {
@@ -134,17 +144,28 @@ pub(crate) async fn recover(depot: &Arc<Inner>) -> Result<()> {
     Ok(())
 }
 
-/// Forgets the sessions that were idle for too long and that nobody holds; how many.
+/// Forgets some of the sessions that were idle for too long and that nobody holds; how many.
 pub(crate) async fn expire(depot: &Arc<Inner>) -> Result<u64> {
-    let before = depot.now().before(depot.settings.session_idle);
-    let mut count = 0;
-    for id in depot.metadata.idle_sessions(before, BATCH).await? {
-        let Ok(held) = Held::take(depot, &id) else { continue };
+    forget(depot, depot.settings.session_idle, false).await
+}
+
+/// Forgets some of the sessions that were idle for so long and that nobody holds, or of those of them that are empty; how many.
+async fn forget(depot: &Arc<Inner>, idle: Duration, empty: bool) -> Result<u64> {
+    let before = depot.now().before(idle);
+    let forget = async |id: String| -> Result<u64> {
+        let Ok(_held) = Held::take(depot, &id) else {
+            return Ok(0);
+        };
+        // Somebody may have gone on with it since it was listed.
+        let found = depot.metadata.session(&id).await?;
+        if found.is_none_or(|found| found.touched >= before || (empty && found.offset > 0)) {
+            return Ok(0);
+        }
         // The row first: what is begun and has no row is removed by who comes next.
         depot.reserve.room_for(|| depot.metadata.end_session(&id)).await?;
         depot.content.forget(&name(&id)).await?;
-        drop(held);
-        count += 1;
-    }
-    Ok(count)
+        Ok(1)
+    };
+    let idle = depot.metadata.idle_sessions(before, empty, BATCH).await?;
+    Ok(try_join_all(idle.into_iter().map(forget)).await?.into_iter().sum())
 }

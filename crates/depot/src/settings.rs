@@ -18,7 +18,7 @@ pub struct Settings {
     /// How long a manifest that no tag leads to stays after it was put, found by somebody who may be about to name it, or lost a tag; none keeps it
     /// until it is deleted.
     pub untagged: Option<Duration>,
-    /// The most uploads that may be open.
+    /// The most uploads that may be open. For one more, some are forgotten that nobody holds and of which no byte came for a minute.
     pub sessions: u64,
     /// How long an upload may lie idle.
     pub session_idle: Duration,

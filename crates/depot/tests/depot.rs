@@ -177,6 +177,35 @@ fn uploads_are_limited_and_expire() {
     });
 }
 
+/// Who begins many uploads and sends nothing keeps nobody from pushing for long (threat 94).
+#[test]
+fn uploads_of_which_nothing_came_make_room() {
+    run(async {
+        let (clock, wait) = clock();
+        let here = Here::of(Settings {
+            sessions: 4,
+            clock,
+            ..settings()
+        });
+        let depot = &here.depot;
+        let again = async |id| Sessions::begin(depot, "app", id, Algorithm::Sha256).await.map(drop);
+        let mut some = begin(depot, "some").await;
+        some.write(Bytes::from_static(b"s")).await.expect("written");
+        some.record().await.expect("recorded");
+        drop(some);
+        let held = begin(depot, "held").await;
+        drop((begin(depot, "one").await, begin(depot, "other").await));
+        wait(60);
+        assert_eq!(kind(again("new").await), ErrorKind::Throttled, "they are young");
+        wait(1);
+        again("new").await.expect("there is room");
+        assert_eq!(here.uploads(), ["s-held", "s-new", "s-some"]);
+        again("newer").await.expect("there is room");
+        assert_eq!(kind(again("newest").await), ErrorKind::Throttled);
+        drop(held);
+    });
+}
+
 /// Content is kept once, shown only where it was put, and goes when nothing shows it any more.
 #[test]
 fn equal_content_is_kept_once() {

@@ -58,7 +58,11 @@ impl Registry {
             Method::PATCH => self.push_chunk(&upload, asked, content).await,
             Method::PUT => self.push_last(&upload, asked, content).await,
             Method::DELETE => self.cancel(&upload).await,
-            _ => Ok(under_way(StatusCode::NO_CONTENT, &upload)),
+            _ => {
+                // What came of a request whose client is gone is told of when it is kept.
+                drop(upload.turn().await);
+                Ok(under_way(StatusCode::NO_CONTENT, &upload))
+            }
         }
     }
 
@@ -83,7 +87,7 @@ impl Registry {
     }
 
     async fn push_chunk(&self, upload: &Upload, asked: &Asked, mut content: Incoming) -> Answer {
-        let mut turn = upload.writer.try_lock().map_err(|_| at_work(upload))?;
+        let mut turn = upload.turn().await.ok_or_else(|| at_work(upload))?;
         let length = announced(upload, asked)?;
         let taken = upload.take(&mut turn, &mut content, length).await;
         let kept = self.keep(upload, &mut turn).await;
@@ -97,7 +101,7 @@ impl Registry {
             .get("digest")
             .ok_or_else(|| Problem::bad(Code::DigestInvalid, "the request that ends an upload says its digest"))?;
         let wanted = digest(wanted)?;
-        let mut turn = upload.writer.try_lock().map_err(|_| at_work(upload))?;
+        let mut turn = upload.turn().await.ok_or_else(|| at_work(upload))?;
         let length = announced(upload, asked)?;
         let taken = upload.take(&mut turn, &mut content, length).await;
         if let Err(problem) = taken {
@@ -137,7 +141,7 @@ impl Registry {
     }
 
     async fn cancel(&self, upload: &Upload) -> Answer {
-        let mut turn = upload.writer.try_lock().map_err(|_| at_work(upload))?;
+        let mut turn = upload.turn().await.ok_or_else(|| at_work(upload))?;
         let aborted = match turn.take() {
             Some(writer) => writer.abort().await,
             None => Ok(()),

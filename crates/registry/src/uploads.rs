@@ -7,20 +7,31 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::StatusCode;
 use teu_spec::{Algorithm, Digest};
-use teu_store::{Committed, ErrorKind, Expected, Ingest, Reopened, Repositories, Session, Store};
-use tokio::sync::{Mutex as Turn, watch};
+use teu_store::{
+    Committed, ErrorKind, Expected, Ingest, Reopened, Repositories, Session, Store, blocking::pieces::HELD,
+};
+use tokio::{
+    sync::{Mutex as Turn, MutexGuard as HasTurn, watch},
+    time::{Instant, timeout},
+};
 
 use crate::{
     body::Incoming,
     problem::{Code, Problem},
     settings::Limits,
 };
+
+/// How long an upload is open, where others want its room, of which no byte came: to begin one costs a client nothing, and it loses nothing with it.
+const EMPTY: Duration = Duration::from_secs(60);
+/// How long nothing comes of the content of a request until another may go on with its upload, and how long that one waits for it to end. By then memory is given
+/// back that was held for it.
+const SILENT: Duration = HELD;
 
 /// The uploads that are open.
 pub(crate) struct Uploads {
@@ -42,7 +53,9 @@ pub(crate) struct Upload {
     written: AtomicU64,
     touched: Mutex<Instant>,
     /// Whose turn it is to write: one request at a time. None where writing failed, or it was committed.
-    pub(crate) writer: Turn<Option<Writer>>,
+    writer: Turn<Option<Writer>>,
+    /// Tells who writes that another wants to.
+    wanted: watch::Sender<()>,
     closing: watch::Receiver<bool>,
 }
 
@@ -93,17 +106,18 @@ impl Uploads {
         Ok(self.insert(id, repository, store, writer, 0))
     }
 
-    /// Has room for one more: where there is none, the one that was idle for the longest is closed of those that the place keeps. It is found there
-    /// again when somebody goes on with it.
+    /// Has room for one more: where there is none, the one that was idle for the longest is closed of those that the place keeps, which is found there
+    /// again when somebody goes on with it, and of those of which nothing came for long.
     ///
     /// # Errors
-    /// 429 where all are being written to, or are kept nowhere else.
+    /// 429 where all are being written to, or something of them is kept nowhere else.
     fn make_room(&self) -> Result<(), Problem> {
         let mut open = self.all();
         if open.len() < self.most {
             return Ok(());
         }
-        let idle = open.values().filter(|upload| is_left(upload) && upload.is_kept());
+        let may_go = |upload: &Arc<Upload>| is_left(upload) && (upload.is_kept() || upload.is_empty());
+        let idle = open.values().filter(|upload| may_go(upload));
         let longest = idle
             .min_by_key(|upload| *upload.touched())
             .map(|upload| upload.id.clone());
@@ -128,6 +142,7 @@ impl Uploads {
             written: AtomicU64::new(done),
             touched: Mutex::new(Instant::now()),
             writer: Turn::new(Some(writer)),
+            wanted: watch::Sender::new(()),
             closing: self.closing.subscribe(),
         });
         self.all().insert(upload.id.clone(), Arc::clone(&upload));
@@ -175,11 +190,15 @@ impl Uploads {
         self.all().remove(&upload.id);
     }
 
-    /// Forgets those that were idle for too long; what was written of them goes with them, unless it is kept.
+    /// Forgets those that were idle for too long; what was written of them goes with them, unless it is kept. Of those that are kept, those of which nothing came go
+    /// sooner: the place may want their room.
     pub(crate) fn expire(&self) {
         let gone: Vec<Arc<Upload>> = {
             let mut open = self.all();
-            let expired = |upload: &Arc<Upload>| upload.touched().elapsed() > self.idle && is_left(upload);
+            let expired = |upload: &Arc<Upload>| {
+                let is_idle = upload.touched().elapsed() > self.idle || (upload.is_empty() && upload.is_kept());
+                is_idle && is_left(upload)
+            };
             let ids: Vec<String> = open
                 .values()
                 .filter(|upload| expired(upload))
@@ -223,6 +242,34 @@ impl Upload {
         self.written.load(Ordering::Acquire)
     }
 
+    /// Whether nothing came of it for long.
+    fn is_empty(&self) -> bool {
+        self.came.load(Ordering::Acquire) == 0 && self.touched().elapsed() > EMPTY
+    }
+
+    /// The turn to write, where nobody has it; or who has it is silent, as one is whose client is gone and nobody told us, and ends for that. What came of that one is
+    /// kept then.
+    pub(crate) async fn turn(&self) -> Option<HasTurn<'_, Option<Writer>>> {
+        if let Ok(turn) = self.writer.try_lock() {
+            return Some(turn);
+        }
+        if !self.is_silent() {
+            return None;
+        }
+        self.wanted.send_replace(());
+        timeout(SILENT, self.writer.lock()).await.ok()
+    }
+
+    fn is_silent(&self) -> bool {
+        self.touched().elapsed() >= SILENT
+    }
+
+    /// Done when another wants the turn, and nothing came for long enough.
+    async fn is_wanted(&self, wanted: &mut watch::Receiver<()>) {
+        // The other end is here.
+        while wanted.changed().await.is_ok() && !self.is_silent() {}
+    }
+
     /// Whether what was written is lost with nothing that is open here.
     fn is_kept(&self) -> bool {
         let writer = self.writer.try_lock();
@@ -259,19 +306,24 @@ impl Upload {
             let message = format!("the chunk has {taken} bytes or more, and not as many as its Content-Range says");
             Problem::bad(Code::SizeInvalid, message)
         };
-        let mut closing = self.closing.clone();
+        let (mut closing, mut wanted) = (self.closing.clone(), self.wanted.subscribe());
+        *self.touched() = Instant::now();
         loop {
             let next = tokio::select! {
                 biased;
                 // First, as content may come without a pause. The other end lives as long as the uploads do.
-                _ = closing.wait_for(|closing| *closing) => None,
-                next = content.next() => Some(next?),
+                _ = closing.wait_for(|closing| *closing) => Err(stopping()),
+                () = self.is_wanted(&mut wanted) => Err(silent()),
+                next = content.next() => Ok(next?),
             };
-            let Some(next) = next else {
-                if let Some(bytes) = content.rest() {
-                    self.put(writer, bytes).await?;
+            let next = match next {
+                Ok(next) => next,
+                Err(problem) => {
+                    if let Some(bytes) = content.rest() {
+                        self.put(writer, bytes).await?;
+                    }
+                    return Err(problem);
                 }
-                return Err(stopping());
             };
             let Some(bytes) = next else { break };
             let count = bytes.len() as u64;
@@ -295,8 +347,10 @@ impl Upload {
             *writer = None;
             return Err(Problem::writing(error, Code::BlobUploadInvalid));
         }
-        self.came.fetch_add(count, Ordering::AcqRel);
-        *self.touched() = Instant::now();
+        if count > 0 {
+            self.came.fetch_add(count, Ordering::AcqRel);
+            *self.touched() = Instant::now();
+        }
         Ok(())
     }
 }
@@ -335,6 +389,14 @@ fn stopping() -> Problem {
         Code::Unknown,
         "the registry is stopping; go on when it is there again",
     )
+}
+
+fn silent() -> Problem {
+    let message = format!(
+        "nothing came for {} seconds, and another request goes on with this upload",
+        SILENT.as_secs()
+    );
+    Problem::new(StatusCode::REQUEST_TIMEOUT, Code::SizeInvalid, message)
 }
 
 /// An upload whose writer failed before.

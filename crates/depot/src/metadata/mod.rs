@@ -289,8 +289,8 @@ pub trait Metadata: Send + Sync {
     /// Forgets a session.
     fn end_session<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>>;
 
-    /// Sessions that were last touched before this time, the longest idle first.
-    fn idle_sessions(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<String>>>;
+    /// Sessions that were last touched before this time, the longest idle first; those alone of which no byte is there, where only `empty` ones are asked for.
+    fn idle_sessions(&self, before: Millis, empty: bool, limit: usize) -> BoxFuture<'_, Result<Vec<String>>>;
 
     /// Looks at up to `limit` links that are due: those that nothing references and whose lease is over go, and what no link leads to any
     /// more gets a tombstone that is `due`. It is done when it has looked at none.

@@ -286,8 +286,8 @@ impl<T: Metadata> Metadata for Watched<T> {
         step!(self, "end_session", self.inner.end_session(id))
     }
 
-    fn idle_sessions(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<String>>> {
-        self.inner.idle_sessions(before, limit)
+    fn idle_sessions(&self, before: Millis, empty: bool, limit: usize) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.inner.idle_sessions(before, empty, limit)
     }
 
     fn review(&self, now: Millis, due: Millis, limit: usize) -> BoxFuture<'_, Result<Reviewed>> {

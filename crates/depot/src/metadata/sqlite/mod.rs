@@ -430,8 +430,8 @@ impl Metadata for Sqlite {
         Box::pin(self.writer.write(About::Session, end))
     }
 
-    fn idle_sessions(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<String>>> {
-        self.list(move |connection| read::idle_sessions(connection, before, limit))
+    fn idle_sessions(&self, before: Millis, empty: bool, limit: usize) -> BoxFuture<'_, Result<Vec<String>>> {
+        self.list(move |connection| read::idle_sessions(connection, before, empty, limit))
     }
 
     fn review(&self, now: Millis, due: Millis, limit: usize) -> BoxFuture<'_, Result<Reviewed>> {

@@ -157,9 +157,11 @@ pub(super) fn session(connection: &Connection, id: &str) -> Result<Option<Sessio
     })
 }
 
-pub(super) fn idle_sessions(connection: &Connection, before: Millis, limit: usize) -> Result<Vec<String>> {
-    let query = "SELECT id FROM sessions WHERE touched < ?1 ORDER BY touched LIMIT ?2";
-    all(connection, query, params![before.0, to_i64(limit)], |row| row.get(0))
+pub(super) fn idle_sessions(connection: &Connection, before: Millis, empty: bool, limit: usize) -> Result<Vec<String>> {
+    let query = "SELECT id FROM sessions WHERE touched < ?1 AND (\"offset\" = 0 OR NOT ?2) ORDER BY touched LIMIT ?3";
+    all(connection, query, params![before.0, empty, to_i64(limit)], |row| {
+        row.get(0)
+    })
 }
 
 /// The first row of a query.

@@ -34,8 +34,10 @@ pub(crate) async fn sessions_are_kept(open: &Open) {
     let metadata = open();
     assert_eq!(metadata.session("a").await.expect("asked"), Some(come));
     assert_eq!(metadata.session("c").await.expect("asked"), None);
-    assert_eq!(metadata.idle_sessions(Millis(10), 10).await.expect("asked"), ["b", "a"]);
-    assert_eq!(metadata.idle_sessions(Millis(9), 10).await.expect("asked"), ["b"]);
+    for (before, empty, expected) in [(10, false, &["b", "a"][..]), (9, false, &["b"]), (10, true, &["b"])] {
+        let idle = metadata.idle_sessions(Millis(before), empty, 10).await.expect("asked");
+        assert_eq!(idle, expected, "{before}, {empty}");
+    }
     let is_full = async |id| kind(metadata.begin_session(session(id, 3), 2).await) == ErrorKind::Throttled;
     assert!(is_full("c").await, "those of before count");
     metadata.end_session("b").await.expect("ended");
