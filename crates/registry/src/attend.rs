@@ -22,7 +22,6 @@ use hyper_util::{
 use teu_store::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::watch,
     time::{Instant, sleep_until},
 };
 
@@ -31,8 +30,8 @@ use crate::{
     strict::Strict,
 };
 
-/// Serves one connection to its end: the client's, that of its patience or ours, or that of the server. `stopped` ends when the server is to
-/// stop: what is under way ends, and nothing new begins. `outgoing` sends files, where the stream can.
+/// Serves one connection to its end: the client's, or that of its patience or ours. When `stop` ends, what is under way ends, and nothing new
+/// begins. `outgoing` sends files, where the stream can.
 pub(crate) async fn attend<S>(
     registry: Arc<Registry>,
     builder: &Builder<TokioExecutor>,
@@ -40,7 +39,7 @@ pub(crate) async fn attend<S>(
     peer: Peer,
     outgoing: Option<Outgoing>,
     direct: Option<Open>,
-    mut stopped: watch::Receiver<()>,
+    stop: impl Future<Output = ()>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -77,14 +76,14 @@ pub(crate) async fn attend<S>(
     let stream = Strict::new(Patient::new(stream, limits.connection_idle), &limits);
     let stream = TokioIo::new(stream.beside(direct));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+    let mut stop = std::pin::pin!(stop);
     let mut is_ending = false;
     loop {
         let end = work.end(&limits);
         tokio::select! {
             // An error is the client's: it broke off, or sent what is no HTTP, and was told so where it can be.
             _ = connection.as_mut() => return,
-            // The sender says nothing, and is dropped.
-            _ = stopped.changed(), if !is_ending => {
+            () = stop.as_mut(), if !is_ending => {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
             }

@@ -13,6 +13,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
+use rustls::pki_types::CertificateDer;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
@@ -95,16 +96,16 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
         let (at_once, large) = at_once(limits.head, &large);
         let under_way = Arc::clone(&under_way);
         // Each connection shows the certificate that there is when it begins.
-        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+        let tls = tls.clone();
         connections.spawn(async move {
             let _connected = registry.connected();
             let builder = builder(&registry.settings, at_once);
             let mut peer = Peer {
                 address,
-                is_secure: acceptor.is_some(),
+                is_secure: tls.is_some(),
                 common_name: None,
             };
-            match acceptor {
+            match tls {
                 None => {
                     let stream = Sending::new(stream);
                     let outgoing = Some(stream.outgoing());
@@ -112,14 +113,26 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
                         .settings
                         .writable
                         .then(|| Open::new(stream.socket(), at_once, under_way));
-                    attend(registry, &builder, stream, peer, outgoing, direct, stopped).await;
+                    let stop = until_stopped(stopped);
+                    attend(registry, &builder, stream, peer, outgoing, direct, stop).await;
                 }
-                Some(acceptor) => {
+                Some(tls) => {
+                    let acceptor = TlsAcceptor::from(tls.config());
                     if let Some(stream) = shake_hands(acceptor, stream, &registry, stopped.clone()).await {
                         let shown = stream.get_ref().1.peer_certificates();
-                        let name = shown.and_then(|chain| common_name(chain.first()?));
-                        peer.common_name = name.map(Arc::from);
-                        attend(registry, &builder, stream, peer, None, None, stopped).await;
+                        let shown = shown.map(|chain| chain.iter().map(|der| der.clone().into_owned()).collect());
+                        let shown: Vec<CertificateDer<'static>> = shown.unwrap_or_default();
+                        peer.common_name = shown.first().and_then(common_name).map(Arc::from);
+                        let stop = async {
+                            match shown.is_empty() {
+                                true => until_stopped(stopped).await,
+                                false => tokio::select! {
+                                    () = until_stopped(stopped) => {}
+                                    () = tls.until_disbelieved(&shown) => {}
+                                },
+                            }
+                        };
+                        attend(registry, &builder, stream, peer, None, None, stop).await;
                     }
                 }
             }
@@ -132,6 +145,12 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
     let _ = timeout(limits.grace, async { while connections.join_next().await.is_some() {} }).await;
     connections.shutdown().await;
     registry.close().await;
+}
+
+/// Waits until the server is told to stop.
+async fn until_stopped(mut stopped: watch::Receiver<()>) {
+    // The sender says nothing, and is dropped.
+    let _ = stopped.changed().await;
 }
 
 /// Agrees on TLS; none where the client does not, or takes longer than for a head.

@@ -1,18 +1,19 @@
 //! Who do we say we are, and whom do we believe? TLS 1.2 and 1.3 by rustls, HTTP/2 offered first, and certificates that are replaced while
 //! connections go on.
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use teu_store::{Error, ErrorKind, Result};
+use tokio::{sync::watch, time::sleep};
+
+/// How often it is looked whether a client's certificate is still good, by which a connection was opened.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// What a server shows.
 pub struct Identity {
@@ -31,7 +32,14 @@ pub struct Clients {
 }
 
 /// How a server speaks TLS.
-pub struct Tls(RwLock<Arc<ServerConfig>>);
+pub struct Tls(watch::Sender<Spoken>);
+
+/// How TLS is spoken at this moment.
+struct Spoken {
+    config: Arc<ServerConfig>,
+    /// What says which clients are believed; none where none are asked.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,38 +53,67 @@ impl Tls {
     /// # Errors
     /// `Invalid` where the key is not the certificate's, or one of them cannot be used.
     pub fn new(identity: Identity, clients: Option<Clients>) -> Result<Self> {
-        Ok(Self(RwLock::new(config(identity, clients)?)))
+        Ok(Self(watch::Sender::new(Spoken::new(identity, clients)?)))
     }
 
-    /// Shows another certificate, and asks for others, from the next connection on. Those that are there go on as they began.
+    /// Shows another certificate, and asks for others, from the next connection on. Those that are there go on as they began; where a client's
+    /// certificate opened one that is not believed any more, what is under way there ends, and nothing new begins.
     ///
     /// # Errors
     /// As [`new`](Self::new); then all stays as it was.
     pub fn replace(&self, identity: Identity, clients: Option<Clients>) -> Result<()> {
-        let config = config(identity, clients)?;
-        // It is replaced as a whole, so what a panic elsewhere left is whole.
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+        self.0.send_replace(Spoken::new(identity, clients)?);
         Ok(())
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.borrow().config)
+    }
+
+    /// Waits until a chain that a client showed is not believed any more: it expired, or its authority is none of ours.
+    pub(crate) async fn until_disbelieved(&self, chain: &[CertificateDer<'_>]) {
+        let mut replaced = self.0.subscribe();
+        while self.0.borrow().believes(chain, UnixTime::now()) {
+            tokio::select! {
+                // Whoever shows certificates is there as long as one is shown: it does not go away.
+                _ = replaced.changed() => {}
+                () = sleep(AGAIN) => {}
+            }
+        }
     }
 }
 
-fn config(identity: Identity, clients: Option<Clients>) -> Result<Arc<ServerConfig>> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| invalid("TLS cannot be set up", error))?;
-    let builder = match clients {
-        None => builder.with_no_client_auth(),
-        Some(clients) => builder.with_client_cert_verifier(verifier(clients)?),
-    };
-    let config = builder.with_single_cert(identity.chain, identity.key);
-    let mut config =
-        config.map_err(|error| invalid("the certificate and its key cannot be used with each other", error))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+impl Spoken {
+    fn new(identity: Identity, clients: Option<Clients>) -> Result<Self> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.map_err(|error| invalid("TLS cannot be set up", error))?;
+        let verifier = clients.map(verifier).transpose()?;
+        let builder = match &verifier {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+        };
+        let config = builder.with_single_cert(identity.chain, identity.key);
+        let mut config =
+            config.map_err(|error| invalid("the certificate and its key cannot be used with each other", error))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if verifier.is_some() {
+            // Who goes on with a session shows no certificate again, and would be let in when it has long expired.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        Ok(Self {
+            config: Arc::new(config),
+            verifier,
+        })
+    }
+
+    fn believes(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
+        let (Some(verifier), Some((own, others))) = (&self.verifier, chain.split_first()) else {
+            return false;
+        };
+        verifier.verify_client_cert(own, others, now).is_ok()
+    }
 }
 
 fn verifier(clients: Clients) -> Result<Arc<dyn ClientCertVerifier>> {

@@ -9,7 +9,7 @@ use std::{
 
 use crate::support::{
     Server, Setup,
-    certificates::{Pair, named, pair},
+    certificates::{Pair, good_for, named, pair},
     guarded::{basic, passwords, policy, tokens},
     writable,
 };
@@ -27,7 +27,12 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+    rustls::{
+        ALL_VERSIONS, ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion,
+        crypto::ring,
+        pki_types::ServerName,
+        version::{TLS12, TLS13},
+    },
 };
 
 /// A server that shows a certificate.
@@ -48,12 +53,19 @@ async fn connect(
     own: Option<&Pair>,
     versions: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut config = config(trusted, own, ALL_VERSIONS);
+    config.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
+    connect_by(server, &Arc::new(config)).await
+}
+
+/// What a client that trusts this certificate, and shows one of its own, says by these versions of TLS.
+fn config(trusted: &Pair, own: Option<&Pair>, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.certificate.clone()).expect("a certificate");
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let builder = builder.with_protocol_versions(versions).expect("versions");
     let builder = builder.with_root_certificates(roots);
-    let mut config = match own {
+    match own {
         None => builder.with_no_client_auth(),
         Some(own) => {
             let identity = own.identity();
@@ -61,11 +73,13 @@ async fn connect(
                 .with_client_auth_cert(identity.chain, identity.key)
                 .expect("a certificate")
         }
-    };
-    config.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
+    }
+}
+
+async fn connect_by(server: &Server, config: &Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(server.address).await?;
     let name = ServerName::try_from("127.0.0.1").expect("a name");
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    TlsConnector::from(Arc::clone(config)).connect(name, stream).await
 }
 
 /// Asks by HTTP/1.1 whether the API is there, and reads to the end.
@@ -178,6 +192,107 @@ fn clients_show_certificates_where_they_must() {
                 );
             }
         });
+    }
+}
+
+#[test]
+fn who_is_not_believed_any_more_is_let_go() {
+    let test = "tls::who_is_not_believed_any_more_is_let_go";
+    let (Some(shown), Some(known), Some(other)) = (pair(test), pair(test), pair(test)) else {
+        return;
+    };
+    let clients = |authorities: &[&Pair]| {
+        let authorities = authorities.iter().map(|pair| pair.certificate.clone()).collect();
+        Some(Clients {
+            authorities,
+            required: false,
+        })
+    };
+    let (server, tls) = server(&shown, clients(&[&known, &other]), Limits::default());
+    run(async {
+        let mut withdrawn = connect(&server, &shown, Some(&known), &[]).await.expect("TLS");
+        let stays = [Some(&other), None];
+        let mut left = Vec::new();
+        for own in stays {
+            left.push(connect(&server, &shown, own, &[]).await.expect("TLS"));
+        }
+        for stream in left.iter_mut().chain([&mut withdrawn]) {
+            let request = "GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n";
+            stream.write_all(request.as_bytes()).await.expect("sent");
+            let mut said = [0; 12];
+            stream.read_exact(&mut said).await.expect("an answer");
+            assert_eq!(&said, b"HTTP/1.1 200");
+        }
+        tls.replace(shown.identity(), clients(&[&other])).expect("replaced");
+        // The rest of the answer, and the end.
+        let mut rest = Vec::new();
+        withdrawn.read_to_end(&mut rest).await.expect("a goodbye");
+        for stream in left {
+            let said = ask(stream).await.expect("an answer");
+            assert_eq!(said.matches("HTTP/1.1 200 OK").count(), 1, "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_connection_ends_when_the_certificate_that_opened_it_expires() {
+    let test = "tls::a_connection_ends_when_the_certificate_that_opened_it_expires";
+    let (Some(shown), Some(short)) = (pair(test), good_for(test, 3)) else {
+        return;
+    };
+    let clients = Clients {
+        authorities: vec![short.certificate.clone()],
+        required: true,
+    };
+    let (server, _) = server(&shown, Some(clients), Limits::default());
+    run(async {
+        let mut stream = connect(&server, &shown, Some(&short), &[]).await.expect("TLS");
+        let request = "GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        // Silence alone would end it after five minutes.
+        let mut said = Vec::new();
+        let read = stream.read_to_end(&mut said);
+        let read = tokio::time::timeout(Duration::from_secs(40), read).await;
+        read.expect("it ends").expect("a goodbye");
+        assert!(said.starts_with(b"HTTP/1.1 200"));
+        // And no other begins.
+        let stream = connect(&server, &shown, Some(&short), &[]).await;
+        let outcome = match stream {
+            Ok(stream) => ask(stream).await,
+            Err(error) => Err(error),
+        };
+        outcome.expect_err("expired");
+    });
+}
+
+#[test]
+fn who_shows_certificates_shows_them_each_time() {
+    let test = "tls::who_shows_certificates_shows_them_each_time";
+    let (Some(shown), Some(known)) = (pair(test), pair(test)) else {
+        return;
+    };
+    for is_asked in [true, false] {
+        let clients = is_asked.then(|| Clients {
+            authorities: vec![known.certificate.clone()],
+            required: true,
+        });
+        let (server, _) = server(&shown, clients, Limits::default());
+        for version in [&TLS13, &TLS12] {
+            let config = Arc::new(config(&shown, Some(&known), &[version]));
+            let mut kinds = Vec::new();
+            run(async {
+                for _ in 0..2 {
+                    let stream = connect_by(&server, &config).await.expect("TLS");
+                    kinds.push(stream.get_ref().1.handshake_kind().expect("shaken"));
+                    ask(stream).await.expect("an answer");
+                }
+            });
+            let second = match is_asked {
+                true => HandshakeKind::Full,
+                false => HandshakeKind::Resumed,
+            };
+            assert_eq!(kinds, [HandshakeKind::Full, second], "{version:?}");
+        }
     }
 }
 

@@ -44,6 +44,46 @@ pub(crate) fn authority(test: &str) -> Option<Pair> {
     made(test, "test", &[])
 }
 
+/// One that is good for so many seconds from now on.
+pub(crate) fn good_for(test: &str, seconds: u32) -> Option<Pair> {
+    let Pair { directory, .. } = pair(test)?;
+    let path = |name: &str| directory.path().join(name);
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(&directory)
+            .output()
+            .expect("run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let settings = "[ca]\ndefault_ca=a\n[a]\ndatabase=all\nnew_certs_dir=.\nserial=serial\ndefault_md=sha256\n\
+                    policy=p\nx509_extensions=x\n[p]\ncommonName=supplied\n[x]\nsubjectAltName=IP:127.0.0.1\n";
+    for (name, content) in [("settings", settings), ("all", ""), ("serial", "01")] {
+        fs::write(path(name), content).expect("written");
+    }
+    run(
+        "openssl",
+        &["req", "-new", "-key", "key.pem", "-subj", "/CN=test", "-out", "request"],
+    );
+    let moment = format!("+{seconds} seconds");
+    let end = run("date", &["-u", "-d", &moment, "+%Y%m%d%H%M%SZ"]);
+    let sign = [
+        "ca",
+        "-batch",
+        "-selfsign",
+        "-notext",
+        "-config",
+        "settings",
+        "-keyfile",
+        "key.pem",
+    ];
+    let what = ["-in", "request", "-out", "cert.pem", "-enddate", end.trim()];
+    run("openssl", &[&sign[..], &what].concat());
+    let certificate = read(&path("cert.pem"));
+    Some(Pair { certificate, directory })
+}
+
 #[expect(clippy::print_stderr, reason = "a test that is passed over says so")]
 fn made(test: &str, name: &str, more: &[&str]) -> Option<Pair> {
     let directory = tempfile::tempdir().expect("a directory");
