@@ -116,16 +116,43 @@ fn what_is_wrong_is_named_with_its_place() {
         (
             "[max]\nmanifest = \"5MiB\"",
             2,
-            "the limit manifest is more than the 4194304 bytes",
+            "--max-manifest is more than the 4194304 bytes",
         ),
-        ("[max]\nconnections = 0", 2, "the limit connections is 0"),
+        ("[max]\nconnections = 0", 2, "--max-connections is 0, which lets nobody"),
+        ("[idle]\nbody = \"0s\"", 2, "--idle-body is 0, which lets nobody"),
+        ("[time]\nhead = \"0s\"", 2, "--time-head is 0, which lets nobody"),
+        (
+            "[max]\nuploads-kept = 0",
+            2,
+            "--max-uploads-kept is 0, which lets nobody push",
+        ),
+        (
+            "[idle]\nupload-kept = \"0s\"",
+            2,
+            "--idle-upload-kept is 0, which lets nobody push",
+        ),
         (
             "read-only = true\ndeletes = true",
             2,
             "--read-only cannot be used with --deletes",
         ),
         ("[gc]\ninterval = \"1ms\"", 2, "--gc-interval is at least a second"),
-        ("[token]\nlifetime = \"5s\"", 0, ""),
+        (
+            "[token]\nlifetime = \"90s\"",
+            2,
+            "--token-lifetime means nothing without --tokens or --token-keys",
+        ),
+        (
+            "[token]\nurl = \"https://a/token\"\nservice = \"s\"",
+            2,
+            "--token-url means nothing without --tokens or --token-keys",
+        ),
+        ("realm = \"here\"", 2, "--realm means nothing without --htpasswd"),
+        (
+            "header = \"Content-length: 5\"",
+            2,
+            "--header cannot be content-length, which answers have of their own",
+        ),
         ("prefix = \"registry\"", 2, "\"registry\" is no prefix of paths"),
         ("location = \"registry.example\"", 2, "is no URL to put paths behind"),
         (
@@ -155,11 +182,6 @@ fn what_is_wrong_is_named_with_its_place() {
             "--listen",
             "127.0.0.1:0",
         ]);
-        if code == 0 {
-            // It means nothing without tokens.
-            drop(Served::of(run));
-            continue;
-        }
         let run = match text.starts_with("listen") {
             true => room.teu(["serve", "--config", "serve.toml", "--data", "kept"]),
             false => run,
@@ -179,6 +201,21 @@ fn what_is_wrong_is_named_with_its_place() {
         .teu(["serve", "--config", "a", "--distribution-config", "b"])
         .fails(2);
     assert!(said.contains("cannot be used with"), "{said}");
+}
+
+#[test]
+fn a_variable_that_says_nothing_is_named() {
+    let room = Room::new();
+    let run = room
+        .teu(["serve", "--listen", "127.0.0.1:0"])
+        .env("TEU_SERVE_DELETES", "");
+    let said = run.fails(2);
+    assert!(
+        said.contains("the variable TEU_SERVE_DELETES says that; unset it where it is to say nothing"),
+        "{said}"
+    );
+    let said = room.teu(["serve", "--deletes="]).fails(2);
+    assert!(!said.contains("variable"), "{said}");
 }
 
 #[test]

@@ -33,9 +33,7 @@ impl Registry {
             false => Intent::Read,
         };
         let found = store.stat(Role::Blob, digest, intent).await.map_err(unknown)?;
-        let size = found
-            .ok_or_else(|| Problem::not_found(Code::BlobUnknown, "there is no such blob in this repository"))?
-            .size;
+        let size = found.ok_or_else(|| Problem::absent(Code::BlobUnknown))?.size;
         match condition::reading(&asked.headers, digest) {
             Holds::Yes => {}
             Holds::Unchanged => return Ok(described(plain(StatusCode::NOT_MODIFIED), digest)),
@@ -43,7 +41,8 @@ impl Registry {
         }
         let wanted = asked.headers.get(header::RANGE).and_then(|value| value.to_str().ok());
         let wanted = match wanted {
-            Some(wanted) if condition::range(&asked.headers, digest) => range::wanted(wanted, size),
+            // A range means something to GET alone (RFC 9110, 14.2).
+            Some(wanted) if !asked.is_head && condition::range(&asked.headers, digest) => range::wanted(wanted, size),
             _ => Wanted::All,
         };
         let ranges = match wanted {

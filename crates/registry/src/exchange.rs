@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use teu_store::Error;
@@ -39,7 +39,7 @@ pub struct Exchange {
     pub user: Option<String>,
     /// The method.
     pub method: Method,
-    /// Path and query.
+    /// Path and query; of parameters that no endpoint has, the names alone.
     pub target: String,
     /// The client's program.
     pub user_agent: Option<String>,
@@ -52,6 +52,23 @@ pub struct Exchange {
     /// What failed on our side, which the client was not told; or why the answer was cut off.
     pub failure: Option<String>,
 }
+
+/// The parameters of all endpoints, and what clients put there that ask a mirror. Nothing of them is a secret.
+const PARAMETERS: [&str; 13] = [
+    "account",
+    "artifactType",
+    "client_id",
+    "digest",
+    "from",
+    "last",
+    "mount",
+    "n",
+    "ns",
+    "offline_token",
+    "scope",
+    "service",
+    "tag",
+];
 
 /// Is told of each exchange, on the thread that ended it.
 pub type Observer = Arc<dyn Fn(&Exchange) + Send + Sync>;
@@ -70,10 +87,7 @@ impl Begun {
             forwarded: reached::client(request.headers()),
             user: None,
             method: request.method().clone(),
-            target: request
-                .uri()
-                .path_and_query()
-                .map_or_else(String::new, ToString::to_string),
+            target: target(request.uri()),
             user_agent: user_agent.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
             status: StatusCode::OK,
             sent: 0,
@@ -112,6 +126,22 @@ impl Begun {
     }
 }
 
+/// What was asked for, without what may be a password or a token: some clients put theirs into a query (RFC 6750, 2.3), where none is read.
+fn target(uri: &Uri) -> String {
+    let mut target = uri.path().to_owned();
+    let pairs = uri.query().into_iter().flat_map(|query| query.split('&'));
+    for (at, pair) in pairs.enumerate() {
+        target.push(if at == 0 { '?' } else { '&' });
+        match pair.split_once('=') {
+            Some((name, _)) if PARAMETERS.contains(&name) => target.push_str(pair),
+            Some((name, _)) => target.extend([name, "=***"]),
+            None if pair.is_empty() || PARAMETERS.contains(&pair) => target.push_str(pair),
+            None => target.push_str("***"),
+        }
+    }
+    target
+}
+
 struct Observed {
     inner: Body,
     exchange: Exchange,
@@ -146,5 +176,28 @@ impl Drop for Observed {
     fn drop(&mut self) {
         self.exchange.elapsed = self.since.elapsed();
         (self.observer)(&self.exchange);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_in_no_line() {
+        for (asked, told) in [
+            ("/v2/", "/v2/"),
+            ("/v2/a/tags/list?n=5&last=b", "/v2/a/tags/list?n=5&last=b"),
+            ("/v2/?access_token=x&n=1", "/v2/?access_token=***&n=1"),
+            (
+                "/token?service=s&password=a=b&account=c",
+                "/token?service=s&password=***&account=c",
+            ),
+            ("/v2/?secret&&n", "/v2/?***&&n"),
+            ("/v2/?", "/v2/?"),
+            ("http://user:password@host/v2/?N=1", "/v2/?N=***"),
+        ] {
+            assert_eq!(target(&asked.parse().expect("a target")), told);
+        }
     }
 }

@@ -62,7 +62,7 @@ pub use metrics::{Metrics, Swept, serve_metrics};
 pub use reached::{Base, Locations, Prefix, Reached};
 pub use registry::{Gauges, Registry};
 pub use serve::{Listening, serve};
-pub use settings::{Children, Limits, Settings};
+pub use settings::{Children, Limits, Settings, Unfit, is_own};
 pub use tls::{Clients, Identity, Tls};
 
 /// Headers, as [`Settings::headers`] has them.

@@ -210,7 +210,7 @@ fn asked_tags<'a>(reference: &Reference, names: &'a [String]) -> &'a [String] {
 }
 
 fn unknown() -> Problem {
-    Problem::not_found(Code::ManifestUnknown, "there is no such manifest in this repository")
+    Problem::absent(Code::ManifestUnknown)
 }
 
 /// The manifest that is meant, as it is here: whatever an index says of it, size and type are its own.

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use teu_spec::Digest;
 use teu_store::{Error, ErrorKind};
 
-use crate::body::{self, Body};
+use crate::{
+    body::{self, Body},
+    route::Route,
+};
 
 /// What clients tell errors by: distribution-spec's codes, and those of Docker's registry that it has no word for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,9 @@ pub(crate) struct Problem {
     said: Box<Said>,
 }
 
+/// What a store does not have, before it is known where that was looked for.
+const NOT_HERE: &str = "it is not here";
+
 /// The most that is told of one by one.
 const DETAILS: usize = 100;
 
@@ -114,6 +120,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }
 
+    /// What was asked for is not here; [`about`](Self::about) says what that was.
+    pub(crate) fn absent(code: Code) -> Self {
+        Self::not_found(code, NOT_HERE)
+    }
+
     /// What cannot be done here, by this method or at all.
     pub(crate) fn not_allowed(allowed: &'static str, message: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message);
@@ -143,7 +154,7 @@ impl Problem {
         let message = error.to_string();
         match error.kind() {
             // The store's own words may name places of ours.
-            ErrorKind::NotFound => Self::not_found(missing, "it is not here"),
+            ErrorKind::NotFound => Self::absent(missing),
             ErrorKind::Range => Self::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 Code::RangeInvalid,
@@ -153,6 +164,24 @@ impl Problem {
             ErrorKind::Conflict => Self::new(StatusCode::CONFLICT, Code::Denied, message),
             _ => Self::common(&error).unwrap_or_else(|| Self::ours(StatusCode::INTERNAL_SERVER_ERROR, message)),
         }
+    }
+
+    /// The same, which names what was asked for.
+    pub(crate) fn about(mut self, route: &Route) -> Self {
+        if self.said.message == NOT_HERE {
+            self.said.message = match (self.code, route) {
+                (Code::ManifestUnknown, Route::Manifest(name, reference)) => {
+                    format!("there is no manifest {reference} in {name}")
+                }
+                (Code::BlobUnknown, Route::Blob(name, digest)) => format!("there is no blob {digest} in {name}"),
+                (Code::NameUnknown, route) => match route.repository() {
+                    Some(name) => format!("there is no repository {name} here"),
+                    None => return self,
+                },
+                _ => return self,
+            };
+        }
+        self
     }
 
     /// What a store said when it was written to; `invalid` is what a client calls that which it sent.

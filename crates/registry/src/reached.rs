@@ -122,6 +122,7 @@ impl Way {
                 (text(&FORWARDED_PROTO).map(first), text(&FORWARDED_HOST).map(first))
             }
         };
+        let proto = proto.map(|proto| proto.to_ascii_lowercase());
         let scheme = match proto.as_deref() {
             Some(proto @ ("http" | "https")) => proto,
             _ if is_secure => "https",
@@ -287,6 +288,7 @@ mod tests {
             ),
             (&[("host", "a"), ("x-forwarded-proto", "gopher")], "http://a"),
             (&[("host", "a"), ("x-forwarded-proto", "https,http")], "https://a"),
+            (&[("host", "a"), ("x-forwarded-proto", "HTTPS")], "https://a"),
             (&[("host", "a"), ("x-forwarded-proto", " http , https")], "http://a"),
             (&[("host", "a"), ("x-forwarded-host", "b/c\"")], "http://a"),
         ] {

@@ -12,10 +12,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use teu_spec::Digest;
-use teu_store::{Intent, Repositories, Store, blocking::pieces};
+use teu_store::{ErrorKind, Intent, Repositories, Store, blocking::pieces};
 
 use crate::{
-    auth::{Caller, Gate},
+    auth::{Caller, Gate, Known},
     body::{self, Body, Incoming},
     budget::{Budget, Room},
     direct::Passed,
@@ -160,6 +160,9 @@ impl Registry {
             },
         };
         let mut response = outcome.unwrap_or_else(Problem::into_response);
+        if let Some(Known(user)) = response.extensions_mut().remove() {
+            begun.is_by(Some(&user));
+        }
         if let Some(login) = response.extensions().get::<Login>() {
             let counted = match login {
                 Login::Wrong => &self.failed_logins,
@@ -255,16 +258,17 @@ impl Registry {
             headers: parts.headers,
             caller,
         };
-        match route {
+        let outcome = match &route {
             Route::Base => Ok(json(StatusCode::OK, "{}".to_owned())),
             Route::Catalog => self.catalog(&asked).await,
-            Route::Tags(name) => self.tags(&name, &asked).await,
-            Route::Referrers(name, digest) => self.referrers(&name, &digest, &asked).await,
-            Route::Manifest(name, reference) => self.manifest(&name, &reference, &asked, content).await,
-            Route::Blob(name, digest) => self.blob(&name, &digest, &asked).await,
-            Route::Uploads(name) => self.begin(&name, &asked, content).await,
-            Route::Upload(name, id) => self.upload(&name, &id, &asked, content).await,
-        }
+            Route::Tags(name) => self.tags(name, &asked).await,
+            Route::Referrers(name, digest) => self.referrers(name, digest, &asked).await,
+            Route::Manifest(name, reference) => self.manifest(name, reference, &asked, content).await,
+            Route::Blob(name, digest) => self.blob(name, digest, &asked).await,
+            Route::Uploads(name) => self.begin(name, &asked, content).await,
+            Route::Upload(name, id) => self.upload(name, id, &asked, content).await,
+        };
+        outcome.map_err(|problem| problem.about(&route))
     }
 
     fn deletes(&self) -> bool {
@@ -280,7 +284,13 @@ impl Registry {
     /// A repository to write to.
     pub(crate) async fn writing(&self, name: &str) -> Result<Arc<dyn Store>, Problem> {
         let opened = self.repositories.open(name, Intent::Write).await;
-        opened.map_err(|error| Problem::writing(error, Code::NameInvalid))
+        opened.map_err(|error| match error.kind() {
+            ErrorKind::Denied => {
+                let message = format!("there is no repository {name} here, and no push makes one");
+                Problem::new(StatusCode::FORBIDDEN, Code::Denied, message)
+            }
+            _ => Problem::writing(error, Code::NameInvalid),
+        })
     }
 }
 
@@ -376,7 +386,9 @@ pub(crate) fn created(location: &str, digest: &Digest) -> Response<Body> {
 
 /// The same headers, and the length that the content would have.
 fn without_content(response: Response<Body>) -> Response<Body> {
+    // No answer has a length that has no content whatever was asked (RFC 9110, 8.6).
     let length = http_body::Body::size_hint(response.body()).exact();
+    let length = length.filter(|_| response.status() != StatusCode::NO_CONTENT);
     let mut response = response.map(|_| body::empty());
     if let (Some(length), false) = (length, response.headers().contains_key(header::CONTENT_LENGTH)) {
         response.headers_mut().insert(header::CONTENT_LENGTH, length.into());

@@ -1,6 +1,8 @@
 //! What does a path ask for? Distribution-spec's endpoints, and a query's parameters. A path is never more than looked at: what it names are
 //! digests, tags and names of repositories, each of a strict grammar (threat 81).
 
+use std::fmt;
+
 use teu_spec::{Digest, MAX_REPOSITORY, Repository, Tag};
 
 use crate::problem::{Code, Problem};
@@ -33,6 +35,29 @@ pub(crate) enum Reference {
     Tag(Tag),
     /// What is neither: there is none of this name, and none can be put.
     Neither(String),
+}
+
+impl Route {
+    /// The repository that it is of.
+    pub(crate) fn repository(&self) -> Option<&str> {
+        match self {
+            Self::Base | Self::Catalog => None,
+            Self::Tags(name) | Self::Uploads(name) => Some(name),
+            Self::Manifest(name, _) | Self::Blob(name, _) | Self::Upload(name, _) | Self::Referrers(name, _) => {
+                Some(name)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Digest(digest) => digest.fmt(formatter),
+            Self::Tag(tag) => tag.fmt(formatter),
+            Self::Neither(text) => write!(formatter, "{text:?}"),
+        }
+    }
 }
 
 /// Reads a path.

@@ -1,10 +1,9 @@
 //! What may clients do, and how much of it?
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, header};
 use teu_spec::json;
-use teu_store::{Error, ErrorKind, Result};
 
 use crate::reached::Reached;
 
@@ -75,12 +74,54 @@ pub struct Limits {
     pub grace: Duration,
 }
 
+/// Whether a header says where an answer ends, or is the API's: what sets it for all answers would break them.
+#[must_use]
+pub fn is_own(name: &HeaderName) -> bool {
+    const OWN: [HeaderName; 16] = [
+        header::ACCEPT_RANGES,
+        header::ALLOW,
+        header::CONNECTION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::ETAG,
+        header::LINK,
+        header::LOCATION,
+        header::RANGE,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::WWW_AUTHENTICATE,
+    ];
+    const OTHERS: [&str; 3] = ["docker-content-digest", "docker-upload-uuid", "keep-alive"];
+    OWN.contains(name) || OTHERS.contains(&name.as_str()) || name.as_str().starts_with("oci-")
+}
+
+/// A limit within which no registry can work.
+#[derive(Debug)]
+pub struct Unfit {
+    /// The field of [`Limits`].
+    pub limit: &'static str,
+    /// What it is, and should not be.
+    pub why: String,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the limit {} {}", self.limit, self.why)
+    }
+}
+
+impl std::error::Error for Unfit {}
+
 impl Limits {
     /// Whether a registry can work within them.
     ///
     /// # Errors
-    /// `Invalid`, with the limit that allows nothing, or more than can be.
-    pub fn check(&self) -> Result<()> {
+    /// The first limit that allows nothing, or more than can be.
+    pub fn check(&self) -> Result<(), Unfit> {
         let nothing = [
             ("manifest", self.manifest == 0),
             ("tags", self.tags == 0),
@@ -95,22 +136,20 @@ impl Limits {
             ("headers", self.headers == 0),
             ("streams", self.streams == 0),
         ];
-        let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
-        if let Some((name, _)) = nothing.into_iter().find(|(_, is_nothing)| *is_nothing) {
-            return invalid(format!("the limit {name} is 0, which lets nobody do anything"));
+        let unfit = |limit, why| Err(Unfit { limit, why });
+        if let Some((limit, _)) = nothing.into_iter().find(|(_, is_nothing)| *is_nothing) {
+            return unfit(limit, "is 0, which lets nobody do anything".to_owned());
         }
         if self.manifest > json::MAX_DOCUMENT {
-            return invalid(format!(
-                "the limit manifest is more than the {} bytes that are read",
-                json::MAX_DOCUMENT
-            ));
+            let why = format!("is more than the {} bytes that are read", json::MAX_DOCUMENT);
+            return unfit("manifest", why);
         }
         let least = self.manifest.saturating_mul(4);
         if self.gathered < least {
-            return invalid(format!("the limit gathered is less than four manifests, {least} bytes"));
+            return unfit("gathered", format!("is less than four manifests, {least} bytes"));
         }
         match self.head < HEAD {
-            true => invalid(format!("the limit head is less than {HEAD} bytes")),
+            true => unfit("head", format!("is less than {HEAD} bytes")),
             false => Ok(()),
         }
     }

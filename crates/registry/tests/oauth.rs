@@ -51,6 +51,15 @@ fn a_password_gets_a_token_by_post() {
     let answer = post(&server, &form).expect(200);
     assert_eq!(answer.header("cache-control"), "no-store");
     let said = answer.json();
+    let user = |server: &Server| {
+        server
+            .log
+            .lock()
+            .expect("a log")
+            .last()
+            .and_then(|asked| asked.user.clone())
+    };
+    assert_eq!(user(&server).as_deref(), Some("reader"));
     works(&server, &said["access_token"], 200);
     assert_eq!(said["expires_in"], 300);
     // As much as they may: they push nothing.

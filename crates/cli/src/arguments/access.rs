@@ -1,10 +1,13 @@
 //! What is `teu serve` told of who may do what?
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
 use super::Time;
+
+/// What a server is called where nobody said otherwise.
+pub(crate) const NAME: &str = "teu";
 
 /// Who may do what. Without any of these everybody may do everything that the server does.
 #[derive(Debug, Args)]
@@ -14,7 +17,7 @@ pub(crate) struct Access {
     #[arg(long, value_name = "FILE", env = "TEU_SERVE_HTPASSWD")]
     pub(crate) htpasswd: Option<PathBuf>,
     /// What those who are asked for a password are told that it is for
-    #[arg(long, value_name = "TEXT", default_value = "teu", env = "TEU_SERVE_REALM")]
+    #[arg(long, value_name = "TEXT", default_value = NAME, env = "TEU_SERVE_REALM")]
     pub(crate) realm: String,
     /// Who may do what, in TOML (teu serve policy check says how it is written); without it whoever is known may do everything
     #[arg(long, value_name = "FILE", env = "TEU_SERVE_ACCESS_POLICY")]
@@ -46,11 +49,30 @@ pub(crate) struct Access {
     #[arg(long, value_name = "URL", env = "TEU_SERVE_TOKEN_URL")]
     pub(crate) token_url: Option<String>,
     /// What this registry is called in tokens
-    #[arg(long, value_name = "NAME", default_value = "teu", env = "TEU_SERVE_TOKEN_SERVICE")]
+    #[arg(long, value_name = "NAME", default_value = NAME, env = "TEU_SERVE_TOKEN_SERVICE")]
     pub(crate) token_service: String,
     /// What the issuer of tokens is called in them
-    #[arg(long, value_name = "NAME", default_value = "teu", env = "TEU_SERVE_TOKEN_ISSUER")]
+    #[arg(long, value_name = "NAME", default_value = NAME, env = "TEU_SERVE_TOKEN_ISSUER")]
     pub(crate) token_issuer: String,
+}
+
+impl Access {
+    /// Whether somebody wants refresh tokens for longer or shorter than by default.
+    pub(crate) fn sets_refresh(&self) -> bool {
+        !self.token_refresh.0.is_zero() && self.token_refresh.0 != Duration::from_secs(720 * 3600)
+    }
+
+    /// A setting of tokens that somebody set to what is not its default.
+    pub(crate) fn of_tokens(&self) -> Option<&'static str> {
+        let all = [
+            ("--token-url", self.token_url.is_some()),
+            ("--token-service", self.token_service != NAME),
+            ("--token-issuer", self.token_issuer != NAME),
+            ("--token-lifetime", self.token_lifetime.0 != Duration::from_secs(300)),
+            ("--token-refresh", self.sets_refresh()),
+        ];
+        all.into_iter().find_map(|(flag, is_set)| is_set.then_some(flag))
+    }
 }
 
 /// Ask what a policy allows

@@ -41,7 +41,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use access::{Access, Policy, PolicyVerb};
+pub(crate) use access::{Access, NAME, Policy, PolicyVerb};
 pub(crate) use analyze::{Analyze, Thresholds};
 pub(crate) use at_once::at_once;
 pub(crate) use bundle::*;

@@ -22,7 +22,7 @@ use teu_depot::Depot;
 use teu_registry::{
     Base, Children, Limits, Listening, Locations, Metrics, Prefix, Reached, Registry, Settings as Rules,
     http::{HeaderMap, HeaderName, HeaderValue},
-    serve, serve_metrics,
+    is_own, serve, serve_metrics,
 };
 use teu_spec::{Pick, Reference, Repository};
 use teu_store::{Error, ErrorKind, Given, Repositories, Store};
@@ -166,6 +166,10 @@ fn check(arguments: &Serve) -> Result<(), Failure> {
         None if serves_layouts && arguments.deletes && !arguments.writable => {
             "what is deleted from layouts is written to them: --deletes wants --writable".to_owned()
         }
+        None if arguments.limits.max_uploads_kept == 0 => "--max-uploads-kept is 0, which lets nobody push".to_owned(),
+        None if arguments.limits.idle_upload_kept.0.is_zero() => {
+            "--idle-upload-kept is 0, which lets nobody push; a day is usual".to_owned()
+        }
         None if kept.gc_interval.0 < Duration::from_secs(1) => "--gc-interval is at least a second".to_owned(),
         None if kept.gc_untagged.is_some_and(|stays| stays.0 < least_untagged(kept)) => {
             "--gc-untagged is at least an hour, or --gc-lease where that is shorter: the images of an index have no tag while the rest of it is pushed".to_owned()
@@ -204,6 +208,10 @@ fn told(said: &arguments::ServeReached) -> Result<(Reached, HeaderMap), Failure>
             let message = format!("{header:?} is no header; --header and each line of TEU_SERVE_HEADER is NAME: VALUE");
             Failure::Usage(message)
         })?;
+        if is_own(&name) {
+            let message = format!("--header cannot be {name}, which answers have of their own");
+            return Err(Failure::Usage(message));
+        }
         headers.append(name, value);
     }
     match said.metrics_path.starts_with('/') {
@@ -231,8 +239,18 @@ fn limits(said: &arguments::ServeLimits) -> Result<Limits, Failure> {
         streams: said.max_streams,
         grace: said.time_stop.0,
     };
-    limits.check().map_err(|error| Failure::Usage(error.to_string()))?;
+    limits
+        .check()
+        .map_err(|unfit| Failure::Usage(format!("{} {}", flag(unfit.limit), unfit.why)))?;
     Ok(limits)
+}
+
+/// The flag that sets a limit.
+fn flag(limit: &str) -> String {
+    match limit.rsplit_once('_') {
+        Some((what, kind)) => format!("--{kind}-{what}"),
+        None => format!("--max-{limit}"),
+    }
 }
 
 /// Listens at an address, so that as many clients as can be accepted in a moment may come in it.

@@ -175,7 +175,12 @@ impl Known {
             scope.push_str(&format!(" repository:{from}:pull"));
         }
         let error = self.claims.is_some().then_some("insufficient_scope");
-        self.challenged(&format!("log in to {action} in {repository}"), Some(scope), error)
+        let how = match (self.guard.has_login(), self.guard.certificates) {
+            (true, _) => "log in",
+            (false, true) => "show a certificate",
+            (false, false) => return denied(None, action, repository),
+        };
+        self.challenged(&format!("{how} to {action} in {repository}"), Some(scope), error)
     }
 
     /// 401 with how to log in; 403 where there is no way.

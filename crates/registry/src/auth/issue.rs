@@ -89,7 +89,9 @@ impl Caller {
                 return Err(Problem::bad(Code::Unsupported, message));
             }
         };
-        issuing.answer(&form, Some(&user), offline)
+        let mut response = issuing.answer(&form, Some(&user), offline)?;
+        response.extensions_mut().insert(Known(user));
+        Ok(response)
     }
 
     /// Who has this password.
@@ -120,6 +122,10 @@ impl Caller {
         }
     }
 }
+
+/// Who somebody turned out to be by what they sent: an extension of the answer, for the log.
+#[derive(Clone)]
+pub(crate) struct Known(pub(crate) String);
 
 /// What issues tokens.
 struct Issuing<'a> {

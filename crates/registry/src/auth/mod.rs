@@ -27,6 +27,7 @@ use http::{header, request::Parts};
 use teu_store::{Error, ErrorKind};
 
 pub(crate) use caller::Caller;
+pub(crate) use issue::Known;
 pub use keys::{Keys, SigningKey};
 pub use passwords::Passwords;
 pub use policy::{Action, Policy, Verdict};

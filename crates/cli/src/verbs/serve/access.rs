@@ -17,7 +17,7 @@ use super::{
     issuer::{Refresh, Remote},
 };
 use crate::{
-    arguments::{self, Access, PolicyVerb},
+    arguments::{self, Access, NAME, PolicyVerb},
     failure::Failure,
     output,
     settings::Settings,
@@ -114,6 +114,10 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
         ));
     }
     let without = |flag: &str, other: &str| Failure::Usage(format!("{flag} means nothing without {other}"));
+    // It is a variable that was misspelt, and nobody would be asked for a password.
+    if access.realm != NAME && access.htpasswd.is_none() {
+        return Err(without("--realm", "--htpasswd"));
+    }
     match (access.tokens, &access.token_key, &access.token_keys) {
         (true, _, Some(_)) => {
             let message = "--tokens cannot be used with --token-keys: tokens are issued here, or by another";
@@ -140,11 +144,19 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
         (None, true, Some(key)) => By::UsWith(key.clone()),
         (None, true, None) => By::Us(Arc::new(SigningKey::generate()?)),
         (None, false, _) if is_implied => By::Us(Arc::new(SigningKey::generate()?)),
-        (None, false, _) => return Ok(None),
+        (None, false, _) => {
+            return match access.of_tokens() {
+                None => Ok(None),
+                Some(flag) => Err(without(flag, "--tokens or --token-keys")),
+            };
+        }
     };
     if !matches!(by, By::Another(_) | By::Remote(_)) && access.htpasswd.is_none() && !certificates {
         let message = "tokens are for those who show who they are: --tokens wants --htpasswd or --tls-clients";
         return Err(Failure::Usage(message.to_owned()));
+    }
+    if access.token_key.is_none() && access.sets_refresh() {
+        return Err(without("--token-refresh", "--token-key"));
     }
     for (flag, text) in [
         ("--token-service", Some(&access.token_service)),

@@ -12,13 +12,17 @@ mod table;
 mod unknown;
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     io::Read,
     path::{Path, PathBuf},
 };
 
-use clap::{ArgMatches, Command, FromArgMatches as _, parser::ValueSource};
+use clap::{
+    ArgMatches, Command, FromArgMatches as _,
+    error::{ContextKind, ContextValue},
+    parser::ValueSource,
+};
 use teu_store::{Error, ErrorKind};
 
 use said::Said;
@@ -55,7 +59,8 @@ impl From<clap::Error> for Unread {
 /// # Errors
 /// For what cannot be understood of either.
 pub(crate) fn parse(command: &mut Command, mut arguments: Vec<OsString>) -> Result<Teu, Unread> {
-    let matches = command.try_get_matches_from_mut(&arguments)?;
+    let read = command.try_get_matches_from_mut(&arguments);
+    let matches = read.map_err(|error| of_variable(error, command))?;
     let Some(served) = Served::of(command, &matches) else {
         return Ok(Teu::from_arg_matches(&matches)?);
     };
@@ -76,6 +81,34 @@ pub(crate) fn parse(command: &mut Command, mut arguments: Vec<OsString>) -> Resu
         arguments.effective = served.effective();
     }
     Ok(teu)
+}
+
+/// The same error, which names the variable that said what is wrong.
+fn of_variable(mut error: clap::Error, command: &Command) -> clap::Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let (Some(flag), Some(value)) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) else {
+        return error;
+    };
+    let variables = variables(unknown::BEGIN);
+    let is_said = |name: Option<&OsStr>| {
+        variables
+            .iter()
+            .any(|(said, is)| name == Some(OsStr::new(said)) && *is == value)
+    };
+    let serve = command.find_subcommand("serve");
+    let mut all = serve.into_iter().flat_map(Command::get_arguments);
+    let said = all.find(|argument| argument.to_string() == flag && is_said(argument.get_env()));
+    if let Some(name) = said.and_then(clap::Arg::get_env) {
+        let how = format!(
+            "the variable {} says that; unset it where it is to say nothing",
+            name.display()
+        );
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![how.into()]));
+    }
+    error
 }
 
 /// A command line of `serve`, or of a verb below it.

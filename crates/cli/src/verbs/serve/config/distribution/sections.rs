@@ -66,9 +66,17 @@ impl Translation<'_> {
         self.pass("http.tls.certificate", "tls-certificate")?;
         self.pass("http.tls.key", "tls-key")?;
         let how = self.text("http.tls.clientauth")?;
-        if let Some(authorities) = self.root.take(&["http", "tls", "clientcas"]) {
-            let authorities = self.list_of(authorities, "http.tls.clientcas")?;
-            if !authorities.is_empty() {
+        let authorities = match self.root.take(&["http", "tls", "clientcas"]) {
+            Some(authorities) => self.list_of(authorities, "http.tls.clientcas")?,
+            None => Vec::new(),
+        };
+        match authorities.is_empty() {
+            true if how.as_ref().is_some_and(|how| !how.is_empty()) => {
+                let why = "no client is asked for a certificate where http.tls.clientcas names no authority";
+                self.differs("http.tls.clientauth", why);
+            }
+            true => {}
+            false => {
                 self.say_all("tls-clients", authorities, "http.tls.clientcas");
                 // There a certificate opens the connection alone: passwords are asked for besides.
                 self.say("tls-clients-unnamed", "true", "http.tls.clientcas");
@@ -246,7 +254,11 @@ impl Translation<'_> {
         if unchecked || !enabled || some {
             self.say("sparse-indexes", "true", "validation");
         }
-        self.pass("catalog.maxentries", "max-page")
+        if self.root.take(&["catalog", "maxentries"]).is_some() {
+            let why = "a page of any list, of tags too, has as many items as max.page says";
+            self.differs("catalog.maxentries", why);
+        }
+        Ok(())
     }
 
     /// Something is understood, and is not here as it is there.
