@@ -376,7 +376,8 @@ fn what_cannot_be_kept_is_said() {
             2,
             "or --gc-lease where that is shorter",
         ),
-        (&["--gc-untagged", "0", "--gc-lease", "0"], 2, "at least an hour"),
+        (&["--gc-untagged", "0", "--gc-lease", "1s"], 2, "at least an hour"),
+        (&["--gc-lease", "999ms"], 2, "'--gc-lease <TIME>': it is at least 1s: "),
         (&["--deletes", "oci:images"], 2, "--deletes wants --writable"),
         (
             &["--immutable", "a:*,v*"],

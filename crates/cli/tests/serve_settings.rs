@@ -138,6 +138,11 @@ fn what_is_wrong_is_named_with_its_place() {
         ),
         ("[gc]\ninterval = \"1ms\"", 2, "--gc-interval is at least a second"),
         (
+            "[gc]\nlease = \"0s\"",
+            2,
+            "it is at least 1s: what was pushed is to be there still",
+        ),
+        (
             "[token]\nlifetime = \"90s\"",
             2,
             "--token-lifetime means nothing without --tokens or --token-keys",

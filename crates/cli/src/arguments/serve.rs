@@ -1,6 +1,6 @@
 //! What does `teu serve` take?
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
@@ -144,8 +144,14 @@ pub(crate) struct Depot {
     /// How often what nothing needs any more is looked for
     #[arg(long, value_name = "TIME", default_value = "1m", env = "TEU_SERVE_GC_INTERVAL")]
     pub(crate) gc_interval: Time,
-    /// How long what no manifest names stays after it was pushed, mounted or said to be there
-    #[arg(long, value_name = "TIME", default_value = "24h", env = "TEU_SERVE_GC_LEASE")]
+    /// How long what no manifest names stays after it was pushed, mounted or said to be there; a second at least
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "24h",
+        value_parser = lease,
+        env = "TEU_SERVE_GC_LEASE"
+    )]
     pub(crate) gc_lease: Time,
     /// Remove manifests too that no tag leads to, this long after they were pushed, said to be there, or lost a tag; else they stay
     #[arg(long, value_name = "TIME", env = "TEU_SERVE_GC_UNTAGGED")]
@@ -174,6 +180,17 @@ fn tags(text: &str) -> Result<String, String> {
         false => Err(format!(
             "it is REPOSITORY:TAG; *:{text} are such tags of all repositories, and {text}:* all tags of such repositories"
         )),
+    }
+}
+
+/// How long a lease is.
+fn lease(text: &str) -> Result<Time, String> {
+    match text.parse::<Time>()? {
+        Time(lease) if lease < Duration::from_secs(1) => Err(
+            "it is at least 1s: what was pushed is to be there still when the manifest comes that names it, and a large push takes hours"
+                .to_owned(),
+        ),
+        lease => Ok(lease),
     }
 }
 
@@ -221,7 +238,7 @@ pub(crate) struct Collect {
     #[arg(long, value_name = "TIME")]
     pub(crate) lease: Option<Time>,
     /// The --gc-lease that the server had, from which --lease is reckoned: say it where that was not the last server's
-    #[arg(long, value_name = "TIME", env = "TEU_SERVE_GC_LEASE")]
+    #[arg(long, value_name = "TIME", value_parser = lease, env = "TEU_SERVE_GC_LEASE")]
     pub(crate) gc_lease: Option<Time>,
     /// Say what would go and what stays until when, and remove nothing
     #[arg(long)]

@@ -182,7 +182,7 @@ fn check(arguments: &Serve) -> Result<(), Failure> {
 /// How long what no tag leads to stays at least: as long as a push may take, which what is pushed before has to last for. That it does is what a lease is for too.
 fn least_untagged(kept: &arguments::ServeDepot) -> Duration {
     const PUSH: Duration = Duration::from_secs(3600);
-    kept.gc_lease.0.clamp(Duration::from_secs(1), PUSH)
+    kept.gc_lease.0.min(PUSH)
 }
 
 /// How clients reach it, and what every answer has.
