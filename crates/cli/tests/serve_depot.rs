@@ -472,7 +472,8 @@ fn fsck_finds_and_mends() {
     std::fs::write(file.expect("its file"), "damaged").expect("written");
     let found = room.teu(["serve", "fsck", "--data", "kept"]).ran();
     assert_eq!(found.code, 10);
-    assert!(found.stdout.contains("--repair sets it aside"), "{}", found.stdout);
+    let line = "; needed by app:v1; --repair sets it aside, so that the next push heals it\n";
+    assert!(found.stdout.contains(line), "{}", found.stdout);
     let found = room
         .teu(["serve", "fsck", "--repair", "--data", "kept", "-o", "json"])
         .ran();
@@ -481,6 +482,8 @@ fn fsck_finds_and_mends() {
     assert_eq!(found["findings"][0]["kind"], "lost");
     assert_eq!(found["findings"][0]["repositories"], serde_json::json!(["app"]));
     assert_eq!(found["findings"][0]["mended"], true);
+    assert_eq!(found["findings"][0]["needed"][0]["tag"], "v1");
+    assert_eq!(found["findings"][0]["neededMore"], 0);
     let served = Served::start(&room, &["--data", "kept"]);
     copy(&room, "oci:images:app", &served.image("app:v1")).succeeds();
     copy(&room, &served.image("app:v1"), "oci:healed:v1").succeeds();
@@ -505,7 +508,7 @@ fn a_blob_that_is_damaged_is_named_by_a_backup_and_all_else_is_copied() {
     let (digest, _) = name.rsplit_once('-').expect("a place");
     let digest = digest.replacen('-', ":", 1);
     let found = room.teu(["serve", "backup", "--data", "kept", "copied"]).ran();
-    let line = format!("blob {digest}: not copied, its bytes in kept are not there, or are others\n");
+    let line = format!("blob {digest}: not copied, its bytes in kept are not there, cannot be read, or are others\n");
     assert_eq!(
         (found.code, found.stdout.starts_with(&line)),
         (10, true),

@@ -5,7 +5,8 @@
 
 use std::{
     collections::HashSet,
-    fs, io,
+    fs,
+    io::{self, Seek},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +16,10 @@ use teu_store::{Error, ErrorKind, Result, blocking};
 
 use crate::{
     Content, Files, Metadata, PARTS, Place, Sqlite,
-    content::directory::{Directory, failed},
+    content::{
+        directory::{Directory, failed},
+        is_damage,
+    },
     depot::{METADATA, locked, prepared},
     metadata::{bring_up_to_date, name_of},
     whose,
@@ -41,7 +45,7 @@ pub struct BackedUp {
     pub bytes: u64,
     /// How many files went that the database names no more.
     pub removed: u64,
-    /// Blobs that could not be copied: their bytes are not there, or are others than their digest says. All else was.
+    /// Blobs that could not be copied: their bytes are not there, cannot be read, or are others than their digest says. All else was.
     pub damaged: Vec<Digest>,
     /// Blobs of the copy that no row leads to, and that stay, as manifests miss them: the depot lost them.
     pub spared: Vec<Digest>,
@@ -191,7 +195,7 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// Copies what the database names and is not there, and says of what that failed as its bytes are not there, or are others.
+/// Copies what the database names and is not there, and says of what that failed as its bytes are not there, cannot be read, or are others.
 async fn copy_all(database: &Sqlite, source: &Files, target: &Files, done: &mut BackedUp) -> Result<Vec<Place>> {
     let (mut after, mut wrong) = (None, Vec::new());
     done.blobs = 0;
@@ -216,7 +220,7 @@ async fn copy_all(database: &Sqlite, source: &Files, target: &Files, done: &mut 
     }
 }
 
-/// Copies one blob; false where its bytes are not there, or are others.
+/// Copies one blob; false where its bytes are not there, cannot be read, or are others.
 async fn copy(source: &Files, target: &Files, place: Place, size: u64) -> Result<bool> {
     use crate::OpenFiles;
     let (source, target) = (source.clone(), target.clone());
@@ -224,7 +228,7 @@ async fn copy(source: &Files, target: &Files, place: Place, size: u64) -> Result
         let mut file = match source.open(&place, size) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(false),
-            Err(error) if matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::Invalid) => return Ok(false),
+            Err(error) if is_damage(&error) => return Ok(false),
             Err(error) => return Err(error),
         };
         // Called by its place, so that what was broken off is found by who comes again.
@@ -232,10 +236,18 @@ async fn copy(source: &Files, target: &Files, place: Place, size: u64) -> Result
         match target.copy(&name, &mut file, &place.digest, size, true) {
             Ok(()) => target.place(&name, &place).map(|()| true),
             Err(error) if *error.kind() == ErrorKind::Mismatch => Ok(false),
+            // Nobody says which of the two it was that failed; where the source can be read it was the copy.
+            Err(error) if *error.kind() == ErrorKind::Io && !can_be_read(&mut file) => Ok(false),
             Err(error) => Err(error),
         }
     })
     .await
+}
+
+/// Whether all of a file can be read.
+fn can_be_read(file: &mut fs::File) -> bool {
+    let read = file.seek(io::SeekFrom::Start(0));
+    read.and_then(|_| io::copy(file, &mut io::sink())).is_ok()
 }
 
 /// Gives the new database its name: from now on the copy is this one.

@@ -4,12 +4,19 @@ use futures_util::StreamExt;
 use teu_spec::Digest;
 use teu_store::{ErrorKind, Result};
 
-use crate::{Depot, PARTS, Place, metadata::is_damage};
+use crate::{
+    Depot, Needed, PARTS, Place,
+    content::{directory::is_broken, is_damage as is_damage_of_content},
+    metadata::is_damage,
+};
 
 /// How many rows are asked for at once.
 const BATCH: usize = 200;
 /// How many manifests, which come with their bytes.
 const MANIFESTS: usize = 20;
+
+/// How many images are named that need something.
+const NAMED: usize = 10;
 
 /// How much was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,15 +33,19 @@ pub struct Checked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// The bytes of a blob are not there, or are others. Mended, what is there is set aside, in `quarantine`, and these repositories show the
+    /// The bytes of a blob are not there, cannot be read, or are others. Mended, what is there is set aside, in `quarantine`, and these repositories show the
     /// blob no more, nor the manifests above it, so that the next push brings it; then they show all again, tags too.
     Lost {
         /// The blob.
         digest: Digest,
         /// The digest of what is there, where something is.
         found: Option<Digest>,
+        /// Why what is there cannot be read, where it cannot.
+        unreadable: Option<String>,
         /// Who showed it; known where it was mended.
         repositories: Vec<String>,
+        /// The images that need it.
+        needed: Needed,
     },
     /// Bytes that no row leads to are those of a blob that manifests name and their repositories do not show. Mended, they do.
     Restorable {
@@ -42,6 +53,8 @@ pub enum Finding {
         digest: Digest,
         /// Who shows it again; known where it was mended.
         repositories: Vec<String>,
+        /// The images that need it.
+        needed: Needed,
     },
     /// A manifest's bytes are others than its digest says. A push of it mends that.
     Manifest {
@@ -49,6 +62,8 @@ pub enum Finding {
         repository: String,
         /// Its digest.
         digest: Digest,
+        /// The images that need it, itself too.
+        needed: Needed,
     },
     /// A manifest names what its repository does not show. That may be meant, of a sparse index; else a push mends it.
     Incomplete {
@@ -58,6 +73,8 @@ pub enum Finding {
         digest: Digest,
         /// What it names.
         missing: Vec<Digest>,
+        /// The images that need it, itself too.
+        needed: Needed,
     },
     /// The database itself is damaged. A backup mends that.
     Metadata {
@@ -72,7 +89,7 @@ impl Depot {
     /// it is checked.
     ///
     /// # Errors
-    /// Those of the disk, other than that something is not there.
+    /// Those of the disk, other than that something is not there or cannot be read.
     pub async fn check(&self, repair: bool, mut tell: impl FnMut(Finding)) -> Result<Checked> {
         let mut checked = Checked::default();
         let damages = self.0.metadata.examine().await?;
@@ -115,10 +132,11 @@ impl Depot {
             for (place, size) in blobs {
                 checked.blobs += 1;
                 checked.bytes += size;
-                let found = self.digest_at(&place, size).await?;
-                if found == Some(place.digest) || !self.is_still_at(&place).await? {
+                let at = self.at(&place, size).await?;
+                if at == At::Found(place.digest) || !self.is_still_at(&place).await? {
                     continue;
                 }
+                let needed = metadata.needed(&place.digest, None, NAMED).await?;
                 let repositories = match repair {
                     true => {
                         self.0.content.quarantine(&place).await?;
@@ -126,10 +144,17 @@ impl Depot {
                     }
                     false => Vec::new(),
                 };
+                let (found, unreadable) = match at {
+                    At::Found(found) => (Some(found), None),
+                    At::Nothing => (None, None),
+                    At::Unreadable(why) => (None, Some(why)),
+                };
                 tell(Finding::Lost {
                     digest: place.digest,
                     found,
+                    unreadable,
                     repositories,
+                    needed,
                 });
             }
         }
@@ -141,17 +166,28 @@ impl Depot {
             after = last.id;
             for held in manifests {
                 checked.manifests += 1;
-                if held.digest.algorithm().digest(&held.content) != held.digest {
+                let (is_other, is_incomplete) = (
+                    held.digest.algorithm().digest(&held.content) != held.digest,
+                    !held.missing.is_empty(),
+                );
+                if !is_other && !is_incomplete {
+                    continue;
+                }
+                let (digest, repository) = (held.digest, held.repository);
+                let needed = metadata.needed(&digest, Some(&repository), NAMED).await?;
+                if is_other {
                     tell(Finding::Manifest {
-                        repository: held.repository.clone(),
-                        digest: held.digest,
+                        repository: repository.clone(),
+                        digest,
+                        needed: needed.clone(),
                     });
                 }
-                if !held.missing.is_empty() {
+                if is_incomplete {
                     tell(Finding::Incomplete {
-                        repository: held.repository,
-                        digest: held.digest,
+                        repository,
+                        digest,
                         missing: held.missing,
+                        needed,
                     });
                 }
             }
@@ -164,14 +200,18 @@ impl Depot {
         let depot = &self.0;
         for part in 0..PARTS {
             for place in depot.metadata.unknown(depot.content.part(part).await?).await? {
-                let Some(size) = depot.content.size(&place).await? else {
-                    continue;
+                let size = match depot.content.size(&place).await {
+                    Ok(Some(size)) => size,
+                    Ok(None) => continue,
+                    Err(error) if is_damage_of_content(&error) => continue,
+                    Err(error) => return Err(error),
                 };
                 if !depot.metadata.misses(place.digest).await?
-                    || self.digest_at(&place, size).await? != Some(place.digest)
+                    || self.at(&place, size).await? != At::Found(place.digest)
                 {
                     continue;
                 }
+                let needed = depot.metadata.needed(&place.digest, None, NAMED).await?;
                 let repositories = match repair {
                     true => depot.metadata.restore(place, size, depot.lease()).await?,
                     false => Vec::new(),
@@ -179,6 +219,7 @@ impl Depot {
                 tell(Finding::Restorable {
                     digest: place.digest,
                     repositories,
+                    needed,
                 });
             }
         }
@@ -190,18 +231,35 @@ impl Depot {
         self.0.metadata.leads_to(*place).await
     }
 
-    /// The digest of what lies at a place; none where nothing does, or what has another size.
-    async fn digest_at(&self, place: &Place, size: u64) -> Result<Option<Digest>> {
+    /// What lies at a place.
+    async fn at(&self, place: &Place, size: u64) -> Result<At> {
         let mut reader = match self.0.content.read(place, size, 0..size).await {
             Ok(Some(reader)) => reader,
-            Ok(None) => return Ok(None),
-            Err(error) if matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::Invalid) => return Ok(None),
+            Ok(None) => return Ok(At::Nothing),
+            Err(error) if is_broken(&error) => return Ok(At::Unreadable(error.to_string())),
+            Err(error) if is_damage_of_content(&error) => return Ok(At::Nothing),
             Err(error) => return Err(error),
         };
         let mut hasher = place.digest.algorithm().hasher();
         while let Some(bytes) = reader.next().await {
-            hasher.update(&bytes?);
+            match bytes {
+                Ok(bytes) => hasher.update(&bytes),
+                // It was opened, so this is of its bytes: a sector that cannot be read.
+                Err(error) if *error.kind() == ErrorKind::Io => return Ok(At::Unreadable(error.to_string())),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Some(hasher.finish()))
+        Ok(At::Found(hasher.finish()))
     }
+}
+
+/// What lies at a place.
+#[derive(PartialEq, Eq)]
+enum At {
+    /// As many bytes as should, of this digest.
+    Found(Digest),
+    /// Nothing, or what has another size.
+    Nothing,
+    /// What cannot be read, and why.
+    Unreadable(String),
 }

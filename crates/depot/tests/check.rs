@@ -2,13 +2,22 @@
 
 mod support;
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use support::{Here, settings};
-use teu_depot::{Checked, Depot, Finding, Settings};
+use teu_depot::{Checked, Depot, Finding, Needed, Needing, Settings, backup};
 use teu_spec::{Digest, Document, Format, Index, Pick};
-use teu_store::{ErrorKind, Expect, Intent, Keyset, Repositories, Role, Store, Takes, suite::Image, suite::run};
+use teu_store::{
+    ErrorKind, Expect, Expected, Intent, Keyset, Repositories, Role, Store, Takes, suite::Image, suite::run,
+};
 
 async fn put(depot: &Depot, name: &str, seed: &str) -> (Arc<dyn Store>, Image) {
     let store = depot.open(name, Intent::Write).await.expect("a repository");
@@ -42,6 +51,19 @@ async fn has(store: &dyn Store, digest: &Digest) -> bool {
         .await
         .expect("a stat")
         .is_some()
+}
+
+/// Images that need something, in repositories by tags, where an empty one is none; and so many more.
+fn needed(images: &[(&str, Digest, &str)], more: u64) -> Needed {
+    let needing = |(repository, digest, tag): &(&str, Digest, &str)| Needing {
+        repository: (*repository).to_owned(),
+        digest: *digest,
+        tag: (!tag.is_empty()).then(|| (*tag).to_owned()),
+    };
+    Needed {
+        first: images.iter().map(needing).collect(),
+        more,
+    }
 }
 
 #[test]
@@ -98,15 +120,20 @@ fn what_is_lost_is_asked_for_again() {
                     None
                 }
             };
-            let lost = |repositories: &[&str]| Finding::Lost {
+            let lost = |repositories: &[&str], names: &[(&str, Digest, &str)]| Finding::Lost {
                 digest,
                 found: expected,
+                unreadable: None,
                 repositories: repositories.iter().map(|name| (*name).to_owned()).collect(),
+                needed: needed(names, 0),
             };
-            assert_eq!(check(&here.depot, false).await, [lost(&[])]);
+            let latest = [("one", image.digest, "latest"), ("two", image.digest, "latest")];
+            assert_eq!(check(&here.depot, false).await, [lost(&[], &latest)]);
             assert!(has(&*one, &digest).await, "nothing was changed");
             let index = index(&one, &image).await;
-            assert_eq!(check(&here.depot, true).await, [lost(&["one", "two"])]);
+            let [one_latest, two_latest] = latest;
+            let all = [("one", Digest::of(index.raw()), "all"), one_latest, two_latest];
+            assert_eq!(check(&here.depot, true).await, [lost(&["one", "two"], &all)]);
             assert!(!has(&*one, &digest).await, "who pushes is asked for it");
             let names = [Pick::Name("latest".to_owned()), Pick::Name("all".to_owned())];
             for pick in &names {
@@ -129,6 +156,112 @@ fn what_is_lost_is_asked_for_again() {
             }
         }
     });
+}
+
+/// Of what many images need a few are named, the others counted; what no tag points at is named by its digest, unless something above it is.
+#[test]
+fn who_needs_what_is_lost_is_named() {
+    run(async {
+        let here = Here::of(settings());
+        let (one, image) = put(&here.depot, "one", "image").await;
+        let (two, _) = put(&here.depot, "two", "image").await;
+        two.delete().expect("deletes").untag("latest").await.expect("untagged");
+        let index = index(&two, &image).await;
+        let tags: Vec<String> = (10..20).map(|n| format!("v{n}")).collect();
+        one.put_manifest(&image.document, &image.digest, &tags, Expect::Any)
+            .await
+            .expect("put");
+        let (three, _) = put(&here.depot, "three", "image").await;
+        three
+            .delete()
+            .expect("deletes")
+            .untag("latest")
+            .await
+            .expect("untagged");
+        let lost = image.document.children()[1].digest;
+        for file in here.blobs(&lost) {
+            fs::remove_file(file).expect("removed");
+        }
+        let mut first = vec![("one", image.digest, "latest")];
+        first.extend(tags[..9].iter().map(|tag| ("one", image.digest, tag.as_str())));
+        let found = check(&here.depot, false).await;
+        let [Finding::Lost { needed: found, .. }] = &found[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(found, &needed(&first, 3));
+        one.delete()
+            .expect("deletes")
+            .delete(Role::Manifest, &image.digest)
+            .await
+            .expect("deleted");
+        let all = [("three", image.digest, ""), ("two", Digest::of(index.raw()), "all")];
+        let found = check(&here.depot, false).await;
+        assert!(
+            matches!(&found[..], [Finding::Lost { needed: found, .. }] if *found == needed(&all, 0)),
+            "{found:?}"
+        );
+    });
+}
+
+/// What the disk cannot give any more is damaged as what is another's: it is named, and all else is looked at, and copied.
+#[test]
+fn what_cannot_be_read_is_named_and_all_else_is_done() {
+    run(async {
+        let here = Here::of(settings());
+        let store = here.depot.open("one", Intent::Write).await.expect("a repository");
+        let content = vec![b'x'; 4096];
+        let mut upload = store.ingest(Expected::default()).await.expect("begun");
+        upload.write(content.clone().into()).await.expect("written");
+        let digest = upload.commit(None).await.expect("committed").digest;
+        let (_, image) = put(&here.depot, "one", "image").await;
+        fs::write(&here.blobs(&image.document.children()[0].digest)[0], "other").expect("written");
+        let file = here.blobs(&digest).remove(0);
+        // A file of the system's that has so many bytes, of which none can be read.
+        let Some(unreadable) = Bound::over(Path::new("/sys/class/net/lo/speed"), &file) else {
+            let line = "SKIPPED what_cannot_be_read_is_named_and_all_else_is_done: it needs root, mount, and /sys\n";
+            std::io::stderr().write_all(line.as_bytes()).expect("said");
+            return;
+        };
+        let found = check(&here.depot, false).await;
+        assert_eq!(found.len(), 2, "{found:?}");
+        let why = found.iter().find_map(|finding| match finding {
+            Finding::Lost {
+                digest: lost,
+                unreadable,
+                ..
+            } if *lost == digest => unreadable.clone(),
+            _ => None,
+        });
+        let why = why.expect("it is named");
+        assert!(why.contains(&file.display().to_string()), "{why}");
+        let copy = here.directory.path().join("copy");
+        let done = backup(&here.path(), &copy).await.expect("all else");
+        let mut damaged = vec![digest, image.document.children()[0].digest];
+        damaged.sort();
+        assert_eq!((done.damaged, done.copied), (damaged, 2));
+        drop(unreadable);
+        let done = backup(&here.path(), &copy).await.expect("read again");
+        assert_eq!((done.damaged.len(), done.copied), (1, 1));
+    });
+}
+
+/// A file in another's place, as long as this lives.
+struct Bound(PathBuf);
+
+impl Bound {
+    /// None without root.
+    fn over(file: &Path, place: &Path) -> Option<Self> {
+        let bound = Command::new("mount").arg("--bind").args([file, place]).output();
+        bound
+            .is_ok_and(|bound| bound.status.success())
+            .then(|| Self(place.to_owned()))
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
 }
 
 /// A place that is not whole does not say that all is below what it has: a copy would ask no further, and bring nothing.
@@ -232,6 +365,7 @@ fn rows_are_made_of_files() {
         let restorable = |repositories: &[&str]| Finding::Restorable {
             digest,
             repositories: repositories.iter().map(|name| (*name).to_owned()).collect(),
+            needed: needed(&[("one", image.digest, "latest")], 0),
         };
         assert_eq!(check(&depot, false).await[0], restorable(&[]));
         assert_eq!(check(&depot, true).await, [restorable(&["one"])]);
@@ -259,6 +393,7 @@ fn a_check_looks_on() {
         let manifest = Finding::Manifest {
             repository: "one".to_owned(),
             digest: image.digest,
+            needed: needed(&[("one", image.digest, "latest")], 0),
         };
         assert_eq!(check(&beside, false).await, [manifest]);
     });

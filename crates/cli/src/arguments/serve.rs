@@ -248,7 +248,7 @@ pub(crate) struct Collect {
 /// Check that all is there that is kept, and is what it should be
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every byte is read. Without --repair it looks on, beside a server too. With it, which wants the directory alone, what is
+Every byte is read, and of what is wrong the images are named that need it. Without --repair it looks on, beside a server too. With it, which wants the directory alone, what is
 not what its digest says is set aside in DIRECTORY/quarantine and shown no more, nor are the images that it belongs
 to, until the next push of them brings it; and files that a manifest misses are shown again. Where the database itself is
 damaged nothing is mended, for what it says cannot be believed: a backup is the only way back.
@@ -276,8 +276,8 @@ brought up to date: only what is new is copied, and until that is done it stays 
 registry, or has what came later or elsewhere, is refused and left as it is. The copy is itself a directory that
 `teu serve --data` and `teu serve fsck` take; once something is pushed to it, it is a registry of its own.
 
-What is copied is read and held to its digest. The exit code is 10 where a blob is damaged or not there: it is named, and
-all else is copied. What was copied before is not read again; fsck of the copy does that. A blob that the registry lost, as
+What is copied is read and held to its digest. The exit code is 10 where a blob is damaged, cannot be read or is not there:
+it is named, and all else is copied. What was copied before is not read again; fsck of the copy does that. A blob that the registry lost, as
 fsck --repair set it aside, stays in the copy where that has it, and its images are shown there again by
 `teu serve fsck --repair --data COPY`.
 
@@ -295,7 +295,8 @@ pub(crate) struct Backup {
 /// Bring back what a copy has, into a directory that is not there
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The exit code is 10 where a blob of the copy is damaged or not there: it is named, and all else is brought back.
+The exit code is 10 where a blob of the copy is damaged, cannot be read or is not there: it is named, and all else is
+brought back.
 
 Examples:
   teu serve restore /backup/registry

@@ -266,5 +266,62 @@ impl Directory {
 
 /// An error of the system, with what was being done to which file.
 pub(crate) fn failed(error: io::Error, doing: &str, path: &Path) -> Error {
-    Error::from(error).within(format!("{doing} {}", path.display()))
+    let code = error.raw_os_error();
+    let is_broken = [Errno::IO, Errno::UCLEAN, Errno::BADMSG].map(|errno| Some(errno.raw_os_error()));
+    let error = Error::from(error).within(format!("{doing} {}", path.display()));
+    match is_broken.contains(&code) {
+        true => error.with_cause(Broken),
+        false => error,
+    }
+}
+
+/// An error of reading what was opened: that is its disk's.
+pub(crate) fn unreadable(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Io => error.with_cause(Broken),
+        _ => error,
+    }
+}
+
+/// What is asked for cannot be had of its disk, which is no matter of how many files are open, or who may what.
+#[derive(Debug)]
+struct Broken;
+
+impl std::error::Error for Broken {}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("its disk is damaged")
+    }
+}
+
+/// Whether an error says that the disk cannot give what is asked for.
+pub(crate) fn is_broken(error: &Error) -> bool {
+    error
+        .cause()
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Broken>)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_broken_is_told_from_all_else() {
+        for (errno, expected) in [
+            (Errno::IO, true),
+            (Errno::UCLEAN, true),
+            (Errno::MFILE, false),
+            (Errno::ACCESS, false),
+            (Errno::NOSPC, false),
+        ] {
+            let error = failed(errno.into(), "opening", Path::new("/a"));
+            assert_eq!(is_broken(&error), expected, "{error}");
+        }
+        let error = failed(Errno::IO.into(), "opening", Path::new("/a"));
+        assert_eq!(
+            error.to_string(),
+            "opening /a: Input/output error (os error 5): its disk is damaged"
+        );
+    }
 }

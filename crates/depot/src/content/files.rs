@@ -21,7 +21,7 @@ use teu_store::{
 use self::busy::{AtWork, Busy};
 use super::{
     Content, OpenFiles, PARTS, Writing, checked,
-    directory::{Directory, failed},
+    directory::{Directory, failed, unreadable},
 };
 use crate::place::Place;
 
@@ -206,7 +206,11 @@ impl Content for Files {
     fn read<'a>(&'a self, place: &'a Place, size: u64, range: Range<u64>) -> BoxFuture<'a, Result<Option<Reader>>> {
         let read = || -> Result<Option<Reader>> {
             let opened = self.open_place(place, size)?;
-            let read = |(file, path): (File, PathBuf)| blocking::file(file, path.display().to_string(), range);
+            // Opened, it begins with its first bytes.
+            let read = |(file, path): (File, PathBuf)| {
+                let begun = blocking::file(file, path.display().to_string(), range);
+                begun.map_err(unreadable)
+            };
             opened.map(read).transpose()
         };
         Box::pin(std::future::ready(read()))

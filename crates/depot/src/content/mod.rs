@@ -105,6 +105,11 @@ pub trait Writing: Send {
     fn forget(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
 }
 
+/// Whether an error of who begins to read what lies at a place says that it is not what was put there, or can be had no more.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::Invalid) || directory::is_broken(error)
+}
+
 /// A name that is safe as that of a file, too.
 fn checked(name: &str) -> Result<&str> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

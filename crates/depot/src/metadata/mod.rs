@@ -168,6 +168,26 @@ pub struct Held {
     pub missing: Vec<Digest>,
 }
 
+/// An image that needs something: by a tag that leads to it, or by its digest where none does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needing {
+    /// The repository that has it.
+    pub repository: String,
+    /// The manifest that the tag points at, or that nothing names.
+    pub digest: Digest,
+    /// The tag.
+    pub tag: Option<String>,
+}
+
+/// Which images need something: the first of them by repository and tag, and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needed {
+    /// The first of them.
+    pub first: Vec<Needing>,
+    /// How many there are besides.
+    pub more: u64,
+}
+
 /// Keeps what is known of content, and of who shows it.
 ///
 /// Lists are in byte order, in keyset pages.
@@ -317,6 +337,10 @@ pub trait Metadata: Send + Sync {
 
     /// Whether manifests name a blob that their repositories do not show.
     fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>>;
+
+    /// Which images need a blob, hidden ones too; the first `limit` are named. Given a repository, which need that manifest of it.
+    fn needed<'a>(&'a self, digest: &'a Digest, within: Option<&'a str>, limit: usize)
+    -> BoxFuture<'a, Result<Needed>>;
 
     /// All blobs by digest, behind `after`: where they lie, and how many bytes they have.
     fn blobs(&self, after: Option<Digest>, limit: usize) -> BoxFuture<'_, Result<Vec<(Place, u64)>>>;

@@ -6,7 +6,7 @@ use std::{fs::File, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use teu_depot::{
-    Blob, Content, Held, Immutable, Looked, Manifest, Metadata, Millis, NewBlob, NewManifest, OpenFiles, Place,
+    Blob, Content, Held, Immutable, Looked, Manifest, Metadata, Millis, Needed, NewBlob, NewManifest, OpenFiles, Place,
     Placing, Reviewed, Session, Unreferenced, Writing,
 };
 use teu_spec::{Descriptor, Digest};
@@ -324,6 +324,15 @@ impl<T: Metadata> Metadata for Watched<T> {
 
     fn is_whole(&self) -> BoxFuture<'_, Result<bool>> {
         self.inner.is_whole()
+    }
+
+    fn needed<'a>(
+        &'a self,
+        digest: &'a Digest,
+        within: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Needed>> {
+        self.inner.needed(digest, within, limit)
     }
 
     fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use teu_depot::{Checked, Depot, Finding, Settings as Keeping};
+use teu_depot::{Checked, Depot, Finding, Needed, Needing, Settings as Keeping};
 use teu_spec::Digest;
 use teu_store::Error;
 
@@ -75,24 +75,61 @@ fn in_json(finding: &Finding, repair: bool) -> Value {
         Finding::Lost {
             digest,
             found,
+            unreadable,
             repositories,
-        } => json!({"kind": "lost", "digest": digest, "found": found, "repositories": repositories}),
-        Finding::Restorable { digest, repositories } => {
+            ..
+        } => {
+            json!({"kind": "lost", "digest": digest, "found": found, "unreadable": unreadable, "repositories": repositories})
+        }
+        Finding::Restorable {
+            digest, repositories, ..
+        } => {
             json!({"kind": "restorable", "digest": digest, "repositories": repositories})
         }
-        Finding::Manifest { repository, digest } => {
+        Finding::Manifest { repository, digest, .. } => {
             json!({"kind": "manifest", "digest": digest, "repositories": [repository]})
         }
         Finding::Incomplete {
             repository,
             digest,
             missing,
+            ..
         } => json!({"kind": "incomplete", "digest": digest, "repositories": [repository], "missing": missing}),
         Finding::Metadata { message } => json!({"kind": "metadata", "message": message}),
         _ => json!({"kind": "other"}),
     };
+    if let Some(needed) = needed(finding) {
+        let image = |image: &Needing| json!({"repository": image.repository, "digest": image.digest, "tag": image.tag});
+        value["needed"] = needed.first.iter().map(image).collect();
+        value["neededMore"] = needed.more.into();
+    }
     value["mended"] = is_mended(finding, repair).into();
     value
+}
+
+/// The images that need what a finding is about.
+fn needed(finding: &Finding) -> Option<&Needed> {
+    match finding {
+        Finding::Lost { needed, .. }
+        | Finding::Restorable { needed, .. }
+        | Finding::Manifest { needed, .. }
+        | Finding::Incomplete { needed, .. } => Some(needed),
+        _ => None,
+    }
+}
+
+/// Who needs it, by tags where there are some.
+fn needed_words(needed: &Needed) -> String {
+    let name = |image: &Needing| match &image.tag {
+        Some(tag) => format!("{}:{tag}", image.repository),
+        None => format!("{}@{}", image.repository, image.digest),
+    };
+    let names: Vec<String> = needed.first.iter().map(name).collect();
+    match (names.len(), needed.more) {
+        (0, _) => "no image needs it".to_owned(),
+        (_, 0) => format!("needed by {}", names.join(", ")),
+        (_, more) => format!("needed by {}, and {more} more", names.join(", ")),
+    }
 }
 
 fn in_words(finding: &Finding, repair: bool) -> String {
@@ -100,12 +137,16 @@ fn in_words(finding: &Finding, repair: bool) -> String {
         Finding::Lost {
             digest,
             found,
+            unreadable,
             repositories,
+            needed,
         } => {
-            let what = match found {
-                Some(found) => format!("blob {digest}: what is there is {found}"),
-                None => format!("blob {digest}: its bytes are not there, or not all of them"),
+            let what = match (found, unreadable) {
+                (Some(found), _) => format!("what is there is {found}"),
+                (None, Some(why)) => format!("it cannot be read ({why})"),
+                (None, None) => "its bytes are not there, or not all of them".to_owned(),
             };
+            let what = format!("blob {digest}: {what}; {}", needed_words(needed));
             match repair {
                 true => format!(
                     "{what}; set aside, and to be pushed again to {}",
@@ -114,25 +155,43 @@ fn in_words(finding: &Finding, repair: bool) -> String {
                 false => format!("{what}; --repair sets it aside, so that the next push heals it"),
             }
         }
-        Finding::Restorable { digest, repositories } => match repair {
-            true => format!(
-                "blob {digest}: found among the files, and shown again by {}",
-                repositories.join(", ")
-            ),
-            false => format!("blob {digest}: a manifest misses it, and it is among the files; --repair shows it again"),
-        },
-        Finding::Manifest { repository, digest } => {
-            format!("manifest {digest} of {repository}: its bytes are others; push it again")
+        Finding::Restorable {
+            digest,
+            repositories,
+            needed,
+        } => {
+            let needed = needed_words(needed);
+            match repair {
+                true => format!(
+                    "blob {digest}: found among the files; {needed}; shown again by {}",
+                    repositories.join(", ")
+                ),
+                false => format!(
+                    "blob {digest}: a manifest misses it, and it is among the files; {needed}; --repair shows it again"
+                ),
+            }
+        }
+        Finding::Manifest {
+            repository,
+            digest,
+            needed,
+        } => {
+            format!(
+                "manifest {digest} of {repository}: its bytes are others; {}; push it again",
+                needed_words(needed)
+            )
         }
         Finding::Incomplete {
             repository,
             digest,
             missing,
+            needed,
         } => {
             let missing: Vec<String> = missing.iter().map(Digest::to_string).collect();
             format!(
-                "manifest {digest} of {repository} names what is not there: {}; push it, unless that is meant",
-                missing.join(", ")
+                "manifest {digest} of {repository} names what is not there: {}; {}; push it, unless that is meant",
+                missing.join(", "),
+                needed_words(needed)
             )
         }
         Finding::Metadata { message } => format!("the database is damaged: {message}; restore it from a backup"),

@@ -163,7 +163,7 @@ fn tell(done: &BackedUp, from: &Path, to: &Path, settings: &Settings) -> Result<
     } else {
         for digest in &done.damaged {
             output::line(&format!(
-                "blob {digest}: not copied, its bytes in {} are not there, or are others",
+                "blob {digest}: not copied, its bytes in {} are not there, cannot be read, or are others",
                 from.display()
             ))?;
         }

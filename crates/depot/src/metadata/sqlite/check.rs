@@ -5,8 +5,8 @@ use teu_spec::Digest;
 use teu_store::{Error, ErrorKind, Result, Role};
 
 use super::{
-    super::{Held, digests::Key, place},
-    is_damage,
+    super::{Held, Needed, Needing, digests::Key, place},
+    failed, is_damage,
     put::{change, link, role},
     read::{all, count, one, to_i64},
 };
@@ -61,6 +61,41 @@ pub(super) fn leads_to(connection: &Connection, place: &Place) -> Result<bool> {
     let query = "SELECT 1 FROM blobs WHERE digest = ?1 AND ulid = ?2";
     let values = params![Key(place.digest), place.ulid.bytes()];
     Ok(one(connection, query, values, |_| Ok(()))?.is_some())
+}
+
+pub(super) fn needed(connection: &Connection, digest: &Digest, within: Option<&str>, limit: usize) -> Result<Needed> {
+    // What names it, and what names that; of these those that a tag points at, and those that no other names.
+    let query = "WITH RECURSIVE above (id, repository, digest) AS (
+            SELECT m.id, m.repository, m.digest FROM repositories r
+            CROSS JOIN children c ON c.repository = r.id AND c.role = ?3 AND c.digest = ?2
+            JOIN manifests m ON m.id = c.manifest WHERE ?1 IS NULL
+            UNION SELECT m.id, m.repository, m.digest FROM manifests m JOIN repositories r ON r.id = m.repository
+            WHERE r.name = ?1 AND m.digest = ?2
+            UNION SELECT m.id, m.repository, m.digest FROM above a
+            JOIN children c ON c.repository = a.repository AND c.role = ?4 AND c.digest = a.digest
+            JOIN manifests m ON m.id = c.manifest),
+        images (repository, digest, tag) AS (
+            SELECT r.name, a.digest, t.name FROM above a JOIN repositories r ON r.id = a.repository
+            LEFT JOIN tags t ON t.manifest = a.id WHERE t.name IS NOT NULL OR NOT EXISTS (
+                SELECT 1 FROM children c WHERE c.repository = a.repository AND c.role = ?4 AND c.digest = a.digest))
+        SELECT repository, digest, tag FROM images ORDER BY repository, tag, digest";
+    let values = params![within, Key(*digest), role(Role::Blob), role(Role::Manifest)];
+    let mut statement = connection.prepare_cached(query).map_err(failed)?;
+    let mut rows = statement.query(values).map_err(failed)?;
+    let mut needed = Needed::default();
+    while let Some(row) = rows.next().map_err(failed)? {
+        if needed.first.len() >= limit {
+            needed.more += 1;
+            continue;
+        }
+        let Key(digest) = row.get(1).map_err(failed)?;
+        needed.first.push(Needing {
+            repository: row.get(0).map_err(failed)?,
+            digest,
+            tag: row.get(2).map_err(failed)?,
+        });
+    }
+    Ok(needed)
 }
 
 pub(super) fn lose(connection: &Connection, place: &Place) -> Result<Vec<String>> {

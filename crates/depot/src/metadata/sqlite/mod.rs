@@ -17,7 +17,7 @@ use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Error, ErrorKind, Keyset, Page, Result, blocking};
 
 use super::{
-    Blob, Held, Immutable, Looked, Manifest, Metadata, NewBlob, NewManifest, Reviewed, Session, Unreferenced,
+    Blob, Held, Immutable, Looked, Manifest, Metadata, Needed, NewBlob, NewManifest, Reviewed, Session, Unreferenced,
     group::{About, Writer},
     recent::Recent,
 };
@@ -473,6 +473,16 @@ impl Metadata for Sqlite {
 
     fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>> {
         self.look(|connection| Ok(!check::wanting(connection, &digest)?.is_empty()))
+    }
+
+    fn needed<'a>(
+        &'a self,
+        digest: &'a Digest,
+        within: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Needed>> {
+        let (digest, within) = (*digest, within.map(str::to_owned));
+        self.list(move |connection| check::needed(connection, &digest, within.as_deref(), limit))
     }
 
     fn blobs(&self, after: Option<Digest>, limit: usize) -> BoxFuture<'_, Result<Vec<(Place, u64)>>> {
