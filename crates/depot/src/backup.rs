@@ -22,7 +22,7 @@ use crate::{
     },
     depot::{METADATA, locked, prepared},
     metadata::{bring_up_to_date, name_of},
-    whose,
+    whose::{self, Whose},
 };
 
 /// The database of a copy that is not whole yet.
@@ -63,11 +63,11 @@ pub async fn backup(from: &Path, to: &Path) -> Result<BackedUp> {
     let path = from.to_owned();
     // Asks whether it is there, and of which version: one that has no identity yet would get another one in each copy.
     blocking::run(move || Sqlite::beside(&path.canonicalize().unwrap_or(path).join(METADATA)).map(drop)).await?;
-    copy_depot(from, to, whose::COPIED).await
+    copy_depot(from, to, Whose::Copy).await
 }
 
 /// Copies one, of which the copy says `whose` it is.
-async fn copy_depot(from: &Path, to: &Path, whose: &'static str) -> Result<BackedUp> {
+async fn copy_depot(from: &Path, to: &Path, whose: Whose) -> Result<BackedUp> {
     let (from, to) = (from.to_owned(), to.to_owned());
     let (from, to, _lock) = blocking::run(move || {
         let from = from.canonicalize().map_err(|error| failed(error, "opening", &from))?;
@@ -125,7 +125,7 @@ pub async fn restore(copy: &Path, to: &Path) -> Result<BackedUp> {
         Ok(())
     })
     .await?;
-    copy_depot(copy, to, whose::RESTORED).await
+    copy_depot(copy, to, Whose::Own).await
 }
 
 fn is_there(path: &Path) -> Result<bool> {
@@ -155,7 +155,7 @@ fn is_begun(root: &Directory) -> Result<()> {
 }
 
 /// The database as it is now, without what is of this process alone.
-async fn snapshot(from: &Path, to: &Path, whose: &'static str) -> Result<Sqlite> {
+async fn snapshot(from: &Path, to: &Path, whose: Whose) -> Result<Sqlite> {
     let (from, new) = (from.join(METADATA), to.join(NEW));
     blocking::run(move || {
         for left in [""].iter().chain(&BESIDE).map(|end| beside(&new, end)) {
@@ -181,8 +181,8 @@ async fn snapshot(from: &Path, to: &Path, whose: &'static str) -> Result<Sqlite>
             )));
         }
         bring_up_to_date(&mut copied).map_err(within)?;
-        let changed = copied.execute_batch(&format!("DELETE FROM sessions; DELETE FROM tombstones; {whose};"));
-        changed.map_err(within_database)?;
+        let changed = copied.execute_batch("DELETE FROM sessions; DELETE FROM tombstones");
+        changed.and_then(|()| whose.say(&copied)).map_err(within_database)?;
         drop(copied);
         Sqlite::open(&new)
     })

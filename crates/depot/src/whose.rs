@@ -1,8 +1,8 @@
 //! Whose copy is it? Asked before a copy is written over, for what its depot has not goes from it.
 //!
 //! An identity alone does not say it. Two directories have the same one where a disk was cloned or put back to what it was, so the rows are
-//! compared too: no number of a manifest is given twice, and what came later has a higher one. A copy that says another one, or none as it is from
-//! before there were any, is written over where nothing of it can be lost.
+//! compared too: no number of a manifest is given twice, and what came later has a higher one. A copy that says another one, or of which it is not known what it
+//! is, as it is from before that was said, is written over where nothing of it can be lost.
 
 use std::path::Path;
 
@@ -14,12 +14,42 @@ use crate::{
     metadata::{STEPS, failed, name_of},
 };
 
-/// What a copy says of itself from now on.
-pub(crate) const COPIED: &str = "UPDATE identity SET copying = randomblob(16), is_copy = 1";
-/// What is restored says that it is a depot of its own.
-pub(crate) const RESTORED: &str = "UPDATE identity SET depot = randomblob(16), is_copy = 0";
-/// The same of a copy that is pushed to.
-pub(crate) const OWN: &str = "UPDATE identity SET depot = randomblob(16), is_copy = 0 WHERE is_copy = 1";
+/// What a database says of itself from now on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose {
+    /// It is a copy of the depot that it was copied of.
+    Copy,
+    /// It is a depot of its own, which goes on with the copies of the one that it was.
+    Own,
+}
+
+impl Whose {
+    /// Says so in a transaction of the caller's.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) fn say(self, connection: &Connection) -> rusqlite::Result<()> {
+        connection.execute_batch(match self {
+            Self::Copy => "UPDATE identity SET is_copy = 1",
+            Self::Own => {
+                "INSERT INTO origins SELECT depot FROM identity;
+                UPDATE identity SET depot = randomblob(16), is_copy = 0"
+            }
+        })
+    }
+}
+
+/// What a database that somebody pushes to says of itself from then on: one of a copy has what its depot has not.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) fn pushed_to(connection: &Connection) -> rusqlite::Result<()> {
+    let mut is_own = connection.prepare_cached("SELECT is_copy = 0 FROM identity")?;
+    match is_own.query_row([], |row| row.get(0))? {
+        true => Ok(()),
+        false => Whose::Own.say(connection),
+    }
+}
 
 /// From which step on a database says whose it is.
 const SAID: usize = 2;
@@ -57,7 +87,7 @@ pub(crate) fn check(from: &Path, to: &Path) -> Result<()> {
 struct Compared {
     /// It is a copy, or from before they said so.
     is_copy: bool,
-    /// It says that it is one of this depot.
+    /// It says that it is one of this depot, or of one that this was before.
     is_same: bool,
     /// It has rows that this depot cannot have had.
     is_later: bool,
@@ -82,7 +112,7 @@ fn compare(depot: &Path, copy: &Path) -> Result<Compared> {
     }
     let (is_copy, is_same) = match step {
         SAID.. => {
-            let query = "SELECT c.is_copy, c.depot = d.depot OR c.copying IS NOT NULL AND c.copying IS d.copying
+            let query = "SELECT c.is_copy <> 0, c.depot = d.depot OR EXISTS (SELECT 1 FROM main.origins o WHERE o.depot = c.depot)
                 FROM copy.identity c, main.identity d";
             let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
             connection.query_row(query, [], read).map_err(failed)?

@@ -203,7 +203,7 @@ async fn assert_refused(from: &std::path::Path, to: &std::path::Path, why: &str)
 /// Leaves out what tells depots apart, as if it were from before there was that.
 fn without_identity(path: &std::path::Path) {
     let database = rusqlite::Connection::open(path.join("metadata.sqlite")).expect("opened");
-    let statements = "DROP TABLE identity; PRAGMA user_version = 1;";
+    let statements = "DROP TABLE origins; DROP TABLE identity; PRAGMA user_version = 1;";
     database.execute_batch(statements).expect("left out");
 }
 
@@ -299,6 +299,44 @@ fn what_was_restored_goes_on_with_its_copy_as_long_as_nobody_else_did() {
     });
 }
 
+async fn remove(path: &std::path::Path, tag: &str) {
+    let depot = Depot::open(path, settings()).await.expect("a depot");
+    let store = depot.open("app", Intent::Write).await.expect("a repository");
+    let found = store.resolve(&Pick::Name(tag.to_owned())).await.expect("resolved");
+    let delete = store.delete().expect("deletes");
+    delete.delete(Role::Manifest, &found.digest).await.expect("deleted");
+}
+
+/// Copies that take turns are gone on with, whichever of them it was that was restored, or served in its stead, and however often.
+#[test]
+fn what_was_restored_goes_on_with_all_copies_of_its_depot() {
+    run(async {
+        let here = Here::of(settings());
+        put(&here.depot, "v1").await;
+        let at = |name: &str| here.directory.path().join(name);
+        for copy in ["one", "two"] {
+            backup(&here.path(), &at(copy)).await.expect("copied");
+        }
+        for (n, from, to) in [(1, "one", "restored"), (2, "two", "again")] {
+            restore(&at(from), &at(to)).await.expect("restored");
+            remove(&at(to), &format!("v{n}")).await;
+            another_tag(&at(to), &format!("v{}", n + 1)).await;
+            for copy in ["one", "two"] {
+                backup(&at(to), &at(copy)).await.expect(to);
+                assert_eq!(tags(&at(copy)).await, [format!("v{}", n + 1)]);
+            }
+        }
+        another_tag(&at("two"), "v4").await;
+        remove(&at("two"), "v3").await;
+        backup(&at("two"), &at("one")).await.expect("it is served now");
+        assert_eq!(tags(&at("one")).await, ["v4"]);
+        // Nobody else is one of theirs.
+        let elsewhere = another(&here, "elsewhere", &["w1", "w2", "w3", "w4", "w5"]).await;
+        remove(&elsewhere, "w4").await;
+        assert_refused(&elsewhere, &at("one"), OTHER).await;
+    });
+}
+
 #[test]
 fn a_copy_that_was_pushed_to_is_written_over_no_more() {
     run(async {
@@ -327,6 +365,15 @@ fn a_copy_from_before_identities_is_taken_where_nothing_of_it_is_lost_and_restor
             .await
             .expect("restored");
         backup(&here.path(), &copy).await.expect("all of it is there");
+        // Opened, it says from then on that nobody knows what it is.
+        without_identity(&copy);
+        assert_eq!(tags(&copy).await, ["v1"]);
+        backup(&here.path(), &copy).await.expect("all of it is there");
+        let pushed = here.directory.path().join("pushed");
+        backup(&here.path(), &pushed).await.expect("copied");
+        without_identity(&pushed);
+        another_tag(&pushed, "pushed").await;
+        assert_refused(&here.path(), &pushed, NO_COPY).await;
         without_identity(&copy);
         put(&here.depot, "v2").await;
         let delete = store.delete().expect("deletes");
@@ -348,6 +395,11 @@ fn a_copy_from_before_identities_is_taken_where_nothing_of_it_is_lost_and_restor
             .await
             .expect_err("refused");
         assert_eq!(error.kind(), &ErrorKind::Unsupported, "{error}");
+        let says = format!(
+            "metadata.sqlite is of version 1, and this teu looks on at version 3 alone; start this teu's server on it once, which brings it up to date: teu serve --data {}; an older teu does not read it then",
+            origin.display()
+        );
+        assert!(error.to_string().ends_with(&says), "{error}");
     });
 }
 

@@ -24,7 +24,11 @@ use super::{
 use crate::place::{Millis, Place};
 
 /// The steps that lead to the schema that this version knows, each from the one before.
-pub(crate) const STEPS: &[&str] = &[include_str!("../schema.sql"), include_str!("../identity.sql")];
+pub(crate) const STEPS: &[&str] = &[
+    include_str!("../schema.sql"),
+    include_str!("../identity.sql"),
+    include_str!("../origins.sql"),
+];
 /// How many connections that read are kept for the next who reads.
 const KEPT: usize = 8;
 /// How long is waited for another process that looks on: a backup, a person with a shell.
@@ -77,11 +81,18 @@ impl Sqlite {
         let version: i64 = connection
             .query_row("PRAGMA user_version", [], |row| row.get(0))
             .map_err(failed)?;
-        if usize::try_from(version).ok() != Some(STEPS.len()) {
+        let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+        if version != known {
+            let else_ = match version < known {
+                true => format!(
+                    "start this teu's server on it once, which brings it up to date: teu serve --data {}; an older teu does not read it then",
+                    path.parent().unwrap_or(path).display()
+                ),
+                false => "a newer teu reads it".to_owned(),
+            };
             let message = format!(
-                "{} is of version {version}, and this teu looks on at version {} alone",
-                path.display(),
-                STEPS.len()
+                "{} is of version {version}, and this teu looks on at version {known} alone; {else_}",
+                path.display()
             );
             return Err(Error::new(ErrorKind::Unsupported, message));
         }

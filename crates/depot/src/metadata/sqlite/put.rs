@@ -9,7 +9,7 @@ use super::{
     failed,
     read::{count, one},
 };
-use crate::{place::Millis, whose::OWN};
+use crate::{place::Millis, whose::pushed_to};
 
 /// Whether something is a manifest or a blob, in a row.
 pub(super) fn role(role: Role) -> u8 {
@@ -128,7 +128,7 @@ pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()>
         may_point(connection, repository, new, name)?;
     }
     // A copy that is pushed to has what its depot has not, and is not to be written over any more.
-    change(connection, OWN, [])?;
+    pushed_to(connection).map_err(failed)?;
     let statement = "INSERT INTO manifests
         (repository, digest, media_type, content, subject, artifact_type, referrer, pushed)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
