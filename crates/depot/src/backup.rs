@@ -7,10 +7,9 @@ use std::{
     collections::HashSet,
     fs,
     io::{self, Seek},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use rusqlite::{Connection, OpenFlags};
 use teu_spec::Digest;
 use teu_store::{Error, ErrorKind, Result, blocking};
 
@@ -21,7 +20,7 @@ use crate::{
         is_damage,
     },
     depot::{METADATA, locked, prepared},
-    metadata::{bring_up_to_date, name_of},
+    metadata::{self, Access, beside, bring_up_to_date, connect, name_of},
     whose::{self, Whose},
 };
 
@@ -71,6 +70,7 @@ async fn copy_depot(from: &Path, to: &Path, whose: Whose) -> Result<BackedUp> {
     let (from, to) = (from.to_owned(), to.to_owned());
     let (from, to, _lock) = blocking::run(move || {
         let from = from.canonicalize().map_err(|error| failed(error, "opening", &from))?;
+        are_apart(&from, &to)?;
         let left = BESIDE.map(|end| format!("{NEW}{end}"));
         let mut ours = vec![NEW, "blobs", "uploads"];
         ours.extend(left.iter().map(String::as_str));
@@ -94,6 +94,7 @@ async fn copy_depot(from: &Path, to: &Path, whose: Whose) -> Result<BackedUp> {
         if wrong.iter().all(|place| before.contains(place)) {
             drop(database);
             name(&to).await?;
+            done.blobs -= wrong.len() as u64;
             done.damaged = wrong.into_iter().map(|place| place.digest).collect();
             prune(&to, &target, &mut done).await?;
             return Ok(done);
@@ -125,7 +126,40 @@ pub async fn restore(copy: &Path, to: &Path) -> Result<BackedUp> {
         Ok(())
     })
     .await?;
-    copy_depot(copy, to, Whose::Own).await
+    let copied = copy_depot(copy, to, Whose::Own).await;
+    copied.map_err(|error| match metadata::is_damage(&error) {
+        true => {
+            let message = format!(
+                "the database of the copy {} is damaged, and nothing can be brought back by it; restore another copy",
+                copy.display()
+            );
+            Error::new(ErrorKind::Io, message)
+        }
+        false => error,
+    })
+}
+
+/// Refuses to copy a directory into itself, or over what it lies in.
+fn are_apart(from: &Path, to: &Path) -> Result<()> {
+    // What is not there yet is made below what is.
+    let is_there = |path: &&Path| path.as_os_str().is_empty() || path.exists();
+    let there = to.ancestors().find(is_there).unwrap_or(to);
+    let below = to.strip_prefix(there).unwrap_or(to);
+    let real = match there.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => there,
+    };
+    let real = real.canonicalize().map_err(|error| failed(error, "opening", there))?;
+    let to = real.join(below);
+    if !to.starts_with(from) && !from.starts_with(&to) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} and {} lie one in the other; give a directory elsewhere",
+        from.display(),
+        to.display()
+    );
+    Err(Error::new(ErrorKind::Conflict, message))
 }
 
 fn is_there(path: &Path) -> Result<bool> {
@@ -164,15 +198,13 @@ async fn snapshot(from: &Path, to: &Path, whose: Whose) -> Result<Sqlite> {
                 _ => {}
             }
         }
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let text = name_of(&new)?;
         let within = |error: Error| error.within(format!("copying {}", from.display()));
-        let within_database = |error| within(crate::metadata::failed(error));
-        let copied = Connection::open_with_flags(&from, flags)
-            .and_then(|connection| connection.execute("VACUUM INTO ?1", [text]))
-            .and_then(|_| Connection::open_with_flags(&new, flags));
-        let mut copied = copied.map_err(within_database)?;
+        let within_database = |error| within(metadata::failed(error));
+        let connection = connect(&from, Access::beside(&from)?).map_err(within)?;
+        connection.execute("VACUUM INTO ?1", [text]).map_err(within_database)?;
+        drop(connection);
+        let mut copied = connect(&new, Access::Shared)?;
         let version = copied.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
         if version.map_err(within_database)? == 0 {
             return Err(within(Error::new(
@@ -183,16 +215,13 @@ async fn snapshot(from: &Path, to: &Path, whose: Whose) -> Result<Sqlite> {
         bring_up_to_date(&mut copied).map_err(within)?;
         let changed = copied.execute_batch("DELETE FROM sessions; DELETE FROM tombstones");
         changed.and_then(|()| whose.say(&copied)).map_err(within_database)?;
+        // Where it may only be read, as on a disk that is kept elsewhere, nothing can be made beside it, which a log would take.
+        let mode = copied.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()));
+        mode.map_err(within_database)?;
         drop(copied);
-        Sqlite::open(&new)
+        Sqlite::still(&new)
     })
     .await
-}
-
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
 }
 
 /// Copies what the database names and is not there, and says of what that failed as its bytes are not there, cannot be read, or are others.
@@ -255,7 +284,7 @@ async fn name(to: &Path) -> Result<()> {
     let to = to.to_owned();
     blocking::run(move || {
         let directory = Directory::open(&to)?;
-        // Closed, it has no log any more: all is in the file itself.
+        // It has no log: all is in the file itself.
         let file = directory.file(NEW, true)?;
         let file = file.ok_or_else(|| Error::new(ErrorKind::Io, format!("{} is gone", to.join(NEW).display())))?;
         file.sync_all()?;
@@ -270,7 +299,7 @@ async fn name(to: &Path) -> Result<()> {
 
 /// Removes the files that the database names no more, but for what the depot lost: these may be the last good bytes of it.
 async fn prune(to: &Path, target: &Files, done: &mut BackedUp) -> Result<()> {
-    let metadata = Sqlite::open(&to.join(METADATA))?;
+    let metadata = Sqlite::still(&to.join(METADATA))?;
     for part in 0..PARTS {
         for place in metadata.unknown(target.part(part).await?).await? {
             if done.damaged.contains(&place.digest) || metadata.misses(place.digest).await? {

@@ -6,12 +6,12 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use teu_store::{Error, ErrorKind, Result};
 
 use crate::{
     depot::METADATA,
-    metadata::{STEPS, failed, name_of},
+    metadata::{Access, STEPS, connect, failed, is_damage, name_of},
 };
 
 /// What a database says of itself from now on.
@@ -66,8 +66,17 @@ pub(crate) fn check(from: &Path, to: &Path) -> Result<()> {
         );
         Err(Error::new(ErrorKind::Conflict, message))
     };
-    let found = compare(&from.join(METADATA), &to.join(METADATA));
-    let found = found.map_err(|error| error.within(format!("looking whose copy {} is", to.display())))?;
+    let copy = to.join(METADATA);
+    let found = compare(&from.join(METADATA), &copy).map_err(|error| match is_damage(&error) && is_damaged(&copy) {
+        true => {
+            let message = format!(
+                "the database of {} is damaged, so that nobody can tell whose copy it is; nothing was changed: give another directory, or move that one away",
+                to.display()
+            );
+            Error::new(ErrorKind::Conflict, message)
+        }
+        false => error.within(format!("looking whose copy {} is", to.display())),
+    })?;
     match found {
         Compared { is_copy: false, .. } => refused("is a registry of its own, and no copy of one"),
         Compared { is_later: true, .. } => {
@@ -84,6 +93,18 @@ pub(crate) fn check(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
+/// Whether a database is damaged, or can be opened no more.
+fn is_damaged(path: &Path) -> bool {
+    let check = |connection: Connection| {
+        let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+        check.map_err(failed)
+    };
+    let found = Access::beside(path)
+        .and_then(|access| connect(path, access))
+        .and_then(check);
+    found.map_or(true, |found| found != "ok")
+}
+
 struct Compared {
     /// It is a copy, or from before they said so.
     is_copy: bool,
@@ -97,8 +118,7 @@ struct Compared {
 
 fn compare(depot: &Path, copy: &Path) -> Result<Compared> {
     let name = name_of(copy)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(depot, flags).map_err(failed)?;
+    let connection = connect(depot, Access::beside(depot)?)?;
     connection.execute("ATTACH ?1 AS copy", [name]).map_err(failed)?;
     let number = |query: &str| {
         connection

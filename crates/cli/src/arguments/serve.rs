@@ -273,8 +273,9 @@ pub(crate) struct Fsck {
 #[command(after_help = "\
 All that was acknowledged when this began is in the copy; uploads that are under way are not. A copy that is there is
 brought up to date: only what is new is copied, and until that is done it stays as it was. What is no copy of this
-registry, or has what came later or elsewhere, is refused and left as it is. The copy is itself a directory that
-`teu serve --data` and `teu serve fsck` take; once something is pushed to it, it is a registry of its own.
+registry, or has what came later or elsewhere, is refused and left as it is. Several copies may take turns; what is restored
+of one goes on with all. The copy is itself a directory that `teu serve --data` and `teu serve fsck` take; once something is
+pushed to it, it is a registry of its own.
 
 What is copied is read and held to its digest. The exit code is 10 where a blob is damaged, cannot be read or is not there:
 it is named, and all else is copied. What was copied before is not read again; fsck of the copy does that. A blob that the registry lost, as

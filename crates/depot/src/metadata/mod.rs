@@ -21,7 +21,7 @@ use teu_store::{BoxFuture, Expect, Keyset, Page, Result, Role};
 
 pub use sqlite::Sqlite;
 pub use sqlite::is_damage;
-pub(crate) use sqlite::{STEPS, bring_up_to_date, failed, name_of};
+pub(crate) use sqlite::{Access, STEPS, beside, bring_up_to_date, connect, failed, name_of};
 
 use crate::place::{Millis, Place, Ulid};
 

@@ -93,3 +93,29 @@ pub(crate) fn below(directory: &Path) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+/// A directory as it may only be read, elsewhere, as long as this lives.
+pub(crate) struct ReadOnly(pub(crate) PathBuf);
+
+impl ReadOnly {
+    /// None without root.
+    pub(crate) fn mount(directory: &Path, place: &Path) -> Option<Self> {
+        let mount = |options: &[&str]| {
+            let mut mount = std::process::Command::new("mount");
+            let done = mount.args(options).args([directory, place]).output();
+            done.is_ok_and(|done| done.status.success())
+        };
+        fs::create_dir(place).expect("made");
+        if !mount(&["--bind"]) {
+            return None;
+        }
+        let mounted = Self(place.to_owned());
+        mount(&["-o", "remount,bind,ro"]).then_some(mounted)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}

@@ -7,12 +7,17 @@ mod read;
 mod untagged;
 
 use std::{
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi::SQLITE_IOERR_SHMSIZE};
+use rustix::{
+    fs::{StatVfsMountFlags, statvfs},
+    io::Errno,
+};
 use teu_spec::{Descriptor, Digest};
 use teu_store::{BoxFuture, Error, ErrorKind, Keyset, Page, Result, blocking};
 
@@ -45,6 +50,7 @@ pub struct Sqlite {
 
 struct Readers {
     path: PathBuf,
+    access: Access,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -55,7 +61,7 @@ impl Sqlite {
     /// # Errors
     /// `Unsupported` where a newer version wrote it.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let mut connection = connect(path, Access::Makes)?;
         let within = |error: rusqlite::Error| failed(error).within(format!("opening {}", path.display()));
         connection.pragma_update(None, "journal_mode", "WAL").map_err(within)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(within)?;
@@ -64,7 +70,7 @@ impl Sqlite {
             .pragma_update(None, "journal_size_limit", 64 << 20)
             .map_err(within)?;
         bring_up_to_date(&mut connection).map_err(|error| error.within(format!("opening {}", path.display())))?;
-        Self::of(path, connection, Recent::new())
+        Self::of(path, connection, Access::Shared, Recent::new())
     }
 
     /// Opens the file to look at it beside the process that has it. Nothing can be changed.
@@ -76,7 +82,8 @@ impl Sqlite {
             let message = format!("there is no depot: {} is not there", path.display());
             return Err(Error::new(ErrorKind::NotFound, message));
         }
-        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let access = Access::beside(path)?;
+        let connection = connect(path, access)?;
         connection.pragma_update(None, "query_only", true).map_err(failed)?;
         let version: i64 = connection
             .query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -96,14 +103,24 @@ impl Sqlite {
             );
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        Self::of(path, connection, Recent::none())
+        Self::of(path, connection, access, Recent::none())
     }
 
-    fn of(path: &Path, connection: Connection, recent: Recent) -> Result<Self> {
+    /// Opens the file to look at it, where nobody changes it meanwhile. Nothing is made beside it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn still(path: &Path) -> Result<Self> {
+        let connection = connect(path, Access::Still)?;
+        Self::of(path, connection, Access::Still, Recent::none())
+    }
+
+    fn of(path: &Path, connection: Connection, access: Access, recent: Recent) -> Result<Self> {
         let recent = Arc::new(recent);
         Ok(Self {
             readers: Arc::new(Readers {
                 path: path.to_owned(),
+                access,
                 idle: Mutex::default(),
             }),
             writer: Writer::start(connection, Arc::clone(&recent))?,
@@ -153,7 +170,7 @@ impl Readers {
     }
 
     fn connect(&self) -> Result<Connection> {
-        let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let connection = connect(&self.path, self.access)?;
         connection.pragma_update(None, "query_only", true).map_err(failed)?;
         Ok(connection)
     }
@@ -164,15 +181,76 @@ impl Readers {
     }
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+/// How a file of SQLite is opened.
+#[derive(Clone, Copy)]
+pub(crate) enum Access {
+    /// It is made where it is not there.
+    Makes,
+    /// Others may have it open too.
+    Shared,
+    /// Nobody writes to it.
+    Still,
+}
+
+impl Access {
+    /// To look at what another process may have: on a file system that nobody writes to that is none, and nothing can be made beside it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn beside(path: &Path) -> Result<Self> {
+        let within =
+            |error: Errno| Error::from(std::io::Error::from(error)).within(format!("opening {}", path.display()));
+        let system = statvfs(path).map_err(within)?;
+        // What stands in a log there is not lost sight of: SQLite says that it cannot read it.
+        let has_log = match std::fs::symlink_metadata(beside(path, "-wal")) {
+            Ok(log) => log.len() > 0,
+            Err(_) => false,
+        };
+        Ok(match system.f_flag.contains(StatVfsMountFlags::RDONLY) && !has_log {
+            true => Self::Still,
+            false => Self::Shared,
+        })
+    }
+}
+
+/// The file of this name's end that SQLite has beside a database.
+pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// A connection to a file.
+///
+/// # Errors
+/// Those of the disk.
+pub(crate) fn connect(path: &Path, access: Access) -> Result<Connection> {
+    let (name, flags) = match access {
+        Access::Makes => (
+            path.as_os_str().to_owned(),
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        ),
+        Access::Shared => (path.as_os_str().to_owned(), OpenFlags::SQLITE_OPEN_READ_WRITE),
+        Access::Still => (
+            as_uri(path).into(),
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+        ),
+    };
     // Each is used by one thread at a time.
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+    let opened = Connection::open_with_flags(name, flags).and_then(|connection| {
         connection.busy_timeout(PATIENCE)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(connection)
     });
     opened.map_err(|error| failed(error).within(format!("opening {}", path.display())))
+}
+
+/// What says of a file that it does not change.
+fn as_uri(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes().iter();
+    let escaped: String = bytes.map(|byte| format!("%{byte:02x}")).collect();
+    format!("file:{escaped}?immutable=1")
 }
 
 /// The name of a database's file, as SQLite takes it in a statement.
