@@ -362,9 +362,20 @@ fn what_cannot_be_kept_is_said() {
     let room = Room::new();
     room.layout("images").image("app", &image());
     std::fs::write(room.path("file"), "").expect("written");
+    std::fs::create_dir(room.path("empty")).expect("made");
     for (arguments, code, says) in [
         (&["--data", "images"][..], 1, "is not empty, and no depot"),
         (&["--data", "file"], 1, "file is no directory"),
+        (
+            &["--data", "typo", "--read-only"],
+            1,
+            "--read-only serves what is there, so say by --data where that is, or start without --read-only for a new one",
+        ),
+        (
+            &["--data", "empty", "--read-only"],
+            1,
+            "--read-only serves what is there",
+        ),
         (&["--data", "kept", "oci:images"], 2, "cannot be used with"),
         (&["--writable"], 2, "--writable is for layouts"),
         (&["--read-only", "--deletes"], 2, "cannot be used with"),
@@ -390,6 +401,8 @@ fn what_cannot_be_kept_is_said() {
             .fails(code);
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
+    assert!(!room.path("typo").exists());
+    assert_eq!(std::fs::read_dir(room.path("empty")).expect("there").count(), 0);
 }
 
 /// What is meant for a registry is told of as that, and not as an image whose transport was forgotten.

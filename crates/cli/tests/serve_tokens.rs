@@ -321,3 +321,27 @@ fn what_cannot_be_read_beside_keys_at_a_url_is_said_once() {
         "{said}"
     );
 }
+
+/// Whatever is wrong with files beside: keys at a URL are another's, who is asked at the pace that was said.
+#[test]
+fn keys_at_a_url_are_fetched_when_it_is_time_and_by_hup() {
+    let room = Room::new();
+    room.file("access.toml", "");
+    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]});
+    let issuer = Answers::start(move |_| (200, Vec::new(), keys.to_string().into_bytes()));
+    let url = format!("http://{}/jwks.json", issuer.host);
+    let flags = ["--data", "kept", "--access-policy", "access.toml", "--token-keys", &url];
+    let every = ["--token-url", "https://a/token", "--token-keys-interval", "1h"];
+    let mut served = Served::start(&room, &[&flags[..], &every].concat());
+    let fetched = || issuer.seen().len();
+    until("keys are fetched", || fetched() == 1);
+    for round in 0..2 {
+        room.file("access.toml", "=");
+        served.says_until("who could do what before");
+        room.file("access.toml", "");
+        served.says_until("teu: read again: access.toml");
+        assert_eq!(fetched(), 1 + round);
+        served.tell("HUP");
+        until("keys are fetched by HUP", || fetched() == 2 + round);
+    }
+}

@@ -3,7 +3,7 @@
 //! and nothing is said of what there is.
 
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use teu_store::{Error, Keyset};
+use teu_store::Error;
 
 use crate::{
     body,
@@ -39,7 +39,6 @@ impl Registry {
 
     /// Why what is kept cannot be reached; none where it can.
     pub(crate) async fn cannot_work(&self) -> Option<Error> {
-        let first = Keyset { after: None, limit: 1 };
-        self.repositories.repositories(first).await.err()
+        self.repositories.reach().await.err()
     }
 }

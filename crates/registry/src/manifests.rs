@@ -167,7 +167,7 @@ impl Registry {
         let store = self.reading(name).await?;
         let delete = store
             .delete()
-            .ok_or_else(|| Problem::not_allowed("GET, HEAD", "this place deletes no manifests"))?;
+            .ok_or_else(|| Problem::not_allowed("GET, HEAD, PUT", "this place deletes no manifests"))?;
         let deleted = match reference {
             Reference::Digest(digest) => delete.delete(Role::Manifest, digest).await,
             Reference::Tag(tag) => delete.untag(tag.as_str()).await,

@@ -227,10 +227,11 @@ impl Registry {
             return caller.token(&parts, content, &self.budget).await;
         }
         let route = route(parts.uri.path())?;
+        let allowed = self.allowed(&route);
         if parts.method == Method::OPTIONS {
             // A browser asks what it may ask (Fetch, "CORS-preflight"), and shows nobody for that.
             let mut response = plain(StatusCode::OK);
-            set(&mut response, header::ALLOW, route.allowed());
+            set(&mut response, header::ALLOW, allowed);
             return Ok(response);
         }
         let is_head = parts.method == Method::HEAD;
@@ -238,17 +239,16 @@ impl Registry {
             Method::HEAD => Method::GET,
             method => method,
         };
-        let allowed = route.allowed();
-        if !allowed.split(", ").any(|name| name == method.as_str()) {
+        if !route.means(&method) {
             return Err(Problem::not_allowed(allowed, format!("{method} means nothing here")));
         }
         let query = Query::read(parts.uri.query())?;
         caller.check(&method, &route, query.get("from"))?;
         if method == Method::DELETE && !matches!(route, Route::Upload(..)) && !self.deletes() {
-            return Err(Problem::not_allowed("GET, HEAD, PUT", "nothing can be deleted here"));
+            return Err(Problem::not_allowed(allowed, "nothing can be deleted here"));
         }
         if !matches!(method, Method::GET) && !self.settings.writable {
-            return Err(Problem::not_allowed("GET, HEAD", "this registry can only be read"));
+            return Err(Problem::not_allowed(allowed, "this registry can only be read"));
         }
         let asked = Asked {
             query,
@@ -273,6 +273,19 @@ impl Registry {
 
     fn deletes(&self) -> bool {
         self.settings.writable && self.settings.deletes
+    }
+
+    /// The methods that can be asked for at this moment (RFC 9110, 15.5.6), of those that mean something.
+    fn allowed(&self, route: &Route) -> &'static str {
+        match (route, self.settings.writable, self.deletes()) {
+            (Route::Uploads(_), true, _) => "POST",
+            (Route::Uploads(_), false, _) => "",
+            (Route::Upload(..), true, _) => "GET, HEAD, PATCH, PUT, DELETE",
+            (Route::Manifest(..), true, true) => "GET, HEAD, PUT, DELETE",
+            (Route::Manifest(..), true, false) => "GET, HEAD, PUT",
+            (Route::Blob(..), true, true) => "GET, HEAD, DELETE",
+            _ => "GET, HEAD",
+        }
     }
 
     /// A repository to read.
@@ -315,15 +328,16 @@ impl Begun {
 }
 
 impl Route {
-    /// The methods that mean something.
-    fn allowed(&self) -> &'static str {
-        match self {
-            Self::Base | Self::Catalog | Self::Tags(_) | Self::Referrers(..) => "GET, HEAD",
-            Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
-            Self::Blob(..) => "GET, HEAD, DELETE",
-            Self::Uploads(_) => "POST",
-            Self::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
-        }
+    /// Whether a method means something there, HEAD being GET; be it allowed or not.
+    fn means(&self, method: &Method) -> bool {
+        let all: &[Method] = match self {
+            Self::Base | Self::Catalog | Self::Tags(_) | Self::Referrers(..) => &[Method::GET],
+            Self::Manifest(..) => &[Method::GET, Method::PUT, Method::DELETE],
+            Self::Blob(..) => &[Method::GET, Method::DELETE],
+            Self::Uploads(_) => &[Method::POST],
+            Self::Upload(..) => &[Method::GET, Method::PATCH, Method::PUT, Method::DELETE],
+        };
+        all.contains(method)
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 use crate::support::{Server, guarded::by_password, writable};
 use teu_registry::{Metrics, serve_metrics};
 use teu_spec::Digest;
-use teu_store::{BoxFuture, Error, ErrorKind, Intent, Keyset, Page, Repositories, Result, Sessions, Store};
+use teu_store::{BoxFuture, Error, ErrorKind, Given, Intent, Keyset, Page, Repositories, Result, Sessions, Store};
+use teu_transport::layout::Layout;
 
 /// A place whose disk is gone.
 struct Gone;
@@ -128,4 +129,33 @@ fn what_is_under_way_is_counted_while_it_is() {
         assert!(begin.elapsed() < Duration::from_secs(20), "{}", metrics.text());
         std::thread::yield_now();
     }
+}
+
+/// A layout whose disk is not mounted any more, or that was removed, is missed, whichever of them it is.
+#[test]
+fn where_a_layout_is_gone_it_is_not_ready() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut given = Given::new();
+    for name in ["one", "other"] {
+        let layout = Layout::create(directory.path().join(name), None).expect("a layout");
+        given.give(name, Arc::new(layout)).expect("a name");
+    }
+    let server = Server::of(Arc::new(given), writable());
+    server.get("/readyz").expect(200);
+    let (there, away) = (directory.path().join("other"), directory.path().join("away"));
+    std::fs::rename(&there, &away).expect("moved");
+    server.get("/readyz").refused(503, "UNKNOWN");
+    let log = server
+        .log
+        .lock()
+        .expect("a log")
+        .last()
+        .and_then(|asked| asked.failure.clone());
+    let why = log.expect("why");
+    assert!(
+        why.contains("repository other") && why.contains("/other is no image layout"),
+        "{why}"
+    );
+    std::fs::rename(&away, &there).expect("moved");
+    server.get("/readyz").expect(200);
 }

@@ -26,6 +26,15 @@ pub trait Repositories: Send + Sync {
 
     /// The power to keep uploads that are under way.
     fn sessions(&self) -> Option<&dyn Sessions>;
+
+    /// Whether what is kept can be reached, without reading much of it. Where all of it is one thing, a list of it tells.
+    ///
+    /// # Errors
+    /// Why not.
+    fn reach(&self) -> BoxFuture<'_, Result<()>> {
+        let first = Keyset { after: None, limit: 1 };
+        self.repositories(first).map(|found| found.map(drop)).boxed()
+    }
 }
 
 /// The power to keep blobs that are being written, each under an id that whoever sends it knows it by: they outlive who holds them, and the
@@ -181,6 +190,20 @@ impl Repositories for Given {
 
     fn sessions(&self) -> Option<&dyn Sessions> {
         None
+    }
+
+    /// Each of them: their names are here, and they are elsewhere.
+    fn reach(&self) -> BoxFuture<'_, Result<()>> {
+        async move {
+            for (name, store) in &self.0 {
+                if let Some(browse) = store.browse() {
+                    let names = browse.names(None).await;
+                    names.map_err(|error| error.within(format!("repository {name}")))?;
+                }
+            }
+            Ok(())
+        }
+        .boxed()
     }
 }
 

@@ -139,7 +139,12 @@ impl Policy {
         if text.len() > Self::MAX {
             return Err(invalid(format!("a policy has at most {} bytes", Self::MAX)));
         }
-        let written: Written = toml::from_str(text).map_err(|error| invalid(error.to_string().trim().to_owned()))?;
+        let written: Written = toml::from_str(text).map_err(|error| {
+            // In one line, as in a log.
+            let place = error.span().and_then(|span| text.get(..span.start));
+            let line = place.map_or(1, |before| before.matches('\n').count() + 1);
+            invalid(format!("line {line}: {}", error.message().replace('\n', " ")))
+        })?;
         for (name, members) in &written.groups {
             if let Some(member) = members.iter().find(|member| !is_user(member)) {
                 return Err(invalid(format!(
@@ -391,7 +396,7 @@ allow = ["pull", "push", "delete"]
         for (text, says) in [
             (
                 "[[rule]]\nwho = [\"a\"]\nrepositories = [\"a\"]\nallow = [\"read\"]",
-                "unknown variant `read`",
+                "line 4: unknown variant `read`",
             ),
             (
                 "[[rule]]\nwho = [\"a\"]\nrepositories = [\"a\"]",
@@ -418,11 +423,11 @@ allow = ["pull", "push", "delete"]
                 "unknown field `deny`",
             ),
             ("[groups]\nx = [\"*\"]", "the group x has \"*\""),
-            ("[[rules]]", "unknown field `rules`"),
-            ("=", "TOML parse error"),
+            ("[[rules]]", "line 1: unknown field `rules`"),
+            ("\n\n=", "line 3: "),
         ] {
             let error = Policy::parse(text).expect_err("no policy").to_string();
-            assert!(error.contains(says), "{text}: {error}");
+            assert!(error.contains(says) && !error.contains('\n'), "{text}: {error}");
         }
     }
 }

@@ -97,12 +97,11 @@ pub(super) fn read(
         Refresh::new(remote, Arc::clone(settings), move || replace())
     });
     let soon = refresh.as_ref().map(Refresh::soon);
-    followed.add(paths, move || {
-        let outcome = replace();
-        if let Some(soon) = &soon {
+    followed.add(paths, move |is_told| {
+        if let Some(soon) = soon.as_ref().filter(|_| is_told) {
             soon.notify_one();
         }
-        outcome
+        replace()
     });
     Ok((Some(gate), refresh))
 }

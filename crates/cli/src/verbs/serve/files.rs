@@ -49,7 +49,8 @@ struct One {
     seen: Vec<Option<Stamp>>,
     read: Vec<Option<Stamp>>,
     failed: Option<Failed>,
-    changed: Box<dyn FnMut() -> Outcome + Send>,
+    /// Is told whether somebody asked for it by HUP.
+    changed: Box<dyn FnMut(bool) -> Outcome + Send>,
 }
 
 /// That they could not be read.
@@ -82,8 +83,8 @@ impl Followed {
         }
     }
 
-    /// From now on, does this when one of the files is another than now, and says what came of it.
-    pub(super) fn add(&mut self, paths: Vec<PathBuf>, changed: impl FnMut() -> Outcome + Send + 'static) {
+    /// From now on, does this when one of the files is another than now, and says what came of it. It is told whether it was HUP that asked for it.
+    pub(super) fn add(&mut self, paths: Vec<PathBuf>, changed: impl FnMut(bool) -> Outcome + Send + 'static) {
         let seen = stamps(&paths);
         self.all.push(One {
             read: seen.clone(),
@@ -128,7 +129,7 @@ impl One {
         }
         self.seen = seen;
         let before = self.failed.take();
-        match (self.changed)() {
+        match (self.changed)(told) {
             Ok(()) => {
                 let names = self.names(told);
                 self.read.clone_from(&self.seen);
@@ -210,7 +211,7 @@ mod tests {
             seen: stamps(&[path("users"), path("policy")]),
             read: stamps(&[path("users"), path("policy")]),
             failed: None,
-            changed: Box::new(move || {
+            changed: Box::new(move |_| {
                 let mut given = given.lock().expect("an outcome");
                 given.0 += 1;
                 given.1.clone()

@@ -81,6 +81,14 @@ impl Remote {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How long until they are fetched again.
+    fn wait(&self, fetched: bool) -> Duration {
+        match fetched {
+            true => self.every,
+            false => AGAIN.min(self.every),
+        }
+    }
+
     async fn fetch(&self, client: &Client) -> Result<Keys> {
         let raw = client.document(&self.url, Access::default(), Keys::MAX as u64).await;
         let keys = raw.and_then(|raw| {
@@ -100,7 +108,8 @@ fn shown(url: &str) -> String {
 }
 
 impl Refresh {
-    /// `changed` is called whenever keys were fetched, and they are fetched again soon where it fails.
+    /// `changed` is called whenever keys were fetched. They are fetched again soon where they could not be, and when it is time where `changed` fails: that is for who
+    /// looks at files.
     pub(super) fn new(
         remote: Arc<Remote>,
         settings: Arc<Settings>,
@@ -124,7 +133,9 @@ impl Refresh {
         let client = Client::new(self.settings.remote());
         let mut failed: Option<String> = None;
         loop {
-            let outcome = match self.remote.fetch(&client).await {
+            let fetched = self.remote.fetch(&client).await;
+            let wait = self.remote.wait(fetched.is_ok());
+            let outcome = match fetched {
                 Ok(keys) => {
                     *self.remote.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
                     (self.changed)()
@@ -134,10 +145,6 @@ impl Refresh {
                 )),
             };
             let why = outcome.err();
-            let wait = match &why {
-                None => self.remote.every,
-                Some(_) => AGAIN.min(self.remote.every),
-            };
             // Once is enough, until it went well or fails otherwise.
             if let Some(why) = why.clone().filter(|_| why != failed) {
                 warn(&self.settings, why);

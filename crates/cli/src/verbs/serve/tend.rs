@@ -53,6 +53,16 @@ pub(super) async fn open(arguments: &Serve, settings: &Settings) -> Result<(Depo
         session_idle: arguments.limits.idle_upload_kept.0,
         ..Keeping::default()
     };
+    // To serve nothing for what was mistyped, or not mounted, helps nobody.
+    if kept.read_only
+        && let Err(error) = Depot::beside(&directory, keeping.clone()).await
+        && *error.kind() == ErrorKind::NotFound
+    {
+        let message = format!(
+            "{error}; --read-only serves what is there, so say by --data where that is, or start without --read-only for a new one"
+        );
+        return Err(Error::new(ErrorKind::NotFound, message).into());
+    }
     let depot = Depot::open(&directory, keeping).await?;
     depot.forget_asked().await;
     if let Err(error) = depot.say_terms(kept.read_only).await {

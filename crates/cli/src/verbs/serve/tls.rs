@@ -53,7 +53,7 @@ pub(super) fn read(
     let (identity, clients) = files.read()?;
     let tls = Arc::new(Tls::new(identity, clients).map_err(|error| files.within(error))?);
     let shown = Arc::clone(&tls);
-    followed.add(paths, move || {
+    followed.add(paths, move |_| {
         let replaced = files
             .read()
             .and_then(|(identity, clients)| shown.replace(identity, clients));

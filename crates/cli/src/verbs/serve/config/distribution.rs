@@ -36,6 +36,7 @@ pub(super) fn read(
     let mut variables: Vec<&(String, String)> = variables.iter().collect();
     // REGISTRY_STORAGE counts before REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY.
     variables.sort();
+    let mut by_variables = Vec::new();
     for (name, value) in variables
         .into_iter()
         .filter(|(name, _)| !OTHERS.contains(&name.as_str()))
@@ -44,12 +45,14 @@ pub(super) fn read(
             continue;
         };
         let keys: Vec<String> = rest.split('_').map(str::to_lowercase).collect();
+        by_variables.push((keys.join("."), name.clone()));
         let mut node = yaml::read(value).map_err(|why| format!("{name}: {why}"))?;
         unplaced(&mut node);
         root.put(&keys, node);
     }
     let mut translation = Translation {
         file: &file,
+        by_variables,
         root,
         translated: Translated::default(),
     };
@@ -67,8 +70,17 @@ fn unplaced(node: &mut Node) {
     }
 }
 
+/// Whether a path is another one or stands below it. Variables have keys in small letters.
+fn is_within(path: &str, above: &str) -> bool {
+    let (path, above) = (path.to_lowercase(), above.to_lowercase());
+    path.strip_prefix(&above)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 struct Translation<'a> {
     file: &'a str,
+    /// What was put by variables: its path, and the variable.
+    by_variables: Vec<(String, String)>,
     root: Node,
     translated: Translated,
 }
@@ -77,7 +89,7 @@ impl Translation<'_> {
     fn translate(&mut self, has_data: bool) -> Result<(), String> {
         match self.text("version")?.as_deref() {
             Some("0.1") => {}
-            Some(other) => return Err(format!("{}: version {other} is not known; 0.1 is", self.file)),
+            Some(other) => return Err(format!("{}: version {other} is not known; 0.1 is", self.at("version"))),
             None => {
                 return Err(format!(
                     "{}: there is no version: 0.1, as each of registry:2's has it",
@@ -106,7 +118,7 @@ impl Translation<'_> {
                 value => *value == Value::Null,
             };
             if let Some(node) = found.filter(|node| !is_off(node)) {
-                return Err(format!("{}: {path} {why}", self.place(node)));
+                return Err(format!("{}: {path} {why}", self.place(node, path)));
             }
         }
         if let Some(storage) = self.root.get("storage") {
@@ -121,7 +133,7 @@ impl Translation<'_> {
                 return Err(format!(
                     "{}: storage.{driver} is not built: what is pushed is kept in a directory; --data DIRECTORY or \
                      storage.filesystem.rootdirectory says which",
-                    self.place(storage)
+                    self.place(storage.get(driver).unwrap_or(storage), &format!("storage.{driver}"))
                 ));
             }
         }
@@ -129,7 +141,10 @@ impl Translation<'_> {
             if let Some(node) = self.root.get(key)
                 && matches!(node.value, Value::List(_))
             {
-                return Err(format!("{}: {key} is a list, and has to be a map", self.place(node)));
+                return Err(format!(
+                    "{}: {key} is a list, and has to be a map",
+                    self.place(node, key)
+                ));
             }
         }
         let methods = ["none", "htpasswd", "token"];
@@ -142,7 +157,7 @@ impl Translation<'_> {
             if let Some(method) = names.into_iter().find(|name| !methods.contains(name)) {
                 return Err(format!(
                     "{}: auth.{method} is not built; auth.htpasswd and auth.token are",
-                    self.place(auth)
+                    self.place(auth.get(method).unwrap_or(auth), &format!("auth.{method}"))
                 ));
             }
         }
@@ -159,21 +174,30 @@ impl Translation<'_> {
             let is_name = matches!(path.as_str(), "storage" | "auth");
             let message = match advice {
                 _ if is_name => continue,
-                Some((_, advice)) => format!("{}: {path} has no meaning here: {advice}", self.place(node)),
+                Some((_, advice)) => format!("{}: {path} has no meaning here: {advice}", self.place(node, &path)),
                 None => format!(
                     "{}: there is no {path} in what is known of registry:2's configuration",
-                    self.place(node)
+                    self.place(node, &path)
                 ),
             };
             self.translated.warnings.push(message);
         }
     }
 
-    fn place(&self, node: &Node) -> String {
-        match node.line {
-            0 => self.file.to_owned(),
-            line => format!("{}: line {line}", self.file),
+    /// Where a node stands: on which line of the file, or which variable put it, or something in it.
+    fn place(&self, node: &Node, path: &str) -> String {
+        let below = || self.by_variables.iter().find(|(put, _)| is_within(put, path));
+        match (node.line, self.at(path)) {
+            (0, at) if at == self.file => below().map_or(at, |(_, name)| name).to_owned(),
+            (0, at) => at.to_owned(),
+            (line, _) => format!("{}: line {line}", self.file),
         }
+    }
+
+    /// Where what is at a path comes from: the variable that says it, or the file.
+    fn at(&self, path: &str) -> &str {
+        let put = self.by_variables.iter().filter(|(put, _)| is_within(path, put));
+        put.max_by_key(|(put, _)| put.len()).map_or(self.file, |(_, name)| name)
     }
 
     /// The text at a path, which is taken away.
@@ -185,7 +209,7 @@ impl Translation<'_> {
         match node.value {
             Value::Null => Ok(None),
             Value::Text(text) => Ok(Some(text)),
-            _ => Err(format!("{}: {path} is a text", self.place(&node))),
+            _ => Err(format!("{}: {path} is a text", self.place(&node, path))),
         }
     }
 
@@ -195,12 +219,12 @@ impl Translation<'_> {
         match text.to_lowercase().as_str() {
             "true" | "yes" | "on" | "y" => Ok(Some(true)),
             "false" | "no" | "off" | "n" => Ok(Some(false)),
-            _ => Err(format!("{}: {path} is true or false, and not {text:?}", self.file)),
+            _ => Err(format!("{}: {path} is true or false, and not {text:?}", self.at(path))),
         }
     }
 
     fn list_of(&self, node: Node, path: &str) -> Result<Vec<String>, String> {
-        let wrong = |node: &Node| format!("{}: {path} is a list of texts", self.place(node));
+        let wrong = |node: &Node| format!("{}: {path} is a list of texts", self.place(node, path));
         match node.value {
             Value::Null => Ok(Vec::new()),
             Value::Text(text) => Ok(vec![text]),
@@ -231,7 +255,7 @@ impl Translation<'_> {
         self.translated.said.push(Said {
             name: name.to_owned(),
             values,
-            place: format!("{}: {path}", self.file),
+            place: format!("{}: {path}", self.at(path)),
         });
     }
 }

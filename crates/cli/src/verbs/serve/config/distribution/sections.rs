@@ -17,7 +17,10 @@ const NEVER: &str = "876000h";
 impl Translation<'_> {
     pub(super) fn http(&mut self) -> Result<(), String> {
         if let Some(net) = self.text("http.net")?.filter(|net| !matches!(net.as_str(), "" | "tcp")) {
-            return Err(format!("{}: http.net is {net}, and only tcp is listened at", self.file));
+            return Err(format!(
+                "{}: http.net is {net}, and only tcp is listened at",
+                self.at("http.net")
+            ));
         }
         self.pass("http.addr", "listen")?;
         self.pass("http.prefix", "prefix")?;
@@ -29,7 +32,10 @@ impl Translation<'_> {
         }
         if let Some(headers) = self.root.take(&["http", "headers"]) {
             let Value::Map(headers) = headers.value else {
-                return Err(format!("{}: http.headers has names and values", self.place(&headers)));
+                return Err(format!(
+                    "{}: http.headers has names and values",
+                    self.place(&headers, "http.headers")
+                ));
             };
             for (name, values) in headers {
                 let values = self.list_of(values, &format!("http.headers.{name}"))?;
@@ -88,7 +94,7 @@ impl Translation<'_> {
                     Some(other) => {
                         return Err(format!(
                             "{}: http.tls.clientauth is {other}, which verifies nothing",
-                            self.file
+                            self.at("http.tls.clientauth")
                         ));
                     }
                 }
@@ -99,7 +105,7 @@ impl Translation<'_> {
             Some(other) => {
                 let message = format!(
                     "{}: http.tls.minimumtls has no meaning here: TLS 1.2 is spoken too, not {other} alone",
-                    self.file
+                    self.at("http.tls.minimumtls")
                 );
                 self.translated.warnings.push(message);
                 Ok(())
@@ -171,7 +177,7 @@ impl Translation<'_> {
         let (htpasswd, token) = (named(&auth, "htpasswd"), named(&auth, "token"));
         let says = |translated: &Translated, name: &str| translated.said.iter().any(|said| said.name == name);
         if htpasswd && !says(&self.translated, "htpasswd") {
-            return Err(format!("{}: auth.htpasswd has no path", self.file));
+            return Err(format!("{}: auth.htpasswd has no path", self.at("auth.htpasswd")));
         }
         if !token {
             return Ok(());
@@ -185,7 +191,7 @@ impl Translation<'_> {
             if !says(&self.translated, name) {
                 return Err(format!(
                     "{}: {key} is not there, which says whose tokens are believed",
-                    self.file
+                    self.at(key)
                 ));
             }
         }
@@ -198,14 +204,14 @@ impl Translation<'_> {
                 self.say("token-keys", keys, "auth.token.jwks");
                 let message = format!(
                     "{}: auth.token.rootcertbundle has no meaning here beside jwks, whose keys are believed alone",
-                    self.file
+                    self.at("auth.token.rootcertbundle")
                 );
                 self.translated.warnings.push(message);
             }
             (None, None) => {
                 return Err(format!(
                     "{}: auth.token has neither rootcertbundle nor jwks, so that no token can be checked",
-                    self.file
+                    self.at("auth.token")
                 ));
             }
         }
@@ -220,7 +226,7 @@ impl Translation<'_> {
             Some(other) => {
                 return Err(format!(
                     "{}: log.formatter is {other}, and none of text, json and logstash",
-                    self.file
+                    self.at("log.formatter")
                 ));
             }
         }
@@ -263,7 +269,7 @@ impl Translation<'_> {
 
     /// Something is understood, and is not here as it is there.
     fn differs(&mut self, path: &str, why: &str) {
-        let message = format!("{}: {path} has no meaning here: {why}", self.file);
+        let message = format!("{}: {path} has no meaning here: {why}", self.at(path));
         self.translated.warnings.push(message);
     }
 }

@@ -230,7 +230,7 @@ fn variables_count_before_the_file() {
         read_with("version: 0.1", &[("REGISTRY_PORT_5000_TCP", "tcp://x")], false).expect("a configuration");
     assert_eq!(
         translated.warnings,
-        ["c.yml: there is no port.5000.tcp in what is known of registry:2's configuration"]
+        ["REGISTRY_PORT_5000_TCP: there is no port.5000.tcp in what is known of registry:2's configuration"]
     );
 }
 
@@ -428,4 +428,47 @@ fn any_text_is_read_or_refused() {
         let text = String::from_utf8_lossy(&text);
         let _ = read_with(&text, &[("REGISTRY_HTTP_ADDR", &text)], false);
     }
+}
+
+/// What a variable says is not looked for in the file.
+#[test]
+fn what_a_variable_says_is_told_by_its_name() {
+    const FILE: &str =
+        "version: 0.1\nstorage: {filesystem: {rootdirectory: /r}}\nhttp: {addr: ':1', headers: {A: [b]}}";
+    for (name, value, says) in [
+        (
+            "REGISTRY_STORAGE_DELETE_ENABLED",
+            "maybe",
+            "storage.delete.enabled is true or false",
+        ),
+        ("REGISTRY_HTTP_ADDR", "[a]", "http.addr is a text"),
+        ("REGISTRY_HTTP", "{addr: {a: b}}", "http.addr is a text"),
+        ("REGISTRY_HTTP_NET", "unix", "http.net is unix"),
+        ("REGISTRY_HTTP_HEADERS", "a", "http.headers has names"),
+        ("REGISTRY_LOG_FORMATTER", "xml", "log.formatter is xml"),
+        ("REGISTRY_AUTH", "htpasswd", "auth.htpasswd has no path"),
+        ("REGISTRY_AUTH_SILLY_REALM", "r", "auth.silly "),
+        ("REGISTRY_STORAGE_S3_BUCKET", "b", "storage.s3 "),
+        ("REGISTRY_VERSION", "0.2", "version 0.2"),
+    ] {
+        let error = read_with(FILE, &[(name, value)], false).expect_err(name);
+        let expected = format!("{name}: {says}");
+        assert!(error.starts_with(&expected), "{name}: {error}");
+    }
+    let translated = read_with(
+        FILE,
+        &[("REGISTRY_HTTP_ADDR", ":2"), ("REGISTRY_HTTP_SECRET", "s")],
+        false,
+    );
+    let translated = translated.expect("a configuration");
+    let place = |name: &str| {
+        let said = translated.said.iter().find(|said| said.name == name);
+        said.expect("said").place.clone()
+    };
+    assert_eq!(place("listen"), "REGISTRY_HTTP_ADDR: http.addr");
+    assert_eq!(place("header"), "c.yml: http.headers.A");
+    let [warning] = &translated.warnings[..] else {
+        panic!("{:?}", translated.warnings);
+    };
+    assert!(warning.starts_with("REGISTRY_HTTP_SECRET: http.secret "), "{warning}");
 }
