@@ -226,6 +226,7 @@ fn what_no_tag_leads_to_goes_where_the_settings_say_so() {
 fn a_collection_that_nobody_can_be_told_of_has_not_failed() {
     let room = Room::new();
     let metrics = support::free_port();
+    drop(Served::start(&room, &["--data", "kept"]));
     let mut served = Served::start(&room, &["--data", "kept", "--read-only", "--metrics", &metrics]);
     std::fs::create_dir(room.path("kept/gc.answer-new")).expect("a directory");
     room.file("kept/gc.asked", "");
@@ -368,12 +369,12 @@ fn what_cannot_be_kept_is_said() {
         (&["--data", "file"], 1, "file is no directory"),
         (
             &["--data", "typo", "--read-only"],
-            1,
+            2,
             "--read-only serves what is there, so say by --data where that is, or start without --read-only for a new one",
         ),
         (
             &["--data", "empty", "--read-only"],
-            1,
+            2,
             "--read-only serves what is there",
         ),
         (&["--data", "kept", "oci:images"], 2, "cannot be used with"),
