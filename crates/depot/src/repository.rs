@@ -43,12 +43,14 @@ impl Repository {
         Error::new(ErrorKind::NotFound, format!("there is no {what} in {}", self.name))
     }
 
-    /// A blob, which stays for a while where it is about to be named.
+    /// A blob, which stays for a while where it is about to be named. Then its bytes are looked at too: who hears that it is here does not send it.
     async fn blob(&self, digest: &Digest, intent: Intent) -> Result<Option<Blob>> {
-        let found = self.depot.metadata.blob(&self.name, digest).await?;
-        let Some(blob) = found.filter(|_| intent == Intent::Write) else {
-            return Ok(found);
-        };
+        if intent == Intent::Read {
+            // Who reads it finds out about its bytes.
+            return self.depot.metadata.blob(&self.name, digest).await;
+        }
+        let found = self.whole(digest).await?;
+        let Some(blob) = found else { return Ok(None) };
         // Only what has less than half of its lease left is written of: most answers cost no write.
         let half = self.depot.now().after(self.depot.settings.lease / 2);
         if blob.lease >= half {
@@ -75,26 +77,96 @@ impl Repository {
         depot.reserve.room_for(touch).await
     }
 
-    async fn fetch_blob(&self, digest: &Digest, options: FetchOptions) -> Result<Fetched> {
-        let missing = || self.not_found(&format!("blob {digest}"));
-        for _ in 0..ATTEMPTS {
-            let blob = self.blob(digest, Intent::Read).await?.ok_or_else(missing)?;
-            let range = range(blob.size, options.range.clone())?;
-            let start = range.start;
-            if let Some(reader) = self.depot.content.read(&blob.place, blob.size, range).await? {
-                return Ok(Fetched {
-                    size: Some(blob.size),
-                    start,
-                    reader,
-                });
+    /// A blob that has as many bytes at its place as were put there; nothing else of them is looked at.
+    ///
+    /// # Errors
+    /// `Mismatch` where they are [lost](Self::at_its_place).
+    async fn whole(&self, digest: &Digest) -> Result<Option<Blob>> {
+        let look = |blob: Blob| async move {
+            match self.depot.content.size(&blob.place).await? {
+                Some(size) if size != blob.size => {
+                    let Blob { place, size: put, .. } = blob;
+                    let message = format!("{place} has {size} bytes, and {put} were put there");
+                    Err(Error::new(ErrorKind::Mismatch, message))
+                }
+                found => Ok(found),
             }
-            // It was put anew, and the old bytes are gone: the row leads elsewhere now.
+        };
+        let found = self.at_its_place(digest, look).await?;
+        Ok(found.map(|(blob, _)| blob))
+    }
+
+    /// A blob that is shown here, and what `look` finds at its place, where it finds something.
+    ///
+    /// # Errors
+    /// `Mismatch` where its bytes are lost: there are none, fewer or more, or no file has them.
+    async fn at_its_place<T, F>(&self, digest: &Digest, look: impl Fn(Blob) -> F) -> Result<Option<(Blob, T)>>
+    where
+        F: Future<Output = Result<Option<T>>>,
+    {
+        let lost = || {
+            let message = format!(
+                "the bytes of {digest} are lost, which {} should have; a push of it heals that",
+                self.name
+            );
+            Error::new(ErrorKind::Mismatch, message)
+        };
+        for _ in 0..ATTEMPTS {
+            let Some(blob) = self.depot.metadata.blob(&self.name, digest).await? else {
+                return Ok(None);
+            };
+            match look(blob).await {
+                Ok(Some(found)) => return Ok(Some((blob, found))),
+                // It was put anew, and the old bytes are gone: the row leads elsewhere now.
+                Ok(None) => {}
+                // What the disk fails to give is not lost for sure, and who asks again may get it.
+                Err(error) if matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::Invalid) => {
+                    return Err(lost().with_cause(error));
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let message = format!(
-            "the bytes of {digest} are missing, which {} should have; a push of it heals that",
-            self.name
-        );
-        Err(Error::new(ErrorKind::Io, message))
+        Err(lost())
+    }
+
+    /// # Errors
+    /// `MissingChildren` of those of these blobs whose bytes are lost, with why as its cause. What is not shown here is told by who keeps the manifest.
+    async fn are_not_lost(&self, blobs: &[Digest]) -> Result<()> {
+        let (mut lost, mut first) = (Vec::new(), None);
+        for digest in blobs {
+            match self.whole(digest).await {
+                Ok(_) => {}
+                Err(error) if *error.kind() == ErrorKind::Mismatch => {
+                    lost.push(*digest);
+                    first.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match first {
+            None => Ok(()),
+            Some(error) => {
+                let message = "the manifest names what is to be pushed again";
+                Err(Error::new(ErrorKind::MissingChildren(lost), message).with_cause(error))
+            }
+        }
+    }
+
+    async fn fetch_blob(&self, digest: &Digest, options: FetchOptions) -> Result<Fetched> {
+        let wanted = &options.range;
+        let look = |blob: Blob| async move {
+            let range = range(blob.size, wanted.clone())?;
+            let start = range.start;
+            let reader = self.depot.content.read(&blob.place, blob.size, range).await?;
+            Ok(reader.map(|reader| (start, reader)))
+        };
+        let found = self.at_its_place(digest, look).await?;
+        let (blob, (start, reader)) = found.ok_or_else(|| self.not_found(&format!("blob {digest}")))?;
+        Ok(Fetched {
+            size: Some(blob.size),
+            start,
+            reader,
+        })
     }
 
     async fn fetch_manifest(&self, digest: &Digest, options: FetchOptions) -> Result<Fetched> {
@@ -220,7 +292,10 @@ impl Target for Repository {
                 // What is kept elsewhere need not be here.
                 !(is_sparse || child.media_type.is_foreign() && !child.urls.is_empty())
             });
-            let required = required.map(|child| child.digest).collect();
+            let required: Vec<Digest> = required.map(|child| child.digest).collect();
+            if role == Role::Blob {
+                self.are_not_lost(&required).await?;
+            }
             let immutable = self.depot.immutable(&self.name);
             let name = |name: &String| Name {
                 name: name.clone(),
@@ -359,10 +434,12 @@ impl Mount for Repository {
     fn mount<'a>(&'a self, from: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
             self.depot.reserve.check()?;
-            self.depot
-                .metadata
-                .mount(from, &self.name, digest, self.depot.lease())
-                .await
+            let source = Self::new(Arc::clone(&self.depot), from);
+            if source.whole(digest).await?.is_none() {
+                return Ok(false);
+            }
+            let (metadata, lease) = (&self.depot.metadata, self.depot.lease());
+            metadata.mount(from, &self.name, digest, lease).await
         })
     }
 }
@@ -417,12 +494,10 @@ impl Local for Repository {
         let Some(files) = self.depot.content.files() else {
             return Ok(None);
         };
+        let look = |blob: Blob| std::future::ready(files.open(&blob.place, blob.size));
         // Metadata that lies beside the files answers at once; what does not has its content streamed.
-        match self.depot.metadata.blob(&self.name, digest).now_or_never() {
-            Some(found) => match found? {
-                Some(blob) => files.open(&blob.place, blob.size),
-                None => Ok(None),
-            },
+        match self.at_its_place(digest, look).now_or_never() {
+            Some(found) => Ok(found?.map(|(_, file)| file)),
             None => Ok(None),
         }
     }

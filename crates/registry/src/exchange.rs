@@ -113,7 +113,7 @@ impl Begun {
     pub(crate) fn observed(self, response: Response<Body>, observer: Observer) -> Response<Body> {
         let mut exchange = self.exchange;
         exchange.status = response.status();
-        exchange.failure = response.extensions().get::<Cause>().map(|cause| cause.0.clone());
+        exchange.failure = response.extensions().get::<Cause>().map(|cause| cause.text.clone());
         response.map(|inner| {
             let observed = Observed {
                 inner,

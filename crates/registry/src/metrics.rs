@@ -86,7 +86,7 @@ impl Metrics {
         let _ = self.watched.set(Arc::downgrade(registry));
     }
 
-    /// What is kept was found to be damaged.
+    /// The database was found to be damaged.
     pub fn found_damaged(&self) {
         self.is_damaged.store(true, Ordering::Relaxed);
     }
@@ -170,7 +170,7 @@ impl Metrics {
         );
         let _ = writeln!(out, "{name} {}", counts.failures);
         let name = "teu_registry_damaged";
-        head(&mut out, name, "gauge", "1 where what is kept was found to be damaged.");
+        head(&mut out, name, "gauge", "1 where the database was found to be damaged.");
         let _ = writeln!(out, "{name} {}", u8::from(self.is_damaged.load(Ordering::Relaxed)));
         let Swept {
             blobs,
@@ -219,6 +219,11 @@ impl Metrics {
             let name = "teu_registry_uploads";
             head(&mut out, name, "gauge", "Uploads that are neither done nor forgotten.");
             let _ = writeln!(out, "{name} {uploads}");
+            let name = "teu_registry_losses_total";
+            let help =
+                "Times that something was not there for a client as its bytes are lost; a push of it heals that.";
+            head(&mut out, name, "counter", help);
+            let _ = writeln!(out, "{name} {}", registry.losses());
             let name = "teu_registry_failed_logins_total";
             head(&mut out, name, "counter", "Times that a user or a password was wrong.");
             let _ = writeln!(out, "{name} {}", registry.failed_logins());

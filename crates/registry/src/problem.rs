@@ -80,13 +80,17 @@ struct Said {
     details: Vec<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What is told in the log alone: paths and addresses of ours are none of a client's business.
-    cause: Option<String>,
+    cause: Option<Cause>,
     login: Option<Login>,
 }
 
-/// What a log says of an answer that was no client's fault.
-#[derive(Clone)]
-pub(crate) struct Cause(pub(crate) String);
+/// What a log says of an answer that was no client's fault: an extension of the answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    pub(crate) text: String,
+    /// Bytes are lost that should be there.
+    pub(crate) is_loss: bool,
+}
 
 /// Why somebody's password did not let them in: an extension of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,9 +142,23 @@ impl Problem {
     }
 
     /// The same with what the log says of it.
-    pub(crate) fn because(mut self, cause: String) -> Self {
-        self.said.cause = Some(cause);
+    pub(crate) fn because(mut self, text: String) -> Self {
+        self.said.cause = Some(Cause { text, is_loss: false });
         self
+    }
+
+    /// The same, because bytes are lost that should be there.
+    fn by_loss(mut self, text: String) -> Self {
+        self.said.cause = Some(Cause { text, is_loss: true });
+        self
+    }
+
+    /// What was lost, where that is what it says.
+    pub(crate) fn loss(self) -> Result<Cause, Self> {
+        match self.said.cause {
+            Some(cause) if cause.is_loss => Ok(cause),
+            _ => Err(self),
+        }
     }
 
     /// The same, which is counted as what came of a login.
@@ -160,6 +178,8 @@ impl Problem {
                 Code::RangeInvalid,
                 "there are no such bytes",
             ),
+            // As what is not here: clients push that, and no push heals what is said to have failed.
+            ErrorKind::Mismatch => Self::not_found(missing, "its bytes are lost here; push it again").by_loss(message),
             // It is deleted, and something else wants it.
             ErrorKind::Conflict => Self::new(StatusCode::CONFLICT, Code::Denied, message),
             _ => Self::common(&error).unwrap_or_else(|| Self::ours(StatusCode::INTERNAL_SERVER_ERROR, message)),
@@ -193,7 +213,12 @@ impl Problem {
             ErrorKind::Mismatch => Self::bad(Code::DigestInvalid, message),
             ErrorKind::Conflict => Self::new(StatusCode::PRECONDITION_FAILED, Code::Denied, message),
             ErrorKind::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, invalid, message),
-            ErrorKind::MissingChildren(missing) => Self::missing(missing),
+            ErrorKind::MissingChildren(missing) => {
+                let cause = error.cause().and_then(|cause| cause.downcast_ref::<Error>());
+                let is_loss = cause.is_some_and(|cause| *cause.kind() == ErrorKind::Mismatch);
+                let problem = Self::missing(missing);
+                if is_loss { problem.by_loss(message) } else { problem }
+            }
             _ => Self::common(&error).unwrap_or_else(|| Self::ours(StatusCode::INTERNAL_SERVER_ERROR, message)),
         }
     }
@@ -237,9 +262,7 @@ impl Problem {
             StatusCode::INSUFFICIENT_STORAGE => "there is no room left; the server's log says more",
             _ => "the registry failed; its log says why",
         };
-        let mut problem = Self::new(status, Code::Unknown, message);
-        problem.said.cause = Some(cause);
-        problem
+        Self::new(status, Code::Unknown, message).because(cause)
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
@@ -262,7 +285,7 @@ impl Problem {
             headers.insert(name, value);
         }
         if let Some(cause) = self.said.cause {
-            response.extensions_mut().insert(Cause(cause));
+            response.extensions_mut().insert(cause);
         }
         if let Some(login) = self.said.login {
             response.extensions_mut().insert(login);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use teu_spec::{Algorithm, Descriptor, Digest};
-use teu_store::{Expected, Intent, Keyset, Role, Store, octet_stream};
+use teu_store::{Error, ErrorKind, Expected, Intent, Keyset, Role, Store, octet_stream};
 
 use crate::{
     auth::Action,
@@ -25,16 +25,21 @@ impl Registry {
     /// Begins an upload, unless it is done with that.
     pub(crate) async fn begin(&self, name: &str, asked: &Asked, content: Incoming) -> Answer {
         let store = self.writing(name).await?;
+        let mut loss = None;
         if let Some(wanted) = asked.query.get("mount") {
             let wanted = digest(wanted)?;
-            if self.mount(&store, name, &wanted, asked).await? {
-                store
-                    .finish()
-                    .await
-                    .map_err(|error| Problem::writing(error, Code::BlobUploadInvalid))?;
-                return Ok(created(&format!("/v2/{name}/blobs/{wanted}"), &wanted));
+            // Where it is not, as one that did not ask: 202, and the client sends it, which heals what is lost.
+            match self.mount(&store, name, &wanted, asked).await {
+                Ok(true) => {
+                    store
+                        .finish()
+                        .await
+                        .map_err(|error| Problem::writing(error, Code::BlobUploadInvalid))?;
+                    return Ok(created(&format!("/v2/{name}/blobs/{wanted}"), &wanted));
+                }
+                Ok(false) => {}
+                Err(problem) => loss = Some(problem.loss()?),
             }
-            // As one that did not ask: 202, and the client sends it.
         } else if let Some(wanted) = asked.query.get("digest") {
             let wanted = digest(wanted)?;
             return self.push_whole(name, store, wanted, content).await;
@@ -47,7 +52,11 @@ impl Registry {
         };
         let begun = self.uploads.begin(&*self.repositories, name, store, algorithm);
         let upload = begun.await?;
-        Ok(under_way(StatusCode::ACCEPTED, &upload))
+        let mut response = under_way(StatusCode::ACCEPTED, &upload);
+        if let Some(loss) = loss {
+            response.extensions_mut().insert(loss);
+        }
+        Ok(response)
     }
 
     /// An upload that is there.
@@ -151,9 +160,13 @@ impl Registry {
         Ok(plain(StatusCode::NO_CONTENT))
     }
 
-    /// Tries to take a blob over from another repository, from any where none is named; whether it is here then.
+    /// Tries to take a blob over from another repository, from any where none is named; whether it is here then. That its bytes are lost is a
+    /// [loss](Problem::loss).
     async fn mount(&self, store: &Arc<dyn Store>, name: &str, wanted: &Digest, asked: &Asked) -> Result<bool, Problem> {
-        let failed = |error| Problem::writing(error, Code::BlobUploadInvalid);
+        let failed = |error: Error| match error.kind() {
+            ErrorKind::Mismatch => Problem::reading(error, Code::BlobUnknown),
+            _ => Problem::writing(error, Code::BlobUploadInvalid),
+        };
         let here = store.stat(Role::Blob, wanted, Intent::Write).await.map_err(failed)?;
         if here.is_some() {
             return Ok(true);

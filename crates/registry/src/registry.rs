@@ -21,7 +21,7 @@ use crate::{
     direct::Passed,
     exchange::{Begun, Observer},
     outgoing::Outgoing,
-    problem::{Code, Login, Problem},
+    problem::{Cause, Code, Login, Problem},
     reached::{Reached, Way},
     route::{Query, Route, nowhere, route},
     settings::Settings,
@@ -42,6 +42,7 @@ pub struct Registry {
     connections: AtomicUsize,
     failed_logins: AtomicU64,
     unchecked_logins: AtomicU64,
+    losses: AtomicU64,
 }
 
 /// How much is under way at this moment.
@@ -93,6 +94,7 @@ impl Registry {
             connections: AtomicUsize::new(0),
             failed_logins: AtomicU64::new(0),
             unchecked_logins: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
         }
     }
 
@@ -106,6 +108,12 @@ impl Registry {
     #[must_use]
     pub fn unchecked_logins(&self) -> u64 {
         self.unchecked_logins.load(Ordering::Relaxed)
+    }
+
+    /// How often a client was told that something is not here as its bytes are lost.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
     }
 
     /// How much is under way.
@@ -169,6 +177,9 @@ impl Registry {
                 Login::Unchecked => &self.unchecked_logins,
             };
             counted.fetch_add(1, Ordering::Relaxed);
+        }
+        if response.extensions().get::<Cause>().is_some_and(|cause| cause.is_loss) {
+            self.losses.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(way) = way {
             relocate(response.headers_mut(), reached, &way);

@@ -3,13 +3,13 @@
 use std::{
     io::{Read, Write},
     net::Shutdown,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
-use crate::support::{Server, image, small::Small, uploaded, writable};
+use crate::support::{Answer, Server, image, small::Small, uploaded, writable};
 use teu_depot::{Depot, Settings};
-use teu_registry::Limits;
+use teu_registry::{Limits, Metrics};
 use teu_spec::Digest;
 
 /// A registry over the depot of a directory, whose process has it alone until it is stopped.
@@ -172,6 +172,73 @@ fn what_a_manifest_names_is_not_deleted_before_it() {
     server.get("/v2/app/manifests/v1").expect(404);
     server.delete(&blob).expect(202);
     server.delete(&blob).expect(404);
+}
+
+/// The file of a blob in a depot's directory.
+fn file_of(directory: &Path, digest: &Digest) -> PathBuf {
+    let shard = directory.join("depot/blobs").join(&digest.hex()[..2]);
+    let files = std::fs::read_dir(shard).expect("its directory").flatten();
+    let mut files = files.map(|entry| entry.path());
+    let found = files.find(|path| path.to_string_lossy().contains(&digest.hex()));
+    found.expect("its file")
+}
+
+/// Nothing is acknowledged whose bytes are lost; who asks hears that it is not here, and so a push heals it.
+#[test]
+fn what_is_lost_is_pushed_again_and_healed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = serve(directory.path());
+    let metrics = Metrics::new();
+    metrics.watch(&server.registry);
+    let mut losses = 0;
+    for damage in ["gone", "shorter"] {
+        let pushed = server.push_image("one", damage);
+        let blob = pushed.children()[1].digest;
+        let mounted = format!("/v2/two/blobs/uploads/?mount={blob}");
+        server.ask("POST", &mounted, &[], b"").expect(201);
+        let file = file_of(directory.path(), &blob);
+        match damage {
+            "gone" => std::fs::remove_file(&file).expect("removed"),
+            _ => std::fs::write(&file, b"").expect("written"),
+        }
+        let mut is_lost = |answer: Answer, status: u16, code: Option<&str>| {
+            match code {
+                Some(code) => answer.refused(status, code),
+                None => answer.expect(status),
+            };
+            losses += 1;
+            let log = server.log.lock().expect("a log");
+            let failure = log.last().and_then(|asked| asked.failure.clone()).expect("a failure");
+            assert!(failure.contains(&format!("the bytes of {blob} are lost")), "{failure}");
+        };
+        let of = |name: &str| format!("/v2/{name}/blobs/{blob}");
+        is_lost(server.head(&of("one")), 404, None);
+        is_lost(server.get(&of("one")), 404, Some("BLOB_UNKNOWN"));
+        is_lost(
+            server.ask("GET", &of("one"), &[("Range", "bytes=0-1")], b""),
+            404,
+            Some("BLOB_UNKNOWN"),
+        );
+        for target in ["two", "three"] {
+            for from in ["", "&from=one"] {
+                let mount = format!("/v2/{target}/blobs/uploads/?mount={blob}{from}");
+                is_lost(server.ask("POST", &mount, &[], b""), 202, None);
+            }
+        }
+        is_lost(server.push("one", "v2", &pushed), 400, Some("MANIFEST_BLOB_UNKNOWN"));
+        server.get("/v2/one/manifests/v2").expect(404);
+        let text = metrics.text();
+        let line = format!("teu_registry_losses_total {losses}");
+        assert!(text.lines().any(|found| found == line), "no {line} in {text}");
+
+        server.push_image("one", damage);
+        server.head(&of("one")).expect(200);
+        server.get(&of("two")).expect(200);
+        server.push("one", "v2", &pushed).expect(201);
+        server.ask("POST", &mounted, &[], b"").expect(201);
+        server.delete("/v2/one/manifests/v2").expect(202);
+    }
+    assert_eq!(losses, 16);
 }
 
 /// Threats 88, 89 and 100.

@@ -118,7 +118,7 @@ fn who_goes_away_in_the_middle_holds_nothing() {
         }
     }
     assert_eq!(cut, 1);
-    server.get(&target(&blobs[0])).expect(500);
+    server.get(&target(&blobs[0])).refused(404, "BLOB_UNKNOWN");
 }
 
 /// In HTTP/2 content goes out in frames, and by TLS encrypted: it is read for that.

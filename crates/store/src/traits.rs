@@ -82,6 +82,9 @@ pub trait Source: Send + Sync {
     }
 
     /// Says whether content is here, and its size; the media type is known for manifests only, and `application/octet-stream` else.
+    ///
+    /// # Errors
+    /// `Mismatch` where it should be here and its bytes are lost, so that it is to be put again; who asks only to read it may hear that by reading.
     fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>>;
 
     /// Begins to read content, raw. [`SourceExt::open`](crate::SourceExt::open) is what all code uses but whoever assembles ranges, and a server

@@ -143,10 +143,9 @@ impl Files {
         let found = file.metadata().map_err(|error| failed(error, "opening", &path))?;
         if found.len() != size {
             let message = format!(
-                "{} has {} bytes, and {size} were put there; a push of {} heals it",
+                "{} has {} bytes, and {size} were put there",
                 path.display(),
-                found.len(),
-                place.digest
+                found.len()
             );
             return Err(Error::new(ErrorKind::Mismatch, message));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use teu_spec::{Descriptor, Digest};
 
 use super::{blind::answered, intent, ready::Ready, threads::Threads, turns::Turns};
-use crate::{Events, Intent, Origin, Partials, Result, Role, Source, Target, task::Tasks};
+use crate::{ErrorKind, Events, Intent, Origin, Partials, Result, Role, Source, Target, task::Tasks};
 
 /// The two ends of a copy, and what holds for every blob of it.
 #[derive(Clone)]
@@ -73,12 +73,15 @@ impl Ends {
         Ok(self.size_of(&blob.digest).await? == Some(blob.size))
     }
 
-    /// The size of a blob that the target has.
+    /// The size of a blob that the target has. One of which it says that its bytes are lost is none.
     pub(super) async fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
         let Some(readable) = self.target.readable() else {
             return Ok(None);
         };
-        let answer = readable.stat(Role::Blob, digest, self.intent()).await;
+        let answer = match readable.stat(Role::Blob, digest, self.intent()).await {
+            Err(error) if *error.kind() == ErrorKind::Mismatch => Ok(None),
+            answer => answer,
+        };
         let found = answered(&*self.target, answer, self.intent()).await?;
         Ok(found.map(|found| found.size))
     }
