@@ -4,16 +4,18 @@ use std::ops::Range;
 
 use http::{Method, Response, StatusCode, header};
 use teu_spec::Digest;
-use teu_store::{FetchOptions, Intent, Role, Store};
+use teu_store::{Error, FetchOptions, Intent, Role, Store};
 
 use crate::{
     body::{self, Body},
     condition::{self, Holds},
+    named,
     outgoing::Outgoing,
     parts::Parts,
     problem::{Code, Problem},
     range::{self, Wanted},
     registry::{Answer, Asked, CONTENT_DIGEST, Registry, plain, set},
+    settings::Children,
 };
 
 impl Registry {
@@ -101,6 +103,14 @@ impl Registry {
         let delete = store
             .delete()
             .ok_or_else(|| Problem::not_allowed("GET, HEAD", "this place deletes no blobs"))?;
+        if self.settings.children == Children::Required {
+            let is_named = named::is_named(&*store, digest).await;
+            let within = |error: Error| error.within(format!("looking whether something names {digest}"));
+            if is_named.map_err(|error| Problem::internal(within(error)))? {
+                let message = format!("a manifest of {name} names the blob {digest}; delete that first");
+                return Err(Problem::new(StatusCode::CONFLICT, Code::Denied, message));
+            }
+        }
         let deleted = delete.delete(Role::Blob, digest).await;
         deleted.map_err(|error| Problem::reading(error, Code::BlobUnknown))?;
         store

@@ -40,6 +40,7 @@ mod health;
 mod lists;
 mod manifests;
 mod metrics;
+mod named;
 mod outgoing;
 mod parts;
 mod problem;

@@ -32,7 +32,7 @@ pub struct Settings {
 /// What of that which a manifest names must be in the repository when it is pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Children {
-    /// All of it, but for layers that are kept elsewhere: no name leads to what is missing.
+    /// All of it, but for layers that are kept elsewhere: no name leads to what is missing. So no blob is deleted either that a manifest names.
     Required,
     /// What the store asks for: some take sparse indexes, and images whose layers come later.
     AsTheStoreSays,

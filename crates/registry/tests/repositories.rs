@@ -6,7 +6,7 @@ use crate::support::{Server, image, writable};
 use bytes::Bytes;
 use serde_json::json;
 use teu_registry::{Children, Limits, Settings};
-use teu_spec::{Digest, Document};
+use teu_spec::{Digest, Document, Format, Index};
 use teu_store::{Expect, Given, ManyInMemory, Target};
 use teu_transport::layout::Layout;
 
@@ -205,6 +205,41 @@ fn a_page_is_as_long_as_is_allowed() {
         let page = server.get(&format!("/v2/app/tags/list{query}")).expect(200);
         assert_eq!(page.json()["tags"], json!(["a", "b"]));
         assert_eq!(page.header("link"), "</v2/app/tags/list?n=2&last=b>; rel=\"next\"");
+    }
+}
+
+/// A layout deletes whatever it is told to; its registry keeps what something names.
+#[test]
+fn what_a_manifest_of_a_layout_names_is_not_deleted_before_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let layout = Layout::create(directory.path().join("images"), None).expect("a layout");
+    let mut given = Given::new();
+    given.give("app", Arc::new(layout)).expect("a name");
+    let settings = Settings {
+        children: Children::Required,
+        ..writable()
+    };
+    let server = Server::of(Arc::new(given), settings);
+    let (one, two) = (server.push_image("app", "one"), server.push_image("app", "two"));
+    let untagged = server.push_image("app", "three");
+    server.delete("/v2/app/manifests/three").expect(202);
+    let index = Index::build(Format::Oci, &[one.descriptor(), two.descriptor()]).expect("an index");
+    server.push("app", "all", &index).expect(201);
+    for tag in ["one", "two"] {
+        server.delete(&format!("/v2/app/manifests/{tag}")).expect(202);
+    }
+    let blob = |document: &Document, place: usize| format!("/v2/app/blobs/{}", document.children()[place].digest);
+    let (config, layer) = (blob(&one, 0), blob(&one, 1));
+    for named in [&config, &layer, &blob(&two, 1), &blob(&index, 1)] {
+        server.delete(named).refused(409, "DENIED");
+        server.get(named).expect(200);
+    }
+    // Nothing that is listed leads to it any more.
+    server.delete(&blob(&untagged, 1)).expect(202);
+    server.delete("/v2/app/manifests/all").expect(202);
+    for free in [&config, &layer] {
+        server.delete(free).expect(202);
+        server.delete(free).expect(404);
     }
 }
 

@@ -1,0 +1,50 @@
+//! Is content named in a repository? Asked before a blob is deleted of a place that does not ask itself, as a layout: what has a name is to be had whole.
+
+use std::collections::HashSet;
+
+use teu_spec::{Digest, Document};
+use teu_store::{ErrorKind, Result, SourceExt, Store};
+
+/// Whether a manifest that the place lists, or one below such a one, names this content or is it. All of them are read.
+///
+/// # Errors
+/// What the store says of a manifest that cannot be read: nobody knows what that names.
+pub(crate) async fn is_named(store: &dyn Store, digest: &Digest) -> Result<bool> {
+    let Some(browse) = store.browse() else {
+        return Ok(false);
+    };
+    let (mut waiting, mut from) = (Vec::new(), None);
+    loop {
+        let page = browse.names(from.as_deref()).await?;
+        waiting.extend(page.items.into_iter().filter_map(|named| named.descriptor));
+        match page.next {
+            Some(next) => from = Some(next),
+            None => break,
+        }
+    }
+    let mut seen = HashSet::new();
+    while let Some(descriptor) = waiting.pop() {
+        if !seen.insert(descriptor.digest) {
+            continue;
+        }
+        if descriptor.digest == *digest {
+            return Ok(true);
+        }
+        let document = match store.document(&descriptor).await {
+            Ok(document) => document,
+            // What is not here names nothing here.
+            Err(error) if *error.kind() == ErrorKind::NotFound => continue,
+            // An index may list what is no manifest (image-spec, image-index.md).
+            Err(error) if *error.kind() == ErrorKind::Invalid && !descriptor.media_type.is_document() => continue,
+            Err(error) => return Err(error),
+        };
+        let children = document.children();
+        if children.iter().any(|child| child.digest == *digest) {
+            return Ok(true);
+        }
+        if matches!(document, Document::Index(_)) {
+            waiting.extend(children);
+        }
+    }
+    Ok(false)
+}
