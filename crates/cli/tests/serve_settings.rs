@@ -152,6 +152,11 @@ fn what_is_wrong_is_named_with_its_place() {
             2,
             "--token-url means nothing without --tokens or --token-keys",
         ),
+        (
+            "htpasswd = \"users\"\ntokens = true\n[token]\nlifetime = \"25h\"",
+            2,
+            "--token-lifetime is at most a day",
+        ),
         ("realm = \"here\"", 2, "--realm means nothing without --htpasswd"),
         (
             "header = \"Content-length: 5\"",

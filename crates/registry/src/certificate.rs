@@ -2,6 +2,7 @@
 //! believed was found out before, by who made the connection, or by who put it into a file of ours.
 
 use rustls::pki_types::CertificateDer;
+use teu_spec::Timestamp;
 
 /// `2.5.4.3`, `commonName`.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
@@ -14,6 +15,8 @@ const VERSION: u8 = 0xa0;
 const UTF8: u8 = 0x0c;
 const PRINTABLE: u8 = 0x13;
 const IA5: u8 = 0x16;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 
 /// What an algorithm of a public key is called, and its key.
 pub(crate) struct PublicKey<'a> {
@@ -52,15 +55,41 @@ pub(crate) fn rsa(bits: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&modulus[unsigned(modulus)..], &exponent[unsigned(exponent)..]))
 }
 
+/// When a certificate expires (RFC 5280, 4.1.2.5).
+pub(crate) fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (times, _) = of(SEQUENCE, behind(certificate, 3)?)?;
+    let (_, _, rest) = item(times)?;
+    let (kind, text, _) = item(rest)?;
+    let digits = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (year, rest) = match (kind, digits.len()) {
+        // Two digits of a year are those of 1950 to 2049.
+        (UTC_TIME, 12) => (
+            if digits < "50" { "20" } else { "19" }.to_owned() + &digits[..2],
+            &digits[2..],
+        ),
+        (GENERALIZED_TIME, 14) => (digits[..4].to_owned(), &digits[4..]),
+        _ => return None,
+    };
+    let [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map(|at| &rest[at..at + 2]);
+    format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z").parse().ok()
+}
+
 /// A certificate from its subject on.
 fn behind_times<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
+    behind(certificate, 4)
+}
+
+/// A certificate behind so many of its first items: the serial number, the algorithm, the issuer and the times.
+fn behind<'a>(certificate: &'a CertificateDer<'_>, items: usize) -> Option<&'a [u8]> {
     let (certificate, _) = of(SEQUENCE, certificate)?;
     let (mut rest, _) = of(SEQUENCE, certificate)?;
     if let Some((_, behind)) = of(VERSION, rest) {
         rest = behind;
     }
-    // The serial number, the algorithm, the issuer and the time stand before the subject.
-    for _ in 0..4 {
+    for _ in 0..items {
         (_, _, rest) = item(rest)?;
     }
     Some(rest)
@@ -131,7 +160,12 @@ mod tests {
     }
 
     fn certificate(subject: &[Vec<u8>], version: bool) -> CertificateDer<'static> {
+        good_until(subject, version, &[])
+    }
+
+    fn good_until(subject: &[Vec<u8>], version: bool, end: &[u8]) -> CertificateDer<'static> {
         let other = tagged(SEQUENCE, b"");
+        let times = tagged(SEQUENCE, &[&tagged(UTC_TIME, b"200101000000Z"), end].concat());
         let version = if version {
             tagged(VERSION, &[2, 1, 2])
         } else {
@@ -139,7 +173,7 @@ mod tests {
         };
         let issuer = tagged(SEQUENCE, &name(COMMON_NAME, UTF8, b"issuer"));
         let subject = tagged(SEQUENCE, &subject.concat());
-        let body = [version, tagged(2, &[1]), other.clone(), issuer, other, subject].concat();
+        let body = [version, tagged(2, &[1]), other.clone(), issuer, times, subject].concat();
         tagged(SEQUENCE, &tagged(SEQUENCE, &body)).into()
     }
 
@@ -172,11 +206,29 @@ mod tests {
     }
 
     #[test]
+    fn it_says_when_it_expires() {
+        for (kind, text, expected) in [
+            (UTC_TIME, "491231235959Z", Some("2049-12-31T23:59:59Z")),
+            (UTC_TIME, "500101000000Z", Some("1950-01-01T00:00:00Z")),
+            (GENERALIZED_TIME, "20500101000000Z", Some("2050-01-01T00:00:00Z")),
+            (GENERALIZED_TIME, "500101000000Z", None),
+            (UTC_TIME, "491231235959", None),
+            (UTC_TIME, "4912312359é9Z", None),
+            (UTC_TIME, "491331235959Z", None),
+            (SET, "491231235959Z", None),
+        ] {
+            let found = not_after(&good_until(&[], true, &tagged(kind, text.as_bytes())));
+            assert_eq!(found.map(|end| end.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_cut_short_has_no_name() {
         let whole = certificate(&[name(COMMON_NAME, UTF8, &[b'x'; 100])], true);
         assert_eq!(common_name(&whole), Some("x".repeat(100)));
         for end in 0..whole.len() {
             assert_eq!(common_name(&CertificateDer::from(&whole[..end])), None, "{end}");
+            assert_eq!(not_after(&CertificateDer::from(&whole[..end])), None, "{end}");
         }
     }
 }

@@ -41,7 +41,11 @@ impl Registry {
         let digest = found.digest;
         match condition::reading(&asked.headers, &digest) {
             Holds::Yes => {}
-            Holds::Unchanged => return Ok(described(plain(StatusCode::NOT_MODIFIED), &digest)),
+            Holds::Unchanged => {
+                let mut response = described(plain(StatusCode::NOT_MODIFIED), &digest);
+                response.headers_mut().remove(header::ACCEPT_RANGES);
+                return Ok(response);
+            }
             Holds::No => return Err(failed_condition()),
         }
         let fetched = store.fetch(Role::Manifest, &digest, FetchOptions::default()).await;

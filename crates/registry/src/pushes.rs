@@ -27,17 +27,24 @@ impl Registry {
         let store = self.writing(name).await?;
         let mut loss = None;
         if let Some(wanted) = asked.query.get("mount") {
-            let wanted = digest(wanted)?;
+            // What can be no digest is nowhere, as what no repository can be called is none.
+            let mounted = match digest(wanted) {
+                Ok(wanted) => self
+                    .mount(&store, name, &wanted, asked)
+                    .await
+                    .map(|is| is.then_some(wanted)),
+                Err(_) => Ok(None),
+            };
             // Where it is not, as one that did not ask: 202, and the client sends it, which heals what is lost.
-            match self.mount(&store, name, &wanted, asked).await {
-                Ok(true) => {
+            match mounted {
+                Ok(Some(wanted)) => {
                     store
                         .finish()
                         .await
                         .map_err(|error| Problem::writing(error, Code::BlobUploadInvalid))?;
                     return Ok(created(&format!("/v2/{name}/blobs/{wanted}"), &wanted));
                 }
-                Ok(false) => {}
+                Ok(None) => {}
                 Err(problem) => loss = Some(problem.loss()?),
             }
         } else if let Some(wanted) = asked.query.get("digest") {
@@ -172,7 +179,7 @@ impl Registry {
             return Ok(true);
         }
         let candidates = match asked.query.get("from") {
-            Some(from) => vec![repository(&from.split('/').collect::<Vec<_>>())?],
+            Some(from) => Vec::from_iter(repository(&from.split('/').collect::<Vec<_>>())),
             None => {
                 let part = Keyset {
                     after: None,

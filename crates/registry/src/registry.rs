@@ -29,6 +29,8 @@ use crate::{
 };
 
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// Where tokens are issued.
+const TOKEN: &str = "/token";
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// A registry: what answers requests. It knows nothing of connections, so that tests, and whoever has a server of their own, can ask it directly.
@@ -153,7 +155,7 @@ impl Registry {
         let rest = parts.extensions.remove::<Passed>();
         let rest = rest.and_then(|rest| rest.lock().unwrap_or_else(PoisonError::into_inner).take());
         let content = Incoming::new(content, rest, self.settings.limits.body_idle);
-        let mut below_api = false;
+        let (mut below_api, mut is_token) = (false, false);
         let outcome = match self.health(&parts).await {
             Some(outcome) => outcome,
             None => match reached.prefix.within(&parts.uri) {
@@ -163,6 +165,7 @@ impl Registry {
                         parts.uri = inner;
                     }
                     below_api = parts.uri.path().starts_with("/v2");
+                    is_token = parts.uri.path() == TOKEN;
                     self.work(&mut begun, parts, content).await
                 }
             },
@@ -189,7 +192,7 @@ impl Registry {
             headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         }
         for name in self.settings.headers.keys() {
-            if below_api && !headers.contains_key(name) {
+            if (below_api || is_token) && !headers.contains_key(name) {
                 let values = self.settings.headers.get_all(name).iter();
                 headers.extend(values.map(|value| (name.clone(), value.clone())));
             }
@@ -234,7 +237,7 @@ impl Registry {
     }
 
     async fn lead(self: Arc<Self>, parts: Parts, content: Incoming, caller: Caller) -> Answer {
-        if parts.uri.path() == "/token" && caller.issues() {
+        if parts.uri.path() == TOKEN && caller.issues() {
             return caller.token(&parts, content, &self.budget).await;
         }
         let route = route(parts.uri.path())?;
@@ -254,7 +257,7 @@ impl Registry {
             return Err(Problem::not_allowed(allowed, format!("{method} means nothing here")));
         }
         let query = Query::read(parts.uri.query())?;
-        caller.check(&method, &route, query.get("from"))?;
+        caller.check(&method, is_head, &route, query.get("from"))?;
         if method == Method::DELETE && !matches!(route, Route::Upload(..)) && !self.deletes() {
             return Err(Problem::not_allowed(allowed, "nothing can be deleted here"));
         }

@@ -9,9 +9,15 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
+use teu_spec::Timestamp;
 use teu_store::{Error, ErrorKind, Result};
 use tokio::{sync::watch, time::sleep};
 
+use crate::certificate::not_after;
+
+/// Why there is no TLS with a certificate.
+const UNUSABLE: &str = "the certificate and its key cannot be used with each other, or the key is none of RSA from 2048 bits, P-256, P-384 \
+                        or Ed25519";
 /// How often it is looked whether a client's certificate is still good, by which a connection was opened.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -21,6 +27,14 @@ pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
     /// The key of the first.
     pub key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// When the certificate expires; none where that cannot be read.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        not_after(self.chain.first()?)
+    }
 }
 
 /// What a server asks its clients to show.
@@ -94,8 +108,7 @@ impl Spoken {
             Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         };
         let config = builder.with_single_cert(identity.chain, identity.key);
-        let mut config =
-            config.map_err(|error| invalid("the certificate and its key cannot be used with each other", error))?;
+        let mut config = config.map_err(|error| invalid(UNUSABLE, error))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if verifier.is_some() {
             // Who goes on with a session shows no certificate again, and would be let in when it has long expired.

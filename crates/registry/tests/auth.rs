@@ -46,6 +46,8 @@ fn each_may_do_what_the_policy_says() {
         ("blind", "POST", "/v2/drop/blobs/uploads/".to_owned(), 202),
         ("blind", "POST", format!("/v2/drop/blobs/uploads/?digest={new}"), 201),
         ("blind", "GET", format!("/v2/drop/blobs/{new}"), 403),
+        ("blind", "HEAD", format!("/v2/drop/blobs/{new}"), 200),
+        ("blind", "HEAD", format!("/v2/drop/blobs/{layer}"), 404),
         ("blind", "DELETE", format!("/v2/drop/blobs/{new}"), 403),
         ("blind", "DELETE", "/v2/team/app/manifests/1".to_owned(), 403),
         ("blind", "DELETE", format!("/v2/team/app/manifests/{manifest}"), 403),

@@ -281,6 +281,20 @@ fn a_mount_that_is_declined_is_an_upload_that_is_cancelled() {
 }
 
 #[test]
+fn a_mount_of_what_can_be_nowhere_is_an_upload() {
+    let server = Server::start();
+    let digest = Digest::of(CONTENT);
+    for query in [
+        format!("mount={digest}&from=NO"),
+        format!("mount={digest}&from="),
+        "mount=bad".to_owned(),
+    ] {
+        let answer = server.ask("POST", &format!("/v2/app/blobs/uploads/?{query}"), &[], b"");
+        answer.expect(202);
+    }
+}
+
+#[test]
 fn every_location_holds_behind_a_proxy() {
     let server = Server::start();
     let image = server.push_image("app", "1");

@@ -156,6 +156,48 @@ fn a_refresh_token_is_good_as_long_as_the_password() {
 }
 
 #[test]
+fn a_token_ends_with_its_users_password_and_not_with_the_key() {
+    let same = passwords();
+    let (server, gate) = guarded(with_refresh(Arc::clone(&same)));
+    let form = format!("grant_type=password&username=reader&password=reader's+secret&access_type=offline&{SCOPE}");
+    let old = post(&server, &form).expect(200).json();
+    let other_key = |passwords: &Arc<Passwords>| {
+        let mut guard = with_refresh(Arc::clone(passwords));
+        let mut other = tokens(SigningKey::generate().expect("a key"));
+        std::mem::swap(guard.tokens.as_mut().expect("tokens"), &mut other);
+        guard
+    };
+    for _ in 0..2 {
+        // The file was read again, and what it says counts once.
+        gate.replace(other_key(&same));
+        gate.replace(with_refresh(Arc::clone(&same)));
+        works(&server, &old["access_token"], 200);
+    }
+    gate.replace(other_key(&same));
+    works(&server, &old["access_token"], 200);
+    let new = post(&server, &form).expect(200).json();
+    works(&server, &new["access_token"], 200);
+    let refresh = old["refresh_token"].as_str().expect("a token");
+    let again = format!("grant_type=refresh_token&refresh_token={refresh}&{SCOPE}");
+    post(&server, &again).refused(401, "UNAUTHORIZED");
+    // A third key: what was signed by the first is trusted no more.
+    gate.replace(other_key(&same));
+    works(&server, &old["access_token"], 401);
+    works(&server, &new["access_token"], 200);
+    let hash = bcrypt::hash("another", 4).expect("a hash");
+    let another = Arc::new(Passwords::parse(&format!("reader:{hash}\n")).expect("a file"));
+    gate.replace(other_key(&another));
+    works(&server, &new["access_token"], 401);
+}
+
+#[test]
+fn pages_in_browsers_get_tokens_too() {
+    let (server, _) = by_token();
+    let asked = server.ask("OPTIONS", "/token", &[], b"").expect(200);
+    assert_eq!(asked.header("allow"), "GET, HEAD, POST");
+}
+
+#[test]
 fn without_a_policy_a_token_that_pushes_moves_tags_and_a_policy_narrows_it() {
     for (policy, status) in [(None, 201), (policy(), 403)] {
         let (server, _) = guarded(Guard {

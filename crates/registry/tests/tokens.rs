@@ -1,5 +1,7 @@
 //! Do clients get tokens, and do these do what they say and no more?
 
+use std::sync::Arc;
+
 use crate::support::{
     Server,
     guarded::{POLICY, as_user, basic, by_password, by_token, guarded, passwords, tokens},
@@ -166,8 +168,9 @@ fn the_policy_of_now_counts_for_tokens_of_before() {
 MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
 -----END PRIVATE KEY-----
 ";
+    let users = passwords();
     let guard = |policy: &str| Guard {
-        passwords: Some(passwords()),
+        passwords: Some(Arc::clone(&users)),
         tokens: Some(tokens(SigningKey::parse(KEY).expect("a key"))),
         policy: Some(Policy::parse(policy).expect("a policy")),
         ..Guard::default()

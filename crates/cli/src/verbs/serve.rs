@@ -73,7 +73,7 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     (rules.reached, rules.headers) = told(reached)?;
     rules.limits = limits.within_files(files::raise_limit());
     let mut followed = files::Followed::begin(&settings);
-    let tls = tls::read(&arguments.tls, &mut followed)?;
+    let tls = tls::read(&arguments.tls, &settings, &mut followed)?;
     let shows_certificates = !arguments.tls.clients.is_empty() && !arguments.tls.clients_unnamed;
     let (gate, refresh) = access::read(&arguments.access, shows_certificates, &settings, &mut followed)?;
     let listener = listen(arguments.listen.0, "--listen")?;

@@ -73,7 +73,13 @@ impl Caller {
     }
 
     /// Refuses what they may not do at an endpoint; `from` is a repository that a blob is to be mounted from.
-    pub(crate) fn check(&self, method: &Method, route: &Route, from: Option<&str>) -> Result<(), Problem> {
+    pub(crate) fn check(
+        &self,
+        method: &Method,
+        is_head: bool,
+        route: &Route,
+        from: Option<&str>,
+    ) -> Result<(), Problem> {
         let Some(known) = &self.0 else { return Ok(()) };
         let reads = method == Method::GET || method == Method::HEAD;
         let (repository, action) = match route {
@@ -81,6 +87,8 @@ impl Caller {
             Route::Catalog => return known.check_catalog(),
             Route::Tags(name) => (name, Action::List),
             Route::Referrers(name, _) => (name, Action::Pull),
+            // Who pushes a blob asks whether it is there, as a mount would tell them too.
+            Route::Blob(name, _) if is_head && known.may(Action::Push, name) => return Ok(()),
             Route::Manifest(name, _) | Route::Blob(name, _) if reads => (name, Action::Pull),
             Route::Manifest(name, _) | Route::Blob(name, _) if method == Method::DELETE => (name, Action::Delete),
             Route::Manifest(name, _) | Route::Blob(name, _) => (name, Action::Push),

@@ -2,10 +2,7 @@
 //! By GET as distribution's "Token Authentication Specification" has it, with the password in the head; by POST as its "Oauth2 Token
 //! Authentication" does, with a password or a refresh token in a form.
 
-use std::{
-    str,
-    time::{Duration, SystemTime},
-};
+use std::{str, time::SystemTime};
 
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use serde_json::json;
@@ -23,10 +20,12 @@ use crate::{
     body::Incoming,
     budget::Budget,
     problem::{Code, Problem},
-    registry::{Answer, json as json_response},
+    registry::{Answer, json as json_response, plain, set},
     route::Query,
 };
 
+/// What means something at `/token`.
+const METHODS: &str = "GET, HEAD, POST";
 /// The longest form, in bytes: what it has stands in a request's head elsewhere.
 const FORM: u64 = 64 << 10;
 
@@ -61,13 +60,16 @@ impl Caller {
             let wanted = query.get("offline_token").is_some_and(|value| value == "true");
             // It ends with a password, and so is for who showed one: a user of the same name who showed a certificate loses that some day.
             let offline = wanted && self.has_password();
-            return issuing.answer(&query, self.user(), offline);
+            return issuing.answer(&query, self.user(), self.has_password(), offline);
+        }
+        if method == Method::OPTIONS {
+            // As elsewhere: a browser asks what it may ask.
+            let mut response = plain(StatusCode::OK);
+            set(&mut response, header::ALLOW, METHODS);
+            return Ok(response);
         }
         if method != Method::POST {
-            return Err(Problem::not_allowed(
-                "GET, HEAD, POST",
-                "tokens are asked for by GET or POST",
-            ));
+            return Err(Problem::not_allowed(METHODS, "tokens are asked for by GET or POST"));
         }
         let form = content.small(FORM, budget).await?;
         let (raw, _room) = form.ok_or_else(|| {
@@ -89,7 +91,7 @@ impl Caller {
                 return Err(Problem::bad(Code::Unsupported, message));
             }
         };
-        let mut response = issuing.answer(&form, Some(&user), offline)?;
+        let mut response = issuing.answer(&form, Some(&user), true, offline)?;
         response.extensions_mut().insert(Known(user));
         Ok(response)
     }
@@ -115,8 +117,7 @@ impl Caller {
         };
         let checked = issuing.tokens.trusted.check_refresh(token, SystemTime::now());
         let (user, mark) = checked.map_err(|why| self.unknown(why))?;
-        let passwords = issuing.guard.passwords.as_ref();
-        match passwords.and_then(|passwords| passwords.mark(&user)) {
+        match issuing.guard.mark(&user) {
             Some(now) if now == mark => Ok(user),
             _ => Err(self.unknown("the password is another since then; log in again")),
         }
@@ -135,8 +136,9 @@ struct Issuing<'a> {
 }
 
 impl Issuing<'_> {
-    /// A token for what is asked for, with another to ask for more where that is wanted and can be.
-    fn answer(&self, query: &Query, user: Option<&str>, offline: bool) -> Answer {
+    /// A token for what is asked for, with another to ask for more where that is wanted and can be. Of who showed a password it is good as long as they
+    /// have that.
+    fn answer(&self, query: &Query, user: Option<&str>, by_password: bool, offline: bool) -> Answer {
         let trusted = &self.tokens.trusted;
         if query.get("service").is_some_and(|service| service != trusted.service) {
             let message = format!("tokens are issued here for {}", trusted.service);
@@ -146,6 +148,7 @@ impl Issuing<'_> {
         let claims = Claims {
             user: user.map(str::to_owned),
             scopes: wanted.filter_map(|scope| granted(self.guard, user, scope)).collect(),
+            mark: user.filter(|_| by_password).and_then(|user| self.guard.mark(user)),
         };
         let now = SystemTime::now();
         let Issuer { key, lifetime, refresh } = self.issuer;
@@ -159,25 +162,14 @@ impl Issuing<'_> {
             "issued_at": issued.map(|issued| issued.to_string()).unwrap_or_default(),
             "scope": claims.scopes.iter().map(Scope::to_string).collect::<Vec<_>>().join(" "),
         });
-        if let (true, Some(user), Some(refresh)) = (offline, user, refresh)
-            && let Some(token) = self.refresh(user, now, *refresh)?
-        {
-            said["refresh_token"] = token.into();
+        if let (true, Some(user), Some(mark), Some(refresh)) = (offline, user, &claims.mark, refresh) {
+            let token = issue_refresh(key, trusted, (user, mark), now, *refresh);
+            said["refresh_token"] = token.map_err(Problem::internal)?.into();
         }
         let mut response = json_response(StatusCode::OK, said.to_string());
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
-    }
-
-    /// A refresh token; none for who has no password that it would end with.
-    fn refresh(&self, user: &str, now: SystemTime, lifetime: Duration) -> Result<Option<String>, Problem> {
-        let passwords = self.guard.passwords.as_ref();
-        let Some(mark) = passwords.and_then(|passwords| passwords.mark(user)) else {
-            return Ok(None);
-        };
-        let token = issue_refresh(&self.issuer.key, &self.tokens.trusted, (user, &mark), now, lifetime);
-        token.map(Some).map_err(Problem::internal)
     }
 }
 

@@ -35,7 +35,10 @@ pub use token::Trusted;
 #[cfg(feature = "fuzz")]
 pub(crate) use token::{MAX_SCOPES, scopes};
 
-use self::queue::Asker;
+use self::{
+    queue::Asker,
+    token::{Claims, LEEWAY},
+};
 use crate::{
     exchange::Peer,
     problem::{Login, Problem},
@@ -81,7 +84,22 @@ pub struct Issuer {
 }
 
 /// What stands before a registry.
-pub struct Gate(RwLock<Arc<Guard>>);
+pub struct Gate(RwLock<Standing>);
+
+/// What is believed at this moment.
+#[derive(Clone)]
+struct Standing {
+    guard: Arc<Guard>,
+    /// Whose tokens were issued here before the key was another.
+    former: Option<Arc<Former>>,
+}
+
+/// Tokens that were issued here by a key which signs no more.
+struct Former {
+    trusted: Trusted,
+    /// When the last of them has expired.
+    until: SystemTime,
+}
 
 impl fmt::Debug for Gate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,22 +111,30 @@ impl Gate {
     /// A gate with this guard.
     #[must_use]
     pub fn new(guard: Guard) -> Self {
-        Self(RwLock::new(Arc::new(guard)))
+        Self(RwLock::new(Standing {
+            guard: Arc::new(guard),
+            former: None,
+        }))
     }
 
     /// Has another guard from the next request on. Who was let in by a password a moment ago need not be checked anew where the user's hash is the same.
+    /// Where tokens are signed by another key, those that were issued before are good until they expire; refresh tokens are not.
     pub fn replace(&self, mut guard: Guard) {
         // It is replaced as a whole, so what a panic elsewhere left is whole.
         let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        guard.passwords = match (guard.passwords, &now.passwords) {
+        guard.passwords = match (guard.passwords, &now.guard.passwords) {
             (Some(passwords), Some(before)) => Some(passwords.after(before)),
             (passwords, _) => passwords,
         };
-        *now = Arc::new(guard);
+        let former = now.former(&guard);
+        *now = Standing {
+            guard: Arc::new(guard),
+            former,
+        };
     }
 
-    fn guard(&self) -> Arc<Guard> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    fn standing(&self) -> Standing {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Finds out who asks.
@@ -116,7 +142,8 @@ impl Gate {
     /// # Errors
     /// 401 where what they show is wrong: that is no way to be nobody in particular.
     pub(crate) async fn identify(&self, parts: &Parts, reached: &Reached) -> Result<Caller, Problem> {
-        let guard = self.guard();
+        let standing = self.standing();
+        let guard = Arc::clone(&standing.guard);
         let way = guard.tokens.as_ref().map(|_| reached.realm(&Way::of(parts)));
         let mut shown = parts.headers.get_all(header::AUTHORIZATION).iter();
         let Some(first) = shown.next() else {
@@ -152,7 +179,7 @@ impl Gate {
             let Some(tokens) = &guard.tokens else {
                 return refused("there are no tokens here");
             };
-            return match tokens.trusted.check(shown.trim(), SystemTime::now()) {
+            return match standing.check(tokens, shown.trim(), SystemTime::now()) {
                 Ok(claims) => Ok(Caller::new(Arc::clone(&guard), way, claims.user.clone(), Some(claims))),
                 Err(why) => refused(why),
             };
@@ -161,7 +188,43 @@ impl Gate {
     }
 }
 
+impl Standing {
+    /// Whose tokens are good until they expire, where this guard comes next.
+    fn former(&self, next: &Guard) -> Option<Arc<Former>> {
+        let (now, next) = (self.guard.tokens.as_ref()?, next.tokens.as_ref()?);
+        let (issuer, other) = (now.issuer.as_ref()?, next.issuer.as_ref()?);
+        match issuer.key.id() == other.key.id() {
+            true => self.former.clone(),
+            false => Some(Arc::new(Former {
+                trusted: now.trusted.clone(),
+                until: SystemTime::now() + issuer.lifetime + LEEWAY,
+            })),
+        }
+    }
+
+    /// What a token says, if it is good now.
+    fn check(&self, tokens: &Tokens, token: &str, now: SystemTime) -> Result<Claims, &'static str> {
+        let former = self.former.as_ref().filter(|former| now < former.until);
+        let claims = tokens.trusted.check(token, now).or_else(|why| match former {
+            Some(former) => former.trusted.check(token, now).map_err(|_| why),
+            None => Err(why),
+        })?;
+        // What another issues is the other's word alone.
+        match (&claims.mark, &claims.user, &tokens.issuer) {
+            (Some(mark), Some(user), Some(_)) if self.guard.mark(user).as_ref() != Some(mark) => {
+                Err("the password is another since then; log in again")
+            }
+            _ => Ok(claims),
+        }
+    }
+}
+
 impl Guard {
+    /// What tells a user's password from others; none where there is no such user.
+    fn mark(&self, user: &str) -> Option<String> {
+        self.passwords.as_ref()?.mark(user)
+    }
+
     /// Whether somebody may do something, as far as it does not hang on a token.
     fn permits(&self, user: Option<&str>, action: Action, repository: &str) -> bool {
         match &self.policy {

@@ -266,11 +266,11 @@ mod tests {
         let (here, alice) = (Asker::default(), hash("secret"));
         let asked = [("alice", "secret"), ("bob", "secret"), ("bob", "another")];
         let gate = Gate::new(guard(&alice, &hash("secret")));
-        let before = gate.guard().passwords.clone().expect("passwords");
+        let before = gate.standing().guard.passwords.clone().expect("passwords");
         assert_eq!(told(&before, &here, &asked).await, ["right", "right", "wrong"]);
         let waiting = before.queue.all_places(&here);
         gate.replace(guard(&alice, &hash("another")));
-        let after = gate.guard().passwords.clone().expect("passwords");
+        let after = gate.standing().guard.passwords.clone().expect("passwords");
         assert_eq!(told(&after, &here, &asked).await, ["right", "later", "later"]);
         drop(waiting);
         assert_eq!(told(&after, &here, &asked).await, ["right", "wrong", "right"]);

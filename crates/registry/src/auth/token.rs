@@ -18,7 +18,7 @@ use super::{
 };
 
 /// How far clocks may be apart.
-const LEEWAY: Duration = Duration::from_secs(60);
+pub(super) const LEEWAY: Duration = Duration::from_secs(60);
 /// The longest token, in bytes: it has room in a request's head.
 const MAX_TOKEN: usize = 32 << 10;
 /// What a refresh token is for beside the service: nothing but more tokens.
@@ -43,6 +43,8 @@ pub(crate) struct Claims {
     /// Who it is; none where it is nobody in particular.
     pub(crate) user: Option<String>,
     pub(crate) scopes: Vec<Scope>,
+    /// The mark of the password that they showed; none where they showed something else, or nothing.
+    pub(crate) mark: Option<String>,
 }
 
 /// Something, and what may be done with it.
@@ -98,6 +100,7 @@ impl Trusted {
         Ok(Claims {
             user: body.sub.filter(|user| !user.is_empty()),
             scopes: body.access.unwrap_or_default(),
+            mark: body.password,
         })
     }
 
@@ -180,7 +183,7 @@ pub(crate) fn issue(
     lifetime: Duration,
 ) -> Result<String> {
     let now = seconds(now).floor() as u64;
-    let body = json!({
+    let mut body = json!({
         "iss": trusted.issuer,
         "aud": trusted.service,
         "sub": claims.user.as_deref().unwrap_or_default(),
@@ -189,6 +192,9 @@ pub(crate) fn issue(
         "exp": now + lifetime.as_secs(),
         "access": claims.scopes,
     });
+    if let Some(mark) = &claims.mark {
+        body["password"] = mark.as_str().into();
+    }
     signed(key, body)
 }
 

@@ -26,6 +26,9 @@ use crate::{
 /// The least that a token is good for: Docker's clients hold what they are told to be less for a mistake.
 const LEAST: Duration = Duration::from_secs(60);
 
+/// The longest: who showed a certificate is let in by a token for so long after that was withdrawn.
+const MOST: Duration = Duration::from_secs(24 * 3600);
+
 /// The files, and what is said beside them.
 struct Files {
     realm: String,
@@ -131,6 +134,10 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
             "--token-lifetime is at least {} seconds: clients take no less",
             LEAST.as_secs()
         );
+        return Err(Failure::Usage(message));
+    }
+    if access.token_lifetime.0 > MOST {
+        let message = "--token-lifetime is at most a day: what a token of a certificate says holds as long".to_owned();
         return Err(Failure::Usage(message));
     }
     let said = access.tokens || access.token_keys.is_some();

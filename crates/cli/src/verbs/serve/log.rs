@@ -1,6 +1,7 @@
 //! What happened? A line for each request on standard error, written by a thread of its own: a log that nobody takes stops no one.
 
 use std::{
+    borrow::Cow,
     io::Write,
     sync::{
         Arc,
@@ -135,7 +136,7 @@ fn in_words(exchange: &Exchange) -> String {
     let line = format!(
         "{} {peer} {} {} {} {} {} {} ms",
         say::now(),
-        exchange.user.as_deref().unwrap_or("-"),
+        exchange.user.as_deref().map_or(Cow::Borrowed("-"), word),
         exchange.method,
         exchange.target,
         exchange.status.as_u16(),
@@ -147,6 +148,15 @@ fn in_words(exchange: &Exchange) -> String {
     let line = line + &forwarded.unwrap_or_default();
     let failure = exchange.failure.as_ref().map(|failure| format!(" ({failure})"));
     say::plain(&(line + &failure.unwrap_or_default()))
+}
+
+/// A name as one word of a line.
+fn word(name: &str) -> Cow<'_, str> {
+    let is_one = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
+    match is_one {
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(format!("{name:?}").replace(' ', "\\u{20}")),
+    }
 }
 
 #[cfg(test)]

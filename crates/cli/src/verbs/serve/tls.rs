@@ -1,8 +1,10 @@
 //! Which certificates are shown and believed? Files in PEM, read again when they change.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use teu_registry::{
@@ -14,8 +16,11 @@ use teu_registry::{
 };
 use teu_store::{Error, ErrorKind, Result};
 
-use super::files::Followed;
-use crate::{arguments, failure::Failure};
+use super::files::{Followed, warn};
+use crate::{arguments, failure::Failure, settings::Settings};
+
+/// When it is soon that a certificate expires, in seconds.
+const SOON: i64 = 24 * 3600;
 
 /// The files.
 struct Files {
@@ -28,6 +33,7 @@ struct Files {
 /// How TLS is spoken, where it is; from now on as the files say.
 pub(super) fn read(
     arguments: &arguments::ServeTls,
+    settings: &Arc<Settings>,
     followed: &mut Followed,
 ) -> std::result::Result<Option<Arc<Tls>>, Failure> {
     let without = |flag: &str, other: &str| Err(Failure::Usage(format!("{flag} means nothing without {other}")));
@@ -51,12 +57,14 @@ pub(super) fn read(
     let paths = [certificate, key].into_iter().chain(&arguments.clients);
     let paths = paths.cloned().collect();
     let (identity, clients) = files.read()?;
+    files.tell_end(&identity, settings);
     let tls = Arc::new(Tls::new(identity, clients).map_err(|error| files.within(error))?);
-    let shown = Arc::clone(&tls);
+    let (shown, settings) = (Arc::clone(&tls), Arc::clone(settings));
     followed.add(paths, move |_| {
-        let replaced = files
-            .read()
-            .and_then(|(identity, clients)| shown.replace(identity, clients));
+        let replaced = files.read().and_then(|(identity, clients)| {
+            files.tell_end(&identity, &settings);
+            shown.replace(identity, clients)
+        });
         replaced.map_err(|error| format!("{}; what was shown before is shown on", files.within(error)))
     });
     Ok(Some(tls))
@@ -66,7 +74,7 @@ impl Files {
     fn read(&self) -> Result<(Identity, Option<Clients>)> {
         let identity = Identity {
             chain: certificates(&self.certificate)?,
-            key: PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unreadable(&self.key, "key", error))?,
+            key: key(&self.key)?,
         };
         let mut authorities = Vec::new();
         for path in &self.clients {
@@ -79,9 +87,42 @@ impl Files {
         Ok((identity, clients))
     }
 
+    /// Warns of a certificate that clients refuse, or soon will.
+    fn tell_end(&self, identity: &Identity, settings: &Arc<Settings>) {
+        let Some(end) = identity.expires() else { return };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left = end.unix() - i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let path = self.certificate.display();
+        if left <= 0 {
+            warn(
+                settings,
+                format!("{path} expired at {end}, and clients refuse it; put a new one there"),
+            );
+        } else if left < SOON {
+            warn(
+                settings,
+                format!("{path} expires at {end}, in less than a day; put a new one there"),
+            );
+        }
+    }
+
     fn within(&self, error: Error) -> Error {
         error.within(format!("the certificate {}", self.certificate.display()))
     }
+}
+
+/// The key of a file.
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    let text = fs::read(path).map_err(|error| unreadable(path, "key", pem::Error::Io(error)))?;
+    let has = |what: &str| text.windows(what.len()).any(|part| part == what.as_bytes());
+    if has("-----BEGIN ENCRYPTED PRIVATE KEY-----") || has("Proc-Type: 4,ENCRYPTED") {
+        let path = path.display();
+        let message = format!(
+            "{path} is encrypted, and nobody is here to be asked; openssl pkey -in {path} -out FILE decrypts it"
+        );
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| unreadable(path, "key", error))
 }
 
 /// All certificates of a file; there must be one.

@@ -20,6 +20,7 @@ fn claims() -> Claims {
     Claims {
         user: Some("alice".to_owned()),
         scopes: scopes("repository:team/app:pull,push registry:catalog:*"),
+        mark: None,
     }
 }
 
@@ -159,6 +160,7 @@ fn a_grant_is_for_this_repository_and_no_other() {
     let all = Claims {
         user: None,
         scopes: scopes("repository:a:*"),
+        mark: None,
     };
     assert!(all.grant(Action::Delete, "a") && !all.grant(Action::Delete, "b") && !all.grant_catalog());
 }

@@ -1,21 +1,22 @@
 //! Which keys of registry:2's configuration mean nothing here, and what to do instead?
 
 /// Keys that are refused, for what they ask for cannot be passed over, and why.
-pub(super) const REFUSED: [(&str, &str); 3] = [
+pub(super) const REFUSED: [(&str, &str); 5] = [
     (
         "proxy.remoteurl",
         "is not built: nothing is pulled through from another registry; teu copy or skopeo sync brings images here",
     ),
-    (
-        "http.tls.letsencrypt.email",
-        "is not built: certificates are not fetched; name files that another program keeps new by http.tls.certificate and key, which are read \
-         again when they change",
-    ),
+    ("http.tls.letsencrypt.cachefile", NOT_FETCHED),
+    ("http.tls.letsencrypt.email", NOT_FETCHED),
+    ("http.tls.letsencrypt.hosts", NOT_FETCHED),
     (
         "auth.token.autoredirect",
         "is not built: name by auth.token.realm where tokens are",
     ),
 ];
+
+const NOT_FETCHED: &str = "is not built: certificates are not fetched; name files that another program keeps new by http.tls.certificate and \
+                           key, which are read again when they change";
 
 /// Keys that are passed over, with all below them, and what to do instead.
 pub(super) const MEANINGLESS: [(&str, &str); 32] = [

@@ -146,6 +146,7 @@ impl<'a> Served<'a> {
             return file::read(&text(path)?, path, &Table::of(self.serve));
         }
         let Some(path) = self.file("distribution_config") else {
+            unknown::distribution(&variables("REGISTRY_"))?;
             return Ok(Vec::new());
         };
         let own = Table::of(self.verb);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::{Arg, Command};
 
 use super::table::nearest;
+use crate::{failure::Failure, say};
 
 /// How all variables of settings begin.
 pub(super) const BEGIN: &str = "TEU_SERVE_";
@@ -28,6 +29,29 @@ pub(super) fn warnings(serve: &Command, variables: &[(String, String)]) -> Vec<S
             },
         )
         .collect()
+}
+
+/// Warns of variables of registry:2, which only count beside its configuration.
+///
+/// # Errors
+/// For those that say who may come in, and how: all would be let in instead.
+pub(super) fn distribution(variables: &[(String, String)]) -> Result<(), Failure> {
+    /// How those begin that nothing else is called by.
+    const SECTIONS: [&str; 5] = ["AUTH", "HTTP", "LOG", "PROXY", "STORAGE"];
+    let how = "it counts beside --distribution-config alone; TEU_SERVE_… and flags set what is set here";
+    for (name, value) in variables {
+        let rest = name.strip_prefix("REGISTRY_").unwrap_or(name);
+        let section = rest.split('_').next().unwrap_or_default();
+        if !SECTIONS.contains(&section) || value.is_empty() || is_of_a_service(name, value) {
+            continue;
+        }
+        if section == "AUTH" || rest.starts_with("HTTP_TLS") {
+            let message = format!("{name} says nothing here, and everybody would be let in without it: {how}");
+            return Err(Failure::Usage(message));
+        }
+        say::warn(false, &format!("{name} says nothing here: {how}"));
+    }
+    Ok(())
 }
 
 /// Whether it is one of those by which Kubernetes tells each container of a service, here of one that is called `teu-serve` or begins so: where it is, and
@@ -78,6 +102,22 @@ mod tests {
         ] {
             let found = warnings(serve, &[(name.to_owned(), value.to_owned())]);
             assert_eq!(found, Vec::from_iter(says.map(str::to_owned)), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn what_registry_2_would_do_for_a_variable_is_not_passed_over() {
+        for (name, value, is_refused) in [
+            ("REGISTRY_AUTH", "htpasswd", true),
+            ("REGISTRY_AUTH", "", false),
+            ("REGISTRY_HTTP_TLS_CERTIFICATE", "/c", true),
+            ("REGISTRY_HTTP_ADDR", ":5000", false),
+            ("REGISTRY_AUTH_SERVICE_HOST", "10.96.0.7", false),
+            ("REGISTRY_PORT_5000_TCP", "tcp://10.96.0.7:5000", false),
+            ("REGISTRY_PASSWORD", "x", false),
+        ] {
+            let outcome = distribution(&[(name.to_owned(), value.to_owned())]);
+            assert_eq!(outcome.is_err(), is_refused, "{name}");
         }
     }
 }

@@ -274,6 +274,10 @@ fn what_cannot_be_passed_over_is_refused() {
             "c.yml: line 2: proxy.remoteurl is not built",
         ),
         (
+            "version: 0.1\nhttp: {tls: {letsencrypt: {cachefile: /c}}}",
+            "c.yml: line 2: http.tls.letsencrypt.cachefile is not built",
+        ),
+        (
             "version: 0.1\nhttp: {tls: {letsencrypt: {email: a@b}}}",
             "c.yml: line 2: http.tls.letsencrypt.email is not built",
         ),
@@ -337,7 +341,7 @@ fn what_is_said_is_said_of_settings_that_there_are() {
     let text = "version: 0.1\nhttp: {addr: ':1', prefix: /a/, host: 'https://b', draintimeout: 1m, headers: {A: b}, http2: {disabled: true},\
         \n  tls: {certificate: c, key: k, clientcas: [a]}, debug: {addr: ':2', prometheus: {enabled: true, path: /m}}}\n\
         auth: {htpasswd: {realm: a, path: p}, token: {realm: u, service: s, issuer: i, jwks: j}}\n\
-        log: {formatter: text, accesslog: {disabled: true}}\nvalidation: {disabled: true}\ncatalog: {maxentries: 1}\n\
+        log: {formatter: text, accesslog: {disabled: true}}\nvalidation: {disabled: true}\n\
         storage: {delete: {enabled: true}}";
     let translated = read_with(text, &[], false).expect("a configuration");
     assert_eq!(
