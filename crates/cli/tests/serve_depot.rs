@@ -505,6 +505,44 @@ fn fsck_finds_and_mends() {
 }
 
 #[test]
+fn what_is_lost_is_taken_back_from_a_copy() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let served = Served::start(&room, &["--data", "kept"]);
+    copy(&room, "oci:images:app", &served.image("app:v1")).succeeds();
+    drop(served);
+    room.teu(["serve", "backup", "--data", "kept", "copied"]).succeeds();
+    let shards = std::fs::read_dir(room.path("kept/blobs")).expect("listed").flatten();
+    let mut files = shards.flat_map(|shard| std::fs::read_dir(shard.path()).expect("listed").flatten());
+    std::fs::write(files.next().expect("a blob").path(), "damaged").expect("written");
+    room.teu(["serve", "fsck", "--data", "kept", "--repair"]).succeeds();
+    let backup = room.teu(["serve", "backup", "--data", "kept", "copied"]).ran();
+    let says = "1 blob stay in copied that kept lost: without the server, teu serve fsck --data kept --repair --from copied takes them back\n";
+    assert!(backup.code == 0 && backup.stderr.ends_with(says), "{}", backup.stderr);
+    let repair = |from| room.teu(["serve", "fsck", "--data", "kept", "--repair", "--from", from]);
+    let refused = repair("uploads").fails(2);
+    assert!(refused.contains("uploads"), "{refused}");
+    std::fs::create_dir(room.path("empty")).expect("made");
+    let refused = repair("empty").fails(1);
+    assert!(
+        refused
+            .contains("empty is neither a registry's directory nor a layout; give the copy that teu serve backup made"),
+        "{refused}"
+    );
+    let taken = repair("copied").succeeds().stdout;
+    assert!(
+        taken.contains(": taken back; needed by app:v1; shown again by app\n"),
+        "{taken}"
+    );
+    let served = Served::start(&room, &["--data", "kept"]);
+    copy(&room, &served.image("app:v1"), "oci:pulled:v1").succeeds();
+    let alone = room
+        .teu(["serve", "fsck", "--data", "kept", "--from", "copied"])
+        .fails(2);
+    assert!(alone.contains("--repair"), "{alone}");
+}
+
+#[test]
 fn a_blob_that_is_damaged_is_named_by_a_backup_and_all_else_is_copied() {
     let room = Room::new();
     room.layout("images").image("app", &image());

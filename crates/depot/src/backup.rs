@@ -3,12 +3,7 @@
 //!
 //! The copy is a depot itself: it is opened, served and checked as any other, and copied back to restore what was lost.
 
-use std::{
-    collections::HashSet,
-    fs,
-    io::{self, Seek},
-    path::Path,
-};
+use std::{collections::HashSet, fs, io, path::Path};
 
 use teu_spec::Digest;
 use teu_store::{Error, ErrorKind, Result, blocking};
@@ -16,6 +11,7 @@ use teu_store::{Error, ErrorKind, Result, blocking};
 use crate::{
     Content, Files, Metadata, PARTS, Place, Sqlite,
     content::{
+        copied,
         directory::{Directory, failed},
         is_damage,
     },
@@ -262,21 +258,13 @@ async fn copy(source: &Files, target: &Files, place: Place, size: u64) -> Result
         };
         // Called by its place, so that what was broken off is found by who comes again.
         let name = format!("b-{}", place.ulid);
-        match target.copy(&name, &mut file, &place.digest, size, true) {
-            Ok(()) => target.place(&name, &place).map(|()| true),
-            Err(error) if *error.kind() == ErrorKind::Mismatch => Ok(false),
-            // Nobody says which of the two it was that failed; where the source can be read it was the copy.
-            Err(error) if *error.kind() == ErrorKind::Io && !can_be_read(&mut file) => Ok(false),
-            Err(error) => Err(error),
+        let is_copied = copied(&target, &name, &mut file, &place.digest, size)?;
+        if is_copied {
+            target.place(&name, &place)?;
         }
+        Ok(is_copied)
     })
     .await
-}
-
-/// Whether all of a file can be read.
-fn can_be_read(file: &mut fs::File) -> bool {
-    let read = file.seek(io::SeekFrom::Start(0));
-    read.and_then(|_| io::copy(file, &mut io::sink())).is_ok()
 }
 
 /// Gives the new database its name: from now on the copy is this one.

@@ -1,11 +1,13 @@
 //! Is all there that a depot says it keeps, and is it what it should be? Every byte is read; and what can be mended is.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt;
 use teu_spec::Digest;
 use teu_store::{ErrorKind, Result};
 
 use crate::{
-    Depot, Needed, PARTS, Place,
+    Depot, Needed, PARTS, Place, Spare,
     content::{directory::is_broken, is_damage as is_damage_of_content},
     metadata::is_damage,
 };
@@ -43,6 +45,16 @@ pub enum Finding {
         /// Why what is there cannot be read, where it cannot.
         unreadable: Option<String>,
         /// Who showed it; known where it was mended.
+        repositories: Vec<String>,
+        /// The images that need it.
+        needed: Needed,
+    },
+    /// The bytes of a blob were not there, could not be read, or were others, or manifests missed it, and another directory had it: it is kept anew, and shown by
+    /// these repositories, with what is above it. What was there of it is set aside.
+    TakenBack {
+        /// The blob.
+        digest: Digest,
+        /// Who shows it.
         repositories: Vec<String>,
         /// The images that need it.
         needed: Needed,
@@ -90,17 +102,30 @@ impl Depot {
     ///
     /// # Errors
     /// Those of the disk, other than that something is not there or cannot be read.
-    pub async fn check(&self, repair: bool, mut tell: impl FnMut(Finding)) -> Result<Checked> {
+    pub async fn check(&self, repair: bool, tell: impl FnMut(Finding)) -> Result<Checked> {
+        let mend = if repair { Mend::SetAside } else { Mend::Nothing };
+        self.check_all(&mend, tell).await
+    }
+
+    /// The same, where it is mended, and what is lost, or was and is missed, is taken back from another directory that has it.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check); that the other has it not, or has it damaged, is none.
+    pub async fn repair_from(&self, spare: Spare, tell: impl FnMut(Finding)) -> Result<Checked> {
+        self.check_all(&Mend::From(Arc::new(spare)), tell).await
+    }
+
+    async fn check_all(&self, mend: &Mend, mut tell: impl FnMut(Finding)) -> Result<Checked> {
         let mut checked = Checked::default();
         let damages = self.0.metadata.examine().await?;
         let is_damaged = !damages.is_empty();
         for message in damages {
             tell(Finding::Metadata { message });
         }
-        if is_damaged && repair {
+        if is_damaged && mend.is_wanted() {
             return Ok(checked);
         }
-        match self.check_rows(repair, &mut checked, &mut tell).await {
+        match self.check_rows(mend, &mut checked, &mut tell).await {
             Ok(()) => Ok(checked),
             Err(error) if is_damage(&error) => {
                 let message = error.to_string();
@@ -122,7 +147,7 @@ impl Depot {
         Ok(found.clone())
     }
 
-    async fn check_rows(&self, repair: bool, checked: &mut Checked, tell: &mut impl FnMut(Finding)) -> Result<()> {
+    async fn check_rows(&self, mend: &Mend, checked: &mut Checked, tell: &mut impl FnMut(Finding)) -> Result<()> {
         let metadata = &self.0.metadata;
         let mut after = None;
         loop {
@@ -137,13 +162,16 @@ impl Depot {
                     continue;
                 }
                 let needed = metadata.needed(&place.digest, None, NAMED).await?;
-                let repositories = match repair {
-                    true => {
-                        self.0.content.quarantine(&place).await?;
-                        metadata.lose(place).await?
+                let mut repositories = Vec::new();
+                if mend.is_wanted() {
+                    // Before what is there is lost, so that whoever kills this leaves it as it was, or so that the next finds it among the files.
+                    let brought = self.brought(mend, place.digest, &needed).await?;
+                    self.0.content.quarantine(&place).await?;
+                    repositories = metadata.lose(place).await?;
+                    if self.show_again(brought, &needed, tell).await? {
+                        continue;
                     }
-                    false => Vec::new(),
-                };
+                }
                 let (found, unreadable) = match at {
                     At::Found(found) => (Some(found), None),
                     At::Nothing => (None, None),
@@ -158,7 +186,8 @@ impl Depot {
                 });
             }
         }
-        self.check_strays(repair, tell).await?;
+        self.check_strays(mend.is_wanted(), tell).await?;
+        self.check_missing(mend, tell).await?;
         let mut after = 0;
         loop {
             let manifests = metadata.manifests(after, MANIFESTS).await?;
@@ -193,6 +222,49 @@ impl Depot {
             }
         }
         Ok(())
+    }
+
+    /// Looks for what manifests miss in the other directory, where there is one.
+    async fn check_missing(&self, mend: &Mend, tell: &mut impl FnMut(Finding)) -> Result<()> {
+        let Mend::From(_) = mend else { return Ok(()) };
+        let mut after = None;
+        loop {
+            let missing = self.0.metadata.missing(after, BATCH).await?;
+            let Some(last) = missing.last() else { return Ok(()) };
+            after = Some(*last);
+            for digest in missing {
+                let needed = self.0.metadata.needed(&digest, None, NAMED).await?;
+                let brought = self.brought(mend, digest, &needed).await?;
+                self.show_again(brought, &needed, tell).await?;
+            }
+        }
+    }
+
+    /// Brings what images need from the other directory; none where it has it not, or there is none.
+    async fn brought(&self, mend: &Mend, digest: Digest, needed: &Needed) -> Result<Option<(Place, u64)>> {
+        match mend {
+            Mend::From(spare) if !needed.first.is_empty() => self.bring(spare, digest).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Has what was brought be shown, and tells of it; false where there is nothing.
+    async fn show_again(
+        &self,
+        brought: Option<(Place, u64)>,
+        needed: &Needed,
+        tell: &mut impl FnMut(Finding),
+    ) -> Result<bool> {
+        let Some((place, size)) = brought else {
+            return Ok(false);
+        };
+        let repositories = self.0.metadata.restore(place, size, self.0.lease()).await?;
+        tell(Finding::TakenBack {
+            digest: place.digest,
+            repositories,
+            needed: needed.clone(),
+        });
+        Ok(true)
     }
 
     /// Looks for bytes that manifests miss among those that nobody knows.
@@ -250,6 +322,21 @@ impl Depot {
             }
         }
         Ok(At::Found(hasher.finish()))
+    }
+}
+
+/// What is done about what is found.
+enum Mend {
+    Nothing,
+    /// What is damaged is set aside.
+    SetAside,
+    /// And what is lost is taken from another directory.
+    From(Arc<Spare>),
+}
+
+impl Mend {
+    fn is_wanted(&self) -> bool {
+        !matches!(self, Self::Nothing)
     }
 }
 

@@ -39,6 +39,7 @@ impl Incoming {
 
     async fn put(mut self, digest: Option<Digest>) -> Result<Committed> {
         // Where that fails, a session stays as it was recorded.
+        self.depot.reserve.check()?;
         self.written.pass_on_rest().await?;
         let (writing, digest) = match self.written.checked(digest).await {
             Ok(checked) => checked,
@@ -124,11 +125,7 @@ async fn show(
         due: depot.now(),
         session,
     };
-    let shown = match depot.reserve.check() {
-        Ok(()) => depot.metadata.put_blob(blob).await,
-        refused => refused,
-    };
-    if let Err(error) = shown {
+    if let Err(error) = depot.metadata.put_blob(blob).await {
         // Where there is no room, certainly nothing names it. After any other failure something may, when the log is read again; what
         // nobody knows then is found by who looks for it.
         if *error.kind() == ErrorKind::Quota {

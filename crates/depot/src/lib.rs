@@ -47,6 +47,7 @@ mod repository;
 mod reserve;
 mod sessions;
 mod settings;
+mod spare;
 mod terms;
 mod untagged;
 mod whose;
@@ -65,5 +66,6 @@ pub use metadata::{
 };
 pub use place::{Millis, Place, Ulid};
 pub use settings::{Clock, Pattern, Settings, Sparse};
+pub use spare::Spare;
 pub use terms::Terms;
 pub use untagged::Untagged;

@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::Connection;
 use support::{Here, settings};
-use teu_depot::{Checked, Depot, Finding, Needed, Needing, Settings, backup};
+use teu_depot::{Checked, Depot, Finding, Needed, Needing, Settings, Spare, backup};
 use teu_spec::{Digest, Document, Format, Index, Pick};
 use teu_store::{
     ErrorKind, Expect, Expected, Intent, Keyset, Repositories, Role, Store, Takes, suite::Image, suite::run,
@@ -242,6 +242,113 @@ fn what_cannot_be_read_is_named_and_all_else_is_done() {
         drop(unreadable);
         let done = backup(&here.path(), &copy).await.expect("read again");
         assert_eq!((done.damaged.len(), done.copied), (1, 1));
+    });
+}
+
+/// What is damaged now, and what was set aside before: from a copy, of which not all need be good, and from a layout.
+#[test]
+fn what_is_lost_is_taken_back_from_where_it_is() {
+    run(async {
+        let here = Here::of(settings());
+        let (one, image) = put(&here.depot, "one", "image").await;
+        put(&here.depot, "two", "image").await;
+        let blobs: Vec<Digest> = image.blobs.iter().map(|blob| Digest::of(blob)).collect();
+        let at = |name: &str| here.directory.path().join(name);
+        backup(&here.path(), &at("copy")).await.expect("copied");
+        let damage = |digests: &[Digest]| {
+            for digest in digests {
+                for file in here.blobs(digest) {
+                    fs::write(file, "damaged").expect("written");
+                }
+            }
+        };
+        let taken_back = |digests: &[Digest]| {
+            let finding = |digest: &Digest| Finding::TakenBack {
+                digest: *digest,
+                repositories: vec!["one".to_owned(), "two".to_owned()],
+                needed: needed(&[("one", image.digest, "latest"), ("two", image.digest, "latest")], 0),
+            };
+            digests.iter().map(finding).collect::<Vec<_>>()
+        };
+        let repair = async |from: &str| {
+            let mut found = Vec::new();
+            let spare = Spare::open(&at(from)).expect("it has content");
+            let repaired = here.depot.repair_from(spare, |finding| found.push(finding)).await;
+            repaired.expect("repaired");
+            found
+        };
+        let latest = Pick::Name("latest".to_owned());
+        damage(&blobs[..1]);
+        check(&here.depot, true).await;
+        damage(&blobs[1..2]);
+        one.resolve(&latest).await.expect_err("it is hidden");
+        assert_eq!(repair("copy").await, taken_back(&[blobs[1], blobs[0]]));
+        assert_eq!(check(&here.depot, false).await, []);
+        assert_eq!(one.resolve(&latest).await.expect("as it was").digest, image.digest);
+        assert_eq!(support::below(&here.path().join("quarantine")).len(), 2);
+        // The copy's is damaged too.
+        damage(&blobs[2..]);
+        for file in support::below(&at("copy/blobs")) {
+            fs::write(file, "damaged").expect("written");
+        }
+        let found = repair("copy").await;
+        assert!(
+            matches!(&found[..], [Finding::Lost { digest, .. }] if *digest == blobs[2]),
+            "{found:?}"
+        );
+        assert_eq!(repair("copy").await, []);
+        let layout = at("layout/blobs").join(blobs[2].algorithm().to_string());
+        fs::create_dir_all(&layout).expect("made");
+        fs::write(layout.join(blobs[2].hex()), &image.blobs[2]).expect("written");
+        fs::write(at("layout/oci-layout"), "{}").expect("written");
+        assert_eq!(repair("layout").await, taken_back(&blobs[2..]));
+        assert_eq!(check(&here.depot, false).await, []);
+        one.resolve(&latest).await.expect("as it was");
+        let error = Spare::open(&at("layout/blobs")).err().expect("it is neither");
+        assert_eq!(error.kind(), &ErrorKind::Invalid, "{error}");
+    });
+}
+
+/// Who may push a manifest without what it names is given nothing of others for it.
+#[test]
+fn who_names_what_was_never_there_gets_nothing() {
+    run(async {
+        let here = Here::of(Settings {
+            sparse: teu_depot::Sparse::All,
+            ..settings()
+        });
+        let (one, image) = put(&here.depot, "one", "image").await;
+        let other = here.depot.open("other", Intent::Write).await.expect("a repository");
+        let names = ["latest".to_owned()];
+        other
+            .put_manifest(&image.document, &image.digest, &names, Expect::Any)
+            .await
+            .expect("put");
+        let copy = here.directory.path().join("copy");
+        backup(&here.path(), &copy).await.expect("copied");
+        let [set_aside, damaged] = [0, 1].map(|n| image.document.children()[n].digest);
+        for (digest, repairs) in [(set_aside, true), (damaged, false)] {
+            fs::write(&here.blobs(&digest)[0], "damaged").expect("written");
+            if repairs {
+                check(&here.depot, true).await;
+            }
+        }
+        let latest = Pick::Name("latest".to_owned());
+        one.resolve(&latest).await.expect_err("it is hidden");
+        other.resolve(&latest).await.expect("it is as it was");
+        let mut shown = Vec::new();
+        let tell = |finding| {
+            if let Finding::TakenBack { repositories, .. } = finding {
+                shown.push(repositories);
+            }
+        };
+        let spare = Spare::open(&copy).expect("a copy");
+        here.depot.repair_from(spare, tell).await.expect("repaired");
+        assert_eq!(shown, [["one"], ["one"]]);
+        one.resolve(&latest).await.expect("as it was");
+        for digest in [set_aside, damaged] {
+            assert!(!has(&*other, &digest).await && has(&*one, &digest).await, "{digest}");
+        }
     });
 }
 

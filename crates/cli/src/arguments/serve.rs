@@ -248,24 +248,30 @@ pub(crate) struct Collect {
 /// Check that all is there that is kept, and is what it should be
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every byte is read, and of what is wrong the images are named that need it. Without --repair it looks on, beside a server too. With it, which wants the directory alone, what is
-not what its digest says is set aside in DIRECTORY/quarantine and shown no more, nor are the images that it belongs
-to, until the next push of them brings it; and files that a manifest misses are shown again. Where the database itself is
-damaged nothing is mended, for what it says cannot be believed: a backup is the only way back.
+Every byte is read, and of what is wrong the images are named that need it. Without --repair it looks on, beside a
+server too. With it, which wants the directory alone, what is not what its digest says is set aside in
+DIRECTORY/quarantine and shown no more, nor are the images that it belongs to, until the next push of them brings it;
+and files that a manifest misses are shown again. Where the database itself is damaged nothing is mended, for what it
+says cannot be believed: a backup is the only way back.
 
-A copy that teu serve backup made before still has what is lost here, and keeps it: see there.
+With --from, what is lost or was set aside before is taken back from a copy that teu serve backup made, from another
+registry's directory or from a layout, where that has it: each byte is held to its digest, and the images are shown again.
 
 The exit code is 10 where something is wrong that was not mended.
 
 Examples:
   teu serve fsck
-  teu serve fsck --data /srv/registry --repair")]
+  teu serve fsck --data /srv/registry --repair
+  teu serve fsck --data /srv/registry --repair --from /backup/registry")]
 pub(crate) struct Fsck {
     #[command(flatten)]
     pub(crate) data: Tended,
     /// Mend what can be mended
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Take what is lost back from this directory: a copy that teu serve backup made, another registry's, or a layout
+    #[arg(long, value_name = "DIRECTORY", requires = "repair")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 /// Copy all that is kept to another directory, while a server goes on
@@ -278,9 +284,9 @@ of one goes on with all. The copy is itself a directory that `teu serve --data` 
 pushed to it, it is a registry of its own.
 
 What is copied is read and held to its digest. The exit code is 10 where a blob is damaged, cannot be read or is not there:
-it is named, and all else is copied. What was copied before is not read again; fsck of the copy does that. A blob that the registry lost, as
-fsck --repair set it aside, stays in the copy where that has it, and its images are shown there again by
-`teu serve fsck --repair --data COPY`.
+it is named, and all else is copied. What was copied before is not read again; fsck of the copy does that. A blob that the
+registry lost, as fsck --repair set it aside, stays in the copy where that has it: `teu serve fsck --repair --from COPY`
+takes it back.
 
 Examples:
   teu serve backup /backup/registry

@@ -51,13 +51,18 @@ pub(crate) enum Naming {
 impl Naming {
     /// The directories that lead there, and the name of the file.
     pub(crate) fn path(self, place: &Place) -> (Vec<String>, String) {
-        let digest = &place.digest;
+        let name = match self {
+            Self::Depot => place.to_string(),
+            Self::Distribution => "data".to_owned(),
+        };
+        (self.directories(&place.digest), name)
+    }
+
+    /// The directories that lead to content of a digest.
+    pub(crate) fn directories(self, digest: &Digest) -> Vec<String> {
         match self {
-            Self::Depot => (vec![shard(digest)], place.to_string()),
-            Self::Distribution => {
-                let (algorithm, hex) = (digest.algorithm().to_string(), digest.hex());
-                (vec![algorithm, shard(digest), hex], "data".to_owned())
-            }
+            Self::Depot => vec![shard(digest)],
+            Self::Distribution => vec![digest.algorithm().to_string(), shard(digest), digest.hex()],
         }
     }
 }

@@ -8,7 +8,11 @@ mod suite;
 #[cfg(test)]
 mod tests;
 
-use std::{fs::File, ops::Range};
+use std::{
+    fs::File,
+    io::{self, Seek},
+    ops::Range,
+};
 
 use bytes::Bytes;
 use teu_spec::Digest;
@@ -108,6 +112,26 @@ pub trait Writing: Send {
 /// Whether an error of who begins to read what lies at a place says that it is not what was put there, or can be had no more.
 pub(crate) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::Invalid) || directory::is_broken(error)
+}
+
+/// Copies a file from elsewhere as [`OpenFiles::copy`] does, and verifies it; false where the file is not what it should be, or cannot be read, and then nothing is left.
+///
+/// # Errors
+/// Those of the copy.
+pub(crate) fn copied(target: &dyn OpenFiles, name: &str, file: &mut File, digest: &Digest, size: u64) -> Result<bool> {
+    match target.copy(name, file, digest, size, true) {
+        Ok(()) => Ok(true),
+        Err(error) if *error.kind() == ErrorKind::Mismatch => Ok(false),
+        // Nobody says which of the two it was that failed; where the source can be read it was the copy.
+        Err(error) if *error.kind() == ErrorKind::Io && !can_be_read(file) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether all of a file can be read.
+fn can_be_read(file: &mut File) -> bool {
+    let read = file.seek(io::SeekFrom::Start(0));
+    read.and_then(|_| io::copy(file, &mut io::sink())).is_ok()
 }
 
 /// A name that is safe as that of a file, too.

@@ -338,6 +338,9 @@ pub trait Metadata: Send + Sync {
     /// Whether manifests name a blob that their repositories do not show.
     fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>>;
 
+    /// Blobs behind `after` that manifests which are hidden name and their repositories do not show, by digest.
+    fn missing(&self, after: Option<Digest>, limit: usize) -> BoxFuture<'_, Result<Vec<Digest>>>;
+
     /// Which images need a blob, hidden ones too; the first `limit` are named. Given a repository, which need that manifest of it.
     fn needed<'a>(&'a self, digest: &'a Digest, within: Option<&'a str>, limit: usize)
     -> BoxFuture<'a, Result<Needed>>;
@@ -360,8 +363,8 @@ pub trait Metadata: Send + Sync {
     /// is above it, so that who pushes is asked for it. With what is pushed again all is shown as it was, tags too.
     fn lose(&self, place: Place) -> BoxFuture<'_, Result<Vec<String>>>;
 
-    /// Has those repositories show a blob whose manifests name it, and what is above it, and says which: none where none does, and then nothing
-    /// is changed.
+    /// Has those repositories show a blob that lost it, and what is above it, and says which; where none did, those whose manifests name it. None where none does,
+    /// and then nothing is changed.
     fn restore(&self, place: Place, size: u64, lease: Millis) -> BoxFuture<'_, Result<Vec<String>>>;
 
     /// Whether what keeps it finds itself sound; what it finds otherwise.

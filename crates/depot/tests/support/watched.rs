@@ -326,6 +326,10 @@ impl<T: Metadata> Metadata for Watched<T> {
         self.inner.is_whole()
     }
 
+    fn missing(&self, after: Option<Digest>, limit: usize) -> BoxFuture<'_, Result<Vec<Digest>>> {
+        self.inner.missing(after, limit)
+    }
+
     fn needed<'a>(
         &'a self,
         digest: &'a Digest,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use teu_depot::{Checked, Depot, Finding, Needed, Needing, Settings as Keeping};
+use teu_depot::{Checked, Depot, Finding, Needed, Needing, Settings as Keeping, Spare};
 use teu_spec::Digest;
 use teu_store::Error;
 
@@ -16,8 +16,13 @@ pub(super) const WRONG: u8 = 10;
 pub(super) async fn run(arguments: &Fsck, settings: &Settings) -> Result<(), Failure> {
     let directory = tend::directory(arguments.data.directory.as_ref(), settings)?;
     let mut findings = Vec::new();
+    let spare = arguments.from.as_deref().map(Spare::open).transpose()?;
+    let tell = |finding| findings.push(finding);
     let checked = match opened(&directory, arguments.repair).await {
-        Ok(depot) => depot.check(arguments.repair, |finding| findings.push(finding)).await?,
+        Ok(depot) => match spare {
+            Some(spare) => depot.repair_from(spare, tell).await?,
+            None => depot.check(arguments.repair, tell).await?,
+        },
         Err(error) if teu_depot::is_damage(&error) => {
             let message = error.to_string();
             findings.push(Finding::Metadata { message });
@@ -67,7 +72,11 @@ async fn opened(directory: &Path, repair: bool) -> Result<Depot, Error> {
 
 /// What is lost is not mended before it is pushed again; but who pushes is asked for it, and that is all that can be done here.
 fn is_mended(finding: &Finding, repair: bool) -> bool {
-    repair && matches!(finding, Finding::Lost { .. } | Finding::Restorable { .. })
+    repair
+        && matches!(
+            finding,
+            Finding::Lost { .. } | Finding::TakenBack { .. } | Finding::Restorable { .. }
+        )
 }
 
 fn in_json(finding: &Finding, repair: bool) -> Value {
@@ -81,11 +90,12 @@ fn in_json(finding: &Finding, repair: bool) -> Value {
         } => {
             json!({"kind": "lost", "digest": digest, "found": found, "unreadable": unreadable, "repositories": repositories})
         }
+        Finding::TakenBack {
+            digest, repositories, ..
+        } => json!({"kind": "taken-back", "digest": digest, "repositories": repositories}),
         Finding::Restorable {
             digest, repositories, ..
-        } => {
-            json!({"kind": "restorable", "digest": digest, "repositories": repositories})
-        }
+        } => json!({"kind": "restorable", "digest": digest, "repositories": repositories}),
         Finding::Manifest { repository, digest, .. } => {
             json!({"kind": "manifest", "digest": digest, "repositories": [repository]})
         }
@@ -111,6 +121,7 @@ fn in_json(finding: &Finding, repair: bool) -> Value {
 fn needed(finding: &Finding) -> Option<&Needed> {
     match finding {
         Finding::Lost { needed, .. }
+        | Finding::TakenBack { needed, .. }
         | Finding::Restorable { needed, .. }
         | Finding::Manifest { needed, .. }
         | Finding::Incomplete { needed, .. } => Some(needed),
@@ -155,6 +166,15 @@ fn in_words(finding: &Finding, repair: bool) -> String {
                 false => format!("{what}; --repair sets it aside, so that the next push heals it"),
             }
         }
+        Finding::TakenBack {
+            digest,
+            repositories,
+            needed,
+        } => format!(
+            "blob {digest}: taken back; {}; shown again by {}",
+            needed_words(needed),
+            repositories.join(", ")
+        ),
         Finding::Restorable {
             digest,
             repositories,

@@ -188,9 +188,10 @@ fn tell(done: &BackedUp, from: &Path, to: &Path, settings: &Settings) -> Result<
     }
     if !done.spared.is_empty() {
         settings.warn(&format!(
-            "{} stay in {} that {} lost: with teu serve fsck --repair --data {} the copy shows their images again",
+            "{} stay in {} that {} lost: without the server, teu serve fsck --data {} --repair --from {} takes them back",
             count(done.spared.len() as u64, "blob"),
             to.display(),
+            from.display(),
             from.display(),
             to.display(),
         ));

@@ -25,6 +25,15 @@ pub(super) fn blobs(connection: &Connection, after: Option<Digest>, limit: usize
     }
 }
 
+pub(super) fn missing(connection: &Connection, after: Option<Digest>, limit: usize) -> Result<Vec<Digest>> {
+    let query = "SELECT DISTINCT c.digest FROM manifests m JOIN children c ON c.manifest = m.id
+        WHERE m.is_lost = 1 AND c.role = ?1 AND (?2 IS NULL OR c.digest > ?2)
+        AND NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest)
+        ORDER BY c.digest LIMIT ?3";
+    let values = params![role(Role::Blob), after.map(Key), to_i64(limit)];
+    all(connection, query, values, |row| row.get(0).map(|Key(digest)| digest))
+}
+
 pub(super) fn manifests(connection: &Connection, after: i64, limit: usize) -> Result<Vec<Held>> {
     let query = "SELECT m.id, r.name, m.digest, m.content FROM manifests m JOIN repositories r ON r.id = m.repository
         WHERE m.id > ?1 AND m.is_lost = 0 ORDER BY m.id LIMIT ?2";
@@ -106,26 +115,32 @@ pub(super) fn lose(connection: &Connection, place: &Place) -> Result<Vec<String>
     let query =
         "SELECT r.name FROM links l JOIN repositories r ON r.id = l.repository WHERE l.digest = ?1 ORDER BY r.name";
     let repositories = all(connection, query, [digest], |row| row.get(0))?;
-    change(connection, "DELETE FROM links WHERE digest = ?1", [digest])?;
-    change(connection, "DELETE FROM blobs WHERE digest = ?1", [digest])?;
-    // A manifest that is shown has all below it, so clients ask no further where they find one.
+    // A manifest that is shown has all below it, so clients ask no further where they find one. Where it had not that blob it has lost nothing.
     let statement = "WITH RECURSIVE broken (id, repository, digest) AS (
-            SELECT m.id, m.repository, m.digest FROM children c JOIN manifests m ON m.id = c.manifest
-            WHERE c.role = ?1 AND c.digest = ?2
+            SELECT m.id, m.repository, m.digest FROM links l
+            CROSS JOIN children c ON c.repository = l.repository AND c.role = ?1 AND c.digest = l.digest
+            JOIN manifests m ON m.id = c.manifest WHERE l.digest = ?2
             UNION SELECT m.id, m.repository, m.digest FROM broken b
             JOIN children c ON c.repository = b.repository AND c.role = ?3 AND c.digest = b.digest
             JOIN manifests m ON m.id = c.manifest)
         UPDATE manifests SET is_lost = 1 WHERE id IN (SELECT id FROM broken)";
     let values = params![role(Role::Blob), digest, role(Role::Manifest)];
     change(connection, statement, values)?;
+    change(connection, "DELETE FROM links WHERE digest = ?1", [digest])?;
+    change(connection, "DELETE FROM blobs WHERE digest = ?1", [digest])?;
     Ok(repositories)
 }
 
-/// The repositories whose manifests name a blob that they do not show.
+/// The repositories whose manifests name a blob that they do not show: those that lost it, and where none did, all. Who names what was never pushed there is not
+/// to get it.
 pub(super) fn wanting(connection: &Connection, digest: &Digest) -> Result<Vec<(i64, String)>> {
-    let query = "SELECT DISTINCT r.id, r.name FROM children c JOIN repositories r ON r.id = c.repository
-        WHERE c.role = ?1 AND c.digest = ?2
-        AND NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest) ORDER BY r.name";
+    let query = "WITH named (repository, is_lost) AS (
+            SELECT c.repository, m.is_lost FROM repositories r
+            CROSS JOIN children c ON c.repository = r.id AND c.role = ?1 AND c.digest = ?2
+            JOIN manifests m ON m.id = c.manifest
+            WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest))
+        SELECT DISTINCT r.id, r.name FROM named n JOIN repositories r ON r.id = n.repository
+        WHERE n.is_lost = (SELECT max(is_lost) FROM named) ORDER BY r.name";
     all(connection, query, params![role(Role::Blob), Key(*digest)], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })

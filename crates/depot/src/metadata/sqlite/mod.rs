@@ -564,6 +564,10 @@ impl Metadata for Sqlite {
         self.look(|connection| Ok(!check::wanting(connection, &digest)?.is_empty()))
     }
 
+    fn missing(&self, after: Option<Digest>, limit: usize) -> BoxFuture<'_, Result<Vec<Digest>>> {
+        self.list(move |connection| check::missing(connection, after, limit))
+    }
+
     fn needed<'a>(
         &'a self,
         digest: &'a Digest,
