@@ -100,7 +100,12 @@ fn of_variable(mut error: clap::Error, command: &Command) -> clap::Error {
     };
     let serve = command.find_subcommand("serve");
     let mut all = serve.into_iter().flat_map(Command::get_arguments);
-    let said = all.find(|argument| argument.to_string() == flag && is_said(argument.get_env()));
+    // The text of an argument is made of its command once that is built, which it is where its verb was read alone.
+    let long = flag
+        .split([' ', '=', '['])
+        .next()
+        .and_then(|flag| flag.strip_prefix("--"));
+    let said = all.find(|argument| long.is_some() && argument.get_long() == long && is_said(argument.get_env()));
     if let Some(name) = said.and_then(clap::Arg::get_env) {
         let how = format!(
             "the variable {} says that; unset it where it is to say nothing",
