@@ -36,6 +36,7 @@ mod exchange;
 mod framing;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod handshakes;
 mod health;
 mod lists;
 mod manifests;
@@ -59,6 +60,7 @@ mod uploads;
 
 pub use body::Body;
 pub use exchange::{Exchange, Observer, Peer};
+pub use handshakes::{FailedHandshake, HandshakeObserver};
 pub use metrics::{Metrics, Swept, serve_metrics};
 pub use reached::{Base, Locations, Prefix, Reached};
 pub use registry::{Gauges, Registry};

@@ -231,6 +231,10 @@ impl Metrics {
             let help = "Times that a password was not checked, as too many waited to be.";
             head(&mut out, name, "counter", help);
             let _ = writeln!(out, "{name} {}", registry.unchecked_logins());
+            let name = "teu_registry_failed_handshakes_total";
+            let help = "Connections on which TLS was not agreed on, as one side refused what the other said.";
+            head(&mut out, name, "counter", help);
+            let _ = writeln!(out, "{name} {}", registry.failed_handshakes());
         }
         out
     }

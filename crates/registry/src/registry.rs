@@ -20,6 +20,7 @@ use crate::{
     budget::{Budget, Room},
     direct::Passed,
     exchange::{Begun, Observer},
+    handshakes::{FailedHandshake, HandshakeObserver},
     outgoing::Outgoing,
     problem::{Cause, Code, Login, Problem},
     reached::{Reached, Way},
@@ -45,6 +46,8 @@ pub struct Registry {
     failed_logins: AtomicU64,
     unchecked_logins: AtomicU64,
     losses: AtomicU64,
+    failed_handshakes: AtomicU64,
+    handshakes: Option<HandshakeObserver>,
 }
 
 /// How much is under way at this moment.
@@ -97,6 +100,8 @@ impl Registry {
             failed_logins: AtomicU64::new(0),
             unchecked_logins: AtomicU64::new(0),
             losses: AtomicU64::new(0),
+            failed_handshakes: AtomicU64::new(0),
+            handshakes: None,
         }
     }
 
@@ -116,6 +121,20 @@ impl Registry {
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.losses.load(Ordering::Relaxed)
+    }
+
+    /// How often TLS was not agreed on, as one side refused what the other said.
+    #[must_use]
+    pub fn failed_handshakes(&self) -> u64 {
+        self.failed_handshakes.load(Ordering::Relaxed)
+    }
+
+    /// Counts one of those, and tells of it.
+    pub(crate) fn failed_handshake(&self, failed: &FailedHandshake) {
+        self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+        if let Some(handshakes) = &self.handshakes {
+            handshakes(failed);
+        }
     }
 
     /// How much is under way.
@@ -138,6 +157,13 @@ impl Registry {
     #[must_use]
     pub fn behind(mut self, gate: Arc<Gate>) -> Self {
         self.gate = Some(gate);
+        self
+    }
+
+    /// The same, where `observer` is told of each connection on which TLS was not agreed on.
+    #[must_use]
+    pub fn telling(mut self, observer: HandshakeObserver) -> Self {
+        self.handshakes = Some(observer);
         self
     }
 

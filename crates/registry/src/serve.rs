@@ -22,6 +22,7 @@ use crate::{
     certificate::common_name,
     direct::{Open, UnderWay},
     exchange::Peer,
+    handshakes::{FailedHandshake, reason},
     outgoing::Sending,
     settings::Settings,
 };
@@ -118,7 +119,7 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
                 }
                 Some(tls) => {
                     let acceptor = TlsAcceptor::from(tls.config());
-                    if let Some(stream) = shake_hands(acceptor, stream, &registry, stopped.clone()).await {
+                    if let Some(stream) = shake_hands(acceptor, stream, address, &registry, stopped.clone()).await {
                         let shown = stream.get_ref().1.peer_certificates();
                         let shown = shown.map(|chain| chain.iter().map(|der| der.clone().into_owned()).collect());
                         let shown: Vec<CertificateDer<'static>> = shown.unwrap_or_default();
@@ -157,13 +158,23 @@ async fn until_stopped(mut stopped: watch::Receiver<()>) {
 async fn shake_hands(
     acceptor: TlsAcceptor,
     stream: TcpStream,
+    peer: SocketAddr,
     registry: &Registry,
     mut stopped: watch::Receiver<()>,
 ) -> Option<TlsStream<TcpStream>> {
-    tokio::select! {
-        // An error is the client's, which was told.
-        agreed = timeout(registry.settings.limits.head_time, acceptor.accept(stream)) => agreed.ok()?.ok(),
-        _ = stopped.changed() => None,
+    let agreed = tokio::select! {
+        agreed = timeout(registry.settings.limits.head_time, acceptor.accept(stream)) => agreed.ok()?,
+        _ = stopped.changed() => return None,
+    };
+    match agreed {
+        Ok(stream) => Some(stream),
+        // The client was told. Who runs the server may look for it.
+        Err(error) => {
+            if let Some(reason) = reason(&error) {
+                registry.failed_handshake(&FailedHandshake { peer, reason });
+            }
+            None
+        }
     }
 }
 

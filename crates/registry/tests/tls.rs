@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io::{Read, Write},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use crate::support::{
 };
 use bytes::Bytes;
 use teu_registry::{
-    Clients, Limits, Settings, Tls,
+    Clients, FailedHandshake, Limits, Settings, Tls,
     auth::{Gate, Guard, Policy, SigningKey},
 };
 use teu_spec::Digest;
@@ -378,6 +378,7 @@ fn a_certificate_gets_tokens_and_nothing_that_outlives_it() {
     let setup = Setup {
         tls: Some(Arc::new(tls)),
         gate: Some(Arc::new(gate)),
+        ..Setup::default()
     };
     let server = Server::with(Arc::new(ManyInMemory::new()), writable(), setup);
     let password = format!("Authorization: {}\r\n", basic("reader", "reader's secret"));
@@ -427,6 +428,7 @@ fn a_certificate_says_who_asks() {
             Tls::new(shown.identity(), Some(clients)).expect("a certificate"),
         )),
         gate: Some(Arc::new(gate)),
+        ..Setup::default()
     };
     let all = ManyInMemory::new();
     Server::of(Arc::new(all.clone()), writable()).push_image("app", "1");
@@ -442,4 +444,67 @@ fn a_certificate_says_who_asks() {
     let log = server.log.lock().expect("a log");
     let users: Vec<Option<&str>> = log.iter().map(|asked| asked.user.as_deref()).collect();
     assert_eq!(users, [Some("ci"), Some("other"), None]);
+}
+
+/// Whoever runs the server sees whom it does not agree with, and why; who only connects is nobody.
+#[test]
+fn who_is_not_agreed_with_is_counted_and_told_of() {
+    let test = "tls::who_is_not_agreed_with_is_counted_and_told_of";
+    let (Some(shown), Some(stranger)) = (pair(test), pair(test)) else {
+        return;
+    };
+    let clients = Clients {
+        authorities: vec![shown.certificate.clone()],
+        required: true,
+    };
+    let tls = Arc::new(Tls::new(shown.identity(), Some(clients)).expect("a certificate"));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let setup = Setup {
+        tls: Some(tls),
+        handshakes: Some({
+            let told = Arc::clone(&told);
+            Arc::new(move |failed: &FailedHandshake| told.lock().expect("a list").push(failed.clone()))
+        }),
+        ..Setup::default()
+    };
+    let server = Server::with(Arc::new(ManyInMemory::new()), writable(), setup);
+    // It waits for more, and goes away.
+    drop(server.connect());
+    let mut client = server.connect();
+    client.write_all(&[22, 3, 1, 0, 100, 1]).expect("sent");
+    drop(client);
+    let plain = |said: &[u8]| {
+        let mut client = server.connect();
+        client.write_all(said).expect("sent");
+        let _ = client.read_to_end(&mut Vec::new());
+    };
+    let secured = |trusted: &Pair, own: Option<&Pair>| {
+        let config = Arc::new(config(trusted, own, &[&TLS12]));
+        run(async { assert!(connect_by(&server, &config).await.is_err()) });
+    };
+    type Try<'a> = &'a dyn Fn();
+    let cases: [(Try<'_>, &str); 4] = [
+        (
+            &|| plain(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            "the client speaks no TLS",
+        ),
+        (&|| secured(&shown, None), "the client shows no certificate"),
+        (
+            &|| secured(&shown, Some(&stranger)),
+            "the client's certificate is not believed: ",
+        ),
+        (&|| secured(&stranger, None), "the client refuses: "),
+    ];
+    for (count, (attempt, reason)) in (1..).zip(cases) {
+        attempt();
+        let begun = std::time::Instant::now();
+        while server.registry.failed_handshakes() < count && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::yield_now();
+        }
+        assert_eq!(server.registry.failed_handshakes(), count, "{reason}");
+        let told = told.lock().expect("a list");
+        let last = told.last().expect("told of");
+        assert!(last.reason.starts_with(reason), "{reason}: {last:?}");
+        assert_eq!((told.len() as u64, last.peer.ip()), (count, server.address.ip()));
+    }
 }

@@ -89,6 +89,9 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
     if let Some(gate) = gate {
         registry = registry.behind(gate);
     }
+    if let Some(handshakes) = log.handshakes() {
+        registry = registry.telling(handshakes);
+    }
     let registry = Arc::new(registry);
     if let Some(metrics) = &metrics {
         metrics.watch(&registry);

@@ -60,6 +60,7 @@ impl Lab {
         let setup = Setup {
             tls: shown.map(|shown| Arc::new(shown.tls(clients))),
             gate: Some(Arc::new(gate)),
+            ..Setup::default()
         };
         let directory = tempfile::tempdir().expect("a directory");
         let lab = Self::of(Arc::new(ManyInMemory::new()), directory, Some(setup));

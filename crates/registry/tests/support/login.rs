@@ -88,6 +88,7 @@ fn lab(login: Login, shown: Option<&Pair>) -> Lab {
     let setup = Setup {
         tls: shown.map(|shown| Arc::new(shown.tls(None))),
         gate: Some(Arc::new(Gate::new(guard))),
+        ..Setup::default()
     };
     let issuer = Server::with(Arc::new(ManyInMemory::new()), writable(), setup);
     let scheme = if shown.is_some() { "https" } else { "http" };

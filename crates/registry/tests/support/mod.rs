@@ -20,7 +20,9 @@ use std::{
     time::Duration,
 };
 
-use teu_registry::{Children, Exchange, Limits, Listening, Registry, Settings, Tls, auth::Gate, serve};
+use teu_registry::{
+    Children, Exchange, HandshakeObserver, Limits, Listening, Registry, Settings, Tls, auth::Gate, serve,
+};
 use teu_spec::{Descriptor, Digest, Document, Format, Manifest, MediaType};
 use teu_store::{ManyInMemory, Repositories};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
@@ -40,6 +42,7 @@ pub(crate) struct Server {
 pub(crate) struct Setup {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) gate: Option<Arc<Gate>>,
+    pub(crate) handshakes: Option<HandshakeObserver>,
 }
 
 /// Everything may be done.
@@ -81,6 +84,9 @@ impl Server {
         let mut registry = Registry::new(repositories, settings, Some(observer));
         if let Some(gate) = setup.gate {
             registry = registry.behind(gate);
+        }
+        if let Some(handshakes) = setup.handshakes {
+            registry = registry.telling(handshakes);
         }
         let registry = Arc::new(registry);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");

@@ -4,16 +4,16 @@ use std::{
     borrow::Cow,
     io::Write,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
-use teu_registry::{Exchange, Metrics, Observer};
+use teu_registry::{Exchange, FailedHandshake, HandshakeObserver, Metrics, Observer};
 
 use crate::{
     arguments::{self, LogFormat, LogRequests, Progress},
@@ -26,8 +26,20 @@ const WAITING: usize = 10_000;
 /// How long the last lines may take.
 const LAST: Duration = Duration::from_millis(500);
 
+/// How often a connection has a line on which TLS was not agreed on: who asks for nothing is to fill no disk.
+const HANDSHAKES: Duration = Duration::from_secs(1);
+
 /// The log.
-pub(super) struct Log(Option<SyncSender<Entry>>);
+pub(super) struct Log(Option<Lines>);
+
+/// Where lines go.
+#[derive(Clone)]
+struct Lines {
+    entries: SyncSender<Entry>,
+    format: LogFormat,
+    /// How many were left out, as nobody took them.
+    left_out: Arc<AtomicU64>,
+}
 
 enum Entry {
     Line(String),
@@ -61,7 +73,12 @@ impl Log {
         let left_out = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&left_out);
         thread::spawn(move || write(&receiver, &counted));
-        let entries = sender.clone();
+        let lines = Lines {
+            entries: sender,
+            format,
+            left_out,
+        };
+        let log = Self(Some(lines.clone()));
         let observer: Observer = Arc::new(move |exchange: &Exchange| {
             if let Some(metrics) = &metrics {
                 metrics.count(exchange);
@@ -69,25 +86,84 @@ impl Log {
             if requests == LogRequests::Failures && exchange.failure.is_none() && !exchange.status.is_server_error() {
                 return;
             }
-            let line = match format {
+            lines.put(match format {
                 LogFormat::Json => in_json(exchange),
                 LogFormat::Text => in_words(exchange),
-            };
-            if let Err(TrySendError::Full(_)) = entries.try_send(Entry::Line(line)) {
-                left_out.fetch_add(1, Ordering::Relaxed);
-            }
+            });
         });
-        (Self(Some(sender)), Some(observer))
+        (log, Some(observer))
+    }
+
+    /// Writes lines of connections on which TLS was not agreed on, where there are lines: now and then one, which tells how many others there were.
+    pub(super) fn handshakes(&self) -> Option<HandshakeObserver> {
+        let lines = self.0.clone()?;
+        let pace = Mutex::new(Pace::default());
+        Some(Arc::new(move |failed: &FailedHandshake| {
+            let next = pace.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+            if let Some(others) = next {
+                lines.put(handshake(failed, others, lines.format));
+            }
+        }))
     }
 
     /// Waits until all is written, or a while where nobody takes it.
     pub(super) fn end(self) {
         let (told, written) = channel();
-        if let Some(sender) = self.0
-            && sender.try_send(Entry::Flush(told)).is_ok()
+        if let Some(lines) = self.0
+            && lines.entries.try_send(Entry::Flush(told)).is_ok()
         {
             // Where nobody takes it, there is nobody to miss it.
             let _ = written.recv_timeout(LAST);
+        }
+    }
+}
+
+impl Lines {
+    fn put(&self, line: String) {
+        if let Err(TrySendError::Full(_)) = self.entries.try_send(Entry::Line(line)) {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How often something is said that may happen much more often.
+#[derive(Default)]
+struct Pace {
+    last: Option<Instant>,
+    others: u64,
+}
+
+impl Pace {
+    /// How many others there were since one was said last, where this one is to be said.
+    fn next(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now < last + HANDSHAKES) {
+            self.others += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.others))
+    }
+}
+
+fn handshake(failed: &FailedHandshake, others: u64, format: LogFormat) -> String {
+    let FailedHandshake { peer, reason } = failed;
+    match format {
+        LogFormat::Json => json!({
+            "time": say::now(),
+            "peer": peer,
+            "handshake": reason,
+            "others": others,
+        })
+        .to_string(),
+        LogFormat::Text => {
+            let others = match others {
+                0 => String::new(),
+                others => format!("; {others} others since the last such line"),
+            };
+            say::plain(&format!(
+                "{} {peer} - TLS is not agreed on: {reason}{others}",
+                say::now()
+            ))
         }
     }
 }
@@ -164,6 +240,34 @@ mod tests {
     use teu_registry::http::{Method, StatusCode};
 
     use super::*;
+
+    /// However many come there is a line in a second, and none is uncounted.
+    #[test]
+    fn who_asks_for_nothing_fills_no_disk() {
+        let (mut pace, begun) = (Pace::default(), Instant::now());
+        let said: Vec<_> = [0, 1, 999, 1000, 1001, 5000, 5001, 6000]
+            .into_iter()
+            .map(|milliseconds| pace.next(begun + Duration::from_millis(milliseconds)))
+            .collect();
+        assert_eq!(said, [Some(0), None, None, Some(2), None, Some(1), None, Some(1)]);
+        let failed = FailedHandshake {
+            peer: ([127, 0, 0, 1], 4711).into(),
+            reason: "no\nTLS".to_owned(),
+        };
+        for (others, end) in [
+            (0, " 127.0.0.1:4711 - TLS is not agreed on: no\\nTLS"),
+            (2, " no\\nTLS; 2 others since the last such line"),
+        ] {
+            let line = handshake(&failed, others, LogFormat::Text);
+            assert!(line.ends_with(end), "{line}");
+            let line = handshake(&failed, others, LogFormat::Json);
+            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            assert_eq!(
+                (&line["handshake"], &line["others"]),
+                (&json!("no\nTLS"), &json!(others))
+            );
+        }
+    }
 
     #[test]
     fn whom_a_proxy_asks_for_is_told_beside_it() {
