@@ -203,7 +203,7 @@ async fn assert_refused(from: &std::path::Path, to: &std::path::Path, why: &str)
 /// Leaves out what tells depots apart, as if it were from before there was that.
 fn without_identity(path: &std::path::Path) {
     let database = rusqlite::Connection::open(path.join("metadata.sqlite")).expect("opened");
-    let statements = "DROP TABLE origins; DROP TABLE identity; PRAGMA user_version = 1;";
+    let statements = "DROP TABLE lost; DROP TABLE origins; DROP TABLE identity; PRAGMA user_version = 1;";
     database.execute_batch(statements).expect("left out");
 }
 
@@ -396,7 +396,7 @@ fn a_copy_from_before_identities_is_taken_where_nothing_of_it_is_lost_and_restor
             .expect_err("refused");
         assert_eq!(error.kind(), &ErrorKind::Unsupported, "{error}");
         let says = format!(
-            "metadata.sqlite is of version 1, and this teu looks on at version 3 alone; start this teu's server on it once, which brings it up to date: teu serve --data {}; an older teu does not read it then",
+            "metadata.sqlite is of version 1, and this teu looks on at version 4 alone; start this teu's server on it once, which brings it up to date: teu serve --data {}; an older teu does not read it then",
             origin.display()
         );
         assert!(error.to_string().ends_with(&says), "{error}");

@@ -309,6 +309,58 @@ fn what_is_lost_is_taken_back_from_where_it_is() {
     });
 }
 
+/// What never was there keeps nothing hidden. A database that hid something before it was written down what was lost takes all for it that is not there.
+#[test]
+fn what_was_taken_without_its_parts_is_shown_again_without_them() {
+    run(async {
+        for (has, older) in [(1, false), (3, true)] {
+            let here = Here::of(Settings {
+                sparse: teu_depot::Sparse::All,
+                ..settings()
+            });
+            let image = Image::small(Takes::EVERYTHING, "image");
+            let store = here.depot.open("one", Intent::Write).await.expect("a repository");
+            for blob in &image.blobs[..has] {
+                let mut upload = store.ingest(Expected::default()).await.expect("begun");
+                upload.write(blob.clone()).await.expect("written");
+                upload.commit(None).await.expect("committed");
+            }
+            let names = ["latest".to_owned()];
+            let put = store
+                .put_manifest(&image.document, &image.digest, &names, Expect::Any)
+                .await;
+            put.expect("put");
+            let index = index(&store, &image).await;
+            let copy = here.directory.path().join("copy");
+            backup(&here.path(), &copy).await.expect("copied");
+            fs::write(&here.blobs(&Digest::of(&image.blobs[0]))[0], "damaged").expect("written");
+            check(&here.depot, true).await;
+            let path = here.path();
+            let Here { depot, directory } = here;
+            drop((depot, store));
+            if older {
+                let database = Connection::open(path.join("metadata.sqlite")).expect("opened");
+                let before = "DROP TABLE lost; PRAGMA user_version = 3;";
+                database.execute_batch(before).expect("as it was before");
+            }
+            let depot = Depot::open(&path, settings()).await.expect("a depot");
+            let store = depot.open("one", Intent::Read).await.expect("a repository");
+            let tags = [("latest", image.digest), ("all", Digest::of(index.raw()))];
+            let tags = tags.map(|(name, digest)| (Pick::Name(name.to_owned()), digest));
+            for (pick, _) in &tags {
+                store.resolve(pick).await.expect_err("it is hidden");
+            }
+            let spare = Spare::open(&copy).expect("a copy");
+            depot.repair_from(spare, |_| ()).await.expect("repaired");
+            for (pick, digest) in &tags {
+                let found = store.resolve(pick).await.expect("it is shown again");
+                assert_eq!(found.digest, *digest);
+            }
+            drop(directory);
+        }
+    });
+}
+
 /// Who may push a manifest without what it names is given nothing of others for it.
 #[test]
 fn who_names_what_was_never_there_gets_nothing() {

@@ -26,11 +26,8 @@ pub(super) fn blobs(connection: &Connection, after: Option<Digest>, limit: usize
 }
 
 pub(super) fn missing(connection: &Connection, after: Option<Digest>, limit: usize) -> Result<Vec<Digest>> {
-    let query = "SELECT DISTINCT c.digest FROM manifests m JOIN children c ON c.manifest = m.id
-        WHERE m.is_lost = 1 AND c.role = ?1 AND (?2 IS NULL OR c.digest > ?2)
-        AND NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest)
-        ORDER BY c.digest LIMIT ?3";
-    let values = params![role(Role::Blob), after.map(Key), to_i64(limit)];
+    let query = "SELECT DISTINCT digest FROM lost WHERE ?1 IS NULL OR digest > ?1 ORDER BY digest LIMIT ?2";
+    let values = params![after.map(Key), to_i64(limit)];
     all(connection, query, values, |row| row.get(0).map(|Key(digest)| digest))
 }
 
@@ -126,6 +123,9 @@ pub(super) fn lose(connection: &Connection, place: &Place) -> Result<Vec<String>
         UPDATE manifests SET is_lost = 1 WHERE id IN (SELECT id FROM broken)";
     let values = params![role(Role::Blob), digest, role(Role::Manifest)];
     change(connection, statement, values)?;
+    let statement = "INSERT INTO lost SELECT l.repository, l.digest FROM links l WHERE l.digest = ?1 AND EXISTS (
+        SELECT 1 FROM children c WHERE c.repository = l.repository AND c.role = ?2 AND c.digest = l.digest)";
+    change(connection, statement, params![digest, role(Role::Blob)])?;
     change(connection, "DELETE FROM links WHERE digest = ?1", [digest])?;
     change(connection, "DELETE FROM blobs WHERE digest = ?1", [digest])?;
     Ok(repositories)
@@ -135,9 +135,8 @@ pub(super) fn lose(connection: &Connection, place: &Place) -> Result<Vec<String>
 /// to get it.
 pub(super) fn wanting(connection: &Connection, digest: &Digest) -> Result<Vec<(i64, String)>> {
     let query = "WITH named (repository, is_lost) AS (
-            SELECT c.repository, m.is_lost FROM repositories r
-            CROSS JOIN children c ON c.repository = r.id AND c.role = ?1 AND c.digest = ?2
-            JOIN manifests m ON m.id = c.manifest
+            SELECT c.repository, EXISTS (SELECT 1 FROM lost o WHERE o.repository = c.repository AND o.digest = c.digest)
+            FROM repositories r CROSS JOIN children c ON c.repository = r.id AND c.role = ?1 AND c.digest = ?2
             WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest))
         SELECT DISTINCT r.id, r.name FROM named n JOIN repositories r ON r.id = n.repository
         WHERE n.is_lost = (SELECT max(is_lost) FROM named) ORDER BY r.name";
@@ -169,9 +168,9 @@ pub(super) fn restore(connection: &Connection, place: &Place, size: u64, lease: 
     }
     let statement = "UPDATE manifests SET is_lost = 0 WHERE is_lost = 1 AND NOT EXISTS (
         SELECT 1 FROM children c WHERE c.manifest = manifests.id AND CASE c.role
-        WHEN ?1 THEN NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest)
-        ELSE NOT EXISTS (SELECT 1 FROM manifests o
-            WHERE o.repository = c.repository AND o.digest = c.digest AND o.is_lost = 0) END)";
+        WHEN ?1 THEN EXISTS (SELECT 1 FROM lost l WHERE l.repository = c.repository AND l.digest = c.digest)
+        ELSE EXISTS (SELECT 1 FROM manifests o
+            WHERE o.repository = c.repository AND o.digest = c.digest AND o.is_lost = 1) END)";
     // Those that name others are shown again when those are.
     while change(connection, statement, [role(Role::Blob)])? > 0 {}
     Ok(wanting.into_iter().map(|(_, name)| name).collect())

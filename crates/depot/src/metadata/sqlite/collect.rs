@@ -137,6 +137,7 @@ fn forget_if_empty(connection: &Connection, repository: i64) -> Result<()> {
         AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository = ?1)";
     if change(connection, statement, [repository])? > 0 {
         change(connection, "DELETE FROM reviews WHERE repository = ?1", [repository])?;
+        change(connection, "DELETE FROM lost WHERE repository = ?1", [repository])?;
     }
     Ok(())
 }

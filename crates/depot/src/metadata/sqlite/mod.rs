@@ -33,6 +33,7 @@ pub(crate) const STEPS: &[&str] = &[
     include_str!("../schema.sql"),
     include_str!("../identity.sql"),
     include_str!("../origins.sql"),
+    include_str!("../lost.sql"),
 ];
 /// How many connections that read are kept for the next who reads.
 const KEPT: usize = 8;

@@ -83,6 +83,8 @@ pub(super) fn link(connection: &Connection, repository: i64, digest: &Digest, le
     let statement = "INSERT INTO links (repository, digest, lease) VALUES (?1, ?2, ?3)
         ON CONFLICT (repository, digest) DO UPDATE SET lease = max(lease, excluded.lease)";
     change(connection, statement, params![repository, Key(*digest), lease.0])?;
+    let statement = "DELETE FROM lost WHERE repository = ?1 AND digest = ?2";
+    change(connection, statement, params![repository, Key(*digest)])?;
     review(connection, repository, digest, lease)
 }
 
