@@ -21,9 +21,10 @@ fn check(room: &Room, cases: &[(&[&str], i32, &str)]) {
 #[test]
 fn maps_that_no_kernel_takes_are_refused() {
     let room = room();
-    let overlap = "--uid-map 0:1000:10 and --uid-map 5:3000:10 overlap";
-    let alone = "with --uid-map and without --gid-map; --gid-map 0:0:4294967295 leaves groups as they are";
-    let others = "with --gid-map and without --uid-map; --uid-map 0:0:4294967295 leaves users as they are";
+    let overlap = "--uid-map: the ranges 0:1000:10 and 5:3000:10 overlap";
+    let alone = "without --gid-map: no runtime runs a bundle whose groups have no map; 0:0:4294967295 leaves groups as they are";
+    let others =
+        "without --uid-map: no runtime runs a bundle whose users have no map; 0:0:4294967295 leaves users as they are";
     let (users, more, groups) = ("--uid-map=0:1000:10", "--uid-map=5:3000:10", "--gid-map=0:1000:65536");
     check(
         &room,
@@ -55,7 +56,7 @@ fn maps_that_no_kernel_takes_are_refused() {
                     "made",
                 ],
                 2,
-                "--gid-map 0:1000:65536 and --gid-map 70000:66535:1 overlap",
+                "--gid-map: the ranges 0:1000:65536 and 70000:66535:1 overlap",
             ),
             (&["unpack", users, "oci:images:app", "made"], 2, alone),
             (&["unpack", groups, "oci:images:app", "made"], 2, others),

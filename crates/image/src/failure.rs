@@ -8,7 +8,7 @@ use teu_store::{Error, ErrorKind};
 /// An error of `teu-rootfs` as one of a store's.
 pub(crate) fn of_files(error: teu_rootfs::Error) -> Error {
     let kind = match error.kind() {
-        Files::Refused => ErrorKind::Invalid,
+        Files::Refused | Files::Invalid => ErrorKind::Invalid,
         Files::Limit => ErrorKind::TooLarge,
         Files::NotFound => ErrorKind::NotFound,
         Files::Changed => ErrorKind::Conflict,

@@ -15,6 +15,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum ErrorKind {
     /// The tree asks for something that no honest tree needs.
     Refused,
+    /// What the caller asks for contradicts itself.
+    Invalid,
     /// The tree reached a limit, which the message names.
     Limit,
     /// What is meant is not there.

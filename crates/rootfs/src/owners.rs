@@ -1,7 +1,7 @@
 //! Whom do the files belong to? As root, to whom the tree says, or to whom a map makes of them. Who is not root cannot give files away: then the
 //! owner is written down in an extended attribute, as umoci, PRoot and others read it, or let go.
 
-use crate::{Error, ErrorKind, Metadata, Result};
+use crate::{Error, ErrorKind, Metadata, Ranges, Result};
 
 /// The attribute in which an owner is written down that cannot be set.
 pub const RECORD: &str = "user.rootlesscontainers";
@@ -16,25 +16,14 @@ pub enum Owners {
     /// namespace gives.
     Mapped {
         /// Users.
-        users: Vec<Range>,
+        users: Ranges,
         /// Groups.
-        groups: Vec<Range>,
+        groups: Ranges,
     },
     /// All files are the caller's own, and an owner other than root is written down in the attribute [`RECORD`].
     Recorded,
     /// All files are the caller's own, and who owned them is forgotten.
     Forgotten,
-}
-
-/// A range of owners' numbers and what they become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// The first number in the tree.
-    pub inside: u32,
-    /// What it becomes outside.
-    pub outside: u32,
-    /// How many follow each other.
-    pub count: u32,
 }
 
 /// What is to be done for one file.
@@ -56,8 +45,10 @@ impl Owners {
         Ok(match self {
             Self::Kept => Owner::Is(user, group),
             Self::Mapped { users, groups } => Owner::Is(
-                map(users, user).ok_or_else(|| unmapped(path, "user", user, TO_MAP))?,
-                map(groups, group).ok_or_else(|| unmapped(path, "group", group, TO_MAP))?,
+                users.map(user).ok_or_else(|| unmapped(path, "user", user, TO_MAP))?,
+                groups
+                    .map(group)
+                    .ok_or_else(|| unmapped(path, "group", group, TO_MAP))?,
             ),
             Self::Recorded if (user, group) != (0, 0) => Owner::Recorded(user, group),
             Self::Recorded | Self::Forgotten => Owner::Mine,
@@ -76,8 +67,10 @@ impl Owners {
         match self {
             Self::Kept => {}
             Self::Mapped { users, groups } => {
-                let of = |ranges: &[Range], what, number| {
-                    unmap(ranges, number).ok_or_else(|| unmapped(path, what, number, &to_give(ranges)))
+                let of = |ranges: &Ranges, what, number| {
+                    ranges
+                        .unmap(number)
+                        .ok_or_else(|| unmapped(path, what, number, &to_give(ranges)))
                 };
                 metadata.uid = of(users, "user", metadata.uid)?;
                 metadata.gid = of(groups, "group", metadata.gid)?;
@@ -95,15 +88,6 @@ impl Owners {
     }
 }
 
-fn unmap(ranges: &[Range], number: u32) -> Option<u32> {
-    ranges.iter().find_map(|range| {
-        let offset = number
-            .checked_sub(range.outside)
-            .filter(|offset| *offset < range.count)?;
-        range.inside.checked_add(offset).filter(|mapped| *mapped != u32::MAX)
-    })
-}
-
 /// Refuses owners that nobody is.
 pub(crate) fn check(path: &[u8], metadata: &Metadata) -> Result<()> {
     // To chown, this number means: as it is.
@@ -113,21 +97,14 @@ pub(crate) fn check(path: &[u8], metadata: &Metadata) -> Result<()> {
     }
 }
 
-fn map(ranges: &[Range], number: u32) -> Option<u32> {
-    ranges.iter().find_map(|range| {
-        let offset = number
-            .checked_sub(range.inside)
-            .filter(|offset| *offset < range.count)?;
-        range.outside.checked_add(offset).filter(|mapped| *mapped != u32::MAX)
-    })
-}
-
 /// What to do about an owner in a tree.
 const TO_MAP: &str = "map it too, or have all files be your own and owners written down (--rootless)";
 
 /// What to do about an owner of a file on the disk.
-fn to_give(ranges: &[Range]) -> String {
-    let root = map(ranges, 0).map_or(String::new(), |root| format!(": {root} is root in there"));
+fn to_give(ranges: &Ranges) -> String {
+    let root = ranges
+        .map(0)
+        .map_or(String::new(), |root| format!(": {root} is root in there"));
     format!("chown the file to a number that the map gives{root}")
 }
 
@@ -191,9 +168,11 @@ pub fn recorded(bytes: &[u8]) -> Option<(Option<u32>, Option<u32>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Range;
 
-    fn range(inside: u32, outside: u32, count: u32) -> Range {
-        Range { inside, outside, count }
+    fn ranges<const N: usize>(all: [(u32, u32, u32); N]) -> Ranges {
+        let range = |(inside, outside, count)| Range { inside, outside, count };
+        Ranges::new(all.map(range).to_vec()).expect("they do not overlap")
     }
 
     #[test]
@@ -224,8 +203,8 @@ mod tests {
     #[test]
     fn what_was_done_for_an_owner_is_undone() {
         let mapped = Owners::Mapped {
-            users: vec![range(0, 1000, 1), range(1, 100_000, 65_535)],
-            groups: vec![range(5, 7, 1)],
+            users: ranges([(0, 1000, 1), (1, 100_000, 65_535)]),
+            groups: ranges([(5, 7, 1)]),
         };
         let back = |owners: &Owners, uid, gid, written: Option<&[u8]>| {
             let mut metadata = Metadata {
@@ -263,8 +242,8 @@ mod tests {
     #[test]
     fn a_map_has_ranges_and_no_number_wraps() {
         let owners = Owners::Mapped {
-            users: vec![range(0, 1000, 1), range(1, 100_000, 65_535)],
-            groups: vec![range(0, u32::MAX - 1, 10)],
+            users: ranges([(0, 1000, 1), (1, 100_000, 65_535)]),
+            groups: ranges([(0, u32::MAX - 1, 1)]),
         };
         let of = |uid, gid| {
             owners.of(

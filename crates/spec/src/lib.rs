@@ -47,6 +47,7 @@
 //! ```
 
 pub mod annotation;
+mod artifact_type;
 mod config;
 mod convert;
 mod descriptor;
@@ -64,6 +65,7 @@ mod rewrite;
 mod sha256;
 mod time;
 
+pub use artifact_type::ArtifactType;
 pub use config::{ConfigFields, ContainerConfig, Healthcheck, History, ImageConfig, RootFs, chain_ids};
 pub use convert::{Format, LayerCompression, Loss};
 pub use descriptor::{Annotations, Descriptor};

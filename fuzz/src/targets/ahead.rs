@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use teu_image::{Image, Layer, unpack};
-use teu_rootfs::{Budget, Metadata, Node, Owners, Range, Root, Time, walk};
+use teu_rootfs::{Budget, Metadata, Node, Owners, Range, Ranges, Root, Time, walk};
 use teu_spec::{Descriptor, Digest, Document, Format, ImageConfig, Manifest, MediaType};
 use teu_store::{Memory, Source};
 use tokio::runtime::{Builder, Runtime};
@@ -65,17 +65,20 @@ fn image(layers: &[&[u8]]) -> (Arc<dyn Source>, Image) {
 }
 
 fn options(choice: u8) -> unpack::Options {
-    let range = |outside| Range {
-        inside: 0,
-        outside,
-        count: 65_536,
+    let range = |outside| {
+        let range = Range {
+            inside: 0,
+            outside,
+            count: 65_536,
+        };
+        Ranges::new(vec![range]).expect("a map")
     };
     unpack::Options {
         owners: match choice & 1 {
             0 => Owners::Kept,
             _ => Owners::Mapped {
-                users: vec![range(100_000)],
-                groups: vec![range(200_000)],
+                users: range(100_000),
+                groups: range(200_000),
             },
         },
         budget: Budget {

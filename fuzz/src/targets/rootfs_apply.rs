@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use crate::{archives::layers, arena::Arena};
 use teu_archive::tar::{Limits, Reader};
 use teu_image::{entry, unpack};
-use teu_rootfs::{Budget, ErrorKind, Owners, Range, Root, Writer, walk};
+use teu_rootfs::{Budget, ErrorKind, Owners, Range, Ranges, Root, Writer, walk};
 
 static ARENA: LazyLock<Arena> = LazyLock::new(Arena::new);
 
@@ -41,18 +41,21 @@ pub(crate) fn run(bytes: &[u8]) {
 }
 
 fn options(choice: u8) -> (teu_rootfs::Options, unpack::Options) {
-    let range = |inside, outside| Range {
-        inside,
-        outside,
-        count: 65_536,
+    let range = |outside| {
+        let range = Range {
+            inside: 0,
+            outside,
+            count: 65_536,
+        };
+        Ranges::new(vec![range]).expect("a map")
     };
     let owners = match choice & 3 {
         0 => Owners::Kept,
         1 => Owners::Recorded,
         2 => Owners::Forgotten,
         _ => Owners::Mapped {
-            users: vec![range(0, 100_000)],
-            groups: vec![range(0, 200_000)],
+            users: range(100_000),
+            groups: range(200_000),
         },
     };
     let writing = teu_rootfs::Options {

@@ -1,8 +1,9 @@
 //! What does `teu unpack` take?
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use clap::Args;
+use teu_image::unpack::{Range, Ranges};
 
 use super::{LimitOptions, One};
 
@@ -45,11 +46,11 @@ pub(crate) struct Unpack {
     #[arg(long)]
     pub(crate) rootless: bool,
     /// Give what users own in the image, from CONTAINER on, to those from HOST on; may be given several times
-    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
-    pub(crate) uid_map: Vec<Map>,
+    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]", value_parser = map)]
+    pub(crate) uid_map: Vec<Range>,
     /// The same for groups
-    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
-    pub(crate) gid_map: Vec<Map>,
+    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]", value_parser = map)]
+    pub(crate) gid_map: Vec<Range>,
     /// Make devices too, which only root can
     #[arg(long)]
     pub(crate) devices: bool,
@@ -69,36 +70,17 @@ pub(crate) struct Unpack {
 }
 
 /// `CONTAINER:HOST[:SIZE]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Map {
-    pub(crate) container: u32,
-    pub(crate) host: u32,
-    pub(crate) size: u32,
-}
-
-impl fmt::Display for Map {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}:{}", self.container, self.host, self.size)
-    }
-}
-
-impl FromStr for Map {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
-        let (container, host, size) = match numbers.as_deref() {
-            Ok([container, host]) => (*container, *host, 1),
-            Ok([container, host, size]) => (*container, *host, *size),
-            _ => return Err("a map is CONTAINER:HOST or CONTAINER:HOST:SIZE, three numbers".to_owned()),
-        };
-        // 4294967295 is nobody's number.
-        let fits = |first: u32| size > 0 && first.checked_add(size).is_some();
-        match fits(container) && fits(host) {
-            true => Ok(Self { container, host, size }),
-            false => Err("the numbers of a map go from 0 to 4294967294, and there is at least one".to_owned()),
-        }
-    }
+pub(super) fn map(text: &str) -> Result<Range, String> {
+    let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+    let (inside, outside, count) = match numbers.as_deref() {
+        Ok([inside, outside]) => (*inside, *outside, 1),
+        Ok([inside, outside, count]) => (*inside, *outside, *count),
+        _ => return Err("a map is CONTAINER:HOST or CONTAINER:HOST:SIZE, three numbers".to_owned()),
+    };
+    let range = Range { inside, outside, count };
+    // Whether it can be one is seen while it is known which flag it is of.
+    let alone = Ranges::new(vec![range]);
+    alone.map(|_| range).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -107,10 +89,10 @@ mod tests {
 
     #[test]
     fn maps_are_two_numbers_or_three() {
-        let map = |container, host, size| Map { container, host, size };
-        assert_eq!("0:1000".parse(), Ok(map(0, 1000, 1)));
-        assert_eq!("1:100000:65536".parse(), Ok(map(1, 100_000, 65_536)));
-        assert_eq!("0:0:4294967295".parse(), Ok(map(0, 0, u32::MAX)));
+        let range = |inside, outside, count| Range { inside, outside, count };
+        assert_eq!(map("0:1000"), Ok(range(0, 1000, 1)));
+        assert_eq!(map("1:100000:65536"), Ok(range(1, 100_000, 65_536)));
+        assert_eq!(map("0:0:4294967295"), Ok(range(0, 0, u32::MAX)));
         for text in [
             "",
             "0",
@@ -122,7 +104,7 @@ mod tests {
             "4294967295:0",
             "0:4294967295",
         ] {
-            assert!(text.parse::<Map>().is_err(), "{text}");
+            assert!(map(text).is_err(), "{text}");
         }
     }
 }

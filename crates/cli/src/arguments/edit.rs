@@ -1,8 +1,12 @@
 //! What does `teu edit` take? How an image runs, what is said of it, its layers and what is in them.
 
-use clap::{Args, ValueEnum};
+use std::str::FromStr;
 
-use super::{LimitOptions, Seconds, Time, To, values};
+use clap::{Args, ValueEnum};
+use teu_image::edit::{self, Port, Signal, User, Volume};
+use teu_spec::ArtifactType;
+
+use super::{LimitOptions, Seconds, Time, To};
 
 /// Change what an image says, and its layers
 #[derive(Debug, Args)]
@@ -71,8 +75,8 @@ pub(crate) struct Runs {
     #[arg(long, value_name = "NAME")]
     pub(crate) remove_env: Vec<String>,
     /// Run as this user
-    #[arg(short = 'u', long, alias = "config.user", value_name = "USER[:GROUP]", value_parser = values::user)]
-    pub(crate) user: Option<String>,
+    #[arg(short = 'u', long, alias = "config.user", value_name = "USER[:GROUP]", value_parser = or_nothing::<User>)]
+    pub(crate) user: Option<edit::To<User>>,
     /// Start in this directory
     #[arg(
         short = 'w',
@@ -84,22 +88,25 @@ pub(crate) struct Runs {
     pub(crate) workdir: Option<String>,
     /// Say that it listens at this port; may be given several times
     #[arg(
-        long, visible_alias = "exposed-ports", alias = "config.exposedports",
-        value_name = "PORT[/tcp|udp]", value_delimiter = ',', value_parser = port
+        long,
+        visible_alias = "exposed-ports",
+        alias = "config.exposedports",
+        value_name = "PORT[/tcp|udp]",
+        value_delimiter = ','
     )]
-    pub(crate) port: Vec<String>,
+    pub(crate) port: Vec<Port>,
     /// Do not say so of this port; may be given several times
-    #[arg(long, value_name = "PORT[/tcp|udp]", value_parser = port)]
-    pub(crate) remove_port: Vec<String>,
+    #[arg(long, value_name = "PORT[/tcp|udp]")]
+    pub(crate) remove_port: Vec<Port>,
     /// Say that a container keeps data in this directory; may be given several times
-    #[arg(long, alias = "config.volume", value_name = "DIR", value_parser = values::directory)]
-    pub(crate) volume: Vec<String>,
+    #[arg(long, alias = "config.volume", value_name = "DIR")]
+    pub(crate) volume: Vec<Volume>,
     /// Do not say so of this directory; may be given several times
     #[arg(long, value_name = "DIR")]
     pub(crate) remove_volume: Vec<String>,
     /// Stop it by this signal
-    #[arg(long, alias = "config.stopsignal", value_name = "SIGNAL", value_parser = values::signal)]
-    pub(crate) stop_signal: Option<String>,
+    #[arg(long, alias = "config.stopsignal", value_name = "SIGNAL", value_parser = or_nothing::<Signal>)]
+    pub(crate) stop_signal: Option<edit::To<Signal>>,
     /// Kill it so many seconds later (Docker's)
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) stop_timeout: Option<i64>,
@@ -187,8 +194,8 @@ pub(crate) struct Said {
     #[arg(long, value_name = "FEATURE|JSON")]
     pub(crate) os_feature: Vec<String>,
     /// Say that what was named is an artifact of this type, a media type
-    #[arg(long, value_name = "TYPE", value_parser = values::media_type)]
-    pub(crate) artifact_type: Option<String>,
+    #[arg(long, value_name = "TYPE", value_parser = or_nothing::<ArtifactType>)]
+    pub(crate) artifact_type: Option<edit::To<ArtifactType>>,
     /// Say that what was named is about this manifest: a digest in the same place, or an image; '' takes it away
     #[arg(long, value_name = "DIGEST|IMAGE")]
     pub(crate) subject: Option<String>,
@@ -352,12 +359,10 @@ fn seconds(text: &str) -> Result<i64, String> {
     text.parse().map_err(wrong)
 }
 
-/// A port as image-spec has it: `80`, `80/tcp`, `53/udp`.
-fn port(text: &str) -> Result<String, String> {
-    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let is_number = number.parse::<u16>().is_ok_and(|number| number > 0);
-    match is_number && ["tcp", "udp", "sctp"].contains(&protocol) {
-        true => Ok(text.to_owned()),
-        false => Err("a port is written 80, 80/tcp or 53/udp".to_owned()),
+/// What stands in a config or a manifest, of which nothing takes away what there is.
+fn or_nothing<T: FromStr>(text: &str) -> Result<edit::To<T>, T::Err> {
+    match text {
+        "" => Ok(edit::To::Remove),
+        text => text.parse().map(edit::To::Set),
     }
 }

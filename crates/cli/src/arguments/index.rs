@@ -1,8 +1,9 @@
 //! What does `teu index` take?
 
 use clap::{Args, Subcommand};
+use teu_spec::ArtifactType;
 
-use super::{Common, DestinationOptions, One, SourceOptions, values};
+use super::{Common, DestinationOptions, One, SourceOptions};
 
 /// Make an index, or change what it lists
 #[derive(Debug, Subcommand)]
@@ -31,8 +32,8 @@ pub(crate) struct IndexCreate {
     #[arg(long, value_name = "KEY=VALUE", value_parser = annotation)]
     pub(crate) annotation: Vec<(String, String)>,
     /// The artifact type of the index, a media type
-    #[arg(long, value_name = "TYPE", value_parser = values::media_type)]
-    pub(crate) artifact_type: Option<String>,
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) artifact_type: Option<ArtifactType>,
     #[command(flatten)]
     pub(crate) members: Members,
 }

@@ -33,7 +33,6 @@ mod sync;
 pub(crate) mod tests;
 mod time;
 mod unused;
-mod values;
 mod verbs;
 mod verify;
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use teu_image::unpack::Range;
 
-use super::{Append, Map, One, Unpack};
+use super::{Append, One, Unpack, bundle::map};
 
 /// Do a part of what other verbs do at once
 #[derive(Debug, Subcommand)]
@@ -49,11 +50,11 @@ pub(crate) struct RuntimeConfig {
     #[arg(long)]
     pub(crate) rootless: bool,
     /// Give what users own in the container, from CONTAINER on, to those from HOST on; may be given several times
-    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
-    pub(crate) uid_map: Vec<Map>,
+    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]", value_parser = map)]
+    pub(crate) uid_map: Vec<Range>,
     /// The same for groups
-    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
-    pub(crate) gid_map: Vec<Map>,
+    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]", value_parser = map)]
+    pub(crate) gid_map: Vec<Range>,
     /// Ask for a terminal
     #[arg(long)]
     pub(crate) terminal: bool,

@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: &arguments::Edit, settings: Arc<Settings>) ->
         descriptor_annotations: annotations(said, Where::Descriptor, Clear::DescriptorAnnotations),
         layer_annotations: annotations(said, Where::Layer, Clear::LayerAnnotations),
         inline: said.inline,
-        artifact_type: text(said.artifact_type.as_ref()),
+        artifact_type: said.artifact_type.clone().unwrap_or_default(),
         remove_layers: layers
             .remove_layer
             .iter()
@@ -94,11 +94,11 @@ fn config(runs: &Runs, said: &Said) -> Result<ConfigEdit, Failure> {
         cmd: command("--cmd", &runs.cmd, clears(Clear::Cmd))?,
         env: pairs(clears(Clear::Env), runs.remove_env.iter(), runs.env.iter()),
         labels: pairs(clears(Clear::Labels), said.remove_label.iter(), said.label.iter()),
-        user: text(runs.user.as_ref()),
+        user: runs.user.clone().unwrap_or_default(),
         working_dir: text(runs.workdir.as_ref()),
         ports: keys(clears(Clear::Ports), &runs.port, &runs.remove_port),
         volumes: keys(clears(Clear::Volumes), &runs.volume, &runs.remove_volume),
-        stop_signal: text(runs.stop_signal.as_ref()),
+        stop_signal: runs.stop_signal.clone().unwrap_or_default(),
         stop_timeout: runs.stop_timeout.map_or(To::Same, To::Set),
         healthcheck: healthcheck(runs)?,
         healthcheck_fields: healthcheck_fields(runs)?,
@@ -224,11 +224,11 @@ fn pairs<'a>(
     }
 }
 
-fn keys(clear: bool, add: &[String], remove: &[String]) -> Keys {
+fn keys<T: Clone>(clear: bool, add: &[T], remove: &[impl ToString]) -> Keys<T> {
     Keys {
         clear,
         add: add.to_vec(),
-        remove: remove.to_vec(),
+        remove: remove.iter().map(ToString::to_string).collect(),
     }
 }
 

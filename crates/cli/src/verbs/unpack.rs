@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 use teu_image::{
-    Image, bundle, layers,
-    runtime::{self, Mapping},
-    unpack::{self, Options, Owners},
+    Image, layers, runtime,
+    unpack::{self, Options, Owners, Range, Ranges},
 };
 use teu_spec::Platform;
 
 use super::passed_over;
 use crate::{
-    arguments::{Map, Unpack},
+    arguments::Unpack,
     failure::Failure,
     limits::{self, Limits},
     output,
@@ -62,8 +61,8 @@ fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> 
         (true, _) => Owners::Recorded,
         (false, false) => Owners::Kept,
         (false, true) => Owners::Mapped {
-            users: bundle::ranges(&maps.users),
-            groups: bundle::ranges(&maps.groups),
+            users: maps.users.clone(),
+            groups: maps.groups.clone(),
         },
     };
     let mut options = Options {
@@ -93,70 +92,53 @@ fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> 
 
 /// Whose numbers become whose.
 pub(super) struct Maps {
-    users: Vec<Mapping>,
-    groups: Vec<Mapping>,
+    users: Ranges,
+    groups: Ranges,
 }
 
 impl Maps {
-    /// As flags say it; refused where a number would have two meanings, on either side.
-    pub(super) fn of(users: &[Map], groups: &[Map]) -> Result<Self, Failure> {
+    /// As flags say it.
+    pub(super) fn of(users: &[Range], groups: &[Range]) -> Result<Self, Failure> {
+        let of_flag = |flag, ranges: &[Range]| {
+            Ranges::new(ranges.to_vec()).map_err(|error| Failure::Usage(format!("{flag}: {error}")))
+        };
         Ok(Self {
-            users: mappings("--uid-map", users)?,
-            groups: mappings("--gid-map", groups)?,
+            users: of_flag("--uid-map", users)?,
+            groups: of_flag("--gid-map", groups)?,
         })
     }
 
-    /// What a runtime is told. It maps both users and groups or neither, as the kernel has it.
+    /// What a runtime is told; who is not root maps himself where nothing is said.
     pub(super) fn for_runtime(self, rootless: bool, terminal: bool) -> Result<runtime::Options, Failure> {
-        let missing = match (self.users.is_empty(), self.groups.is_empty()) {
-            (false, true) => Some(("--uid-map", "--gid-map", "groups")),
-            (true, false) => Some(("--gid-map", "--uid-map", "users")),
-            _ => None,
-        };
-        if let Some((given, missing, what)) = missing.filter(|_| !rootless) {
-            let message = format!(
-                "no runtime runs a bundle with {given} and without {missing}; {missing} 0:0:{} leaves {what} as they are",
-                u32::MAX
-            );
-            return Err(Failure::Usage(message));
-        }
-        let own = |given: Vec<Mapping>, own| match (given.is_empty(), rootless) {
-            (true, true) => vec![Mapping {
-                container: 0,
-                host: own,
-                size: 1,
-            }],
-            _ => given,
+        let Self { users, groups } = self;
+        let maps = match (users.is_empty() && groups.is_empty(), rootless) {
+            (true, false) => None,
+            (_, true) => Some(runtime::Maps::new(
+                or_own(users, rustix::process::geteuid().as_raw())?,
+                or_own(groups, rustix::process::getegid().as_raw())?,
+            )?),
+            (false, false) => {
+                let missing = if users.is_empty() { "--uid-map" } else { "--gid-map" };
+                let maps = runtime::Maps::new(users, groups);
+                Some(maps.map_err(|error| Failure::Usage(format!("without {missing}: {error}")))?)
+            }
         };
         Ok(runtime::Options {
             rootless,
-            uid_map: own(self.users, rustix::process::geteuid().as_raw()),
-            gid_map: own(self.groups, rustix::process::getegid().as_raw()),
+            maps,
             terminal,
         })
     }
 }
 
-fn mappings(flag: &str, maps: &[Map]) -> Result<Vec<Mapping>, Failure> {
-    let overlap = |one: u32, other: u32, sizes: (u32, u32)| match one <= other {
-        true => other - one < sizes.0,
-        false => one - other < sizes.1,
+fn or_own(given: Ranges, own: u32) -> Result<Ranges, Failure> {
+    let root = Range {
+        inside: 0,
+        outside: own,
+        count: 1,
     };
-    for (place, one) in maps.iter().enumerate() {
-        let met = maps[..place].iter().find(|other| {
-            let sizes = (one.size, other.size);
-            overlap(one.container, other.container, sizes) || overlap(one.host, other.host, sizes)
-        });
-        if let Some(other) = met {
-            let message =
-                format!("{flag} {other} and {flag} {one} overlap; a number can be in one range only, on either side");
-            return Err(Failure::Usage(message));
-        }
+    match given.is_empty() {
+        true => Ranges::new(vec![root]).map_err(|error| Failure::Usage(error.to_string())),
+        false => Ok(given),
     }
-    let mapping = |map: &Map| Mapping {
-        container: map.container,
-        host: map.host,
-        size: map.size,
-    };
-    Ok(maps.iter().map(mapping).collect())
 }

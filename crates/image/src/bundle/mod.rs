@@ -10,7 +10,7 @@ pub mod record;
 mod umoci;
 
 use serde::{Deserialize, Serialize};
-use teu_rootfs::{Owners, Range, walk};
+use teu_rootfs::{Owners, Ranges, walk};
 use teu_spec::Descriptor;
 use teu_store::{Error, ErrorKind, Result};
 
@@ -20,7 +20,7 @@ pub use open::Opened;
 pub(crate) use open::Record;
 pub use umoci::{FILE as UMOCI_FILE, mtree_file};
 
-use crate::runtime::Mapping;
+use crate::runtime::mappings;
 
 /// The name of the directory with the files of the image.
 pub const ROOTFS: &str = "rootfs";
@@ -67,10 +67,10 @@ pub struct Bundle {
     pub other_record: bool,
     /// Whether it was unpacked by a user who is not root.
     pub rootless: bool,
-    /// How users were mapped; empty where they were not.
-    pub uid_map: Vec<Mapping>,
+    /// How users were mapped.
+    pub uid_map: Ranges,
     /// How groups were mapped.
-    pub gid_map: Vec<Mapping>,
+    pub gid_map: Ranges,
 }
 
 /// As it is written.
@@ -85,10 +85,10 @@ struct Written {
     record: String,
     #[serde(default)]
     rootless: bool,
-    #[serde(default)]
-    uid_map: Vec<Mapping>,
-    #[serde(default)]
-    gid_map: Vec<Mapping>,
+    #[serde(default, with = "mappings")]
+    uid_map: Ranges,
+    #[serde(default, with = "mappings")]
+    gid_map: Ranges,
 }
 
 const VERSION: u32 = 1;
@@ -170,8 +170,8 @@ impl Bundle {
             (true, _) => Owners::Recorded,
             (false, true) => Owners::Kept,
             (false, false) => Owners::Mapped {
-                users: ranges(&self.uid_map),
-                groups: ranges(&self.gid_map),
+                users: self.uid_map.clone(),
+                groups: self.gid_map.clone(),
             },
         }
     }
@@ -182,27 +182,6 @@ impl Bundle {
     /// `Invalid` for what is none; `Unsupported` for what umoci did in a way that is not known here.
     pub fn from_umoci(json: &[u8]) -> Result<Self> {
         umoci::read(json)
-    }
-}
-
-/// A map as the door takes it. Of what no map speaks stays.
-#[must_use]
-pub fn ranges(maps: &[Mapping]) -> Vec<Range> {
-    let all = Range {
-        inside: 0,
-        outside: 0,
-        count: u32::MAX,
-    };
-    match maps {
-        [] => vec![all],
-        maps => maps
-            .iter()
-            .map(|map| Range {
-                inside: map.container,
-                outside: map.host,
-                count: map.size,
-            })
-            .collect(),
     }
 }
 

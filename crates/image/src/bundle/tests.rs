@@ -1,6 +1,6 @@
 use std::cmp::Ordering;
 
-use teu_rootfs::{Device, Node, Time};
+use teu_rootfs::{Device, Node, Range, Time};
 use teu_spec::Digest;
 use teu_store::ErrorKind;
 
@@ -122,6 +122,15 @@ fn the_order_is_that_of_a_walk() {
     assert_eq!(order(b"a\x01", b"a/"), Ordering::Greater);
 }
 
+fn map(outside: u32, count: u32) -> Ranges {
+    let range = Range {
+        inside: 0,
+        outside,
+        count,
+    };
+    Ranges::new(vec![range]).unwrap()
+}
+
 #[test]
 fn where_a_bundle_came_from_is_kept() {
     let bundle = Bundle {
@@ -133,12 +142,8 @@ fn where_a_bundle_came_from_is_kept() {
         image: Some("oci:/images:app".to_owned()),
         other_record: true,
         rootless: true,
-        uid_map: vec![Mapping {
-            container: 0,
-            host: 1000,
-            size: 1,
-        }],
-        gid_map: Vec::new(),
+        uid_map: map(1000, 1),
+        gid_map: Ranges::default(),
     };
     let json = bundle.to_json().unwrap();
     assert_eq!(Bundle::from_json(&json).unwrap(), bundle);
@@ -150,6 +155,13 @@ fn where_a_bundle_came_from_is_kept() {
         ErrorKind::Unsupported
     );
     assert_eq!(*Bundle::from_json(b"{}").unwrap_err().kind(), ErrorKind::Invalid);
+    let twice = String::from_utf8(bundle.to_json().unwrap()).unwrap().replace(
+        "\"gidMap\": []",
+        r#""gidMap": [{"containerID":0,"hostID":1,"size":2},{"containerID":1,"hostID":7,"size":1}]"#,
+    );
+    let error = Bundle::from_json(twice.as_bytes()).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("0:1:2 and 1:7:1 overlap"), "{error}");
     // Its record is one of two, whatever it says.
     let elsewhere = String::from_utf8(bundle.to_json().unwrap())
         .unwrap()
@@ -172,14 +184,9 @@ fn umoci_is_understood() {
         mtree_file(&bundle.from.digest),
         "sha256_e6c2e7689a48a6017a42fb598bc0a0ae01aa3d6635e93efad5b8ed1342f8e146.mtree"
     );
-    let gid_map = [Mapping {
-        container: 0,
-        host: 5,
-        size: 6,
-    }];
     assert_eq!(
-        (bundle.rootless, &bundle.uid_map[..], &bundle.gid_map[..]),
-        (false, &[][..], &gid_map[..])
+        (bundle.rootless, bundle.uid_map, bundle.gid_map),
+        (false, Ranges::default(), map(5, 6))
     );
     for (from, to, kind) in [
         (

@@ -1,11 +1,12 @@
 //! What does umoci remember of a bundle? `umoci.json`, of umoci 0.4 and later, and the name of the mtree beside it.
 
 use serde::Deserialize;
+use teu_rootfs::Ranges;
 use teu_spec::{Descriptor, Digest};
 use teu_store::{Error, ErrorKind, Result};
 
 use super::Bundle;
-use crate::runtime::Mapping;
+use crate::runtime::mappings;
 
 /// The name of umoci's own file.
 pub const FILE: &str = "umoci.json";
@@ -27,8 +28,10 @@ struct DescriptorPath {
 
 #[derive(Default, Deserialize)]
 struct MapOptions {
-    uid_mappings: Option<Vec<Mapping>>,
-    gid_mappings: Option<Vec<Mapping>>,
+    #[serde(default, with = "mappings")]
+    uid_mappings: Ranges,
+    #[serde(default, with = "mappings")]
+    gid_mappings: Ranges,
     #[serde(default)]
     rootless: bool,
 }
@@ -61,7 +64,7 @@ pub(super) fn read(json: &[u8]) -> Result<Bundle> {
         image: None,
         other_record: false,
         rootless: meta.map_options.rootless,
-        uid_map: meta.map_options.uid_mappings.unwrap_or_default(),
-        gid_map: meta.map_options.gid_mappings.unwrap_or_default(),
+        uid_map: meta.map_options.uid_mappings,
+        gid_map: meta.map_options.gid_mappings,
     })
 }

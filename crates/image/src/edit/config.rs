@@ -9,7 +9,7 @@ use teu_spec::{
 };
 use teu_store::{Error, ErrorKind, Result};
 
-use super::retimed;
+use super::{Port, Signal, User, Volume, retimed};
 use crate::{change::Image, layer::Times};
 
 /// What becomes of one thing.
@@ -60,17 +60,27 @@ impl Pairs {
 }
 
 /// What becomes of keys alone: ports, volumes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Keys {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys<T> {
     /// Whether all that were there go, before any is added.
     pub clear: bool,
     /// Those that are added.
-    pub add: Vec<String>,
+    pub add: Vec<T>,
     /// Those that are removed.
     pub remove: Vec<String>,
 }
 
-impl Keys {
+impl<T> Default for Keys<T> {
+    fn default() -> Self {
+        Self {
+            clear: false,
+            add: Vec::new(),
+            remove: Vec::new(),
+        }
+    }
+}
+
+impl<T> Keys<T> {
     fn is_empty(&self) -> bool {
         !self.clear && self.add.is_empty() && self.remove.is_empty()
     }
@@ -165,15 +175,15 @@ pub struct ConfigEdit {
     /// `Labels`.
     pub labels: Pairs,
     /// `User`.
-    pub user: To<String>,
+    pub user: To<User>,
     /// `WorkingDir`.
     pub working_dir: To<String>,
     /// `ExposedPorts`.
-    pub ports: Keys,
+    pub ports: Keys<Port>,
     /// `Volumes`.
-    pub volumes: Keys,
+    pub volumes: Keys<Volume>,
     /// `StopSignal`.
-    pub stop_signal: To<String>,
+    pub stop_signal: To<Signal>,
     /// `StopTimeout`, in seconds; Docker's.
     pub stop_timeout: To<i64>,
     /// `Healthcheck`; Docker's.
@@ -279,8 +289,8 @@ fn value<T: Serialize>(editor: &mut Editor, key: &str, new: &To<T>, is_so: impl 
     }
 }
 
-fn text(editor: &mut Editor, key: &str, new: &To<String>, old: &str) -> Spliced {
-    value(editor, key, new, |new| new == old)
+fn text<T: AsRef<str> + Serialize>(editor: &mut Editor, key: &str, new: &To<T>, old: &str) -> Spliced {
+    value(editor, key, new, |new| new.as_ref() == old)
 }
 
 /// Variables stand in a list, each `NAME=value`. One that is set keeps its place; one that stands twice, stands once then.
@@ -346,13 +356,14 @@ fn labels(editor: &mut Editor, pairs: &Pairs, old: Option<&Annotations>) -> Spli
     Ok(())
 }
 
-fn keys(editor: &mut Editor, field: &str, keys: &Keys, old: &BTreeSet<String>) -> Spliced {
+fn keys<T: AsRef<str>>(editor: &mut Editor, field: &str, keys: &Keys<T>, old: &BTreeSet<String>) -> Spliced {
     if keys.is_empty() {
         return Ok(());
     }
-    let goes = |key: &String| (keys.clear || keys.remove.contains(key)) && !keys.add.contains(key);
-    let mut added: Vec<&String> = Vec::new();
-    for key in &keys.add {
+    let adds = |key: &String| keys.add.iter().any(|added| added.as_ref() == key);
+    let goes = |key: &String| (keys.clear || keys.remove.contains(key)) && !adds(key);
+    let mut added: Vec<&str> = Vec::new();
+    for key in keys.add.iter().map(AsRef::as_ref) {
         if !old.contains(key) && !added.contains(&key) {
             added.push(key);
         }
@@ -365,7 +376,7 @@ fn keys(editor: &mut Editor, field: &str, keys: &Keys, old: &BTreeSet<String>) -
     }
     for key in added {
         let nothing = serde_json::Map::new();
-        editor.set(&["config".into(), field.into(), key.as_str().into()], &nothing)?;
+        editor.set(&["config".into(), field.into(), key.into()], &nothing)?;
     }
     Ok(())
 }

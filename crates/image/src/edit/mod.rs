@@ -9,13 +9,14 @@ mod inline;
 mod layers;
 mod rewrite;
 mod without;
+mod words;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use teu_spec::{Annotations, Descriptor, Digest, Document, History, Timestamp};
+use teu_spec::{Annotations, ArtifactType, Descriptor, Digest, Document, History, Timestamp};
 use teu_store::{BoxFuture, Error, ErrorKind, Result};
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
 pub use config::{ConfigEdit, Healthcheck, HealthcheckFields, Keys, Pairs, To};
 pub use layers::WhichLayer;
 pub(crate) use layers::readable;
+pub use words::{Port, Signal, User, Volume};
 
 /// What is to be different.
 #[derive(Debug, Default)]
@@ -58,7 +60,7 @@ pub struct Edit {
     /// larger does not. None leaves it as it is.
     pub inline: Option<u64>,
     /// The artifact type of what was named.
-    pub artifact_type: To<String>,
+    pub artifact_type: To<ArtifactType>,
     /// What that is about.
     pub subject: To<Descriptor>,
     /// The layers that go, as they were counted before. Where one stays above one that goes, all that stay are looked into, and it is refused
@@ -236,7 +238,7 @@ impl Edit {
     fn of_root(&self, document: &Document) -> std::result::Result<Document, teu_spec::Error> {
         let document = match &self.artifact_type {
             To::Same => document.clone(),
-            To::Set(artifact_type) => document.with_artifact_type(Some(artifact_type))?,
+            To::Set(artifact_type) => document.with_artifact_type(Some(artifact_type.as_str()))?,
             To::Remove => document.with_artifact_type(None)?,
         };
         match &self.subject {

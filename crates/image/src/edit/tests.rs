@@ -72,6 +72,10 @@ fn text(text: &str) -> To<String> {
     To::Set(text.to_owned())
 }
 
+fn word<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> To<T> {
+    To::Set(text.parse().expect("such a word"))
+}
+
 fn words(words: &[&str]) -> To<Vec<String>> {
     To::Set(words.iter().map(|word| (*word).to_owned()).collect())
 }

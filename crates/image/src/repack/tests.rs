@@ -4,7 +4,7 @@ use teu_archive::{
     codec::{Decoder, Limits as CodecLimits},
     tar::{EntryKind, Reader},
 };
-use teu_rootfs::Root;
+use teu_rootfs::{Ranges, Root};
 use teu_spec::{MediaType, Platform};
 use teu_store::{Expect, FetchOptions, Memory, Role, silent};
 
@@ -37,8 +37,8 @@ async fn bundle(at: &Path, files: &[&str]) -> Arc<Memory> {
         image: None,
         other_record: false,
         rootless: true,
-        uid_map: Vec::new(),
-        gid_map: Vec::new(),
+        uid_map: Ranges::default(),
+        gid_map: Ranges::default(),
     };
     fs::write(at.join(bundle::FILE), bundle.to_json().unwrap()).unwrap();
     let record = fs::File::create(at.join(bundle::RECORD)).unwrap();

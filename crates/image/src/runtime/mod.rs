@@ -6,27 +6,59 @@
 
 mod accounts;
 mod defaults;
+pub(crate) mod mappings;
 mod user;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use teu_rootfs::Ranges;
 use teu_spec::{ConfigFields, ImageConfig};
 use teu_store::{Error, ErrorKind, Result};
 
 pub use user::{ACCOUNTS_LIMIT, Accounts, User};
 
-/// A stretch of owners: the container's numbers from [`Self::container`] on are the host's from [`Self::host`] on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mapping {
-    /// The first number as the container sees it.
-    #[serde(rename = "containerID")]
-    pub container: u32,
-    /// The first number as the host sees it.
-    #[serde(rename = "hostID")]
-    pub host: u32,
-    /// How many numbers.
-    pub size: u32,
+/// Who users and groups of a container are outside of it. The kernel maps both or neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maps {
+    users: Ranges,
+    groups: Ranges,
+}
+
+impl Maps {
+    /// These maps.
+    ///
+    /// # Errors
+    /// `Invalid` where one of them has no range: no runtime takes that.
+    pub fn new(users: Ranges, groups: Ranges) -> Result<Self> {
+        let missing = match (users.is_empty(), groups.is_empty()) {
+            (true, _) => Some("users"),
+            (_, true) => Some("groups"),
+            (false, false) => None,
+        };
+        match missing {
+            None => Ok(Self { users, groups }),
+            Some(what) => {
+                let message = format!(
+                    "no runtime runs a bundle whose {what} have no map; 0:0:{} leaves {what} as they are",
+                    u32::MAX
+                );
+                Err(Error::new(ErrorKind::Invalid, message))
+            }
+        }
+    }
+
+    /// Users.
+    #[must_use]
+    pub fn users(&self) -> &Ranges {
+        &self.users
+    }
+
+    /// Groups.
+    #[must_use]
+    pub fn groups(&self) -> &Ranges {
+        &self.groups
+    }
 }
 
 /// What is asked beside what the image says.
@@ -34,10 +66,8 @@ pub struct Mapping {
 pub struct Options {
     /// For a user who is not root: in a user namespace, on the host's network, without control groups.
     pub rootless: bool,
-    /// The users of the container's user namespace; without any, and not [rootless](Self::rootless), there is none.
-    pub uid_map: Vec<Mapping>,
-    /// The groups of it.
-    pub gid_map: Vec<Mapping>,
+    /// The owners of the container's user namespace; without, and not [rootless](Self::rootless), there is none.
+    pub maps: Option<Maps>,
     /// Whether the process gets a terminal.
     pub terminal: bool,
 }
@@ -207,12 +237,16 @@ fn linux(options: &Options) -> Linux {
     if !options.rootless {
         namespaces.push("network");
     }
-    if options.rootless || !options.uid_map.is_empty() || !options.gid_map.is_empty() {
+    if options.rootless || options.maps.is_some() {
         namespaces.push("user");
     }
     Linux {
-        uid_mappings: options.uid_map.clone(),
-        gid_mappings: options.gid_map.clone(),
+        uid_mappings: options.maps.as_ref().map(|maps| maps.users.clone()).unwrap_or_default(),
+        gid_mappings: options
+            .maps
+            .as_ref()
+            .map(|maps| maps.groups.clone())
+            .unwrap_or_default(),
         resources: (!options.rootless).then_some(Resources {
             devices: [DeviceRule {
                 allow: false,
@@ -295,10 +329,10 @@ struct Mount {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Linux {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    uid_mappings: Vec<Mapping>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    gid_mappings: Vec<Mapping>,
+    #[serde(skip_serializing_if = "Ranges::is_empty", with = "mappings")]
+    uid_mappings: Ranges,
+    #[serde(skip_serializing_if = "Ranges::is_empty", with = "mappings")]
+    gid_mappings: Ranges,
     #[serde(skip_serializing_if = "Option::is_none")]
     resources: Option<Resources>,
     namespaces: Vec<Namespace>,

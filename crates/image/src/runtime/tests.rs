@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use teu_rootfs::Range;
 use teu_spec::ImageConfig;
 use teu_store::ErrorKind;
 
@@ -139,19 +140,19 @@ fn an_image_becomes_what_a_runtime_runs() {
     assert_eq!(namespaces(&spec), ["pid", "ipc", "uts", "mount", "network"]);
     assert!(spec["linux"].get("uidMappings").is_none());
 
-    let map = |host| {
-        vec![Mapping {
-            container: 0,
-            host,
-            size: 1,
-        }]
+    let map = |outside| {
+        let range = Range {
+            inside: 0,
+            outside,
+            count: 1,
+        };
+        Ranges::new(vec![range]).unwrap()
     };
     let rootless = made(
         &full(),
         &Options {
             rootless: true,
-            uid_map: map(1000),
-            gid_map: map(100),
+            maps: Some(Maps::new(map(1000), map(100)).unwrap()),
             terminal: true,
         },
     );
@@ -165,6 +166,15 @@ fn an_image_becomes_what_a_runtime_runs() {
     assert_eq!(rootless["process"]["terminal"], true);
     let text = rootless.to_string();
     assert!(!text.contains("gid=5") && !text.contains("cgroup\""), "{text}");
+    // One alone is none.
+    for (users, groups, said) in [
+        (map(1), Ranges::default(), "whose groups have no map; 0:0:4294967295"),
+        (Ranges::default(), map(1), "whose users have no map"),
+    ] {
+        let error = Maps::new(users, groups).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains(said), "{error}");
+    }
 }
 
 #[test]

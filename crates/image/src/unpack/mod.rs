@@ -29,7 +29,7 @@ pub use ahead::AheadLimits;
 pub use apply::apply;
 pub(crate) use remember::{remember, wait_out};
 pub use stop::Stop;
-pub use teu_rootfs::{Owners, PassedOver, Report};
+pub use teu_rootfs::{Owners, PassedOver, Range, Ranges, Report};
 
 /// How an image is unpacked.
 #[derive(Clone, Debug, Default)]
@@ -145,13 +145,17 @@ fn fill(layers: Layers, image: &Image, (top, aside): (&Root, Option<&Root>), opt
         Ok(file.write_all(content)?)
     };
     write(bundle::CONFIG, &config)?;
+    let maps = for_runtime.maps.as_ref();
+    let (users, groups) = maps
+        .map(|maps| (maps.users().clone(), maps.groups().clone()))
+        .unwrap_or_default();
     let from = Bundle {
         from: image.descriptor.clone(),
         image: options.name.clone(),
         other_record: false,
         rootless: for_runtime.rootless,
-        uid_map: for_runtime.uid_map.clone(),
-        gid_map: for_runtime.gid_map.clone(),
+        uid_map: users,
+        gid_map: groups,
     };
     write(bundle::FILE, &from.to_json()?)?;
     let file = top.create_file(bundle::RECORD).map_err(of_files)?;

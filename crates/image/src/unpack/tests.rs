@@ -155,8 +155,8 @@ impl Case {
             ahead,
             budget: self.budget.clone(),
             owners: Owners::Mapped {
-                users: vec![own(rustix::process::geteuid().as_raw())],
-                groups: vec![own(rustix::process::getegid().as_raw())],
+                users: own(rustix::process::geteuid().as_raw()),
+                groups: own(rustix::process::getegid().as_raw()),
             },
             ..Options::default()
         };
@@ -201,12 +201,13 @@ impl Case {
 }
 
 /// Root of the tree is whoever runs this.
-fn own(number: u32) -> rootfs::Range {
-    rootfs::Range {
+fn own(number: u32) -> Ranges {
+    let range = Range {
         inside: 0,
         outside: number,
         count: 1,
-    }
+    };
+    Ranges::new(vec![range]).expect("a map")
 }
 
 /// What is compared of a file: what it is, its mode, its time, how many names it has, its attributes and its content.

@@ -27,7 +27,7 @@ mod member;
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
-use teu_spec::{Annotations, Descriptor, Digest, Document, Format, Index, Pick, Platform};
+use teu_spec::{Annotations, ArtifactType, Descriptor, Digest, Document, Format, Index, Pick, Platform};
 
 use crate::{
     Error, ErrorKind, Event, Events, Expect, Result, Side, Source, SourceExt, Store, Target,
@@ -77,7 +77,7 @@ pub struct New {
     /// Its annotations.
     pub annotations: Annotations,
     /// Its artifact type.
-    pub artifact_type: Option<String>,
+    pub artifact_type: Option<ArtifactType>,
 }
 
 /// What an index lists, as a person names it.
@@ -180,7 +180,7 @@ pub async fn create(
     let annotations = set.map(|(key, value)| (key.clone(), Some(value.clone())));
     let document = document
         .annotate(&annotations.collect())?
-        .with_artifact_type(new.artifact_type.as_deref())?;
+        .with_artifact_type(new.artifact_type.as_ref().map(ArtifactType::as_str))?;
     edit::check(&document)?;
     let descriptor = document.descriptor();
     put(&*target, &document, &descriptor, names, options.expect, events).await?;

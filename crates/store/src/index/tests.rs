@@ -109,7 +109,7 @@ async fn an_index_says_what_it_is_told_to() {
     member.annotations = Annotations::from([("about".to_owned(), "the image".to_owned())]);
     let new = New {
         annotations: Annotations::from([("of".to_owned(), "the index".to_owned())]),
-        artifact_type: Some("example/set".to_owned()),
+        artifact_type: Some("example/set".parse().expect("a type")),
     };
     let target = Arc::new(Memory::new());
     let names = ["a".to_owned(), "b".to_owned()];

@@ -25,20 +25,20 @@ async fn becomes(before: &str, config_edit: ConfigEdit, after: &str) {
 async fn texts_and_lists_are_set_and_removed() {
     let whole = r#""config":{"User":"a","X":1,"WorkingDir":"/","Entrypoint":["e"],"Cmd":["c"],"StopSignal":"9"},"#;
     let same = ConfigEdit {
-        user: text("a"),
+        user: word("a"),
         working_dir: text("/"),
         entrypoint: words(&["e"]),
         cmd: words(&["c"]),
-        stop_signal: text("9"),
+        stop_signal: word("9"),
         ..ConfigEdit::default()
     };
     becomes(whole, same, whole).await;
     let others = ConfigEdit {
-        user: text("b"),
+        user: word("b"),
         working_dir: text("/b"),
         entrypoint: words(&["/e", "-x"]),
         cmd: words(&[]),
-        stop_signal: text("SIGTERM"),
+        stop_signal: word("SIGTERM"),
         ..ConfigEdit::default()
     };
     let expected =
@@ -58,7 +58,7 @@ async fn texts_and_lists_are_set_and_removed() {
 #[tokio::test]
 async fn a_config_that_is_absent_or_null_is_made() {
     let user = || ConfigEdit {
-        user: text("a"),
+        user: word("a"),
         ..ConfigEdit::default()
     };
     becomes(r#""config":null,"#, user(), r#""config":{"User":"a"},"#).await;
@@ -119,11 +119,11 @@ async fn labels_ports_and_volumes_are_keys() {
     let edit = ConfigEdit {
         labels: pairs(false, &[("b", None), ("z", Some("3")), ("c", Some("4"))]),
         ports: Keys {
-            add: vec!["53/udp".to_owned(), "80/tcp".to_owned()],
+            add: ["53/udp", "80/tcp"].map(|port| port.parse().expect("a port")).to_vec(),
             ..Keys::default()
         },
         volumes: Keys {
-            add: vec!["/w".to_owned()],
+            add: vec!["/w".parse().expect("a volume")],
             remove: vec!["/v".to_owned()],
             clear: false,
         },
@@ -254,7 +254,7 @@ async fn annotations_go_where_they_are_meant_to() {
         index_annotations: pairs(false, &[("of", Some("index"))]),
         descriptor_annotations: pairs(false, &[("of", Some("descriptor"))]),
         layer_annotations: pairs(false, &[("of", Some("layer"))]),
-        artifact_type: text("example/type"),
+        artifact_type: word("example/type"),
         subject: To::Set(subject.clone()),
         ..Edit::default()
     };
@@ -333,7 +333,7 @@ async fn what_is_small_stands_in_the_manifest_and_what_is_not_does_not() {
     image(&store, "", &[small.clone(), large]).await;
     let edit = |most| Edit {
         config: ConfigEdit {
-            user: text("a"),
+            user: word("a"),
             ..ConfigEdit::default()
         },
         inline: Some(most),
