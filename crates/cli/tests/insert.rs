@@ -105,6 +105,72 @@ fn nothing_is_put_into_what_is_no_directory() {
     }
 }
 
+/// And of one that it takes verify finds nothing wrong.
+#[test]
+fn an_archive_that_nobody_could_unpack_above_the_image_is_not_appended() {
+    let room = Room::new();
+    made(&room);
+    let link = |at: &str, to: &str| bare(Header::hard_link(at, to));
+    let whiteout = || file("usr/bin/.wh.old", "");
+    let before = room.teu(["digest", "oci:images:app"]).succeeds().stdout;
+    let cases = [
+        (vec![file("usr/bin/old/in", "x")], Some("usr/bin/old/in")),
+        (vec![file("./usr/bin/old/deep/in", "x")], Some("./usr/bin/old/deep/in")),
+        (vec![file("bin/old/in", "x")], Some("bin/old/in")),
+        (vec![file("file/in", "x")], Some("file/in")),
+        (vec![link("name", "nowhere")], Some("name")),
+        (vec![link("name", "usr/bin")], Some("name")),
+        (vec![whiteout(), link("name", "usr/bin/old")], Some("name")),
+        (vec![file("a", "x"), link("b", "a"), link("c", "d")], Some("c")),
+        (vec![link("name", "usr/bin/old")], None),
+        (vec![link("name", "opt/app/x")], None),
+        (vec![link("name", "bin/old")], None),
+        (vec![file("a", "x"), link("b", "a")], None),
+        (vec![file("usr/bin/new", "x"), file("bin/newer", "x")], None),
+        (vec![file("new/deep/in", "x"), file("etc/app/in", "x")], None),
+        (vec![directory("usr/bin/old/"), file("usr/bin/old/in", "x")], None),
+        (vec![whiteout(), file("usr/bin/old/in", "x")], None),
+        (vec![file("usr/bin/old", "x"), directory("usr/bin/")], None),
+    ];
+    for (number, (entries, refused)) in cases.iter().enumerate() {
+        room.file("layer.tar", archive(entries));
+        let (to, as_is) = (format!("oci:images:new{number}"), format!("oci:images:asis{number}"));
+        room.teu(["append", "--as-is", "--to", &as_is, "oci:images:app", "layer.tar"])
+            .succeeds();
+        let verified = room.teu(["verify", &as_is]).ran();
+        let append = room.teu(["append", "--to", &to, "oci:images:app", "layer.tar"]);
+        match refused {
+            None => {
+                append.succeeds();
+                assert_eq!(verified.code, 0, "{number}: {}", verified.stdout);
+            }
+            Some(entry) => {
+                let error = append.fails(1);
+                let said = format!(
+                    "reading layer.tar: above the layers that the image has nobody could unpack it: \"{entry}\""
+                );
+                assert!(error.contains(&said), "{number}: {error}");
+                assert_eq!(verified.code, 14, "{number}: {}", verified.stdout);
+            }
+        }
+    }
+    // Of several the one is told that it is of; and what was wrong before is not its fault.
+    room.file("good.tar", archive(&[file("usr/bin/old", "x")]));
+    room.file("layer.tar", archive(&[file("usr/bin/old/in", "x")]));
+    let error = room.teu(["append", "oci:images:app", "good.tar", "layer.tar"]).fails(1);
+    assert!(error.contains("reading layer.tar: above the layers"), "{error}");
+    assert_eq!(room.teu(["digest", "oci:images:app"]).succeeds().stdout, before);
+    room.file("link.tar", archive(&[link("name", "usr/bin/old")]));
+    let ran = room
+        .teu(["append", "--to", "oci:images:broken", "oci:images:asis0", "link.tar"])
+        .succeeds();
+    assert!(
+        ran.stderr.is_empty() || ran.stderr.contains("nobody knows whether"),
+        "{}",
+        ran.stderr
+    );
+}
+
 #[test]
 fn a_rehearsal_does_not_say_that_anything_was_written() {
     let room = Room::new();

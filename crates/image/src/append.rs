@@ -3,6 +3,8 @@
 //! A layer is written once, however many images of an index get it, unless their layers are compressed in different ways and nobody said how
 //! this one is to be. The same image, files and settings give the same image on every machine.
 
+mod below;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -33,11 +35,14 @@ use crate::{
 pub struct Append {
     layers: Vec<New>,
     settings: Settings,
-    made: Mutex<HashMap<Key, Written>>,
+    made: Mutex<HashMap<Key, Made>>,
 }
 
 /// The layer's number, the paths that its files have in the image, and how it is written.
 type Key = (usize, Vec<Vec<u8>>, LayerCompression, Keep);
+
+/// A layer that was written, and how the layers below are looked into for what it needs of them; not at all where it needs nothing.
+type Made = (Written, Option<Box<Resolve>>);
 
 /// A layer to be.
 #[derive(Clone, Debug)]
@@ -64,6 +69,9 @@ pub struct Archive {
     pub name: String,
     /// Opens it. It is called again where one layer must be written in several ways.
     pub open: Open,
+    /// Where its entries need something of the layers below, a file for a hard link or a directory that is no file, it is seen whether that is there, and
+    /// refused where it is not. The image's layers are read for it, as far as it takes. Without it they are not.
+    pub below: Option<Box<Resolve>>,
 }
 
 /// Opens something to read it.
@@ -166,7 +174,7 @@ impl Append {
     }
 
     /// The layer for this image, which may have been written for another one.
-    async fn layer(&self, number: usize, image: &Image, stage: &Stage) -> Result<Written> {
+    async fn layer(&self, number: usize, image: &Image, stage: &Stage) -> Result<Made> {
         let new = &self.layers[number];
         let settings = &self.settings;
         let keep = match (settings.anew, settings.compression) {
@@ -186,19 +194,20 @@ impl Append {
         };
         let key = (number, paths, options.compression, keep);
         let mut made = self.made.lock().await;
-        if let Some(written) = made.get(&key) {
-            return Ok(written.clone());
+        if let Some(made) = made.get(&key) {
+            return Ok(made.clone());
         }
-        let written = match &content {
+        let new = match &content {
             Content::Archive(archive) => {
                 let (input, limits) = ((archive.open)()?, settings.limits.clone());
                 let written = layer::from_tar(stage.target(), &options, limits, input, keep).await;
-                written.map_err(|error| error.within(format!("reading {}", archive.name)))?
+                let (written, is_whole) = written.map_err(|error| error.within(format!("reading {}", archive.name)))?;
+                (written, archive.below.clone().filter(|_| !is_whole))
             }
-            Content::Files(files) => of_tree(files, &options, stage).await?,
+            Content::Files(files) => (of_tree(files, &options, stage).await?, None),
         };
-        made.insert(key, written.clone());
-        Ok(written)
+        made.insert(key, new.clone());
+        Ok(new)
     }
 }
 
@@ -206,9 +215,13 @@ impl Change for Append {
     fn image<'a>(&'a self, image: &'a mut Image, stage: &'a Stage) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             for (number, new) in self.layers.iter().enumerate() {
-                let written = self.layer(number, image, stage).await?;
+                let (written, below) = self.layer(number, image, stage).await?;
                 let layer = image.layer_of(&written)?;
                 image.append_layer(&layer, new.history.as_ref())?;
+                if let (Some(below), Content::Archive(archive)) = (below, &new.content) {
+                    let checked = below::check(image, &below, stage).await;
+                    checked.map_err(|error| error.within(format!("reading {}", archive.name)))?;
+                }
             }
             Ok(())
         })

@@ -252,7 +252,8 @@ fn compressed(compression: Compression) -> Vec<u8> {
 }
 
 async fn from_tar(store: &dyn Target, options: &Options, input: Vec<u8>, keep: Keep) -> Result<Written> {
-    layer::from_tar(store, options, Default::default(), Cursor::new(input), keep).await
+    let written = layer::from_tar(store, options, Default::default(), Cursor::new(input), keep).await;
+    written.map(|(written, _)| written)
 }
 
 #[tokio::test]

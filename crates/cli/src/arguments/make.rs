@@ -53,8 +53,8 @@ SOURCE_DATE_EPOCH where times differ, the same files make the same image on ever
 
 An archive is read strictly, and keeps its bytes if it is compressed; else it is compressed as most
 layers of the image are. It may hide files of lower layers (.wh.NAME), as with umoci raw add-layer.
-Layers below are not looked into: whether its hard links lead to a file there, and nothing there is a file
-where it has a directory, teu verify tells.
+Where it has a hard link, or a file and not the directory that this is in, layers of the image are looked into, as far as
+it takes, unless --as-is leaves that to teu verify: what nobody could unpack above them is refused.
 
 Examples:
   teu append oci:images:app rootfs.tar
@@ -70,6 +70,9 @@ pub(crate) struct Append {
     /// Compress archives anew that are compressed already
     #[arg(long)]
     pub(crate) recompress: bool,
+    /// Take archives as they are, whatever the image has below
+    #[arg(long)]
+    pub(crate) as_is: bool,
     #[command(flatten)]
     pub(crate) tree: TreeOptions,
     #[command(flatten)]

@@ -73,6 +73,10 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
     }
     let history = said(arguments.no_history, history(&arguments.layer, "teu append")?);
     let (mut of_archives, mut of_trees) = (LayerLimits::default(), walk::Limits::default());
+    let mut below = Resolve {
+        cache: settings.contents().map(Cache::new),
+        ..Resolve::default()
+    };
     limits::set(
         &arguments.limits,
         Limits {
@@ -80,9 +84,15 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
             tar: Some(&mut of_archives.tar),
             codec: Some(&mut of_archives.codec),
             walk: Some(&mut of_trees),
+            contents_bytes: Some(&mut below.contents.contents_bytes),
+            tree: Some(&mut below.tree.limits),
             ..Limits::default()
         },
     )?;
+    below.contents.budget = of_archives.budget.clone();
+    below.contents.tar = of_archives.tar.clone();
+    below.contents.layers.limits = of_archives.codec.clone();
+    let below = (!arguments.as_is).then(|| Box::new(below));
     let mut layers = Vec::new();
     for path in &arguments.content {
         let content = match path.is_dir() && !is_standard_input(path) {
@@ -93,7 +103,10 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
                 limits: of_trees.clone(),
                 ..Files::default()
             }),
-            false => Content::Archive(archive(path)),
+            false => Content::Archive(Archive {
+                below: below.clone(),
+                ..archive(path)
+            }),
         };
         let history = history.clone();
         layers.push(append::New { content, history });
@@ -188,8 +201,11 @@ fn archive(path: &Path) -> Archive {
             };
             Ok(Box::new(input.ok_or_else(again)?) as Box<dyn Read + Send>)
         });
-        let name = "standard input".to_owned();
-        return Archive { name, open };
+        return Archive {
+            name: "standard input".to_owned(),
+            open,
+            below: None,
+        };
     }
     let owned: PathBuf = path.to_owned();
     let open: Open = Arc::new(move || {
@@ -200,6 +216,7 @@ fn archive(path: &Path) -> Archive {
     Archive {
         name: path.display().to_string(),
         open,
+        below: None,
     }
 }
 

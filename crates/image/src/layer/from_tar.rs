@@ -8,7 +8,7 @@ use teu_archive::{
     codec::{self, Compression, Decoder},
     tar,
 };
-use teu_rootfs::Budget;
+use teu_rootfs::{Budget, Node};
 use teu_spec::LayerCompression;
 use teu_store::{
     Error, ErrorKind, Result, Target,
@@ -20,7 +20,10 @@ use super::{
     digested::{Content, Digested},
     pour, written,
 };
-use crate::entry;
+use crate::{
+    entry::{self, Action},
+    glob::clean,
+};
 
 /// Which archives stay as they came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -46,6 +49,8 @@ pub struct Limits {
 }
 
 /// Makes a layer of a tar archive, plain or in gzip or zstd, which is read on a thread for blocking work. [`Options::times`] are not looked at.
+/// It is told, too, whether the layer is whole: whether it can be unpacked whatever lies below, as it has no hard links, and each directory before what is
+/// in it. Of one that is not, nobody knows that.
 ///
 /// # Errors
 /// `Invalid` where it is no archive, or is malformed or cut off, or has an entry that nobody could unpack whatever lies below; `TooLarge` where it reaches a limit; `Unsupported` for what no layer holds;
@@ -56,7 +61,7 @@ pub async fn from_tar(
     limits: Limits,
     input: impl Read + Send + 'static,
     keep: Keep,
-) -> Result<Written> {
+) -> Result<(Written, bool)> {
     let mut options = options.at(target);
     let (beginning, input) = blocking::run(move || peek(input)).await?;
     let found = match Compression::of(&beginning) {
@@ -76,18 +81,18 @@ pub async fn from_tar(
     }
     let compression = options.compression;
     let input = io::Cursor::new(beginning).chain(input);
-    let (committed, (content, entries)) = pour(target, compression, options.algorithm, move |outlet| {
-        let (content, entries) = match kept {
+    let (committed, (content, found)) = pour(target, compression, options.algorithm, move |outlet| {
+        let (content, found) = match kept {
             true => as_it_is(input, outlet, &options, limits)?,
             false => anew(input, outlet, &options, limits)?,
         };
-        Ok((content.diff_id, (content, entries)))
+        Ok((content.diff_id, (content, found)))
     })
     .await?;
-    Ok(written(committed, content, entries, compression))
+    Ok((written(committed, content, found.entries, compression), found.is_whole))
 }
 
-fn as_it_is(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Limits) -> Result<(Content, u64)> {
+fn as_it_is(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Limits) -> Result<(Content, Found)> {
     // The content is only hashed.
     let only_hashed = Options {
         compression: LayerCompression::None,
@@ -100,30 +105,39 @@ fn as_it_is(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Li
         tap: outlet,
     };
     let decoder = Decoder::detect(&mut input, limits.codec)?;
-    let entries = check(decoder, &mut digested, limits.tar, &limits.budget)?;
+    let found = check(decoder, &mut digested, limits.tar, &limits.budget)?;
     // A decoder may stop at the end of what it reads; the blob has every byte.
     io::copy(&mut input, &mut io::sink())?;
-    Ok((digested.finish()?, entries))
+    Ok((digested.finish()?, found))
 }
 
-fn anew(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Limits) -> Result<(Content, u64)> {
+fn anew(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Limits) -> Result<(Content, Found)> {
     let mut digested = Digested::new(outlet, options)?;
     let decoder = Decoder::detect(input, limits.codec)?;
-    let entries = check(decoder, &mut digested, limits.tar, &limits.budget)?;
-    Ok((digested.finish()?, entries))
+    let found = check(decoder, &mut digested, limits.tar, &limits.budget)?;
+    Ok((digested.finish()?, found))
 }
 
-/// Reads the archive strictly to its end, all of which goes into `sink` too, and counts its entries.
-fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits, budget: &Budget) -> Result<u64> {
+/// What is in an archive.
+struct Found {
+    entries: u64,
+    is_whole: bool,
+}
+
+/// Reads the archive strictly to its end, all of which goes into `sink` too.
+fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits, budget: &Budget) -> Result<Found> {
     let input = Tap {
         reader: decoder,
         tap: sink,
     };
     let mut reader = tar::Reader::with_limits(input, limits);
-    let mut entries = 0;
+    let (mut entries, mut is_whole) = (0, true);
+    // The directories of the archive that the entry of before lies in, and it where it is one; the lowest last.
+    let mut above: Vec<Vec<u8>> = Vec::new();
     while let Some(entry) = reader.next_entry().map_err(|error| explained(error, entries))? {
-        entry::check(entry.header(), budget).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
+        let action = entry::check(entry.header(), budget).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         entries += 1;
+        is_whole = is_whole && stands(&action, &entry.header().path, &mut above);
     }
     let (_, end) = reader.finish()?;
     if entries == 0 && end == tar::End::NoMarker {
@@ -132,7 +146,29 @@ fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits, budget:
             format!("there is nothing in it: it is no tar archive{AS_IT_IS}"),
         ));
     }
-    Ok(entries)
+    Ok(Found { entries, is_whole })
+}
+
+/// Whether an entry needs nothing of the layers below, as far as is seen in an archive that has what is in a directory right behind it.
+fn stands(action: &Action, path: &[u8], above: &mut Vec<Vec<u8>>) -> bool {
+    let node = match action {
+        Action::HardLink => return false,
+        Action::Remove(_) | Action::Clear(_) | Action::PassOver => return true,
+        Action::Make(node) => node,
+    };
+    let path = clean(path);
+    let Some(name) = path.rsplit(|byte| *byte == b'/').next().filter(|name| !name.is_empty()) else {
+        return true;
+    };
+    let directory = path[..path.len() - name.len()].strip_suffix(b"/").unwrap_or_default();
+    while above.last().is_some_and(|last| last != directory) {
+        above.pop();
+    }
+    let stands = directory.is_empty() || !above.is_empty();
+    if *node == Node::Directory {
+        above.push(path);
+    }
+    stands
 }
 
 /// What to do with a file that is no archive.
