@@ -8,6 +8,7 @@ mod beside;
 mod called;
 mod drop_in;
 mod failure;
+mod flags;
 mod inside;
 mod limits;
 mod listed;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(failure) => {
+            let failure = flags::named(failure, &called(arguments::command()), &arguments);
             let code = match compares {
                 true => failure.report_trouble(as_skopeo),
                 false => failure.report(as_skopeo),

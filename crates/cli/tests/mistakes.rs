@@ -244,9 +244,22 @@ fn registries() {
             (
                 &["copy", "oci:one", &open_image],
                 1,
-                &["destination: ", "answers without TLS", "--dest-tls-verify"],
+                &[
+                    "destination: ",
+                    "answers without TLS: --dest-tls-verify=false allows plain HTTP",
+                ],
             ),
-            (&["inspect", &tls_image], 1, &["UnknownIssuer", "--cert-dir"]),
+            (&["inspect", &tls_image], 1, &["UnknownIssuer", ": --cert-dir names"]),
+            (
+                &["copy", &tls_image, "oci:two"],
+                1,
+                &[
+                    "source: ",
+                    "UnknownIssuer",
+                    ": --src-cert-dir names",
+                    " --src-tls-verify=false takes any",
+                ],
+            ),
             (
                 &["inspect", "--tls-verify=false", &open_image],
                 2,

@@ -86,14 +86,12 @@ fn is_vague(cause: &str) -> bool {
 const ADVICE: [(&str, &str); 4] = [
     (
         "InvalidContentType",
-        "it answers without TLS: --tls-verify=false allows plain HTTP (where a verb has several places, the flag of this one: \
-         --src-tls-verify, --dest-tls-verify or --base-tls-verify)",
+        "it answers without TLS: --tls-verify=false allows plain HTTP",
     ),
     (
         "UnknownIssuer",
         "nobody trusted vouches for its certificate: --cert-dir names a directory with the authority's (*.crt), \
-         --tls-verify=false takes any (where a verb has several places, the flag of this one: they begin with --src-, --dest- or \
-         --base-)",
+         --tls-verify=false takes any",
     ),
     ("Connection refused", "is a registry running there, on that port?"),
     (
