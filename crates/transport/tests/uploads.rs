@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashMap,
+    io::{self, BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
+    thread,
 };
 
 use bytes::Bytes;
@@ -116,6 +119,42 @@ async fn a_broken_upload_goes_on_where_the_registry_got_to() {
     let (pushed, _, there) = push_breaking(Habits::default(), known, size, 10, usize::MAX).await;
     assert_eq!(pushed.expect_err("broken").kind(), &ErrorKind::Io);
     assert!(!there);
+}
+
+/// It would expire anyway.
+#[tokio::test]
+async fn who_drops_an_upload_waits_five_seconds_for_a_registry_at_most() {
+    // On a thread of its own, as the clock of this one stands still.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = listener.local_addr().expect("an address").to_string();
+    thread::spawn(move || {
+        let serve = |mut stream: TcpStream| -> io::Result<()> {
+            let mut lines = BufReader::new(stream.try_clone()?).lines();
+            while let Some(line) = lines.next().transpose()? {
+                if line.starts_with("POST ") {
+                    let told =
+                        "HTTP/1.1 202 Accepted\r\nLocation: /v2/app/blobs/uploads/1\r\nContent-Length: 0\r\n\r\n";
+                    stream.write_all(told.as_bytes())?;
+                }
+                // To DELETE not a word.
+            }
+            Ok(())
+        };
+        for stream in listener.incoming() {
+            // What is wrong here is seen by who waits for it.
+            thread::spawn(move || stream.and_then(serve));
+        }
+    });
+    let waits = Settings {
+        timeouts: Timeouts::default(),
+        ..settings()
+    };
+    let target = repository_with(&host, "app", waits, plain());
+    let upload = target.ingest(Expected::default()).await.expect("begun");
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    upload.abort().await.expect("dropped");
+    assert_eq!(begun.elapsed().as_secs(), 5);
 }
 
 /// A registry at which the first requests with the content of some blobs break after so many bytes.
@@ -337,13 +376,16 @@ struct Lossy {
 
 impl Lossy {
     async fn new(times: usize, left: Left) -> Self {
+        Self::at(Breaking::after([(Digest::of(&content(8 * MIB)), 6 * MIB)], times, left).await).await
+    }
+
+    async fn at(registry: Breaking) -> Self {
         let room = tempfile::tempdir().expect("a directory");
         let source = Layout::create(room.path(), None).expect("a layout");
         let layers = [content(100_000), content(8 * MIB)];
         let image = Image::of(source.takes(), "one", &layers);
         image.put(&source, &["1"]).await.expect("put");
         source.finish().await.expect("finished");
-        let registry = Breaking::after([(Digest::of(&layers[1]), 6 * MIB)], times, left).await;
         Self {
             _room: room,
             source: Arc::new(source),
@@ -395,6 +437,47 @@ async fn a_copy_sends_anew_what_was_lost() {
     assert!(lossy.told_anew(2));
     assert!(lossy.layers.iter().all(|layer| lossy.registry.has(layer)));
     assert_eq!(lossy.tags(), [lossy.image.digest]);
+}
+
+/// Of pieces that the registry had nothing is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_sends_anew_in_pieces_what_was_lost() {
+    let fake = fake(Habits {
+        least_piece: Some(1000),
+        ..Habits::default()
+    });
+    let left = Mutex::new(1_usize);
+    let options = Options {
+        breaks: Some(Box::new(move |seen: &Seen| {
+            let is_second = seen.method == "PATCH" && seen.header("content-range") == Some("4194304-8388607");
+            let mut left = left.lock().expect("the number");
+            *left = left.checked_sub(usize::from(is_second))?;
+            is_second.then_some(MIB)
+        })),
+        ..Options::default()
+    };
+    let answers = Arc::clone(&fake);
+    let server = Scripted::start_with(options, move |seen| {
+        let reply = answers.answer(seen);
+        if !seen.whole {
+            answers.state.lock().expect("the state").uploads.clear();
+        }
+        reply
+    })
+    .await;
+    let lossy = Lossy::at(Breaking { fake, server }).await;
+    let done = lossy.copied().await.expect("copied");
+    assert_eq!((done.blobs, done.descriptor.digest), (3, lossy.image.digest));
+    assert!(lossy.told_anew(1));
+    assert!(lossy.layers.iter().all(|layer| lossy.registry.has(layer)));
+    assert_eq!(lossy.tags(), [lossy.image.digest]);
+    let asked = lossy.registry.asked();
+    let count = |wanted: &str| asked.iter().filter(|asked| *asked == wanted).count();
+    assert_eq!(
+        ["PATCH 0-4194303", "PATCH 4194304-8388607", "GET", "DELETE"].map(count),
+        [2, 2, 1, 1],
+        "{asked:?}"
+    );
 }
 
 /// As behind a proxy that waits for less long than a registry takes.

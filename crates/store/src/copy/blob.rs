@@ -12,7 +12,7 @@ use crate::{Committed, Error, ErrorKind, Event, Expected, FetchOptions, How, Rea
 /// Up to here a blob is copied where the walk runs: a task of its own would cost more than it saves.
 const SMALL: u64 = 64 << 10;
 /// How often a blob is read and sent anew that the target lost.
-const ANEW: u32 = 2;
+pub(super) const ANEW: u32 = 2;
 
 impl Ends {
     /// Copies a blob as it is. One that is believed to be new is brought to a registry without a question first, where to bring it in vain costs about as
@@ -94,14 +94,19 @@ impl Ends {
                     if self.has(blob).await? {
                         return Ok(());
                     }
-                    (self.events)(Event::Retry {
-                        reason: format!("blob {} is sent anew, as its upload broke off", blob.digest),
-                        wait_ms: 0,
-                    });
+                    self.tell_anew(blob);
                 }
                 outcome => return outcome.map(drop),
             }
         }
+    }
+
+    /// Tells that a blob is sent once more that the target lost.
+    pub(super) fn tell_anew(&self, blob: &Descriptor) {
+        (self.events)(Event::Retry {
+            reason: format!("blob {} is sent anew, as its upload broke off", blob.digest),
+            wait_ms: 0,
+        });
     }
 
     /// Writes all that a reader gives, and tells how much as it goes.

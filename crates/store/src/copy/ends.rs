@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use teu_spec::{Descriptor, Digest};
 
-use super::{blind::answered, intent, ready::Ready, threads::Threads, turns::Turns};
+use super::{blind::Sight, intent, ready::Ready, threads::Threads, turns::Turns};
 use crate::{ErrorKind, Events, Intent, Origin, Partials, Result, Role, Source, Target, task::Tasks};
 
 /// The two ends of a copy, and what holds for every blob of it.
@@ -28,6 +28,8 @@ pub(super) struct Ends {
     pub(super) turns: Option<Turns>,
     /// What is waited for before anything is brought.
     pub(super) ready: Option<Ready>,
+    /// Whether the target lets us look.
+    pub(super) sight: Sight,
 }
 
 impl Ends {
@@ -55,6 +57,7 @@ impl Ends {
             tasks: Tasks::default(),
             turns: None,
             ready: None,
+            sight: Sight::default(),
         }
     }
 
@@ -78,11 +81,13 @@ impl Ends {
         let Some(readable) = self.target.readable() else {
             return Ok(None);
         };
-        let answer = match readable.stat(Role::Blob, digest, self.intent()).await {
-            Err(error) if *error.kind() == ErrorKind::Mismatch => Ok(None),
-            answer => answer,
+        let question = async {
+            match readable.stat(Role::Blob, digest, self.intent()).await {
+                Err(error) if *error.kind() == ErrorKind::Mismatch => Ok(None),
+                answer => answer,
+            }
         };
-        let found = answered(&*self.target, answer, self.intent()).await?;
+        let found = self.sight.look(&*self.target, self.intent(), question).await?;
         Ok(found.map(|found| found.size))
     }
 }

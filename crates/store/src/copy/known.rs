@@ -5,7 +5,7 @@
 
 use teu_spec::{Descriptor, Digest, Document, Pick};
 
-use super::{Options, Which, blind::answered, choose::picked, intent};
+use super::{Options, Which, blind::Sight, choose::picked, intent};
 use crate::{ErrorKind, Intent, Result, Role, Side, Source, Takes, Target};
 
 /// What is copied, and what was learnt while it was looked for.
@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) document: Option<Document>,
     /// What the target's names point at, where that was asked. That it could not be told is told after what is wrong at the source.
     pub(super) names: Option<Result<Names>>,
+    /// Whether the target lets us look.
+    pub(super) sight: Sight,
 }
 
 impl Found {
@@ -26,6 +28,7 @@ impl Found {
         target: &dyn Target,
         names: &[String],
         options: &Options,
+        sight: Sight,
     ) -> Result<Self> {
         let (is_new, names) = match source.origin() {
             // What lies here is as soon read twice as once.
@@ -33,7 +36,7 @@ impl Found {
             Some(_) if !is_compared(options, target.takes()) => (true, None),
             Some(_) if names.is_empty() => (is_empty(target).await, None),
             Some(_) => {
-                let names = Names::ask(target, names, intent(options.rehearse)).await;
+                let names = Names::ask(target, names, intent(options.rehearse), &sight).await;
                 (names.as_ref().is_ok_and(Names::are_free), Some(names))
             }
         };
@@ -46,7 +49,12 @@ impl Found {
         };
         let (top, document) =
             found.map_err(|error| error.on(Side::Source).within(format!("finding {}", picked(pick))))?;
-        Ok(Self { top, document, names })
+        Ok(Self {
+            top,
+            document,
+            names,
+            sight,
+        })
     }
 }
 
@@ -57,6 +65,7 @@ impl From<&Descriptor> for Found {
             top: top.clone(),
             document: None,
             names: None,
+            sight: Sight::default(),
         }
     }
 }
@@ -88,17 +97,20 @@ async fn is_empty(target: &dyn Target) -> bool {
 pub(super) struct Names(Vec<Option<Digest>>);
 
 impl Names {
-    pub(super) async fn ask(target: &dyn Target, names: &[String], intent: Intent) -> Result<Self> {
+    pub(super) async fn ask(target: &dyn Target, names: &[String], intent: Intent, sight: &Sight) -> Result<Self> {
         let Some(readable) = target.readable() else {
             return Ok(Self(vec![None; names.len()]));
         };
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            let answer = match readable.resolve(&Pick::Name(name.clone())).await {
-                Err(error) if *error.kind() == ErrorKind::NotFound => Ok(None),
-                answer => answer.map(|found| Some(found.digest)),
+            let pick = Pick::Name(name.clone());
+            let question = async {
+                match readable.resolve(&pick).await {
+                    Err(error) if *error.kind() == ErrorKind::NotFound => Ok(None),
+                    answer => answer.map(|found| Some(found.digest)),
+                }
             };
-            found.push(answered(target, answer, intent).await?);
+            found.push(sight.look(target, intent, question).await?);
         }
         Ok(Self(found))
     }
@@ -140,15 +152,21 @@ pub(super) struct Known {
 
 impl Known {
     /// Asks the target, as few questions as there can be, whether all of an image is there, of which its names are known.
-    pub(super) async fn ask(target: &dyn Target, root: &Digest, names: &Names, intent: Intent) -> Result<Self> {
+    pub(super) async fn ask(
+        target: &dyn Target,
+        root: &Digest,
+        names: &Names,
+        intent: Intent,
+        sight: &Sight,
+    ) -> Result<Self> {
         let Some(readable) = target.readable() else {
             return Ok(Self::default());
         };
         let mut present = names.any(root);
         let is_closed = readable.is_closed();
         if !present && is_closed {
-            let answer = readable.stat(Role::Manifest, root, intent).await;
-            present = answered(target, answer, intent).await?.is_some();
+            let question = readable.stat(Role::Manifest, root, intent);
+            present = sight.look(target, intent, question).await?.is_some();
         }
         Ok(Self {
             complete: present && is_closed,

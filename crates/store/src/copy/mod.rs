@@ -61,6 +61,7 @@ use crate::{
     Error, ErrorKind, Event, Events, Expect, Intent, Partials, Result, Source, Takes, Target,
     graph::{Fold, Limits, Permits, Visit},
 };
+use blind::Sight;
 use ends::Ends;
 use known::{Found, Known, Names, is_compared};
 use order::Place;
@@ -191,7 +192,7 @@ pub async fn copy(
     options: &Options,
     events: &Events,
 ) -> Result<Copied> {
-    let found = Found::find(&*source, pick, &*target, names, options).await?;
+    let found = Found::find(&*source, pick, &*target, names, options, Sight::default()).await?;
     copy_in_order(source, found, target, names, options, events, None).await
 }
 
@@ -224,6 +225,7 @@ async fn copy_in_order(
         top,
         document,
         names: asked,
+        sight,
     } = found;
     let (root, read) = match &options.which {
         Which::One(platform) => choose::descend(&*source, &top, document, platform, options.limits).await?,
@@ -244,6 +246,7 @@ async fn copy_in_order(
     );
     ends.turns = options.turns.clone();
     ends.ready = options.ready.clone();
+    ends.sight = sight;
     let tally = Tally::default();
     let mut copier = Copier {
         ends,
@@ -263,9 +266,9 @@ async fn copy_in_order(
         copier.check_digest(&root.digest)?;
         let names = match asked {
             Some(asked) => asked?,
-            None => Names::ask(&*target, names, intent(options.rehearse)).await?,
+            None => Names::ask(&*target, names, intent(options.rehearse), &copier.ends.sight).await?,
         };
-        copier.known = Known::ask(&*target, &root.digest, &names, copier.ends.intent()).await?;
+        copier.known = Known::ask(&*target, &root.digest, &names, copier.ends.intent(), &copier.ends.sight).await?;
     }
     if !copier.known.named {
         copier.ends.ready().await;

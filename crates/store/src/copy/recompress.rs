@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use teu_archive::codec::{self, Decoder, Encoder};
 use teu_spec::{Annotations, Descriptor, Digest, LayerCompression, annotation};
 
-use super::{ends::Ends, progress::Progress};
+use super::{blob::ANEW, ends::Ends, progress::Progress};
 use crate::{
     Error, ErrorKind, Expected, How, Reader, Result, Side,
     blocking::{self, BATCH, Chunks, Outlet},
@@ -257,28 +257,33 @@ impl Ends {
     async fn recompressed(&self, layer: &Descriptor, how: &Recompress, diff_id: &Digest) -> Result<Made> {
         let threads = self.threads.take(how.compression).await;
         let (_taken, threads) = threads.ok_or_else(|| Error::new(ErrorKind::Cancelled, "the copy has ended"))?;
-        let reader = self.open(layer).await.map_err(|error| error.on(Side::Source))?;
-        let reader = self.reported(layer, reader);
-        let work = {
-            let (how, diff_id) = (how.clone(), *diff_id);
-            move |input: Chunks, output: &mut Outlet| change(input, output, &how, threads, &diff_id)
-        };
-        let reader = blocking::transform(reader, work);
         let plain = how.compression == LayerCompression::None;
-        // What is not compressed is what the DiffID says, and was hashed when it was decoded.
-        let expected = Expected {
-            digest: plain.then_some(*diff_id),
-            size: None,
-            algorithm: layer.digest.algorithm(),
-            verified: plain,
-        };
-        let committed = match self.pour(reader, expected, |_| {}).await {
-            // Why it cannot be decoded is seen by whoever reads it to its end: most likely it is not what its digest says.
-            Err(error) if *error.kind() == ErrorKind::Invalid => {
-                self.check(layer).await?;
-                return Err(error);
+        let mut anew = 0..ANEW;
+        let committed = loop {
+            let reader = self.open(layer).await.map_err(|error| error.on(Side::Source))?;
+            let reader = self.reported(layer, reader);
+            let work = {
+                let (how, diff_id) = (how.clone(), *diff_id);
+                move |input: Chunks, output: &mut Outlet| change(input, output, &how, threads, &diff_id)
+            };
+            let reader = blocking::transform(reader, work);
+            // What is not compressed is what the DiffID says, and was hashed when it was decoded.
+            let expected = Expected {
+                digest: plain.then_some(*diff_id),
+                size: None,
+                algorithm: layer.digest.algorithm(),
+                verified: plain,
+            };
+            match self.pour(reader, expected, |_| {}).await {
+                // Why it cannot be decoded is seen by whoever reads it to its end: most likely it is not what its digest says.
+                Err(error) if *error.kind() == ErrorKind::Invalid => {
+                    self.check(layer).await?;
+                    return Err(error);
+                }
+                // The same bytes come of it again.
+                Err(error) if *error.kind() == ErrorKind::Lost && anew.next().is_some() => self.tell_anew(layer),
+                outcome => break outcome?,
             }
-            outcome => outcome?,
         };
         let made = Made {
             digest: committed.digest,

@@ -14,7 +14,7 @@ use teu_spec::{Descriptor, Digest, Document, Pick};
 
 use super::{
     Options, Which,
-    blind::answered,
+    blind::Sight,
     copy_in_order, intent,
     known::{Found, Names},
     listed::{Image, Listed},
@@ -175,7 +175,7 @@ pub async fn copy_one(
     let _under_way = under_way.take().await;
     let events = seeing(&work.seen, None, events);
     let options = &work.options;
-    let mut found = Found::find(&*source, pick, &*target, names, options).await?;
+    let mut found = Found::find(&*source, pick, &*target, names, options, work.sight.clone()).await?;
     let mut image = Image {
         names: names.to_vec(),
         ..Image::unnamed(found.top.digest)
@@ -214,6 +214,7 @@ struct Work<'a> {
     under_way: Permits,
     events: &'a Events,
     seen: Arc<Mutex<Seen>>,
+    sight: Sight,
     /// What came along without a name.
     unnamed: HashSet<Digest>,
     done: CopiedRepository,
@@ -233,6 +234,7 @@ impl<'a> Work<'a> {
             options,
             events,
             seen: Arc::default(),
+            sight: Sight::default(),
             unnamed: HashSet::new(),
             done: CopiedRepository::default(),
         }
@@ -297,8 +299,8 @@ impl<'a> Work<'a> {
             return Ok(false);
         };
         let intent = intent(self.options.rehearse);
-        let answer = readable.stat(Role::Manifest, digest, intent).await;
-        Ok(answered(&**self.target, answer, intent).await?.is_some())
+        let question = readable.stat(Role::Manifest, digest, intent);
+        Ok(self.sight.look(&**self.target, intent, question).await?.is_some())
     }
 
     /// Copies images side by side, and notes what became of each in their order.
@@ -385,6 +387,7 @@ impl<'a> Work<'a> {
         let naming = Some(naming);
         let found = Found {
             names,
+            sight: self.sight.clone(),
             ..(&descriptor).into()
         };
         let copied = copy_in_order(source, found, target, &image.names, &options, &events, naming).await?;
@@ -399,7 +402,7 @@ impl<'a> Work<'a> {
         }
         let names = match asked.take() {
             Some(names) => names?,
-            None => Names::ask(&**self.target, &image.names, intent(self.options.rehearse)).await?,
+            None => Names::ask(&**self.target, &image.names, intent(self.options.rehearse), &self.sight).await?,
         };
         let (mut named, mut there) = (Vec::new(), Vec::new());
         for (name, found) in image.names.drain(..).zip(names.into_found()) {

@@ -2,7 +2,11 @@
 
 mod refused;
 
-use std::{io::Write, num::NonZeroUsize, sync::atomic::Ordering};
+use std::{
+    io::Write,
+    num::NonZeroUsize,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use bytes::Bytes;
 use teu_archive::codec::{Compression, Encoder, Limits as CodecLimits};
@@ -226,6 +230,52 @@ async fn layers_get_the_compression_that_is_asked_for() {
             };
             assert!(events.contains(&told), "{layer:?}");
         }
+    }
+}
+
+/// The same bytes come of it again, and are sent anew as often as those of a blob that is copied as it is.
+#[tokio::test]
+async fn what_was_lost_on_its_way_is_recompressed_anew() {
+    let (source, document) = image_of(&[compressed("plain", NONE)]).await;
+    let (whole, _, _) = goes(&source, &Memory::new(), &to(GZIP)).await.expect("copied");
+    let layer = document.children()[1].digest;
+    for (loses, is_lost) in [(0, false), (1, false), (2, false), (3, true)] {
+        let target = Memory::new();
+        let rigged = Rigged {
+            loses: Arc::new(AtomicUsize::new(loses)),
+            ..Rigged::of(&target)
+        };
+        let (events, happened) = recorded();
+        let (pick, names) = (Pick::Name("all".to_owned()), ["copy".to_owned()]);
+        let copied = copy(
+            Arc::new(source.clone()),
+            &pick,
+            Arc::new(rigged),
+            &names,
+            &to(GZIP),
+            &events,
+        )
+        .await;
+        match copied {
+            Ok(copied) => {
+                assert!(!is_lost);
+                assert_eq!(copied.descriptor.digest, Digest::of(whole.raw()));
+            }
+            Err(error) => {
+                assert!(is_lost, "{error}");
+                assert_eq!(
+                    (error.kind(), error.side()),
+                    (&ErrorKind::Lost, Some(Side::Destination))
+                );
+                assert!(target.resolve(&pick).await.is_err());
+            }
+        }
+        let happened = happened.lock().expect("events");
+        let told = happened.iter().filter(|event| {
+            let said = format!("blob {layer} is sent anew, as its upload broke off");
+            matches!(event, Event::Retry { reason, wait_ms: 0 } if *reason == said)
+        });
+        assert_eq!(told.count(), loses.min(2));
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Rigged {
     pub(super) adopts: bool,
     /// The write of this blob, or of this manifest, fails.
     pub(super) fails: Option<Digest>,
+    /// So many blobs whose digest nobody knew when they were begun are lost when all of them was written.
+    pub(super) loses: Arc<AtomicUsize>,
     /// The write of this blob takes longer than any other.
     pub(super) slow: Option<Digest>,
     pub(super) log: Mutex<Vec<Asked>>,
@@ -205,12 +207,14 @@ impl Target for Rigged {
         self.ask(Asked::Ingest(expected.digest));
         let slow = expected.digest.is_some() && expected.digest == self.slow;
         async move {
-            self.may(expected.digest)?;
+            let expected_digest = expected.digest;
+            self.may(expected_digest)?;
             let now = self.ingests.now.fetch_add(1, Ordering::SeqCst) + 1;
             self.ingests.most.fetch_max(now, Ordering::SeqCst);
             let ingest = Counted {
                 inner: Some(self.inner.ingest(expected).await?),
                 ingests: Arc::clone(&self.ingests),
+                loses: expected_digest.is_none().then(|| Arc::clone(&self.loses)),
                 yields: if slow { 1000 } else { 8 },
             };
             Ok(Box::new(ingest) as Box<dyn Ingest>)
@@ -302,6 +306,8 @@ impl Adopt for Rigged {
 struct Counted {
     inner: Option<Box<dyn Ingest>>,
     ingests: Arc<InFlight>,
+    /// How many are lost yet, where it may be one.
+    loses: Option<Arc<AtomicUsize>>,
     /// How often all others go first.
     yields: usize,
 }
@@ -323,7 +329,17 @@ impl Ingest for Counted {
     fn commit(mut self: Box<Self>, digest: Option<Digest>) -> BoxFuture<'static, Result<Committed>> {
         let inner = self.inner.take().expect("an ingest");
         async move {
-            let outcome = inner.commit(digest).await;
+            let left = self.loses.as_ref().filter(|left| {
+                let less = |left: usize| left.checked_sub(1);
+                left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
+            });
+            let outcome = match left {
+                None => inner.commit(digest).await,
+                Some(_) => {
+                    inner.abort().await?;
+                    Err(Error::new(ErrorKind::Lost, "the upload broke off"))
+                }
+            };
             drop(self);
             outcome
         }

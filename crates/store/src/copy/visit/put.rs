@@ -7,7 +7,7 @@ use teu_spec::{Descriptor, Digest, Document, Manifest};
 use super::Copier;
 use crate::{
     Event, Expect, Result, Role, Side, Source,
-    copy::{blind::answered, known::Names},
+    copy::known::Names,
     graph::{Node, Position},
 };
 
@@ -26,10 +26,9 @@ impl Copier<'_> {
         let Some(readable) = self.ends.target.readable() else {
             return Ok(false);
         };
-        let answer = readable.stat(Role::Manifest, digest, self.ends.intent()).await;
-        Ok(answered(&*self.ends.target, answer, self.ends.intent())
-            .await?
-            .is_some())
+        let question = readable.stat(Role::Manifest, digest, self.ends.intent());
+        let found = self.ends.sight.look(&*self.ends.target, self.ends.intent(), question);
+        Ok(found.await?.is_some())
     }
 
     /// Keeps in mind that the target, which has not this image, will not have its config: it says what this image is, and only a copy that was cut off
@@ -74,7 +73,7 @@ impl Copier<'_> {
             self.known.named
         } else if is_root {
             // What comes of the image is known only now, and what it names is there.
-            Names::ask(&*self.ends.target, names, self.ends.intent())
+            Names::ask(&*self.ends.target, names, self.ends.intent(), &self.ends.sight)
                 .await?
                 .all(&digest)
         } else {

@@ -15,6 +15,7 @@ mod session;
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -24,7 +25,7 @@ use reqwest::{
 };
 use teu_spec::{Digest, Hasher};
 use teu_store::{BoxFuture, Committed, Error, ErrorKind, Expected, Ingest, Result};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use url::Url;
 
 use flight::Flight;
@@ -40,6 +41,8 @@ const WINDOWS: usize = 16 << 20;
 const LEAST_WINDOW: usize = 1 << 20;
 /// The size of a piece where the registry asks for pieces and not for how large.
 const PIECE: u64 = 4 << 20;
+/// How long is waited until a registry dropped a session.
+const DROPPED_WITHIN: Duration = Duration::from_secs(5);
 /// The largest piece that a registry can demand: it is held in memory.
 const MAX_PIECE: u64 = 32 << 20;
 
@@ -363,7 +366,7 @@ impl Upload {
         if !self.over {
             self.over = true;
             // It would expire anyway.
-            let _ = self.repository.cancel(&self.location).await;
+            let _ = timeout(DROPPED_WITHIN, self.repository.cancel(&self.location)).await;
         }
     }
 }
