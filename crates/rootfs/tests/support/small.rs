@@ -21,6 +21,7 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        // Who had it open may end a moment after this.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
