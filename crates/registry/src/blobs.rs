@@ -21,7 +21,7 @@ use crate::{
 impl Registry {
     pub(crate) async fn blob(&self, name: &str, digest: &Digest, asked: &Asked) -> Answer {
         match asked.method {
-            Method::DELETE => self.delete_blob(name, digest).await,
+            Method::DELETE => self.delete_blob(name, digest, asked).await,
             _ => self.read_blob(name, digest, asked).await,
         }
     }
@@ -98,11 +98,12 @@ impl Registry {
         Ok(response)
     }
 
-    async fn delete_blob(&self, name: &str, digest: &Digest) -> Answer {
+    async fn delete_blob(&self, name: &str, digest: &Digest, asked: &Asked) -> Answer {
         let store = self.reading(name).await?;
         let delete = store
             .delete()
             .ok_or_else(|| Problem::not_allowed("GET, HEAD", "this place deletes no blobs"))?;
+        may_change(&*store, Role::Blob, digest, asked).await?;
         if self.settings.children == Children::Required {
             let is_named = named::is_named(&*store, digest).await;
             let within = |error: Error| error.within(format!("looking whether something names {digest}"));
@@ -159,6 +160,19 @@ pub(crate) fn described(mut response: Response<Body>, digest: &Digest) -> Respon
     set(&mut response, header::ETAG, &condition::tag(digest));
     set(&mut response, header::ACCEPT_RANGES, "bytes");
     response
+}
+
+/// Refuses to put or delete what has a digest where a condition that was asked for does not hold.
+pub(crate) async fn may_change(store: &dyn Store, role: Role, digest: &Digest, asked: &Asked) -> Result<(), Problem> {
+    if !condition::is_there(&asked.headers) {
+        return Ok(());
+    }
+    let found = store.stat(role, digest, Intent::Read).await;
+    let is_here = found.map_err(Problem::internal)?.is_some();
+    match condition::changing(&asked.headers, digest, is_here) {
+        true => Ok(()),
+        false => Err(failed_condition()),
+    }
 }
 
 pub(crate) fn failed_condition() -> Problem {

@@ -36,12 +36,30 @@ pub(crate) fn range(headers: &HeaderMap, digest: &Digest) -> bool {
     !headers.contains_key(header::IF_RANGE) || names(headers, &header::IF_RANGE, digest)
 }
 
+/// Whether something is asked of what is there before it is changed.
+pub(crate) fn is_there(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
+}
+
+/// Whether what is asked of content holds before it is put or deleted by its digest, under which it is here or not. Under a digest nothing else can come meanwhile.
+pub(crate) fn changing(headers: &HeaderMap, digest: &Digest, is_here: bool) -> bool {
+    let is_this = |name| is_here && names(headers, name, digest);
+    let matches = !headers.contains_key(header::IF_MATCH) || is_this(&header::IF_MATCH);
+    matches && !is_this(&header::IF_NONE_MATCH)
+}
+
 /// What must hold of a name that is about to be set. Tags that are no digests never hold.
 pub(crate) fn writing(headers: &HeaderMap) -> Result<Expect, String> {
     let one = |name: &HeaderName| {
-        let value = headers.get(name)?.to_str().ok()?.trim();
-        Some(value.trim_matches('"').to_owned())
+        let mut values = headers.get_all(name).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return None;
+        };
+        Some(value.to_str().ok()?.trim().trim_matches('"').to_owned())
     };
+    if headers.contains_key(header::IF_NONE_MATCH) && headers.contains_key(header::IF_MATCH) {
+        return Err("a push has If-Match or If-None-Match, and not both".to_owned());
+    }
     if headers.contains_key(header::IF_NONE_MATCH) {
         return match one(&header::IF_NONE_MATCH).as_deref() {
             Some("*") => Ok(Expect::Absent),
@@ -109,6 +127,25 @@ mod tests {
             (header::ACCEPT, "*", Some(Expect::Any)),
         ] {
             assert_eq!(writing(&headers(name.clone(), value)).ok(), expected, "{name}: {value}");
+        }
+        let mut both = headers(header::IF_MATCH, &this);
+        both.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+        let mut two = headers(header::IF_MATCH, &this);
+        two.append(header::IF_MATCH, HeaderValue::from_str(&other).expect("a value"));
+        assert!(writing(&both).is_err() && writing(&two).is_err());
+        for (name, value, here, absent) in [
+            (header::IF_MATCH, this.clone(), true, false),
+            (header::IF_MATCH, format!("{other}, {this}"), true, false),
+            (header::IF_MATCH, "*".to_owned(), true, false),
+            (header::IF_MATCH, other.clone(), false, false),
+            (header::IF_NONE_MATCH, this.clone(), false, true),
+            (header::IF_NONE_MATCH, "*".to_owned(), false, true),
+            (header::IF_NONE_MATCH, other.clone(), true, true),
+            (header::ACCEPT, other.clone(), true, true),
+        ] {
+            let headers = headers(name.clone(), &value);
+            let found = [true, false].map(|is_here| changing(&headers, &digest, is_here));
+            assert_eq!(found, [here, absent], "{name}: {value}");
         }
     }
 }

@@ -8,7 +8,7 @@ use teu_store::{ErrorKind, Expect, FetchOptions, Intent, Role, Store, missing_ch
 
 use crate::{
     auth::Action,
-    blobs::{described, failed_condition},
+    blobs::{described, failed_condition, may_change},
     body::{self, Incoming},
     budget::Room,
     condition::{self, Holds},
@@ -25,7 +25,7 @@ impl Registry {
     pub(crate) async fn manifest(&self, name: &str, reference: &Reference, asked: &Asked, content: Incoming) -> Answer {
         match asked.method {
             Method::PUT => self.put_manifest(name, reference, asked, content).await,
-            Method::DELETE => self.delete_manifest(name, reference).await,
+            Method::DELETE => self.delete_manifest(name, reference, asked).await,
             _ => self.read_manifest(name, reference, asked).await,
         }
     }
@@ -93,6 +93,9 @@ impl Registry {
             return Err(Problem::bad(Code::DigestInvalid, message));
         }
         let store = self.writing(name).await?;
+        if names.is_empty() {
+            may_change(&*store, Role::Manifest, &digest, asked).await?;
+        }
         if self.settings.children == Children::Required {
             let missing = missing_children(store.as_source(), &document).await;
             let missing = missing.map_err(|error| Problem::writing(error, Code::ManifestInvalid))?;
@@ -109,7 +112,13 @@ impl Registry {
                     asked.caller.denied(Action::Overwrite, name)
                 })
                 .await?;
-                if matches!(expect, Expect::Digest(_)) && !free.is_empty() {
+                // Those that are not free are this already.
+                let holds = match expect {
+                    Expect::Any => true,
+                    Expect::Absent => free.len() == names.len(),
+                    Expect::Digest(expected) => free.is_empty() && expected == digest,
+                };
+                if !holds {
                     return Err(failed_condition());
                 }
                 (free, Expect::Absent)
@@ -167,13 +176,21 @@ impl Registry {
         }
     }
 
-    async fn delete_manifest(&self, name: &str, reference: &Reference) -> Answer {
+    async fn delete_manifest(&self, name: &str, reference: &Reference, asked: &Asked) -> Answer {
         let store = self.reading(name).await?;
         let delete = store
             .delete()
             .ok_or_else(|| Problem::not_allowed("GET, HEAD, PUT", "this place deletes no manifests"))?;
         let deleted = match reference {
-            Reference::Digest(digest) => delete.delete(Role::Manifest, digest).await,
+            Reference::Digest(digest) => {
+                may_change(&*store, Role::Manifest, digest, asked).await?;
+                delete.delete(Role::Manifest, digest).await
+            }
+            // A store deletes a tag wherever it points, and it may be moved in the same moment.
+            Reference::Tag(_) if condition::is_there(&asked.headers) => {
+                let message = "a tag is not deleted under a condition; delete the manifest by its digest, or the tag without If-Match and If-None-Match";
+                return Err(Problem::bad(Code::Unsupported, message));
+            }
             Reference::Tag(tag) => delete.untag(tag.as_str()).await,
             Reference::Neither(_) => return Err(unknown()),
         };

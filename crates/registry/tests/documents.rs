@@ -203,4 +203,41 @@ fn what_a_client_has_is_not_sent_again() {
             .ask("PUT", "/v2/app/manifests/1", &headers, other.raw())
             .expect(status);
     }
+    // What has a digest is put and deleted where it is here, or is not, as was asked.
+    let (this, another) = (Digest::of(other.raw()), Digest::of(b"another"));
+    let at = |digest: &Digest| format!("/v2/app/manifests/{digest}");
+    for (method, target, condition, expected, status) in [
+        ("PUT", at(&this), "If-None-Match", "*".to_owned(), 412),
+        ("PUT", at(&this), "If-Match", format!("\"{another}\""), 412),
+        ("PUT", at(&this), "If-Match", format!("\"{this}\""), 201),
+        ("DELETE", at(&this), "If-Match", format!("\"{another}\""), 412),
+        ("DELETE", at(&another), "If-Match", "*".to_owned(), 412),
+        (
+            "DELETE",
+            format!("/v2/app/blobs/{layer}"),
+            "If-Match",
+            format!("\"{another}\""),
+            412,
+        ),
+        // Where a tag points to may change in the same moment.
+        (
+            "DELETE",
+            "/v2/app/manifests/1".to_owned(),
+            "If-Match",
+            format!("\"{this}\""),
+            400,
+        ),
+        ("DELETE", at(&this), "If-Match", format!("\"{this}\""), 202),
+        ("PUT", at(&this), "If-Match", format!("\"{this}\""), 412),
+        ("PUT", at(&this), "If-None-Match", "*".to_owned(), 201),
+    ] {
+        let content: &[u8] = if method == "PUT" { other.raw() } else { b"" };
+        let answer = server.ask(method, &target, &[manifest, (condition, expected.as_str())], content);
+        assert_eq!(
+            answer.status, status,
+            "{method} {target} {condition}: {expected}: {}",
+            answer.head
+        );
+    }
+    server.head(&format!("/v2/app/blobs/{layer}")).expect(200);
 }
