@@ -53,8 +53,8 @@ SOURCE_DATE_EPOCH where times differ, the same files make the same image on ever
 
 An archive is read strictly, and keeps its bytes if it is compressed; else it is compressed as most
 layers of the image are. It may hide files of lower layers (.wh.NAME), as with umoci raw add-layer.
-Where it has a hard link, or a file and not the directory that this is in, layers of the image are looked into, as far as
-it takes, unless --as-is leaves that to teu verify: what nobody could unpack above them is refused.
+Where it has a hard link to what is not in it, or a file without its directory before it, layers of the image are looked
+into, as far as it takes, unless --as-is leaves that to teu verify: what nobody could unpack above them is refused.
 
 Examples:
   teu append oci:images:app rootfs.tar

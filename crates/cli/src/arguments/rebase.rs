@@ -15,6 +15,8 @@ the annotations org.opencontainers.image.base.name and .digest.
 Without --old-base it is what those annotations say, and without --new-base what is under that name
 now: an image is brought up to date with its base so. The registry that they name is asked then.
 
+No layer is read: whether those of the image can be unpacked above the new base, teu verify tells.
+
 Examples:
   teu rebase --old-base docker://debian:12.1 --new-base docker://debian:12.2 oci:images:app
   teu rebase --new-base oci:bases:hardened --to oci:images:app-hardened oci:images:app

@@ -8,7 +8,7 @@ use teu_archive::{
     codec::{self, Compression, Decoder},
     tar,
 };
-use teu_rootfs::{Budget, Node};
+use teu_rootfs::Budget;
 use teu_spec::LayerCompression;
 use teu_store::{
     Error, ErrorKind, Result, Target,
@@ -18,12 +18,11 @@ use teu_store::{
 use super::{
     Options, Written,
     digested::{Content, Digested},
-    pour, written,
+    pour,
+    whole::Whole,
+    written,
 };
-use crate::{
-    entry::{self, Action},
-    glob::clean,
-};
+use crate::entry;
 
 /// Which archives stay as they came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,8 +48,8 @@ pub struct Limits {
 }
 
 /// Makes a layer of a tar archive, plain or in gzip or zstd, which is read on a thread for blocking work. [`Options::times`] are not looked at.
-/// It is told, too, whether the layer is whole: whether it can be unpacked whatever lies below, as it has no hard links, and each directory before what is
-/// in it. Of one that is not, nobody knows that.
+/// It is told, too, whether the layer is whole: whether it can be unpacked whatever lies below, as it has each directory before what is in it, and each
+/// file before the hard links to it. Of one that is not, nobody knows that.
 ///
 /// # Errors
 /// `Invalid` where it is no archive, or is malformed or cut off, or has an entry that nobody could unpack whatever lies below; `TooLarge` where it reaches a limit; `Unsupported` for what no layer holds;
@@ -131,13 +130,11 @@ fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits, budget:
         tap: sink,
     };
     let mut reader = tar::Reader::with_limits(input, limits);
-    let (mut entries, mut is_whole) = (0, true);
-    // The directories of the archive that the entry of before lies in, and it where it is one; the lowest last.
-    let mut above: Vec<Vec<u8>> = Vec::new();
+    let (mut entries, mut whole) = (0, Whole::new());
     while let Some(entry) = reader.next_entry().map_err(|error| explained(error, entries))? {
         let action = entry::check(entry.header(), budget).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         entries += 1;
-        is_whole = is_whole && stands(&action, &entry.header().path, &mut above);
+        whole.add(&action, entry.header());
     }
     let (_, end) = reader.finish()?;
     if entries == 0 && end == tar::End::NoMarker {
@@ -146,29 +143,10 @@ fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits, budget:
             format!("there is nothing in it: it is no tar archive{AS_IT_IS}"),
         ));
     }
-    Ok(Found { entries, is_whole })
-}
-
-/// Whether an entry needs nothing of the layers below, as far as is seen in an archive that has what is in a directory right behind it.
-fn stands(action: &Action, path: &[u8], above: &mut Vec<Vec<u8>>) -> bool {
-    let node = match action {
-        Action::HardLink => return false,
-        Action::Remove(_) | Action::Clear(_) | Action::PassOver => return true,
-        Action::Make(node) => node,
-    };
-    let path = clean(path);
-    let Some(name) = path.rsplit(|byte| *byte == b'/').next().filter(|name| !name.is_empty()) else {
-        return true;
-    };
-    let directory = path[..path.len() - name.len()].strip_suffix(b"/").unwrap_or_default();
-    while above.last().is_some_and(|last| last != directory) {
-        above.pop();
-    }
-    let stands = directory.is_empty() || !above.is_empty();
-    if *node == Node::Directory {
-        above.push(path);
-    }
-    stands
+    Ok(Found {
+        entries,
+        is_whole: whole.is_whole(),
+    })
 }
 
 /// What to do with a file that is no archive.

@@ -9,6 +9,7 @@ mod from_tar;
 mod header;
 mod passed_over;
 mod tree;
+mod whole;
 mod writer;
 
 use std::{
