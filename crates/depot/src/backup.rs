@@ -198,6 +198,7 @@ async fn snapshot(from: &Path, to: &Path, whose: Whose) -> Result<Sqlite> {
         let within = |error: Error| error.within(format!("copying {}", from.display()));
         let within_database = |error| within(metadata::failed(error));
         let connection = connect(&from, Access::beside(&from)?).map_err(within)?;
+        metadata::make(&new)?;
         connection.execute("VACUUM INTO ?1", [text]).map_err(within_database)?;
         drop(connection);
         let mut copied = connect(&new, Access::Shared)?;

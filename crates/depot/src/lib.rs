@@ -61,8 +61,8 @@ pub use content::{Content, Files, OpenFiles, PARTS, Placing, Writing};
 pub use depot::Depot;
 pub use distribution::{Distribution, Found};
 pub use metadata::{
-    Blob, Held, Immutable, Looked, Manifest, Metadata, Name, Needed, Needing, NewBlob, NewManifest, Reviewed, Session,
-    Sqlite, Unreferenced, is_damage,
+    Blob, Child, Held, Immutable, Looked, Manifest, Metadata, Name, Needed, Needing, NewBlob, NewManifest, Reviewed,
+    Session, Sqlite, Unreferenced, is_damage,
 };
 pub use place::{Millis, Place, Ulid};
 pub use settings::{Clock, Pattern, Settings, Sparse};

@@ -9,14 +9,14 @@ use futures_util::{FutureExt, StreamExt, stream};
 use teu_spec::{Descriptor, Digest, Document, Pick};
 use teu_store::{
     Adopt, BoxFuture, Browse, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, How, Ingest, Intent,
-    Keyset, Local, Mount, Named, Origin, Page, Result, Resume, Role, Source, Sweep, Takes, Target, octet_stream,
-    referrer,
+    Keyset, Local, Mount, Named, Origin, Page, Result, Resume, Role, Source, Sweep, Takes, Target, child_roles,
+    octet_stream, referrer,
 };
 
 use crate::{
     depot::Inner,
     incoming::{self, Incoming},
-    metadata::{Blob, Manifest, Name, NewManifest},
+    metadata::{Blob, Child, Manifest, Name, NewManifest},
     settings::Sparse,
 };
 
@@ -278,24 +278,23 @@ impl Target for Repository {
             if digest.algorithm().digest(document.raw()) != *digest {
                 return Err(Error::new(ErrorKind::Mismatch, format!("the manifest is not {digest}")));
             }
-            let children = document.children();
-            let role = match document {
-                Document::Index(_) => Role::Manifest,
-                Document::Manifest(_) => Role::Blob,
-            };
             let is_sparse = match self.depot.settings.sparse {
                 Sparse::Nothing => false,
-                Sparse::Indexes => role == Role::Manifest,
+                Sparse::Indexes => matches!(document, Document::Index(_)),
                 Sparse::All => true,
             };
-            let required = children.iter().filter(|child| {
+            let children = document.children().into_iter().map(|child| Child {
+                digest: child.digest,
+                roles: child_roles(document, &child),
                 // What is kept elsewhere need not be here.
-                !(is_sparse || child.media_type.is_foreign() && !child.urls.is_empty())
+                is_required: !(is_sparse || child.media_type.is_foreign() && !child.urls.is_empty()),
             });
-            let required: Vec<Digest> = required.map(|child| child.digest).collect();
-            if role == Role::Blob {
-                self.are_not_lost(&required).await?;
-            }
+            let children: Vec<Child> = children.collect();
+            let blobs = children
+                .iter()
+                .filter(|child| child.is_required && child.roles.contains(&Role::Blob));
+            let blobs: Vec<Digest> = blobs.map(|child| child.digest).collect();
+            self.are_not_lost(&blobs).await?;
             let immutable = self.depot.immutable(&self.name);
             let name = |name: &String| Name {
                 name: name.clone(),
@@ -308,9 +307,7 @@ impl Target for Repository {
                     media_type: document.media_type().clone(),
                     content: document.raw().clone(),
                 },
-                role,
-                required,
-                children: children.into_iter().map(|child| child.digest).collect(),
+                children,
                 subject: document
                     .subject()
                     .map(|subject| (subject.digest, referrer(document, *digest))),

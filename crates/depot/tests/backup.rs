@@ -4,6 +4,7 @@ mod support;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -62,6 +63,11 @@ fn a_copy_is_a_depot_and_only_what_is_new_is_copied() {
             ..BackedUp::default()
         };
         assert_eq!(first, all);
+        let mode = fs::metadata(to.join("metadata.sqlite"))
+            .expect("there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
         assert_eq!((wrong(&to).await, tags(&to).await), (vec![], vec!["v1".to_owned()]));
         let copied = Depot::open(&to, settings()).await.expect("a depot");
         assert!(

@@ -299,6 +299,44 @@ fn what_is_named_stays() {
     });
 }
 
+/// BuildKit keeps its cache in an index that names blobs. Where it is taken they stay as long as it does, however much may be missing.
+#[test]
+fn blobs_that_an_index_names_stay() {
+    run(async {
+        for sparse in [Sparse::Nothing, Sparse::Indexes, Sparse::All] {
+            let (clock, wait) = clock();
+            let here = Here::of(Settings {
+                clock,
+                sparse,
+                ..settings()
+            });
+            let (depot, store) = (&here.depot, repository(&here.depot, "app").await);
+            let cache = Image::cache(Takes::EVERYTHING, "cache");
+            // Taken before its blobs, it keeps them too.
+            let before = store
+                .put_manifest(&cache.document, &cache.digest, &[], Expect::Any)
+                .await;
+            assert_eq!(before.is_ok(), sparse != Sparse::Nothing, "{sparse:?}");
+            cache.put(store.as_target(), &["cache"]).await.expect("put");
+            wait(10 * LEASE.as_secs());
+            assert_eq!(depot.collect(PARTS).await.expect("collected"), Collected::default());
+            let children = cache.document.children();
+            for child in &children {
+                assert!(has(depot, "app", &child.digest).await, "{sparse:?}");
+            }
+            let mut findings = Vec::new();
+            let checked = depot.check(false, |finding| findings.push(finding)).await;
+            assert_eq!((checked.expect("checked").blobs, findings), (2, vec![]));
+            let delete = store.delete().expect("the power to delete");
+            let refused = delete.delete(Role::Blob, &children[0].digest).await;
+            assert_eq!(kind(refused), ErrorKind::Conflict);
+            delete.delete(Role::Manifest, &cache.digest).await.expect("deleted");
+            let collected = depot.collect(0).await.expect("collected");
+            assert_eq!((collected.unlinked, collected.removed), (2, 2), "{sparse:?}");
+        }
+    });
+}
+
 /// What was cut off between its place and its row is found, but not before it could have one.
 #[test]
 fn what_nobody_knows_is_removed() {
@@ -349,11 +387,38 @@ fn tags_that_never_move_do_not() {
             kind(delete.delete(Role::Manifest, &old.digest).await),
             ErrorKind::Conflict
         );
+        // Nor does anything go that one leads to, by an index within an index.
+        let within = Image::small(Takes::EVERYTHING, "within");
+        within.put(store.as_target(), &["mine"]).await.expect("put");
+        let (mut named, mut indexes) = (within.document.descriptor(), Vec::new());
+        for tags in [&[][..], &["v7".to_owned(), "a".to_owned()]] {
+            let index = Index::build(Format::Oci, &[named]).expect("an index");
+            let digest = Digest::of(index.raw());
+            let put = store.put_manifest(&index, &digest, tags, Expect::Any).await;
+            named = put.expect("put");
+            indexes.push(digest);
+        }
+        for digest in [within.digest, indexes[0], indexes[1]] {
+            let refused = delete.delete(Role::Manifest, &digest).await.expect_err("it is needed");
+            assert_eq!(
+                (refused.kind(), refused.to_string()),
+                (
+                    &ErrorKind::Conflict,
+                    format!("the tag v7 of app leads to {digest}, and never moves")
+                )
+            );
+        }
         new.put(store.as_target(), &["latest", "v2"]).await.expect("put");
         delete.untag("latest").await.expect("removed");
         let found = store.resolve(&Pick::Name("v1".to_owned())).await.expect("resolved");
         assert_eq!(found.digest, old.digest);
         let other = repository(&here.depot, "other").await;
+        within.put(other.as_target(), &["v7"]).await.expect("put");
+        let delete = other.delete().expect("the power to delete");
+        delete
+            .delete(Role::Manifest, &within.digest)
+            .await
+            .expect("no such tag here");
         old.put(other.as_target(), &["v1"]).await.expect("put");
         new.put(other.as_target(), &["v1"]).await.expect("moved");
     });
@@ -451,7 +516,15 @@ fn a_directory_is_a_depot_or_becomes_one() {
         let mode = fs::metadata(at("new/below")).expect("made").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         fs::create_dir(at("empty")).expect("made");
-        open(&at("empty")).await.expect("it becomes one");
+        let depot = Depot::open(&at("empty"), settings()).await.expect("it becomes one");
+        put(&depot, "app", b"content").await;
+        // Whoever may look into a directory that was there, and whatever they may pull: all manifests are in the database.
+        let names = ["metadata.sqlite", "metadata.sqlite-wal", "metadata.sqlite-shm"];
+        for file in names.map(|name| at("empty").join(name)) {
+            let mode = fs::metadata(&file).expect("made").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+        }
+        drop(depot);
         open(&at("empty")).await.expect("it is one");
         fs::create_dir(at("other")).expect("made");
         fs::write(at("other/file"), "something").expect("written");

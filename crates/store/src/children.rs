@@ -1,8 +1,21 @@
-//! Is all here that a manifest names?
+//! What is that which a manifest names, and is all of it here?
 
 use teu_spec::{Descriptor, Document};
 
 use crate::{Intent, Result, Role, Source};
+
+/// What a child of a document may be kept as: as what it counts where it is not here, then what it may be else. What a manifest names is a blob, and
+/// what an index names is a manifest, whatever it is said to be; but where it is said to be none, as by the indexes in which BuildKit keeps its cache, it
+/// may as well be a blob.
+#[must_use]
+pub fn child_roles(document: &Document, child: &Descriptor) -> &'static [Role] {
+    let media_type = &child.media_type;
+    match document {
+        Document::Manifest(_) => &[Role::Blob],
+        Document::Index(_) if media_type.is_document() || media_type.is_schema1() => &[Role::Manifest],
+        Document::Index(_) => &[Role::Blob, Role::Manifest],
+    }
+}
 
 /// What `document` names and `source` does not have, in the order in which it stands there. Non-distributable layers may be elsewhere, and
 /// a subject need not be anywhere.
@@ -10,19 +23,24 @@ use crate::{Intent, Result, Role, Source};
 /// # Errors
 /// What the source says.
 pub async fn missing_children(source: &dyn Source, document: &Document) -> Result<Vec<Descriptor>> {
-    let role = match document {
-        Document::Index(_) => Role::Manifest,
-        Document::Manifest(_) => Role::Blob,
-    };
     let mut missing: Vec<Descriptor> = Vec::new();
     for child in document.children() {
         let elsewhere = child.media_type.is_foreign() && !child.urls.is_empty();
         let known = missing.iter().any(|other| other.digest == child.digest);
-        if !elsewhere && !known && source.stat(role, &child.digest, Intent::Write).await?.is_none() {
+        if !elsewhere && !known && !is_here(source, document, &child).await? {
             missing.push(child);
         }
     }
     Ok(missing)
+}
+
+/// Each role is asked for that a child may have, as what is here stays for a while where it was found.
+async fn is_here(source: &dyn Source, document: &Document, child: &Descriptor) -> Result<bool> {
+    let mut is_here = false;
+    for role in child_roles(document, child) {
+        is_here |= source.stat(*role, &child.digest, Intent::Write).await?.is_some();
+    }
+    Ok(is_here)
 }
 
 #[cfg(test)]
@@ -47,6 +65,15 @@ mod tests {
         assert_eq!(
             digests(missing_children(&store, &both).await.expect("asked")),
             [absent.digest]
+        );
+        let cache = Image::cache(Takes::EVERYTHING, "cache");
+        let [layer, config] = [0, 1].map(|place| cache.document.children()[place].digest);
+        let children = missing_children(&store, &cache.document).await.expect("asked");
+        assert_eq!(digests(children), [layer, config]);
+        cache.put(&store, &[]).await.expect("put");
+        assert_eq!(
+            digests(missing_children(&store, &cache.document).await.expect("asked")),
+            []
         );
         let children = here.document.children();
         for place in [2, 0] {

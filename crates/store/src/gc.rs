@@ -227,6 +227,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn blobs_that_an_index_names_stay() {
+        let store = Memory::new();
+        let cache = Image::cache(Takes::EVERYTHING, "cache");
+        cache.put(&store, &["cache"]).await.expect("put");
+        let report = gc(&store, &store, &AT_ONCE).await.expect("a report");
+        assert_eq!((report.removed, report.reached.items, store.len()), (vec![], 3, 3));
+    }
+
+    #[tokio::test]
     async fn what_is_young_stays() {
         let (store, _) = store().await;
         let before = store.len();

@@ -2,7 +2,7 @@
 //!
 //! It visits children before parents, many side by side, and each content once however often it is named. What a parent says of a child
 //! (platform, annotations) stays the parent's. Roles come from the position: what an index names is a manifest, what a manifest names is a
-//! blob. What goes by the order of layers, in which one may stand twice, is no fold.
+//! blob. Only where an index itself says that something is no manifest, and the source has it as a blob alone, it is one. What goes by the order of layers, in which one may stand twice, is no fold.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -17,7 +17,7 @@ use futures_util::{FutureExt, StreamExt, future, stream};
 use teu_spec::{Descriptor, Digest, Document, MediaType};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
-use crate::{BoxFuture, Error, ErrorKind, Result, Role, Source, SourceExt};
+use crate::{BoxFuture, Error, ErrorKind, Intent, Result, Role, Source, SourceExt, child_roles};
 
 /// How far a walk goes before it takes what it walks for an attack (threat 55). Each limit is named in its error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +61,12 @@ pub enum Position {
     Config,
     /// As one of a manifest's layers.
     Layer,
+    /// In an index, as a blob.
+    Other,
 }
 
 impl Position {
-    /// Where the child at `place` among a document's [`children`](Document::children) stands.
+    /// Where the child at `place` among a document's [`children`](Document::children) stands; of an index as long as the source was not asked.
     #[must_use]
     pub fn of_child(document: &Document, place: usize) -> Self {
         match document {
@@ -79,7 +81,7 @@ impl Position {
     pub fn role(self) -> Role {
         match self {
             Self::Manifest => Role::Manifest,
-            Self::Config | Self::Layer => Role::Blob,
+            Self::Config | Self::Layer | Self::Other => Role::Blob,
         }
     }
 }
@@ -294,7 +296,7 @@ impl<'a> Fold<'a> {
                 };
                 match position {
                     Position::Manifest => self.manifest(node, path).await,
-                    Position::Config | Position::Layer => {
+                    Position::Config | Position::Layer | Position::Other => {
                         let _permit = self.permit().await;
                         self.visitor.blob(node).await
                     }
@@ -365,8 +367,11 @@ impl<'a> Fold<'a> {
         for (place, (child, step)) in children.iter().zip(steps).enumerate() {
             outcomes.push((*step != Step::Drop).then(|| child.clone()));
             if *step == Step::Walk {
-                let place_there = (Position::of_child(document, place), in_image);
-                let visit = self.come_to(child, place_there, node.depth + 1, Some(here));
+                let visit = async move {
+                    let position = self.position(document, place, child).await?;
+                    self.come_to(child, (position, in_image), node.depth + 1, Some(here))
+                        .await
+                };
                 visits.push(visit.map(move |outcome| (place, outcome)));
             }
         }
@@ -381,6 +386,21 @@ impl<'a> Fold<'a> {
             outcomes[place] = outcome?;
         }
         Ok(outcomes)
+    }
+
+    /// Where a child stands: the source says whether what an index names and calls no manifest is one.
+    async fn position(&self, document: &Document, place: usize, child: &Descriptor) -> Result<Position> {
+        let position = Position::of_child(document, place);
+        if position != Position::Manifest || !child_roles(document, child).contains(&Role::Blob) {
+            return Ok(position);
+        }
+        let _permit = self.permit().await;
+        for (role, position) in [(Role::Manifest, Position::Manifest), (Role::Blob, Position::Other)] {
+            if self.source.stat(role, &child.digest, Intent::Read).await?.is_some() {
+                return Ok(position);
+            }
+        }
+        Ok(position)
     }
 
     fn flight(&self, descriptor: &Descriptor, place: Place) -> Result<Arc<Flight>> {

@@ -58,7 +58,7 @@ pub mod tree;
 mod verified;
 pub mod verify;
 
-pub use children::missing_children;
+pub use children::{child_roles, missing_children};
 pub use compression::codec;
 pub use error::{Error, ErrorKind, Result, Side};
 pub use event::{Event, Events, How, silent};

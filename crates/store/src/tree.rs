@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use futures_util::{FutureExt, future};
@@ -90,9 +90,9 @@ pub async fn tree(
         }
     }
     drop(fold);
-    let documents = reading.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let read = reading.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut drawing = Drawing {
-        documents: &documents,
+        read: &read,
         about: &about,
         seen: HashSet::new(),
     };
@@ -101,12 +101,22 @@ pub async fn tree(
 
 /// Keeps what it reads.
 #[derive(Default)]
-struct Reading(Mutex<HashMap<Digest, Document>>);
+struct Reading(Mutex<Read>);
+
+#[derive(Default)]
+struct Read {
+    documents: HashMap<Digest, Document>,
+    /// What indexes name and are blobs.
+    others: HashSet<Digest>,
+}
 
 impl Reading {
+    fn read(&self) -> MutexGuard<'_, Read> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn digests(&self) -> Vec<Digest> {
-        let documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        documents.keys().copied().collect()
+        self.read().documents.keys().copied().collect()
     }
 }
 
@@ -122,6 +132,9 @@ impl Visit for Reading {
     }
 
     fn blob<'a>(&'a self, node: Node<'a>) -> BoxFuture<'a, Result<Option<Content>>> {
+        if node.position == Position::Other {
+            self.read().others.insert(node.descriptor.digest);
+        }
         future::ready(Ok(Some(node.descriptor.into()))).boxed()
     }
 
@@ -131,14 +144,13 @@ impl Visit for Reading {
         document: &'a Document,
         _: Vec<Option<Descriptor>>,
     ) -> BoxFuture<'a, Result<Option<Content>>> {
-        let mut documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        documents.insert(node.descriptor.digest, document.clone());
+        self.read().documents.insert(node.descriptor.digest, document.clone());
         future::ready(Ok(Some(node.descriptor.into()))).boxed()
     }
 }
 
 struct Drawing<'a> {
-    documents: &'a HashMap<Digest, Document>,
+    read: &'a Read,
     about: &'a HashMap<Digest, Vec<Descriptor>>,
     /// The manifests that are drawn already: drawn each time, a few indexes of each other would make a tree without end.
     seen: HashSet<Digest>,
@@ -156,7 +168,7 @@ impl Drawing<'_> {
         if position != Position::Manifest {
             return tree;
         }
-        let Some(document) = self.documents.get(&descriptor.digest) else {
+        let Some(document) = self.read.documents.get(&descriptor.digest) else {
             tree.state = State::Absent;
             return tree;
         };
@@ -166,7 +178,10 @@ impl Drawing<'_> {
         }
         tree.state = State::Read;
         for (place, child) in document.children().iter().enumerate() {
-            let position = Position::of_child(document, place);
+            let position = match self.read.others.contains(&child.digest) {
+                true if matches!(document, Document::Index(_)) => Position::Other,
+                _ => Position::of_child(document, place),
+            };
             tree.children.push(self.draw(child, position));
         }
         for referrer in self.about.get(&descriptor.digest).into_iter().flatten() {

@@ -132,6 +132,7 @@ fn position(tree: &tree::Tree) -> &'static str {
         graph::Position::Manifest => "manifest",
         graph::Position::Config => "config",
         graph::Position::Layer => "layer",
+        graph::Position::Other => "blob",
     }
 }
 

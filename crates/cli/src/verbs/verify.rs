@@ -100,6 +100,7 @@ fn position(finding: &Finding) -> &'static str {
         Position::Manifest => "manifest",
         Position::Config => "config",
         Position::Layer => "layer",
+        Position::Other => "blob",
     }
 }
 

@@ -21,7 +21,7 @@ use teu_store::{BoxFuture, Expect, Keyset, Page, Result, Role};
 
 pub use sqlite::Sqlite;
 pub use sqlite::is_damage;
-pub(crate) use sqlite::{Access, STEPS, beside, bring_up_to_date, connect, failed, name_of};
+pub(crate) use sqlite::{Access, STEPS, beside, bring_up_to_date, connect, failed, make, name_of};
 
 use crate::place::{Millis, Place, Ulid};
 
@@ -71,6 +71,17 @@ pub struct Name {
     pub is_immutable: bool,
 }
 
+/// What a manifest names, which stays as long as it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Its digest.
+    pub digest: Digest,
+    /// What it may be kept as: it counts as each that the repository shows it as, and where that is none as the first.
+    pub roles: &'static [Role],
+    /// It must be there, as one of them.
+    pub is_required: bool,
+}
+
 /// A manifest that is to be kept.
 #[derive(Clone, Debug)]
 pub struct NewManifest {
@@ -80,12 +91,8 @@ pub struct NewManifest {
     pub digest: Digest,
     /// Its bytes and its media type.
     pub manifest: Manifest,
-    /// What those are that it names.
-    pub role: Role,
     /// What it names.
-    pub children: Vec<Digest>,
-    /// Those of them that must be there.
-    pub required: Vec<Digest>,
+    pub children: Vec<Child>,
     /// What it is about, and how it stands in the list of that one's referrers.
     pub subject: Option<(Digest, Descriptor)>,
     /// The names that are to point at it.

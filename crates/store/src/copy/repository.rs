@@ -22,7 +22,8 @@ use super::{
     seen::{Came, Seen, lock, seeing},
 };
 use crate::{
-    Browse, Error, ErrorKind, Events, Intent, Keyset, Result, Role, Side, Source, SourceExt, Target, graph::Permits,
+    Browse, Error, ErrorKind, Events, Intent, Keyset, Result, Role, Side, Source, SourceExt, Target, child_roles,
+    graph::Permits,
 };
 
 /// How many manifests are asked for at once.
@@ -462,14 +463,21 @@ async fn present(source: &dyn Source, top: &Descriptor) -> Result<Which> {
         if !descriptor.media_type.is_index() {
             continue;
         }
-        let Document::Index(index) = source.document(&descriptor).await? else {
+        let document = source.document(&descriptor).await?;
+        if !matches!(document, Document::Index(_)) {
             continue;
-        };
-        for child in index.manifests {
-            match source.stat(Role::Manifest, &child.digest, Intent::Read).await? {
-                Some(found) if there.insert(child.digest) => waiting.push(found),
-                Some(_) => {}
-                None => is_whole = false,
+        }
+        for child in document.children() {
+            let mut is_there = false;
+            for role in child_roles(&document, &child) {
+                let found = source.stat(*role, &child.digest, Intent::Read).await?;
+                is_there |= found.is_some();
+                // What is no index is passed over there.
+                waiting.extend(found.filter(|_| !there.contains(&child.digest)));
+            }
+            match is_there {
+                true => drop(there.insert(child.digest)),
+                false => is_whole = false,
             }
         }
     }

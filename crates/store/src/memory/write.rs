@@ -10,7 +10,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use super::{Entry, Memory, described, no_content};
 use crate::{
     Adopt, BoxFuture, Committed, Delete, Error, ErrorKind, Expect, Expected, Ingest, Mount, Result, Resume, Role,
-    Source, Sweep, Takes, Target,
+    Source, Sweep, Takes, Target, child_roles,
 };
 
 impl Memory {
@@ -35,9 +35,13 @@ impl Memory {
             let missing: Vec<Digest> = document
                 .children()
                 .iter()
-                .filter(|child| match is_index {
-                    true => !state.manifests.contains_key(&child.digest),
-                    false => !state.blobs.contains_key(&child.digest) && !child.media_type.is_foreign(),
+                .filter(|child| {
+                    let mut roles = child_roles(document, child).iter();
+                    let is_here = roles.any(|role| match role {
+                        Role::Manifest => state.manifests.contains_key(&child.digest),
+                        Role::Blob => state.blobs.contains_key(&child.digest),
+                    });
+                    !is_here && (is_index || !child.media_type.is_foreign())
                 })
                 .map(|child| child.digest)
                 .collect();

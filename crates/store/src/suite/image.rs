@@ -62,6 +62,30 @@ impl Image {
         Self::of(takes, seed, &layers)
     }
 
+    /// An index that names blobs where others name manifests, as BuildKit's cache is kept in one.
+    ///
+    /// # Panics
+    /// Never, as what it builds is valid.
+    #[must_use]
+    pub fn cache(takes: Takes, seed: &str) -> Self {
+        let config = Bytes::from(format!(r#"{{"layers":[],"records":[],"seed":"{seed}"}}"#));
+        let blobs = vec![layer(seed, seed.as_bytes()), config];
+        let (format, layer_type) = match takes.oci {
+            true => (Format::Oci, MediaType::OciLayer),
+            false => (Format::Docker, MediaType::DockerLayer),
+        };
+        let config_type = MediaType::from("application/vnd.buildkit.cacheconfig.v0");
+        let named = [layer_type, config_type].into_iter().zip(&blobs);
+        let named: Vec<Descriptor> = named.map(|(of, blob)| Descriptor::of(of, blob)).collect();
+        let document = Index::build(format, &named).expect("a valid index");
+        let digest = Digest::of(document.raw());
+        Self {
+            blobs,
+            document,
+            digest,
+        }
+    }
+
     /// Puts all of it, children first.
     ///
     /// # Errors

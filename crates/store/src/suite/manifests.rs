@@ -11,7 +11,7 @@ use super::{
     powers::names,
     target,
 };
-use crate::{ErrorKind, Expect, FetchOptions, Intent, Role, SourceExt, Target};
+use crate::{ErrorKind, Expect, FetchOptions, Intent, Role, SourceExt, Target, missing_children};
 
 /// An image is read as it was written, by its name and by its digest.
 pub async fn an_image_comes_back_as_it_was(place: &dyn Place) {
@@ -60,6 +60,25 @@ pub async fn an_index_comes_back_with_all_that_it_names(place: &dyn Place) {
         let only = source.resolve(&Pick::Only).await.expect("the only one");
         assert_eq!(only.digest, found.digest);
     }
+}
+
+/// An index of what is said to be no manifests, which is kept as blobs: it is taken where they are there, and its blobs stay blobs.
+pub async fn an_index_may_name_blobs(place: &dyn Place) {
+    let target = target(place).await;
+    if !target.takes().indexes {
+        return passed_over("an_index_may_name_blobs", "this place takes no indexes");
+    }
+    let cache = Image::cache(target.takes(), "cache");
+    cache.put(&*target, &Image::names(place, "cache")).await.expect("put");
+    let source = finished(place, target).await;
+    let found = source.resolve(&Image::pick(place, "cache")).await.expect("resolved");
+    cache.check(place, &*source, &found).await;
+    for child in cache.document.children() {
+        let manifest = source.stat(Role::Manifest, &child.digest, Intent::Read).await;
+        assert_eq!(manifest.expect("a stat"), None);
+    }
+    let missing = missing_children(&*source, &cache.document).await.expect("asked");
+    assert_eq!(missing, []);
 }
 
 /// What is absent is said to be so, by the kind of the error.

@@ -101,6 +101,7 @@ macro_rules! store_suite {
         $crate::store_suite!(@each $make;
             an_image_comes_back_as_it_was
             an_index_comes_back_with_all_that_it_names
+            an_index_may_name_blobs
             what_is_not_there_is_not_found
             stat_tells_sizes_by_role
             a_blob_does_not_answer_as_a_manifest

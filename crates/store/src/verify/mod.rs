@@ -208,7 +208,7 @@ impl Checker<'_> {
                 self.report(|report| {
                     match node.position {
                         Position::Config => report.configs += 1,
-                        Position::Layer | Position::Manifest => report.layers += 1,
+                        Position::Layer | Position::Other | Position::Manifest => report.layers += 1,
                     }
                     report.bytes += blob.size;
                 });

@@ -126,6 +126,7 @@ impl fmt::Display for Finding {
             Position::Manifest => "manifest",
             Position::Config => "config",
             Position::Layer => "layer",
+            Position::Other => "blob",
         };
         write!(formatter, "{position} {}: {}", self.digest, self.message)
     }

@@ -6,7 +6,7 @@ use teu_store::{Error, ErrorKind, Result, Role};
 
 use super::{
     super::{Immutable, Reviewed, Unreferenced, digests::Key, place},
-    put::{bury as leave_tombstone, change, known, loses_tag, review as look_at, role},
+    put::{bury as leave_tombstone, change, known, loses_tag, review as look_at, role, shows},
     read::{all, count, one, to_i64},
 };
 use crate::place::{Millis, Place};
@@ -15,7 +15,7 @@ pub(super) fn remove_blob(connection: &Connection, repository: &str, digest: &Di
     let Some(id) = known(connection, repository)? else {
         return Ok(false);
     };
-    if is_referenced(connection, id, digest)? {
+    if shows(connection, id, Role::Blob, digest)? && is_referenced(connection, id, digest)? {
         let message = format!("a manifest of {repository} names the blob {digest}; delete that first");
         return Err(Error::new(ErrorKind::Conflict, message));
     }
@@ -39,11 +39,17 @@ pub(super) fn remove_manifest(
     let Some(id) = id else {
         return Ok(false);
     };
-    let tags: Vec<String> = all(connection, "SELECT name FROM tags WHERE manifest = ?1", [id], |row| {
-        row.get(0)
-    })?;
+    // Without it what such a tag points at is not what it was.
+    let query = "WITH RECURSIVE above (id, digest) AS (
+            SELECT ?1, ?2
+            UNION SELECT m.id, m.digest FROM above a
+            JOIN children c ON c.repository = ?3 AND c.role = ?4 AND c.digest = a.digest
+            JOIN manifests m ON m.id = c.manifest)
+        SELECT t.name FROM above a JOIN tags t ON t.manifest = a.id ORDER BY t.name";
+    let values = params![id, Key(*digest), repository_id, role(Role::Manifest)];
+    let tags: Vec<String> = all(connection, query, values, |row| row.get(0))?;
     if let Some(tag) = tags.iter().find(|tag| immutable(tag)) {
-        let message = format!("the tag {tag} of {repository} points at {digest}, and never moves");
+        let message = format!("the tag {tag} of {repository} leads to {digest}, and never moves");
         return Err(Error::new(ErrorKind::Conflict, message));
     }
     take_manifest(connection, repository_id, id, now)?;

@@ -7,7 +7,9 @@ mod read;
 mod untagged;
 
 use std::{
-    os::unix::ffi::OsStrExt,
+    fs::OpenOptions,
+    io,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -56,13 +58,14 @@ struct Readers {
 }
 
 impl Sqlite {
-    /// Opens the file, and makes it where it is not there. What an older version wrote is brought up to date. `path` must lead through no
+    /// Opens the file, and makes it where it is not there, for its owner alone. What an older version wrote is brought up to date. `path` must lead through no
     /// symbolic link.
     ///
     /// # Errors
     /// `Unsupported` where a newer version wrote it.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut connection = connect(path, Access::Makes)?;
+        make(path)?;
+        let mut connection = connect(path, Access::Shared)?;
         let within = |error: rusqlite::Error| failed(error).within(format!("opening {}", path.display()));
         connection.pragma_update(None, "journal_mode", "WAL").map_err(within)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(within)?;
@@ -182,11 +185,24 @@ impl Readers {
     }
 }
 
+/// Makes the file of a database, empty, where it is not there: for its owner alone, as is then what SQLite has beside it. All that is in a depot can be
+/// read in it, whoever may pull what.
+///
+/// # Errors
+/// Those of the disk.
+pub(crate) fn make(path: &Path) -> Result<()> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Error::from(error).within(format!("making {}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// How a file of SQLite is opened.
 #[derive(Clone, Copy)]
 pub(crate) enum Access {
-    /// It is made where it is not there.
-    Makes,
     /// Others may have it open too.
     Shared,
     /// Nobody writes to it.
@@ -227,10 +243,6 @@ pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
 /// Those of the disk.
 pub(crate) fn connect(path: &Path, access: Access) -> Result<Connection> {
     let (name, flags) = match access {
-        Access::Makes => (
-            path.as_os_str().to_owned(),
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        ),
         Access::Shared => (path.as_os_str().to_owned(), OpenFlags::SQLITE_OPEN_READ_WRITE),
         Access::Still => (
             as_uri(path).into(),

@@ -113,11 +113,21 @@ pub(super) fn mount(connection: &Connection, from: &str, to: &str, digest: &Dige
 
 pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()> {
     let repository = repository(connection, &new.repository)?;
-    let mut missing = Vec::new();
-    for child in &new.required {
-        if !shows(connection, repository, new.role, child)? {
-            missing.push(*child);
+    let (mut children, mut missing) = (Vec::new(), Vec::new());
+    for child in &new.children {
+        let before = children.len();
+        for role in child.roles {
+            if shows(connection, repository, *role, &child.digest)? {
+                children.push((*role, child.digest));
+            }
         }
+        if children.len() > before {
+            continue;
+        }
+        if child.is_required {
+            missing.push(child.digest);
+        }
+        children.extend(child.roles.first().map(|role| (*role, child.digest)));
     }
     if !missing.is_empty() {
         let message = format!(
@@ -157,13 +167,13 @@ pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()>
     ];
     let id: Option<i64> = one(connection, statement, values, |row| row.get(0))?;
     let id = id.ok_or_else(|| Error::new(ErrorKind::Io, "a manifest was put and is not there"))?;
-    for child in &new.children {
+    for (as_what, child) in children {
         let statement = "INSERT INTO children (manifest, repository, role, digest) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT DO NOTHING";
         change(
             connection,
             statement,
-            params![id, repository, role(new.role), Key(*child)],
+            params![id, repository, role(as_what), Key(child)],
         )?;
     }
     for Name { name, .. } in &new.names {
@@ -189,7 +199,7 @@ pub(super) fn loses_tag(
 }
 
 /// Whether a repository shows something as that which it is asked for.
-fn shows(connection: &Connection, repository: i64, role: Role, digest: &Digest) -> Result<bool> {
+pub(super) fn shows(connection: &Connection, repository: i64, role: Role, digest: &Digest) -> Result<bool> {
     let query = match role {
         Role::Manifest => "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2 AND is_lost = 0",
         Role::Blob => "SELECT 1 FROM links WHERE repository = ?1 AND digest = ?2",

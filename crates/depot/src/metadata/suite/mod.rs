@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use teu_spec::{Algorithm, Descriptor, Digest, MediaType};
 use teu_store::{ErrorKind, Expect, Keyset, Result, Role};
 
-use super::{Immutable, Manifest, Metadata, Name, NewBlob, NewManifest, Reviewed, Session};
+use super::{Child, Immutable, Manifest, Metadata, Name, NewBlob, NewManifest, Reviewed, Session};
 use crate::place::{Millis, Place, Ulid};
 
 /// Makes one test of each behaviour. The argument can be called for something that can be called for a metadata: the same each time.
@@ -81,13 +81,19 @@ fn new(repository: &str, content: &str, children: &[Digest], tags: &[&str]) -> N
             media_type: MediaType::OciManifest,
             content: Bytes::copy_from_slice(content.as_bytes()),
         },
-        role: Role::Blob,
-        children: children.to_vec(),
-        required: children.to_vec(),
+        children: children.iter().map(|child| named(*child, &[Role::Blob])).collect(),
         subject: None,
         names: tags.iter().map(|tag| name(tag)).collect(),
         expect: Expect::Any,
         now: Millis(1),
+    }
+}
+
+fn named(digest: Digest, roles: &'static [Role]) -> Child {
+    Child {
+        digest,
+        roles,
+        is_required: true,
     }
 }
 

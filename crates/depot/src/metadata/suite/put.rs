@@ -88,7 +88,7 @@ pub(crate) async fn manifests_want_what_they_name(open: &Open) {
     assert_eq!(kind(refused), ErrorKind::MissingChildren(vec![elsewhere, absent]));
     assert_eq!(metadata.manifest("one", &Digest::of(b"m")).await.expect("asked"), None);
     let mut sparse = new("one", "m", &[here, absent], &["v1"]);
-    sparse.required = vec![here];
+    sparse.children[1].is_required = false;
     metadata.put_manifest(sparse).await.expect("put");
     let digest = Digest::of(b"m");
     let found = metadata.manifest("one", &digest).await.expect("asked").expect("there");
@@ -105,15 +105,18 @@ pub(crate) async fn manifests_want_what_they_name(open: &Open) {
     assert_eq!(metadata.describe("two", &digest).await.expect("asked"), None);
     // An index wants manifests, not blobs of the same digest.
     let mut index = new("one", "i", &[digest], &[]);
-    index.role = Role::Manifest;
+    index.children = vec![named(digest, &[Role::Manifest])];
     metadata.put_manifest(index.clone()).await.expect("put");
-    index.required = vec![here];
+    index.children = vec![named(here, &[Role::Manifest])];
     assert_eq!(
         kind(metadata.put_manifest(index).await),
         ErrorKind::MissingChildren(vec![here])
     );
     let refused = metadata.remove_blob("one", &here, Millis(1)).await;
     assert_eq!(kind(refused), ErrorKind::Conflict);
+    // What is not there cannot be removed, whatever names it.
+    let removed = metadata.remove_blob("one", &absent, Millis(1)).await;
+    assert!(!removed.expect("asked"));
 }
 
 pub(crate) async fn names_are_held_to_what_is_expected(open: &Open) {

@@ -9,11 +9,11 @@ mod ways;
 
 use std::sync::{Arc, Mutex};
 
-use teu_spec::{Descriptor, Digest, Pick, Platform};
+use teu_spec::{Descriptor, Digest, Format, Index, Pick, Platform};
 
 use super::{Copied, Foreign, Options, Which, copy};
 use crate::{
-    Event, Events, How, Memory, Result, Source, SourceExt, Takes, Target, silent,
+    Event, Events, How, Intent, Memory, Result, Role, Source, SourceExt, Takes, Target, silent,
     suite::{Image, image::index, powers::about},
 };
 
@@ -75,6 +75,32 @@ async fn an_index_arrives_whole_and_its_shared_layer_once() {
             target.small_blob(&child).await.expect("a blob");
         }
     }
+}
+
+#[tokio::test]
+async fn blobs_that_an_index_names_come_along_as_blobs() {
+    let (source, target) = (Memory::new(), Memory::new());
+    let cache = Image::cache(Takes::EVERYTHING, "cache");
+    cache.put(&source, &["cache"]).await.expect("put");
+    let done = copied(&source, "cache", &target, &all()).await.expect("copied");
+    assert_eq!((done.descriptor.digest, target.len()), (cache.digest, 3));
+    for child in cache.document.children() {
+        let found = target.stat(Role::Blob, &child.digest, Intent::Read).await;
+        assert_eq!(found.expect("asked").map(|found| found.size), Some(child.size));
+    }
+    // What is said to be none may be a manifest all the same: it comes along as that.
+    let image = Image::small(Takes::EVERYTHING, "image");
+    image.put(&source, &[]).await.expect("put");
+    let mut said = image.document.descriptor();
+    said.media_type = "application/json".parse().expect("a type");
+    let index = Index::build(Format::Oci, &[said]).expect("an index");
+    let digest = Digest::of(index.raw());
+    let names = ["said".to_owned()];
+    let put = source.put_manifest(&index, &digest, &names, Default::default());
+    put.await.expect("put");
+    copied(&source, "said", &target, &all()).await.expect("copied");
+    let found = target.stat(Role::Manifest, &image.digest, Intent::Read).await;
+    assert!(found.expect("asked").is_some());
 }
 
 #[tokio::test]
