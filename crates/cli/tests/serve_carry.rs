@@ -110,6 +110,82 @@ fn layouts_come_in_and_go_out_as_they_were() {
     assert_eq!(json(&again)["blobs"], 0);
 }
 
+/// An index that names blobs, as BuildKit keeps a cache in one, goes wherever images go, and its blobs stay blobs.
+#[test]
+fn a_cache_goes_wherever_images_go() {
+    let test = "a_cache_goes_wherever_images_go";
+    let room = Room::new();
+    let layout = room.layout("made");
+    let blob = |kind: &str, content: &[u8]| {
+        let digest = layout.blob(content);
+        serde_json::json!({"mediaType": kind, "digest": digest, "size": content.len()})
+    };
+    let blobs = [
+        blob("application/vnd.oci.image.layer.v1.tar+gzip", b"a layer"),
+        blob(
+            "application/vnd.buildkit.cacheconfig.v0",
+            b"{\"layers\":[],\"records\":[]}",
+        ),
+    ];
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "manifests": blobs});
+    let (made, _) = layout.document(&index);
+    layout.name("1", &made, Some(kind));
+    let mut last = "oci:made:1".to_owned();
+    let mut goes_on = |to: &str| {
+        let copy = [
+            "copy",
+            "--all",
+            "--src-tls-verify=false",
+            "--dest-tls-verify=false",
+            &last,
+            to,
+        ];
+        room.teu(copy).succeeds();
+        assert_eq!(digest(&room, to), made.to_string(), "{to}");
+        to.clone_into(&mut last);
+    };
+    let has_blobs = |served: &Served, repository: &str| {
+        for blob in &blobs {
+            let digest = blob["digest"].as_str().expect("a digest");
+            let asked = |path: &str| {
+                let request =
+                    format!("HEAD /v2/{repository}/{path}/{digest} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+                support::ask(&served.address, &request)
+            };
+            let (blob, manifest) = (asked("blobs"), asked("manifests"));
+            assert!(blob.starts_with("HTTP/1.1 200 "), "{blob}");
+            assert!(manifest.starts_with("HTTP/1.1 404 "), "{manifest}");
+        }
+    };
+    let served = Served::start(&room, &["--data", "kept"]);
+    goes_on(&served.image("bk/cache:1"));
+    has_blobs(&served, "bk/cache");
+    goes_on("oci:pulled:1");
+    room.teu(["init", "oci:shown"]).succeeds();
+    let layouts = Served::start(&room, &["--writable", "oci:shown"]);
+    goes_on(&layouts.image("shown:1"));
+    has_blobs(&layouts, "shown");
+    if let Some(peer) = Peer::start(test, Asks::default()) {
+        goes_on(&format!("docker://{}/bk/cache:1", peer.host));
+        goes_on("oci:again:1");
+    }
+    drop(served);
+    room.teu(["serve", "export", "--data", "kept", "registry:out"])
+        .succeeds();
+    let again = room
+        .teu(["serve", "export", "--data", "kept", "registry:out"])
+        .succeeds();
+    assert!(again.stdout.contains("0 manifests new"), "{}", again.stdout);
+    room.teu(["serve", "import", "--data", "new", "registry:out", "other=oci:pulled"])
+        .succeeds();
+    room.teu(["serve", "backup", "--data", "new", "copy"]).succeeds();
+    room.teu(["serve", "fsck", "--data", "copy"]).succeeds();
+    let served = Served::start(&room, &["--data", "copy"]);
+    has_blobs(&served, "bk/cache");
+    has_blobs(&served, "other");
+}
+
 /// As they do not for who pushes to the server of the same settings.
 #[test]
 fn tags_that_never_move_do_not_by_an_import_either() {
@@ -232,10 +308,15 @@ fn what_cannot_be_carried_is_said() {
         .succeeds();
     let refused = room.teu(["serve", "export", "--data", "kept", "oci:out"]).fails(2);
     assert!(refused.contains("would lie within that of a"), "{refused}");
-    let refused = room
-        .teu(["serve", "export", "--data", "kept", "--repository", "none/*", "oci:out"])
-        .fails(2);
-    assert!(refused.contains("no such repository"), "{refused}");
+    // One that is none of them is mistyped, whatever others are.
+    let wanted = ["--repository", "a*", "--repository", "none/*"];
+    for (verb, place, of) in [("export", "oci:out", "kept"), ("import", "a=oci:Odd", "a=oci:Odd")] {
+        let refused = room
+            .teu(["serve", verb, "--data", "kept"].iter().chain(&wanted).chain(&[place]))
+            .fails(2);
+        let says = format!("no such repository in {of}: none/*");
+        assert!(refused.contains(&says), "{refused}");
+    }
 }
 
 /// One that cannot be carried takes nothing from what is known of the others.

@@ -97,7 +97,7 @@ impl Depot {
     /// tag leads to stay as [settings](crate::Settings::untagged) say, or as long as a lease where they say nothing. Where nobody may push meanwhile, no
     /// lease counts. `told` hears what came of each, and `trouble` why an answer cannot be given, and once why a question cannot be taken up.
     pub async fn answer(&self, nobody_pushes: bool, told: impl Fn(&Result<Collected>), trouble: impl Fn(&Error)) {
-        let Some(root) = self.0.root.clone() else {
+        let Some(root) = self.0.root() else {
             return std::future::pending().await;
         };
         let terms = self.terms(nobody_pushes);
@@ -127,7 +127,7 @@ impl Depot {
 
     /// Refuses what was asked for before, which a process that begins to [answer](Self::answer) must not do: who asked may be gone long since.
     pub async fn forget_asked(&self) {
-        let Some(root) = self.0.root.clone() else {
+        let Some(root) = self.0.root() else {
             return;
         };
         // What cannot be removed is found again, and told then.
@@ -142,8 +142,8 @@ impl Depot {
     /// Puts a small file in its directory, whole, which every user may read that may enter there. A depot that is in none has none.
     pub(crate) async fn put(&self, name: &'static str, text: String) -> Result<()> {
         let depot = Arc::clone(&self.0);
-        blocking::run(move || match &depot.root {
-            Some(root) => depot.reserve.room(|| put(root, name, &text)),
+        blocking::run(move || match depot.root() {
+            Some(root) => depot.reserve.room(|| put(&root, name, &text)),
             None => Ok(()),
         })
         .await

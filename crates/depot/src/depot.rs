@@ -21,6 +21,7 @@ use crate::{
         Content, Files,
         directory::{Directory, failed},
     },
+    home::Home,
     metadata::{Immutable, Metadata, Sqlite},
     place::Millis,
     repository::Repository,
@@ -48,7 +49,7 @@ pub(crate) struct Inner {
     /// The sessions that somebody holds.
     held: Mutex<HashSet<String>>,
     /// Its directory, where it is in one that this process has.
-    pub(crate) root: Option<PathBuf>,
+    pub(crate) home: Option<Home>,
     /// What tells it from other depots.
     pub(crate) registry: String,
     /// What of the metadata is damaged, once it was looked over: what it says that nothing references may be referenced.
@@ -97,10 +98,10 @@ impl Depot {
             let content = Files::within(root)?;
             // Behind the database, without which a directory that has other things in it is no depot.
             reserve.refill()?;
-            Ok((metadata, content, (path, lock, reserve)))
+            Ok((metadata, content, (Home::of(&path)?, lock, reserve)))
         })
         .await?;
-        let registry = format!("depot:{}", held.0.display());
+        let registry = format!("depot:{}", held.0.path.display());
         let depot = Self::new(Arc::new(metadata), Arc::new(content), settings, registry, Some(held));
         depot.recover().await?;
         Ok(depot)
@@ -161,10 +162,10 @@ impl Depot {
         content: Arc<dyn Content>,
         settings: Settings,
         registry: String,
-        held: Option<(PathBuf, Lock, Reserve)>,
+        held: Option<(Home, Lock, Reserve)>,
     ) -> Self {
-        let (root, lock, reserve) = match held {
-            Some((root, lock, reserve)) => (Some(root), Some(lock), reserve),
+        let (home, lock, reserve) = match held {
+            Some((home, lock, reserve)) => (Some(home), Some(lock), reserve),
             None => (None, None, Reserve::none()),
         };
         Self(Arc::new(Inner {
@@ -172,7 +173,7 @@ impl Depot {
             content,
             settings,
             held: Mutex::default(),
-            root,
+            home,
             registry,
             damages: OnceCell::new(),
             reached: Reached::default(),
@@ -187,6 +188,28 @@ impl Depot {
 impl Inner {
     pub(crate) fn now(&self) -> Millis {
         self.settings.clock.now()
+    }
+
+    /// Its directory, where it is in one that this process has.
+    pub(crate) fn root(&self) -> Option<PathBuf> {
+        self.home.as_ref().map(|home| home.path.clone())
+    }
+
+    /// Refuses to change anything where what is kept is not where it was opened.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn may_change(&self) -> Result<()> {
+        self.home.as_ref().map_or(Ok(()), Home::check)
+    }
+
+    /// The same of what wants room too.
+    ///
+    /// # Errors
+    /// `Io`; `Quota` where the disk is full.
+    pub(crate) fn may_grow(&self) -> Result<()> {
+        self.may_change()?;
+        self.reserve.check()
     }
 
     /// Until when stays what is put or found now.
@@ -352,5 +375,13 @@ impl Repositories for Depot {
 
     fn sessions(&self) -> Option<&dyn Sessions> {
         Some(self)
+    }
+
+    fn reach(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.0.may_change()?;
+            let first = Keyset { after: None, limit: 1 };
+            self.repositories(first).await.map(drop)
+        })
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// A blob that is gone where it is dropped.
     pub(crate) async fn begin(depot: &Arc<Inner>, repository: &str, expected: Expected) -> Result<Self> {
-        depot.reserve.check()?;
+        depot.may_grow()?;
         let name = format!("i-{}", Ulid::new(depot.now())?);
         let writing = depot.content.begin(&name, false).await?;
         Ok(Self {
@@ -39,7 +39,7 @@ impl Incoming {
 
     async fn put(mut self, digest: Option<Digest>) -> Result<Committed> {
         // Where that fails, a session stays as it was recorded.
-        self.depot.reserve.check()?;
+        self.depot.may_grow()?;
         self.written.pass_on_rest().await?;
         let (writing, digest) = match self.written.checked(digest).await {
             Ok(checked) => checked,
@@ -81,6 +81,7 @@ impl Incoming {
         let Some(id) = self.held.as_ref().map(|held| held.id.clone()) else {
             return Ok(());
         };
+        self.depot.may_change()?;
         self.written.pass_on_rest().await?;
         let mut writing = self.written.writing.take().ok_or_else(failed_before)?;
         if let Err(error) = writing.sync().await {
@@ -125,6 +126,7 @@ async fn show(
         due: depot.now(),
         session,
     };
+    depot.may_change()?;
     if let Err(error) = depot.metadata.put_blob(blob).await {
         // Where there is no room, certainly nothing names it. After any other failure something may, when the log is read again; what
         // nobody knows then is found by who looks for it.
@@ -147,7 +149,7 @@ pub(crate) async fn adopt(
     descriptor: &Descriptor,
     trust: bool,
 ) -> Result<How> {
-    depot.reserve.check()?;
+    depot.may_grow()?;
     let Descriptor { digest, size, .. } = *descriptor;
     if is_shown(depot, repository, &digest, size).await? {
         return Ok(How::Mounted);

@@ -40,6 +40,7 @@ mod content;
 mod depot;
 mod distribution;
 mod gathering;
+mod home;
 mod incoming;
 mod metadata;
 mod place;

@@ -315,7 +315,7 @@ impl Target for Repository {
                 expect,
                 now: self.depot.now(),
             };
-            self.depot.reserve.check()?;
+            self.depot.may_grow()?;
             self.depot.metadata.put_manifest(new).await?;
             let size = document.raw().len() as u64;
             Ok(Descriptor::new(document.media_type().clone(), *digest, size))
@@ -430,7 +430,7 @@ impl Mount for Repository {
 
     fn mount<'a>(&'a self, from: &'a str, digest: &'a Digest) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
-            self.depot.reserve.check()?;
+            self.depot.may_grow()?;
             let source = Self::new(Arc::clone(&self.depot), from);
             if source.whole(digest).await?.is_none() {
                 return Ok(false);
@@ -450,6 +450,7 @@ impl Adopt for Repository {
 impl Delete for Repository {
     fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            self.depot.may_change()?;
             let (metadata, reserve, now) = (&self.depot.metadata, &self.depot.reserve, self.depot.now());
             let (was_there, what) = match role {
                 Role::Manifest => {
@@ -473,6 +474,7 @@ impl Delete for Repository {
 
     fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            self.depot.may_change()?;
             if self.depot.immutable(&self.name)(name) {
                 let message = format!("the tag {name} of {} never moves", self.name);
                 return Err(Error::new(ErrorKind::Conflict, message));

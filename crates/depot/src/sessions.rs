@@ -61,7 +61,7 @@ impl Sessions for Depot {
                 let message = format!("the id of an upload has 1 to {LONGEST} characters");
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
-            self.0.reserve.check()?;
+            self.0.may_grow()?;
             let held = Held::take(&self.0, id)?;
             let hasher = algorithm.hasher();
             let session = metadata::Session {

@@ -97,7 +97,7 @@ impl Depot {
     /// # Errors
     /// Those of the disk.
     pub async fn say_terms(&self, nobody_pushes: bool) -> Result<()> {
-        let Some(root) = self.0.root.clone() else {
+        let Some(root) = self.0.root() else {
             return Ok(());
         };
         let (terms, now) = (self.terms(nobody_pushes), self.0.now());

@@ -602,6 +602,58 @@ fn what_may_be_missing_is_said() {
     });
 }
 
+/// What nobody would find again after this process is not acknowledged, and that it would be so is told to who asks whether it can work.
+#[test]
+fn nothing_is_taken_where_the_directory_is_gone() {
+    run(async {
+        for (moved, back) in [("depot", true), ("depot/metadata.sqlite", true), ("depot", false)] {
+            let here = Here::of(settings());
+            let depot = &here.depot;
+            let image = Image::small(Takes::EVERYTHING, "image");
+            let (store, other) = (repository(depot, "app").await, repository(depot, "other").await);
+            image.put(store.as_target(), &["v1"]).await.expect("put");
+            let mut session = begin(depot, "one").await;
+            session.write("half".into()).await.expect("written");
+            let ingest = store.ingest(Expected::default()).await.expect("an ingest");
+            let (place, away) = (here.directory.path().join(moved), here.directory.path().join("away"));
+            fs::rename(&place, &away).expect("moved");
+            if !back {
+                Depot::open(&place, settings()).await.map(drop).expect("another one");
+            }
+            let blob = image.document.children()[1].digest;
+            let (mount, delete) = (other.mount().expect("mounts"), store.delete().expect("deletes"));
+            let names = ["v2".to_owned()];
+            let put = store.put_manifest(&image.document, &image.digest, &names, Expect::Any);
+            let outcomes = [
+                depot.reach().await,
+                put.await.map(drop),
+                ingest.commit(None).await.map(drop),
+                store.ingest(Expected::default()).await.map(drop),
+                depot.begin("app", "two", Algorithm::Sha256).await.map(drop),
+                session.record().await,
+                mount.mount("app", &blob).await.map(drop),
+                delete.delete(Role::Manifest, &image.digest).await,
+                delete.untag("v1").await,
+            ];
+            let what = if back { "gone" } else { "another file" };
+            let wanted = format!("{} is {what} since", here.path().join("metadata.sqlite").display());
+            for (at, outcome) in outcomes.into_iter().enumerate() {
+                let error = outcome.expect_err("it is gone");
+                assert_eq!(error.kind(), &ErrorKind::Io, "{moved} {at}: {error}");
+                assert!(error.to_string().contains(&wanted), "{moved} {at}: {error}");
+            }
+            let found = store.resolve(&Pick::Name("v1".to_owned())).await;
+            assert_eq!(found.expect("it is read").digest, image.digest);
+            if back {
+                fs::rename(&away, &place).expect("moved back");
+                depot.reach().await.expect("reached");
+                image.put(store.as_target(), &["v2"]).await.expect("put");
+                session.record().await.expect("recorded");
+            }
+        }
+    });
+}
+
 /// A link in the place of a file of the depot leads nowhere (threat 105).
 #[test]
 fn links_are_refused() {

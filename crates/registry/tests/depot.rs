@@ -174,6 +174,29 @@ fn what_a_manifest_names_is_not_deleted_before_it() {
     server.delete(&blob).expect(404);
 }
 
+/// A disk that is not mounted any more, or a directory that was moved: nobody is acknowledged what a restart would lose, and the operator hears why.
+#[test]
+fn where_its_directory_is_gone_pushes_fail_and_it_is_not_ready() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = serve(directory.path());
+    let pushed = server.push_image("app", "v1");
+    server.get("/readyz").expect(200);
+    std::fs::rename(directory.path().join("depot"), directory.path().join("away")).expect("moved");
+    let refused = |answer: Answer, status| {
+        answer.refused(status, "UNKNOWN");
+        let log = server.log.lock().expect("a log");
+        let failure = log.last().and_then(|asked| asked.failure.clone()).expect("a failure");
+        assert!(failure.contains("depot/metadata.sqlite is gone since"), "{failure}");
+    };
+    refused(server.get("/readyz"), 503);
+    refused(server.ask("POST", "/v2/app/blobs/uploads/", &[], b""), 500);
+    refused(server.push("app", "v2", &pushed), 500);
+    server.get("/v2/app/manifests/v1").expect(200);
+    std::fs::rename(directory.path().join("away"), directory.path().join("depot")).expect("moved back");
+    server.get("/readyz").expect(200);
+    server.push("app", "v2", &pushed).expect(201);
+}
+
 /// The file of a blob in a depot's directory.
 fn file_of(directory: &Path, digest: &Digest) -> PathBuf {
     let shard = directory.join("depot/blobs").join(&digest.hex()[..2]);

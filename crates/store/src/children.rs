@@ -34,13 +34,14 @@ pub async fn missing_children(source: &dyn Source, document: &Document) -> Resul
     Ok(missing)
 }
 
-/// Each role is asked for that a child may have, as what is here stays for a while where it was found.
+/// Whether a child is here as one of what it may be.
 async fn is_here(source: &dyn Source, document: &Document, child: &Descriptor) -> Result<bool> {
-    let mut is_here = false;
     for role in child_roles(document, child) {
-        is_here |= source.stat(*role, &child.digest, Intent::Write).await?.is_some();
+        if source.stat(*role, &child.digest, Intent::Write).await?.is_some() {
+            return Ok(true);
+        }
     }
-    Ok(is_here)
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -395,7 +395,13 @@ impl<'a> Fold<'a> {
             return Ok(position);
         }
         let _permit = self.permit().await;
-        for (role, position) in [(Role::Manifest, Position::Manifest), (Role::Blob, Position::Other)] {
+        let mut asked = [(Role::Manifest, Position::Manifest), (Role::Blob, Position::Other)];
+        // Where both are kept in one, what is a manifest is found as a blob too. Registries keep them apart, and registry:2 fails (500) where it is asked
+        // for a manifest of a blob's digest.
+        if self.source.origin().is_some() {
+            asked.reverse();
+        }
+        for (role, position) in asked {
             if self.source.stat(role, &child.digest, Intent::Read).await?.is_some() {
                 return Ok(position);
             }

@@ -18,7 +18,8 @@
 //!   is put when what it names is there, and names are set with it, together. What is interrupted leaves content that nothing names, for
 //!   [`gc`] to find.
 //! - **Roles come from the position.** A manifest and a blob are asked for as such ([`Role`]), because of where they stand or of how they
-//!   were asked for, and not because of a media type, which an enemy chooses.
+//!   were asked for, and not because of a media type, which an enemy chooses. What an index names and calls no manifest may be kept as either
+//!   ([`child_roles`]): who keeps it says as what.
 //!
 //! # One walk
 //!

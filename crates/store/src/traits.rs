@@ -19,7 +19,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub type Reader = BoxStream<'static, Result<Bytes>>;
 
 /// Whether content is asked for as a manifest or as a blob. It comes from the position in the parent, or from the endpoint that was asked,
-/// never from a media type, which an enemy chooses.
+/// not from a media type, which an enemy chooses (see [`child_roles`](crate::child_roles)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// A manifest or an index.

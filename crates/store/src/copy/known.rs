@@ -6,7 +6,7 @@
 use teu_spec::{Descriptor, Digest, Document, Pick};
 
 use super::{Options, Which, blind::Sight, choose::picked, intent};
-use crate::{ErrorKind, Intent, Result, Role, Side, Source, Takes, Target};
+use crate::{ErrorKind, Intent, Keyset, Result, Role, Side, Source, Takes, Target};
 
 /// What is copied, and what was learnt while it was looked for.
 pub(super) struct Found {
@@ -93,6 +93,17 @@ async fn is_empty(target: &dyn Target) -> bool {
     }
 }
 
+/// Whether a place has an image without a name by having its manifest, as registries have, and what lists all manifests; others list it among the named.
+fn keeps_unnamed(readable: &dyn Source) -> bool {
+    let first = Keyset { after: None, limit: 1 };
+    let lists_all = || {
+        readable
+            .browse()
+            .is_some_and(|browse| browse.manifests(first).is_some())
+    };
+    readable.origin().is_some() || lists_all()
+}
+
 /// What each name points at that a copy gives; nothing where there is no such name, or where we may not [look](super::blind).
 pub(super) struct Names(Vec<Option<Digest>>);
 
@@ -164,15 +175,15 @@ impl Known {
         };
         let mut present = names.any(root);
         let is_closed = readable.is_closed();
-        if !present && is_closed {
+        let is_named_by_being_there = names.0.is_empty() && keeps_unnamed(readable);
+        if !present && (is_closed || is_named_by_being_there) {
             let question = readable.stat(Role::Manifest, root, intent);
             present = sight.look(target, intent, question).await?.is_some();
         }
         Ok(Self {
             complete: present && is_closed,
-            // Without a name only a registry has an image by having its manifest; others list it.
             named: match names.0[..] {
-                [] => present && readable.origin().is_some(),
+                [] => present && is_named_by_being_there,
                 _ => names.all(root),
             },
             absent: !present && is_closed,

@@ -468,16 +468,16 @@ async fn present(source: &dyn Source, top: &Descriptor) -> Result<Which> {
             continue;
         }
         for child in document.children() {
-            let mut is_there = false;
+            let mut found = None;
             for role in child_roles(&document, &child) {
-                let found = source.stat(*role, &child.digest, Intent::Read).await?;
-                is_there |= found.is_some();
-                // What is no index is passed over there.
-                waiting.extend(found.filter(|_| !there.contains(&child.digest)));
+                if found.is_none() {
+                    found = source.stat(*role, &child.digest, Intent::Read).await?;
+                }
             }
-            match is_there {
-                true => drop(there.insert(child.digest)),
-                false => is_whole = false,
+            match found {
+                Some(found) if there.insert(child.digest) => waiting.push(found),
+                Some(_) => {}
+                None => is_whole = false,
             }
         }
     }

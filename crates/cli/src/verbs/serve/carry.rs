@@ -6,7 +6,7 @@ mod trip;
 
 use std::{path::Path, sync::Arc};
 
-use teu_depot::{Depot, Settings as Keeping, Sparse};
+use teu_depot::{Depot, Pattern, Settings as Keeping, Sparse};
 use teu_spec::Pick;
 use teu_store::{Error, ErrorKind, Intent, Keyset, Memory, Repositories, Source, Target};
 
@@ -17,7 +17,7 @@ use self::{
 };
 use super::tend::{directory, immutable};
 use crate::{
-    arguments::{ServeExport, ServeImport},
+    arguments::{Carried, ServeExport, ServeImport},
     failure::Failure,
     settings::Settings,
 };
@@ -44,6 +44,8 @@ pub(super) async fn import(arguments: &ServeImport, settings: &Settings) -> Resu
             None => loads.extend(of_layouts(source)?),
         }
     }
+    let found: Vec<&str> = loads.iter().map(|load| &*load.repository).collect();
+    check_all_found(&arguments.carried, &found, &arguments.sources.join(", "))?;
     loads.retain(|load| trip.is_wanted(&load.repository));
     let depot = into(&to, arguments).await?;
     let mut targets: Vec<Arc<dyn Target>> = Vec::with_capacity(loads.len());
@@ -55,6 +57,18 @@ pub(super) async fn import(arguments: &ServeImport, settings: &Settings) -> Resu
     }
     let common = depot.as_ref().map_or(Common::All, Common::With);
     trip.carry(loads, targets, common).await
+}
+
+/// Refuses a pattern that is that of no repository: it is mistyped.
+fn check_all_found(carried: &Carried, repositories: &[&str], place: &str) -> Result<(), Failure> {
+    for text in &carried.repositories {
+        let pattern = Pattern::new(text);
+        if !repositories.iter().any(|repository| pattern.matches(repository)) {
+            let message = format!("there is no such repository in {place}: {text}");
+            return Err(Error::new(ErrorKind::NotFound, message).into());
+        }
+    }
+    Ok(())
 }
 
 /// The depot that is written to; none where it is only rehearsed and there is none.
@@ -102,12 +116,15 @@ pub(super) async fn export(arguments: &ServeExport, settings: &Settings) -> Resu
             limit: PAGE,
         };
         let page = depot.repositories(part).await?;
-        names.extend(page.items.into_iter().filter(|name| trip.is_wanted(name)));
+        names.extend(page.items);
         match page.next {
             Some(next) => after = Some(next),
             None => break,
         }
     }
+    let found: Vec<&str> = names.iter().map(|name| &**name).collect();
+    check_all_found(&arguments.carried, &found, &from.display().to_string())?;
+    names.retain(|name| trip.is_wanted(name));
     if let Destination::Layout {
         repository: Some(only), ..
     } = &to

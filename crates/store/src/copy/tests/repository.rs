@@ -77,6 +77,8 @@ async fn what_has_a_name_and_what_has_none_come_along() {
         }
         let referrers = target.referrers(&images[3].digest, None).await.expect("referrers");
         assert_eq!(referrers.len(), 1);
+        let again = copied(&source, &target, &whole()).await;
+        assert_eq!((again.manifests.len(), again.brought().0), (0, 0), "{again:?}");
     }
 }
 
