@@ -47,6 +47,7 @@ fn a_layout_is_pulled_from_and_pushed_to() {
     assert_eq!(room.teu(["ls", "oci:empty"]).succeeds().stdout, "");
     let (code, said) = served.stop("TERM");
     assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with("teu: stopped; no upload was under way\n"), "{said}");
     let pushed = said
         .lines()
         .filter(|line| line.contains(" PUT /v2/team/other/manifests/new 201 "));
@@ -69,8 +70,13 @@ fn nothing_is_written_unless_it_may_be() {
     assert_eq!(std::fs::read(room.path("images/index.json")).expect("an index"), before);
     let (code, said) = served.stop("INT");
     assert_eq!(code, Some(0), "{said}");
-    for line in said.lines() {
-        let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+    let lines = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"));
+    let mut lines: Vec<serde_json::Value> = lines.collect();
+    let last = lines.pop().expect("that it stopped");
+    assert_eq!(last["message"], "stopped; no upload was under way");
+    for line in lines {
         assert!(line["status"].is_u64() && line["peer"].is_string(), "{line}");
     }
 }

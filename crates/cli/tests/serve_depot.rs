@@ -17,8 +17,20 @@ fn what_is_pushed_is_kept_where_nobody_said_otherwise() {
     let digest = room.layout("images").image("app", &image()).to_string();
     let served = Served::start(&room, &[]);
     copy(&room, "oci:images:app", &served.image("team/app:v1")).succeeds();
+    let begun =
+        "POST /v2/team/app/blobs/uploads/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert!(support::ask(&served.address, begun).starts_with("HTTP/1.1 202"));
+    support::ask(&served.address, "no request\r\n\r\n");
     let (code, said) = served.stop("TERM");
     assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains(" - - - 400 0 B 0 ms (what came is no request, or one that can be read in two ways)\n"),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("teu: stopped; uploads that are kept for who goes on with them: 1\n"),
+        "{said}"
+    );
     let kept = room.home(".local/share/teu/registry");
     let mode = std::fs::metadata(&kept).expect("its directory").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);

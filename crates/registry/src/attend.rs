@@ -26,8 +26,8 @@ use tokio::{
 };
 
 use crate::{
-    Body, Registry, connection::Patient, direct::Open, exchange::Peer, outgoing::Outgoing, settings::Limits,
-    strict::Strict,
+    Body, Registry, connection::Patient, direct::Open, exchange::Peer, outgoing::Outgoing, refused::Refused,
+    settings::Limits, strict::Strict,
 };
 
 /// Serves one connection to its end: the client's, or that of its patience or ours. When `stop` ends, what is under way ends, and nothing new
@@ -47,6 +47,7 @@ pub(crate) async fn attend<S>(
     let work = Arc::new(Work::new());
     let large = direct.as_ref().map(Open::direct);
     let requests = AtomicU64::new(0);
+    let (refused, address) = (Refused::default(), peer.address);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         let large = large.clone().filter(|_| request.version() <= Version::HTTP_11);
@@ -60,8 +61,12 @@ pub(crate) async fn attend<S>(
             request.extensions_mut().insert(outgoing);
         }
         let (registry, running) = (Arc::clone(&registry), Work::begin(&work));
+        let reason = refused.of(ordinal).filter(|_| request.version() <= Version::HTTP_11);
         async move {
-            let mut answer = registry.answer(request).await;
+            let mut answer = match reason {
+                Some(reason) => registry.refuse(&request, reason),
+                None => registry.answer(request).await,
+            };
             if large.is_some_and(|large| large.is_left()) {
                 answer
                     .headers_mut()
@@ -74,7 +79,7 @@ pub(crate) async fn attend<S>(
         }
     });
     let stream = Strict::new(Patient::new(stream, limits.connection_idle), &limits);
-    let stream = TokioIo::new(stream.beside(direct));
+    let stream = TokioIo::new(stream.beside(direct).telling(refused.clone()));
     let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
     let mut stop = std::pin::pin!(stop);
     let mut is_ending = false;
@@ -82,7 +87,13 @@ pub(crate) async fn attend<S>(
         let end = work.end(&limits);
         tokio::select! {
             // An error is the client's: it broke off, or sent what is no HTTP, and was told so where it can be.
-            _ = connection.as_mut() => return,
+            outcome = connection.as_mut() => {
+                let error = outcome.err().and_then(|error| error.downcast::<hyper::Error>().ok());
+                if let Some(error) = error.filter(|error| error.is_parse()) {
+                    registry.refused(address, refused.parsed(error.is_parse_too_large()));
+                }
+                return;
+            }
             () = stop.as_mut(), if !is_ending => {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();

@@ -3,7 +3,10 @@
 use std::{
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -43,7 +46,7 @@ pub struct Exchange {
     pub target: String,
     /// The client's program.
     pub user_agent: Option<String>,
-    /// The status.
+    /// The status; 499 where the client had gone before there was one.
     pub status: StatusCode,
     /// How many bytes of content were sent.
     pub sent: u64,
@@ -51,6 +54,27 @@ pub struct Exchange {
     pub elapsed: Duration,
     /// What failed on our side, which the client was not told; or why the answer was cut off.
     pub failure: Option<String>,
+    /// Why it was refused before it was understood. Its method and target may not be known then, and are `-`.
+    pub refused: Option<String>,
+}
+
+impl Default for Exchange {
+    /// One of which nothing is known.
+    fn default() -> Self {
+        Self {
+            peer: None,
+            forwarded: None,
+            user: None,
+            method: Method::from_bytes(b"-").unwrap_or_default(),
+            target: "-".to_owned(),
+            user_agent: None,
+            status: StatusCode::OK,
+            sent: 0,
+            elapsed: Duration::ZERO,
+            failure: None,
+            refused: None,
+        }
+    }
 }
 
 /// The parameters of all endpoints, and what clients put there that ask a mirror. Nothing of them is a secret.
@@ -73,58 +97,93 @@ const PARAMETERS: [&str; 13] = [
 /// Is told of each exchange, on the thread that ended it.
 pub type Observer = Arc<dyn Fn(&Exchange) + Send + Sync>;
 
-/// An exchange under way.
-pub(crate) struct Begun {
+/// An exchange under way. One that is dropped before it is answered is told of as that.
+pub(crate) struct Begun(Option<UnderWay>);
+
+/// What is told of it, where somebody wants to hear.
+struct UnderWay {
     exchange: Exchange,
     since: Instant,
+    observer: Observer,
+    /// The server breaks off what is under way.
+    stopping: Arc<AtomicBool>,
 }
 
 impl Begun {
-    pub(crate) fn new<B>(request: &Request<B>) -> Self {
+    pub(crate) fn new<B>(request: &Request<B>, observer: Option<&Observer>, stopping: &Arc<AtomicBool>) -> Self {
+        let Some(observer) = observer else {
+            return Self(None);
+        };
         let user_agent = request.headers().get(header::USER_AGENT);
         let exchange = Exchange {
             peer: request.extensions().get::<Peer>().map(|peer| peer.address),
             forwarded: reached::client(request.headers()),
-            user: None,
             method: request.method().clone(),
             target: target(request.uri()),
             user_agent: user_agent.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-            status: StatusCode::OK,
-            sent: 0,
-            elapsed: Duration::ZERO,
-            failure: None,
+            ..Exchange::default()
         };
-        Self {
+        Self(Some(UnderWay {
             exchange,
             since: Instant::now(),
-        }
+            observer: Arc::clone(observer),
+            stopping: Arc::clone(stopping),
+        }))
     }
 
     /// Takes down who asks.
     pub(crate) fn is_by(&mut self, user: Option<&str>) {
-        self.exchange.user = user.map(str::to_owned);
+        if let Some(under_way) = &mut self.0 {
+            under_way.exchange.user = user.map(str::to_owned);
+        }
     }
 
-    pub(crate) fn method(&self) -> &Method {
-        &self.exchange.method
-    }
-
-    /// The answer, which tells `observer` when it ends.
-    pub(crate) fn observed(self, response: Response<Body>, observer: Observer) -> Response<Body> {
-        let mut exchange = self.exchange;
+    /// The answer, which tells the observer when it ends.
+    pub(crate) fn observed(mut self, response: Response<Body>) -> Response<Body> {
+        let Some(under_way) = self.0.take() else {
+            return response;
+        };
+        let UnderWay {
+            mut exchange,
+            since,
+            observer,
+            ..
+        } = under_way;
         exchange.status = response.status();
         exchange.failure = response.extensions().get::<Cause>().map(|cause| cause.text.clone());
+        exchange.refused = response.extensions().get::<Why>().map(|why| why.0.clone());
         response.map(|inner| {
             let observed = Observed {
                 inner,
                 exchange,
-                since: self.since,
+                since,
                 observer,
             };
             observed.boxed_unsync()
         })
     }
 }
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let Some(mut under_way) = self.0.take() else { return };
+        let exchange = &mut under_way.exchange;
+        exchange.elapsed = under_way.since.elapsed();
+        match under_way.stopping.load(Ordering::Relaxed) {
+            true => {
+                exchange.status = StatusCode::SERVICE_UNAVAILABLE;
+                exchange.failure = Some("broken off, as the server stopped".to_owned());
+            }
+            // nginx's number for it, which nobody is sent.
+            false => exchange.status = StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT),
+        }
+        (under_way.observer)(exchange);
+    }
+}
+
+/// Why a request was refused before it was understood: an extension of the answer.
+#[derive(Clone)]
+pub(crate) struct Why(pub(crate) String);
 
 /// What was asked for, without what may be a password or a token: some clients put theirs into a query (RFC 6750, 2.3), where none is read.
 fn target(uri: &Uri) -> String {
@@ -199,5 +258,29 @@ mod tests {
         ] {
             assert_eq!(target(&asked.parse().expect("a target")), told);
         }
+    }
+
+    #[test]
+    fn what_ends_without_an_answer_is_told_of() {
+        let (told, stopping) = (
+            Arc::new(std::sync::Mutex::new(Vec::new())),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let all = Arc::clone(&told);
+        let observer: Observer =
+            Arc::new(move |exchange: &Exchange| all.lock().expect("a list").push(exchange.clone()));
+        let request = Request::get("/v2/").body(()).expect("a request");
+        drop(Begun::new(&request, Some(&observer), &stopping));
+        stopping.store(true, Ordering::Relaxed);
+        drop(Begun::new(&request, Some(&observer), &stopping));
+        let told = told.lock().expect("a list");
+        let words = told
+            .iter()
+            .map(|told| (told.target.as_str(), told.status.as_u16(), told.failure.as_deref()));
+        let broken = "broken off, as the server stopped";
+        assert_eq!(
+            words.collect::<Vec<_>>(),
+            [("/v2/", 499, None), ("/v2/", 503, Some(broken))]
+        );
     }
 }

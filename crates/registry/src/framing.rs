@@ -25,6 +25,8 @@ pub(crate) struct Framing {
     preface: Preface,
     /// The most bytes of a head, if there is a limit.
     longest: Option<usize>,
+    /// The most fields of one.
+    most: Option<usize>,
 }
 
 /// Why bytes are refused.
@@ -34,6 +36,8 @@ pub(crate) enum Fault {
     Ambiguous,
     /// They belong to a head that is too long; `within_first` is whether its first line has not ended.
     TooLong { within_first: bool },
+    /// They end one more field than a head may have.
+    TooMany,
 }
 
 #[derive(Clone, Copy)]
@@ -75,6 +79,8 @@ struct Head {
     version: Version,
     /// How many bytes of it came.
     size: usize,
+    /// How many fields.
+    fields: usize,
     hosts: usize,
     length: Option<u64>,
     is_chunked: bool,
@@ -94,10 +100,11 @@ enum Version {
 struct Wrong;
 
 impl Framing {
-    /// Of heads that have so many bytes at most.
-    pub(crate) fn of_heads(longest: usize) -> Self {
+    /// Of heads that have so many bytes and fields at most.
+    pub(crate) fn of_heads(longest: usize, most: usize) -> Self {
         Self {
             longest: Some(longest),
+            most: Some(most),
             ..Self::default()
         }
     }
@@ -165,6 +172,10 @@ impl Framing {
                             let within_first = !self.head.has_begun;
                             return Some((at, Fault::TooLong { within_first }));
                         }
+                        let is_field = self.head.has_begun && end.is_some() && self.line.len() + part.len() > 2;
+                        if is_field && self.most.is_some_and(|most| self.head.fields >= most) {
+                            return Some((at, Fault::TooMany));
+                        }
                     }
                     let (begin, had_length) = (at, self.head.length.is_some());
                     at += part.len();
@@ -199,6 +210,11 @@ impl Framing {
             }
         }
         None
+    }
+
+    /// Whether nothing came yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.heads == 0 && self.head.size == 0
     }
 
     /// Whether a request has begun and not ended.
@@ -287,6 +303,7 @@ impl Head {
         if line.is_empty() {
             return std::mem::take(self).end();
         }
+        self.fields += 1;
         let (name, value) = field(line)?;
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("content-length") {

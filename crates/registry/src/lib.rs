@@ -49,6 +49,7 @@ mod pushes;
 mod range;
 mod reached;
 mod referrers;
+mod refused;
 mod registry;
 mod route;
 mod serve;

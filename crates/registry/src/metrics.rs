@@ -349,16 +349,13 @@ mod tests {
 
     fn exchange(method: &str, target: &str, status: u16, sent: u64, milliseconds: u64) -> Exchange {
         Exchange {
-            peer: None,
-            forwarded: None,
-            user: None,
             method: method.parse().expect("a method"),
             target: target.to_owned(),
-            user_agent: None,
             status: StatusCode::from_u16(status).expect("a status"),
             sent,
             elapsed: Duration::from_millis(milliseconds),
             failure: (status == 500).then(|| "the disk".to_owned()),
+            ..Exchange::default()
         }
     }
 

@@ -3,9 +3,10 @@
 use std::{
     fmt,
     future::Future,
+    net::SocketAddr,
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -19,11 +20,12 @@ use crate::{
     body::{self, Body, Incoming},
     budget::{Budget, Room},
     direct::Passed,
-    exchange::{Begun, Observer},
+    exchange::{Begun, Exchange, Observer, Why},
     handshakes::{FailedHandshake, HandshakeObserver},
     outgoing::Outgoing,
     problem::{Cause, Code, Login, Problem},
     reached::{Reached, Way},
+    refused::Reason,
     route::{Query, Route, nowhere, route},
     settings::Settings,
     uploads::Uploads,
@@ -48,6 +50,8 @@ pub struct Registry {
     losses: AtomicU64,
     failed_handshakes: AtomicU64,
     handshakes: Option<HandshakeObserver>,
+    /// What is under way is broken off.
+    stopping: Arc<AtomicBool>,
 }
 
 /// How much is under way at this moment.
@@ -102,6 +106,7 @@ impl Registry {
             losses: AtomicU64::new(0),
             failed_handshakes: AtomicU64::new(0),
             handshakes: None,
+            stopping: Arc::default(),
         }
     }
 
@@ -173,7 +178,7 @@ impl Registry {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: fmt::Display,
     {
-        let mut begun = Begun::new(&request);
+        let mut begun = Begun::new(&request, self.observer.as_ref(), &self.stopping);
         let (mut parts, content) = request.into_parts();
         let reached = &self.settings.reached;
         let way = (!reached.is_plain()).then(|| Way::of(&parts));
@@ -228,9 +233,29 @@ impl Registry {
         if is_head {
             response = without_content(response);
         }
-        match &self.observer {
-            Some(observer) => begun.observed(response, Arc::clone(observer)),
-            None => response,
+        begun.observed(response)
+    }
+
+    /// Answers a request that is refused before anything is done for it, and of whose head a part may be missing. No more is read of its connection.
+    pub(crate) fn refuse<B>(&self, request: &Request<B>, reason: Reason) -> Response<Body> {
+        let begun = Begun::new(request, self.observer.as_ref(), &self.stopping);
+        let why = reason.words(&self.settings.limits);
+        let mut response = Problem::new(reason.status(), Code::Unsupported, why.as_str()).into_response();
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+        response.extensions_mut().insert(Why(why));
+        begun.observed(response)
+    }
+
+    /// Tells of one that the parser refused, and answered.
+    pub(crate) fn refused(&self, peer: SocketAddr, reason: Reason) {
+        if let Some(observer) = &self.observer {
+            observer(&Exchange {
+                peer: Some(peer),
+                status: reason.status(),
+                refused: Some(reason.words(&self.settings.limits)),
+                ..Exchange::default()
+            });
         }
     }
 
@@ -241,9 +266,11 @@ impl Registry {
             Some(gate) => gate.identify(&parts, &self.settings.reached).await?,
         };
         begun.is_by(caller.user());
+        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         let registry = Arc::clone(self);
         let work = async move { registry.lead(parts, content, caller).await };
-        match begun.reads() {
+        match reads {
+            // It changes nothing.
             true => work.await,
             // A connection that breaks drops what answers it, and a writer that is dropped at any point is one that nobody can go on with.
             false => finished(work).await,
@@ -257,9 +284,14 @@ impl Registry {
         pieces::tidy();
     }
 
-    /// Ends all uploads: what was written of them is removed, unless the place keeps it for who goes on with them later.
-    pub async fn close(&self) {
-        self.uploads.close().await;
+    /// Ends all uploads: what was written of them is removed, unless the place keeps it for who goes on with them later. Says how many they were.
+    pub async fn close(&self) -> usize {
+        self.uploads.close().await
+    }
+
+    /// From now on what ends without an answer was broken off.
+    pub(crate) fn breaks_off(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     async fn lead(self: Arc<Self>, parts: Parts, content: Incoming, caller: Caller) -> Answer {
@@ -357,13 +389,6 @@ async fn finished(work: impl Future<Output = Answer> + Send + 'static) -> Answer
             Code::Unknown,
             "the registry is stopping",
         )),
-    }
-}
-
-impl Begun {
-    /// Whether nothing is changed.
-    fn reads(&self) -> bool {
-        self.method() == Method::GET || self.method() == Method::HEAD
     }
 }
 

@@ -60,10 +60,10 @@ impl From<TcpListener> for Listening {
 
 /// Serves `registry` on a listening socket until `stop` ends. Then nothing new is accepted, what is under way may end within
 /// [`Limits::grace`](crate::Limits::grace), and what is not done by then is broken off. What was written of uploads is removed, unless the place keeps
-/// it for who goes on with them later.
+/// it for who goes on with them later; it says how many those were.
 ///
 /// What a broken client does to its own connection ends that alone, and is no error.
-pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, stop: impl Future<Output = ()>) {
+pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, stop: impl Future<Output = ()>) -> usize {
     let Listening { socket, tls } = listening.into();
     let limits = registry.settings.limits.clone();
     let large = large(&registry.settings);
@@ -144,8 +144,9 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
     drop(stopping);
     // Where it takes too long, the rest is broken off.
     let _ = timeout(limits.grace, async { while connections.join_next().await.is_some() {} }).await;
+    registry.breaks_off();
     connections.shutdown().await;
-    registry.close().await;
+    registry.close().await
 }
 
 /// Waits until the server is told to stop.
@@ -226,7 +227,8 @@ fn builder(settings: &Settings, at_once: usize) -> Builder<TokioExecutor> {
         .header_read_timeout(None)
         // As registry:2 has them: what is looked for in a head by hand is often looked for in these letters.
         .title_case_headers(true)
-        .max_headers(limits.headers)
+        // One more ends a head that has too many (`Strict`).
+        .max_headers(limits.headers.saturating_add(1))
         .max_buf_size(at_once);
     builder
         .http2()

@@ -3,8 +3,9 @@
 //!
 //! The server's own parser is as lenient as RFC 9112 lets it be: it takes a bare LF for the end of a line, and passes over a
 //! Content-Length beside a Transfer-Encoding. What is wrong by [`Framing`] is replaced by a NUL, which no head and no chunk can have, so that the
-//! parser answers 400 by itself. Behind a head that is too long come more fields than are allowed, so that it answers 431: its own limit is that of all
-//! that it reads at once, and content is to be read in large parts.
+//! parser answers 400 by itself. A head that is too long, or has too many fields, is ended where it is, so that its client is answered why ([`Refused`]): the
+//! parser's own limit is that of all that it reads at once, and content is to be read in large parts. Where its first line is too long already, more fields come
+//! than the parser takes, so that it answers 431.
 //!
 //! A head that does not end in its time ends the connection. Between two requests a client may be silent: that is not counted here.
 //!
@@ -29,6 +30,7 @@ use crate::{
     connection::Patience,
     direct::Open,
     framing::{Fault, Framing},
+    refused::{Reason, Refused},
     settings::Limits,
 };
 
@@ -36,6 +38,10 @@ use crate::{
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 16 << 20;
 
+/// Ends a head, wherever it is in its fields: it ends a name, a value, or begins a line.
+const END: &[u8] = b"x:\r\n\r\n";
+/// What a record of TLS begins with in which a client says hello (RFC 8446, 5.1).
+const TLS: u8 = 0x16;
 /// How much is read at once of a head where content is taken beside: little of it comes with its head.
 const HEAD: usize = 8 << 10;
 
@@ -49,8 +55,12 @@ pub(crate) struct Strict<S> {
     head_end: Option<Pin<Box<Sleep>>>,
     /// The most fields of a head.
     fields: usize,
+    /// Who answers is told here what is refused.
+    refused: Refused,
     /// What is still given to be read, where nothing more is read because it was wrong: the parser looks at a head when that has an end.
     over: Option<Bytes>,
+    /// That makes a whole request of it, which is answered.
+    is_whole: bool,
     /// Where large content is taken from the socket beside this, if it is.
     direct: Option<Open>,
     /// How much of the content that comes the parser is not told of.
@@ -63,15 +73,24 @@ impl<S> Strict<S> {
     pub(crate) fn new(stream: S, limits: &Limits) -> Self {
         Self {
             stream,
-            framing: Framing::of_heads(limits.head),
+            // The parser may take no more at once than a head has: where one is ended, there is to be room for that.
+            framing: Framing::of_heads(limits.head.saturating_sub(END.len()), limits.headers),
             head_time: limits.head_time,
             fields: limits.headers,
+            refused: Refused::default(),
             head_end: None,
             over: None,
+            is_whole: false,
             direct: None,
             untold: 0,
             lingers: None,
         }
+    }
+
+    /// The same, which tells there what it refuses.
+    pub(crate) fn telling(mut self, refused: Refused) -> Self {
+        self.refused = refused;
+        self
     }
 
     /// The same, of whose content what is large is taken from the socket.
@@ -171,7 +190,11 @@ impl<S: AsyncRead + Patience + Unpin> AsyncRead for Strict<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.over.is_some() {
+        if let Some(over) = &self.over {
+            // At the end of what is read the parser would drop a request that it has whole; the answer ends the connection.
+            if over.is_empty() && self.is_whole {
+                return Poll::Pending;
+            }
             self.give_over(buffer);
             return Poll::Ready(Ok(()));
         }
@@ -180,19 +203,34 @@ impl<S: AsyncRead + Patience + Unpin> AsyncRead for Strict<S> {
             Poll::Ready(outcome) => outcome?,
             Poll::Pending => return self.poll_head(context),
         }
-        match self.framing.look(&buffer.filled()[before..]) {
+        let was_silent = self.framing.is_new();
+        let found = self.framing.look(&buffer.filled()[before..]);
+        if let Some((_, fault)) = found {
+            let reason = match fault {
+                Fault::Ambiguous if was_silent && buffer.filled()[before] == TLS => Reason::Tls,
+                Fault::Ambiguous => Reason::Malformed,
+                Fault::TooLong { .. } => Reason::TooLong,
+                Fault::TooMany => Reason::TooMany,
+            };
+            self.refused.after(self.framing.heads(), reason);
+        }
+        match found {
             None => self.tell_less(&mut buffer.filled_mut()[before..]),
             Some((wrong, Fault::Ambiguous)) => {
                 buffer.filled_mut()[before + wrong] = 0;
                 buffer.set_filled(before + wrong + 1);
                 self.over = Some(Bytes::from_static(b"\r\n\r\n"));
             }
-            Some((wrong, Fault::TooLong { within_first })) => {
+            Some((wrong, fault @ (Fault::TooLong { .. } | Fault::TooMany))) => {
                 buffer.set_filled(before + wrong);
-                // Ends a name, a value, or begins a line.
-                let line = if within_first { " HTTP/1.1\r\n" } else { "x:\r\n" };
-                let over = format!("{line}{}\r\n", "too-long:\r\n".repeat(self.fields + 1));
-                self.over = Some(over.into());
+                self.is_whole = fault != Fault::TooLong { within_first: true };
+                self.over = Some(match self.is_whole {
+                    true => Bytes::from_static(END),
+                    false => {
+                        let fields = "too-long:\r\n".repeat(self.fields + 2);
+                        format!(" HTTP/1.1\r\n{fields}\r\n").into()
+                    }
+                });
                 // Nothing at all would be the end.
                 self.give_over(buffer);
             }

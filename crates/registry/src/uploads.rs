@@ -210,14 +210,16 @@ impl Uploads {
         drop(gone);
     }
 
-    /// Ends what is being written, and forgets all. What is kept is recorded when this is done.
-    pub(crate) async fn close(&self) {
+    /// Ends what is being written, and forgets all; how many could be gone on with. What is kept is recorded when this is done.
+    pub(crate) async fn close(&self) -> usize {
         self.closing.send_replace(true);
         let all = std::mem::take(&mut *self.all());
+        let mut count = 0;
         for upload in all.into_values() {
             let writer = upload.writer.lock().await.take();
-            drop(writer);
+            count += usize::from(writer.is_some());
         }
+        count
     }
 
     /// How many are open.

@@ -5,6 +5,7 @@ use std::{
     net::Shutdown,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::support::{Answer, Server, image, small::Small, uploaded, writable};
@@ -157,6 +158,38 @@ fn an_upload_goes_on_when_there_is_room_again() {
     assert_eq!(told(), kept);
     std::fs::remove_file(disk.0.join("other")).expect("removed");
     server.ask("PUT", &last, &[], b"end").expect(201);
+}
+
+/// What the server breaks off when it stops is told of as all that was asked.
+#[test]
+fn what_is_broken_off_is_told_of() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let limits = Limits {
+        grace: Duration::ZERO,
+        ..Limits::default()
+    };
+    let mut server = limited(directory.path(), limits);
+    let begin = |server: &Server| {
+        let location = server.begin("app");
+        let mut client = server.connect();
+        let head = "Expect: 100-continue\r\nContent-Length: 100\r\n\r\n";
+        let head = format!("PATCH {location} HTTP/1.1\r\nHost: a\r\n{head}");
+        client.write_all(head.as_bytes()).expect("sent");
+        let mut asked = [0; 25];
+        client.read_exact(&mut asked).expect("it has its turn");
+        client.write_all(b"0123456789").expect("sent");
+        (client, location)
+    };
+    let told = |server: &Server, target: &str| {
+        let log = server.log.lock().expect("a log").clone();
+        log.into_iter()
+            .find(|told| told.method == "PATCH" && told.target == target)
+            .map(|told| (told.status.as_u16(), told.failure))
+    };
+    let (_client, broken) = begin(&server);
+    assert_eq!(server.stop(), 1);
+    let why = "broken off, as the server stopped".to_owned();
+    assert_eq!(told(&server, &broken), Some((503, Some(why))));
 }
 
 #[test]

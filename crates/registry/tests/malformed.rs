@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{self, Server, writable};
-use teu_registry::{Limits, Settings};
+use teu_registry::{Limits, Metrics, Settings};
 use teu_store::ManyInMemory;
 
 fn limited(limits: Limits) -> Server {
@@ -98,20 +98,33 @@ fn what_is_read_in_two_ways_is_refused() {
             format!("{patch}Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n"),
         ),
     ] {
+        let before = server.log.lock().expect("a log").len();
         let answer = server.raw(request.as_bytes());
         assert_eq!(answer.status, 400, "{name}: {}", answer.head);
+        // It is told of once: as a request where its head was right, else as something that was refused.
+        support::until(|| server.log.lock().expect("a log").len() > before);
+        let told = server.last().expect("it is told");
+        assert_eq!(told.status, 400, "{name}");
+        match name.starts_with("a chunk") {
+            true => assert_eq!((told.method.as_str(), &told.refused), ("PATCH", &None), "{name}"),
+            false => {
+                let why = "what came is no request, or one that can be read in two ways";
+                assert_eq!(
+                    (told.method.as_str(), told.refused.as_deref()),
+                    ("-", Some(why)),
+                    "{name}"
+                );
+                assert!(told.peer.is_some());
+            }
+        }
         // What follows is no request: one answer, and the end.
         let rest = String::from_utf8_lossy(&answer.content);
         assert!(!rest.contains("HTTP/1.1"), "{name}: {rest}");
     }
-    assert!(
-        !server
-            .log
-            .lock()
-            .expect("a log")
-            .iter()
-            .any(|asked| asked.method == "DELETE")
-    );
+    let log = server.log.lock().expect("a log").clone();
+    assert!(!log.iter().any(|asked| asked.method == "DELETE"));
+    // The first began the upload.
+    assert_eq!(log.len(), 30);
     // Of all of them, two bytes of a chunk were right.
     assert_eq!(server.get(&location).expect(204).header("range"), "0-1");
 }
@@ -255,10 +268,66 @@ fn limits_heads(server: &Server, most: usize) {
         let _ = client.write_all(request.as_bytes());
         let answer = support::answer(&mut client);
         assert_eq!(answer.status, status, "{name}: {}", answer.head);
+        if status == 200 {
+            continue;
+        }
+        let why = match name.contains("long") {
+            true => format!("the head of the request has more than max.head of {most} bytes"),
+            false => "the head of the request has more than max.headers of 100 fields".to_owned(),
+        };
+        let answer = answer.refused(431, "UNSUPPORTED");
+        assert_eq!(answer.json()["errors"][0]["message"], why.as_str(), "{name}");
+        assert_eq!(answer.header("connection"), "close");
+        let told = server.last().expect("it is told");
+        assert_eq!(
+            (told.method.as_str(), told.target.as_str(), told.status.as_u16()),
+            ("GET", "/v2/", 431)
+        );
+        assert_eq!(told.refused, Some(why), "{name}");
     }
     let path = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(most));
     let answer = server.raw(path.as_bytes());
     assert!(matches!(answer.status, 414 | 431), "{}", answer.head);
+    support::until(|| server.last().is_some_and(|told| told.method == "-"));
+    let why = format!("the head of the request has more than max.head of {most} bytes");
+    assert_eq!(server.last().and_then(|told| told.refused), Some(why));
+}
+
+/// Whose client speaks TLS where none is spoken finds that in the log.
+#[test]
+fn tls_where_none_is_spoken_is_told_of() {
+    let server = Server::start();
+    let hello = [0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
+    assert_eq!(server.raw(&hello).status, 400);
+    support::until(|| server.last().is_some());
+    let told = server.last().expect("it is told");
+    assert_eq!(
+        (told.method.as_str(), told.target.as_str(), told.status.as_u16()),
+        ("-", "-", 400)
+    );
+    let why = "what came is TLS, which is not spoken at this address";
+    assert_eq!(told.refused.as_deref(), Some(why));
+    let metrics = Metrics::new();
+    metrics.count(&told);
+    let line = "teu_registry_requests_total{method=\"other\",endpoint=\"other\",status=\"400\"} 1";
+    assert!(metrics.text().lines().any(|found| found == line), "{}", metrics.text());
+}
+
+/// What was asked before on the same connection is answered; what is refused is not done in part.
+#[test]
+fn what_comes_before_a_head_that_is_too_long_is_answered() {
+    let server = Server::start();
+    let location = server.begin("app");
+    let fields = "X: y\r\n".repeat(200);
+    let requests = format!(
+        "GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n\
+         PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n{fields}\r\nabc"
+    );
+    let all = server.raw(requests.as_bytes());
+    let said = format!("{}\r\n\r\n{}", all.head, String::from_utf8_lossy(&all.content));
+    let answers: Vec<&str> = said.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(answers, ["200", "431"], "{said}");
+    assert!(server.get(&location).expect(204).header("range").ends_with("0-0"));
 }
 
 /// Threat 69, on our side. Whoever sends half a head, or nothing, or half of what HTTP/2 begins with, is let go; so is who asked and asks no more.

@@ -129,7 +129,7 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         }
     };
     tokio::select! {
-        () = &mut serving => {
+        _ = &mut serving => {
             log.end();
             return Ok(());
         }
@@ -140,11 +140,23 @@ pub(super) async fn run(arguments: &Serve, settings: Arc<Settings>) -> Result<()
         _ = ended => drop(stop),
     }
     let outcome = tokio::select! {
-        () = serving => Ok(()),
+        uploads = serving => {
+            log.note(&stopped_words(uploads, depot.is_some()));
+            Ok(())
+        }
         signal = stopped() => Err(Failure::Stopped { signal }),
     };
     log.end();
     outcome
+}
+
+/// That it stopped, and what becomes of uploads that were not done.
+fn stopped_words(uploads: usize, keeps: bool) -> String {
+    match (uploads, keeps) {
+        (0, _) => "stopped; no upload was under way".to_owned(),
+        (uploads, true) => format!("stopped; uploads that are kept for who goes on with them: {uploads}"),
+        (uploads, false) => format!("stopped; uploads that were not done, and are gone: {uploads}"),
+    }
 }
 
 /// Refuses settings that mean nothing together, or nothing at all.

@@ -109,7 +109,7 @@ fn what_is_read_in_two_ways_does_not() {
     ] {
         assert!(wrong(format!("{head}{fields}").as_bytes()), "{fields:?}");
     }
-    let heads = |longest| Framing::of_heads(longest).look(head.as_bytes());
+    let heads = |longest| Framing::of_heads(longest, 100).look(head.as_bytes());
     assert_eq!(heads(head.len()), None);
     let field = head.find("Host").expect("a field");
     assert_eq!(
@@ -117,6 +117,13 @@ fn what_is_read_in_two_ways_does_not() {
         Some((field, Fault::TooLong { within_first: false }))
     );
     assert_eq!(heads(5), Some((0, Fault::TooLong { within_first: true })));
+    let two = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
+    assert_eq!(Framing::of_heads(1000, 2).look(two), None);
+    let mut framing = Framing::of_heads(1000, 1);
+    assert_eq!(framing.look(two), Some((25, Fault::TooMany)));
+    let mut framing = Framing::of_heads(1000, 1);
+    assert_eq!(framing.look(&two[..28]), None);
+    assert_eq!(framing.look(&two[28..]), Some((0, Fault::TooMany)));
     // Spaces behind a number are no other number.
     assert!(!wrong(format!("{head}{long}").as_bytes()));
     for stream in [

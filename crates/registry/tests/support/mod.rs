@@ -33,7 +33,7 @@ pub(crate) struct Server {
     pub(crate) registry: Arc<Registry>,
     pub(crate) log: Arc<Mutex<Vec<Exchange>>>,
     stop: Option<oneshot::Sender<()>>,
-    served: Option<JoinHandle<()>>,
+    served: Option<JoinHandle<usize>>,
     runtime: Option<Runtime>,
 }
 
@@ -111,12 +111,18 @@ impl Server {
         }
     }
 
-    /// Stops it, and waits until it has ended.
-    pub(crate) fn stop(&mut self) {
+    /// Stops it, and waits until it has ended; how many uploads were not done.
+    pub(crate) fn stop(&mut self) -> usize {
         drop(self.stop.take());
-        if let (Some(served), Some(runtime)) = (self.served.take(), &self.runtime) {
-            runtime.block_on(served).expect("it ends");
+        match (self.served.take(), &self.runtime) {
+            (Some(served), Some(runtime)) => runtime.block_on(served).expect("it ends"),
+            _ => 0,
         }
+    }
+
+    /// The last exchange that it told of.
+    pub(crate) fn last(&self) -> Option<Exchange> {
+        self.log.lock().expect("a log").last().cloned()
     }
 
     /// Asks on a connection of its own.
@@ -304,5 +310,15 @@ pub(crate) fn answer(client: &mut TcpStream) -> Answer {
         status,
         head,
         content: all[end + 4..].to_vec(),
+    }
+}
+
+/// Waits until it is so: what is told is told when an answer was sent, and nobody waits for that.
+#[track_caller]
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it was never so");
+        std::thread::yield_now();
     }
 }

@@ -106,6 +106,16 @@ impl Log {
         }))
     }
 
+    /// Says what is no request's, where there are lines.
+    pub(super) fn note(&self, message: &str) {
+        if let Some(lines) = &self.0 {
+            lines.put(match lines.format {
+                LogFormat::Json => json!({"time": say::now(), "message": message}).to_string(),
+                LogFormat::Text => format!("teu: {message}"),
+            });
+        }
+    }
+
     /// Waits until all is written, or a while where nobody takes it.
     pub(super) fn end(self) {
         let (told, written) = channel();
@@ -203,6 +213,7 @@ fn in_json(exchange: &Exchange) -> String {
         "milliseconds": exchange.elapsed.as_millis() as u64,
         "userAgent": exchange.user_agent,
         "failure": exchange.failure,
+        "refused": exchange.refused,
     })
     .to_string()
 }
@@ -222,8 +233,9 @@ fn in_words(exchange: &Exchange) -> String {
     // Last, so that the others stand where they always do.
     let forwarded = exchange.forwarded.as_ref().map(|client| format!(" for {client}"));
     let line = line + &forwarded.unwrap_or_default();
-    let failure = exchange.failure.as_ref().map(|failure| format!(" ({failure})"));
-    say::plain(&(line + &failure.unwrap_or_default()))
+    let why = exchange.failure.as_ref().or(exchange.refused.as_ref());
+    let why = why.map(|why| format!(" ({why})"));
+    say::plain(&(line + &why.unwrap_or_default()))
 }
 
 /// A name as one word of a line.
@@ -237,7 +249,7 @@ fn word(name: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use teu_registry::http::{Method, StatusCode};
+    use teu_registry::http::Method;
 
     use super::*;
 
@@ -274,14 +286,11 @@ mod tests {
         let exchange = |forwarded: Option<&str>| Exchange {
             peer: Some(([127, 0, 0, 1], 4711).into()),
             forwarded: forwarded.map(str::to_owned),
-            user: None,
             method: Method::GET,
             target: "/v2/".to_owned(),
-            user_agent: None,
-            status: StatusCode::OK,
             sent: 2,
             elapsed: Duration::from_millis(3),
-            failure: None,
+            ..Exchange::default()
         };
         for (forwarded, end) in [
             (None, " GET /v2/ 200 2 B 3 ms"),
