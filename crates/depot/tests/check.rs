@@ -404,6 +404,41 @@ fn who_names_what_was_never_there_gets_nothing() {
     });
 }
 
+/// What somebody pushed that no manifest names yet is not given to who names it without having it.
+#[test]
+fn who_names_what_another_has_just_pushed_gets_nothing() {
+    run(async {
+        let here = Here::of(Settings {
+            sparse: teu_depot::Sparse::All,
+            ..settings()
+        });
+        let image = Image::small(Takes::EVERYTHING, "image");
+        let secret = here.depot.open("secret", Intent::Write).await.expect("a repository");
+        let mut upload = secret.ingest(Expected::default()).await.expect("begun");
+        upload.write(image.blobs[0].clone()).await.expect("written");
+        let digest = upload.commit(None).await.expect("committed").digest;
+        let other = here.depot.open("other", Intent::Write).await.expect("a repository");
+        let names = ["latest".to_owned()];
+        other
+            .put_manifest(&image.document, &image.digest, &names, Expect::Any)
+            .await
+            .expect("put");
+        let copy = here.directory.path().join("copy");
+        backup(&here.path(), &copy).await.expect("copied");
+        fs::write(&here.blobs(&digest)[0], "damaged").expect("written");
+        let mut shown = Vec::new();
+        let tell = |finding| {
+            if let Finding::TakenBack { repositories, .. } = finding {
+                shown.push(repositories);
+            }
+        };
+        let spare = Spare::open(&copy).expect("a copy");
+        here.depot.repair_from(spare, tell).await.expect("repaired");
+        assert_eq!(shown, [["secret"]]);
+        assert!(has(&*secret, &digest).await && !has(&*other, &digest).await);
+    });
+}
+
 /// A file in another's place, as long as this lives.
 struct Bound(PathBuf);
 

@@ -1,4 +1,4 @@
--- What a repository showed and a manifest of it names, until its bytes were lost: what is hidden for that is shown again when none of it is lost any more,
+-- What a repository showed until its bytes were lost: what is hidden for that is shown again when none that it names is lost any more,
 -- whatever else it names that never was there.
 CREATE TABLE lost (
     repository INTEGER NOT NULL,

@@ -123,23 +123,24 @@ pub(super) fn lose(connection: &Connection, place: &Place) -> Result<Vec<String>
         UPDATE manifests SET is_lost = 1 WHERE id IN (SELECT id FROM broken)";
     let values = params![role(Role::Blob), digest, role(Role::Manifest)];
     change(connection, statement, values)?;
-    let statement = "INSERT INTO lost SELECT l.repository, l.digest FROM links l WHERE l.digest = ?1 AND EXISTS (
-        SELECT 1 FROM children c WHERE c.repository = l.repository AND c.role = ?2 AND c.digest = l.digest)";
-    change(connection, statement, params![digest, role(Role::Blob)])?;
+    // Each, so that who gets it again is who showed it, a manifest names it or not.
+    let statement = "INSERT INTO lost SELECT repository, digest FROM links WHERE digest = ?1";
+    change(connection, statement, [digest])?;
     change(connection, "DELETE FROM links WHERE digest = ?1", [digest])?;
     change(connection, "DELETE FROM blobs WHERE digest = ?1", [digest])?;
     Ok(repositories)
 }
 
-/// The repositories whose manifests name a blob that they do not show: those that lost it, and where none did, all. Who names what was never pushed there is not
-/// to get it.
+/// Who is to show a blob again that a manifest names without its repository showing it: those that lost it, and where none did, all that name it. Who names what was
+/// never pushed there is not to get it.
 pub(super) fn wanting(connection: &Connection, digest: &Digest) -> Result<Vec<(i64, String)>> {
-    let query = "WITH named (repository, is_lost) AS (
-            SELECT c.repository, EXISTS (SELECT 1 FROM lost o WHERE o.repository = c.repository AND o.digest = c.digest)
-            FROM repositories r CROSS JOIN children c ON c.repository = r.id AND c.role = ?1 AND c.digest = ?2
-            WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest))
-        SELECT DISTINCT r.id, r.name FROM named n JOIN repositories r ON r.id = n.repository
-        WHERE n.is_lost = (SELECT max(is_lost) FROM named) ORDER BY r.name";
+    let query = "WITH named (repository) AS (
+            SELECT c.repository FROM repositories r CROSS JOIN children c ON c.repository = r.id AND c.role = ?1 AND c.digest = ?2
+            WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest)),
+        losers (repository) AS (SELECT repository FROM lost WHERE digest = ?2 AND EXISTS (SELECT 1 FROM named))
+        SELECT r.id, r.name FROM repositories r WHERE r.id IN (
+            SELECT repository FROM losers
+            UNION SELECT repository FROM named WHERE NOT EXISTS (SELECT 1 FROM losers)) ORDER BY r.name";
     all(connection, query, params![role(Role::Blob), Key(*digest)], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })
