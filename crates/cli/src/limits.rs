@@ -11,6 +11,8 @@ use crate::{arguments::LimitOptions, failure::Failure, output::plain};
 pub(crate) struct Limits<'a> {
     /// What files may ask for.
     pub(crate) budget: Option<&'a mut Budget>,
+    /// Layers are read one by one: how much all of them have together is not held to anything.
+    pub(crate) one_by_one: bool,
     /// What an archive may ask for.
     pub(crate) tar: Option<&'a mut tar::Limits>,
     /// What a compressed layer may ask for.
@@ -34,6 +36,7 @@ impl<'a> Limits<'a> {
     pub(crate) fn inside(contents: &'a mut contents::Options, tree: &'a mut tree::Limits) -> Self {
         Self {
             budget: Some(&mut contents.budget),
+            one_by_one: true,
             tar: Some(&mut contents.tar),
             codec: Some(&mut contents.layers.limits),
             contents_bytes: Some(&mut contents.contents_bytes),
@@ -90,9 +93,13 @@ impl Limits<'_> {
         use Value::{Small, Wide};
         let mut all = Vec::new();
         if let Some(budget) = &mut self.budget {
+            if !self.one_by_one {
+                all.extend([
+                    ("entries", Wide(&mut budget.entries)),
+                    ("bytes", Wide(&mut budget.bytes)),
+                ]);
+            }
             all.extend([
-                ("entries", Wide(&mut budget.entries)),
-                ("bytes", Wide(&mut budget.bytes)),
                 ("file_bytes", Wide(&mut budget.file_bytes)),
                 ("name_bytes", Small(&mut budget.name_bytes)),
                 ("path_bytes", Small(&mut budget.path_bytes)),
@@ -204,6 +211,7 @@ mod tests {
         let mut content = 4 << 30;
         let mut all = Limits {
             budget: Some(&mut budget),
+            one_by_one: false,
             tar: Some(&mut tar),
             codec: Some(&mut codec),
             content_bytes: Some(&mut content),

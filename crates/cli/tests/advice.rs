@@ -58,6 +58,17 @@ fn maps_that_no_kernel_takes_are_refused() {
                 2,
                 "--gid-map: the ranges 0:1000:65536 and 70000:66535:1 overlap",
             ),
+            (
+                &[
+                    "unpack",
+                    "--rootless",
+                    "--uid-map=0:100000:65536",
+                    "oci:images:app",
+                    "made",
+                ],
+                2,
+                "with --rootless all files are your own, and --uid-map leads nobody to you",
+            ),
             (&["unpack", users, "oci:images:app", "made"], 2, alone),
             (&["unpack", groups, "oci:images:app", "made"], 2, others),
             (&["raw", "runtime-config", users, "oci:images:app"], 2, alone),

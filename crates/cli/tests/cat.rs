@@ -113,6 +113,43 @@ fn a_layer_below_the_answer_is_not_fetched() {
         assert_eq!(cat("etc/kept").succeeds().stdout, "changed\n", "{image}");
         let failed = cat("etc/low").fails(2);
         assert!(failed.contains(&Digest::of(&lower).to_string()), "{image}: {failed}");
+        // What is only listed is found by the same layers.
+        let files = |path: &str| room.teu(["files", "--tls-verify=false", image, path]);
+        for (path, found) in [("etc/kept", "/etc/kept"), ("//etc/./link/", "/etc/link"), ("up", "/up")] {
+            assert_eq!(files(path).succeeds().stdout, format!("{found}\n"), "{image}");
+        }
+        let failed = files("etc").fails(2);
+        assert!(failed.contains(&Digest::of(&lower).to_string()), "{image}: {failed}");
+    }
+}
+
+#[test]
+fn what_the_highest_layer_makes_is_found_without_what_is_below() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let lower = archive(&[bare(Header::directory("etc/")), file("etc/low", "low\n")]);
+    let upper = archive(&[
+        bare(Header::directory("opt/")),
+        file("opt/hello", "hello\n"),
+        file("srv/d/.wh.f", ""),
+        file("srv/e/.wh..wh..opq", ""),
+        file("etc/first", "first\n"),
+        file("etc/last", "last\n"),
+    ]);
+    layout.image("app", &of(&[lower.clone(), upper]));
+    std::fs::remove_file(layout.blob_path(&Digest::of(&lower))).expect("removed");
+    let cat = |path: &str| room.teu(["cat", "oci:images:app", path]);
+    // Its directories are its own; and whatever its last entry makes is where its name leads.
+    for (path, content) in [
+        ("/opt/hello", "hello\n"),
+        ("/etc/last", "last\n"),
+        ("etc/./last", "last\n"),
+    ] {
+        assert_eq!(cat(path).succeeds().stdout, content, "{path}");
+    }
+    for path in ["etc/first", "opt/../etc/last", "srv/d/f"] {
+        let failed = cat(path).fails(2);
+        assert!(failed.contains(&Digest::of(&lower).to_string()), "{path}: {failed}");
     }
 }
 
@@ -127,8 +164,6 @@ fn a_limit_keeps_content_from_being_printed_by_its_name() {
         (1, "entries=2", "the limit entries is 2"),
         (2, "nothing=1", "there is no limit \"nothing\""),
     ] {
-        // Where the table is known, no limit of the archive is met.
-        drop(std::fs::remove_dir_all(room.home(".cache")));
         let failed = cat(limit, "etc/kept").fails(code);
         assert!(failed.contains(said), "{limit}: {failed}");
     }

@@ -46,6 +46,31 @@ fn who_is_about_nothing_any_more_is_what_it_was() {
 }
 
 #[test]
+fn what_means_nothing_is_said_and_umoci_adds_no_history() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let digest = layout.image("app", &image());
+    let error = room
+        .teu(["edit", "--label-to-annotation", "nope*", "oci:images:app"])
+        .fails(2);
+    assert!(
+        error.contains("has a label \"nope*\" that could become an annotation"),
+        "{error}"
+    );
+    // As it is without the flag.
+    let edit = |flags: &[&str]| {
+        let to = format!("oci:images:{}", flags.len());
+        let asked = [&["edit", "--user", "7", "--to", &to], flags, &["oci:images:app"]].concat();
+        room.teu(asked).succeeds().stdout
+    };
+    assert_eq!(edit(&["--no-history"]), edit(&[]));
+    assert_eq!(
+        room.teu(["digest", "oci:images:app"]).succeeds().stdout.trim(),
+        digest.to_string()
+    );
+}
+
+#[test]
 fn a_build_argument_is_told_by_nothing_any_more() {
     let room = Room::new();
     let mut made = image();

@@ -119,7 +119,7 @@ fn who_changes_an_image_takes_it_from_anywhere_and_puts_it_anywhere() {
         .layout("bases")
         .image("new", &of(&[archive(&[file("base", "new\n")])]));
     let changes: [&[&str]; 5] = [
-        &["append", "--owner", "0:0", "IMAGE", "layer.tar"],
+        &["append", "IMAGE", "layer.tar"],
         &["insert", "--owner", "0:0", "IMAGE", "added", "/srv/"],
         &["edit", "--label", "team=blue", "IMAGE"],
         &["squash", "IMAGE"],

@@ -288,7 +288,7 @@ fn what_fails_leaves_nothing() {
             &["--parents", "etc/../etc/alias"],
             "a path that is to be kept is written without ..",
         ),
-        (1, &["--limit", "entries=2", "etc"], "limit entries of 2"),
+        (1, &["--limit", "entries=2", "etc"], "the limit entries is 2"),
         (1, &["--limit", "total_bytes=2000", "etc"], "total_bytes"),
         (2, &["--limit", "nothing=1", "etc"], "there is no limit \"nothing\""),
     ] {

@@ -97,7 +97,7 @@ fn nothing_is_put_into_what_is_no_directory() {
         &["tools", "/usr/bin/old"][..],
         &["tools", "/file"],
         &["--opaque", "tools", "/usr/bin/old"],
-        &["--whiteout", "/usr/bin/old/none"],
+        &["--as-is", "--whiteout", "/usr/bin/old/none"],
     ] {
         let asked = ["insert", "--to", "oci:images:new", "oci:images:app"].into_iter();
         room.teu(asked.chain(arguments.iter().copied())).succeeds();
@@ -169,6 +169,50 @@ fn an_archive_that_nobody_could_unpack_above_the_image_is_not_appended() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn a_file_takes_no_place_by_accident_and_a_whiteout_hides_something() {
+    let room = Room::new();
+    made(&room);
+    room.file("tool", "tool");
+    for (arguments, code, said) in [
+        (
+            &["tool", "/etc"][..],
+            1,
+            "/etc is a directory in the image: write /etc/ to put the file into it, or say --whiteout /etc too to have the file in its place",
+        ),
+        (
+            &["tool", "bin"],
+            1,
+            "/bin is a link to a directory in the image: write /bin/",
+        ),
+        (
+            &["tool", "etc/app"],
+            1,
+            "/etc/app is a link to a directory in the image",
+        ),
+        (
+            &["--whiteout", "/etc/nope"],
+            2,
+            "/etc/nope: nothing is there in the image that could be hidden; with --as-is it is hidden all the same",
+        ),
+        (&["--whiteout", "/usr/bin/old/none"], 2, "nothing is there"),
+    ] {
+        let asked = ["insert", "oci:images:app"].into_iter();
+        let error = room.teu(asked.chain(arguments.iter().copied())).fails(code);
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+    for (arguments, expected) in [
+        (&["--whiteout", "/etc", "tool", "/etc"][..], &["/.wh.etc", "/etc"][..]),
+        (&["--as-is", "tool", "/bin"], &["/bin"]),
+        (&["--as-is", "--whiteout", "/nope"], &["/.wh.nope"]),
+    ] {
+        let asked = ["insert", "--to", "oci:images:new", "oci:images:app"].into_iter();
+        room.teu(asked.chain(arguments.iter().copied())).succeeds();
+        assert_eq!(paths(&room, "oci:images:new"), expected, "{arguments:?}");
+        room.teu(["verify", "oci:images:new"]).succeeds();
+    }
 }
 
 #[test]

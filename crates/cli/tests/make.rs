@@ -387,6 +387,46 @@ fn an_archive_keeps_its_bytes_and_what_is_none_changes_nothing() {
 }
 
 #[test]
+fn what_is_for_directories_is_not_taken_for_archives() {
+    let room = Room::new();
+    room.teu(["new", "oci:images:app"]).succeeds();
+    room.file("layer.tar", layer("new\n"));
+    room.file("tree/a", "a");
+    for flag in ["--owner=1:2", "--one-file-system"] {
+        let name = flag.split('=').next().unwrap_or_default();
+        let error = room.teu(["append", flag, "oci:images:app", "layer.tar"]).fails(2);
+        assert!(error.starts_with(&format!("teu: {name} is for directories")), "{error}");
+        room.teu(["append", flag, "oci:images:app", "layer.tar", "tree"])
+            .succeeds();
+    }
+    for (content, limit, has) in [
+        ("layer.tar", "memory_bytes", "hole_bytes"),
+        ("tree", "hole_bytes", "memory_bytes"),
+    ] {
+        let limit = format!("{limit}=7");
+        let error = room
+            .teu(["append", "--limit", &limit, "oci:images:app", content])
+            .fails(2);
+        assert!(error.contains("there is no limit") && error.contains(has), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_change_in_place_is_not_rehearsed_there() {
+    let room = Room::new();
+    room.teu(["new", "oci-archive:app.tar:app"]).succeeds();
+    let edit = ["edit", "--user", "7", "oci-archive:app.tar:app"];
+    let refused = room.teu(edit).fails(1);
+    let rehearsed = room.teu(edit.into_iter().chain(["--dry-run"])).fails(1);
+    assert_eq!(
+        (rehearsed, refused.contains("cannot be changed in place")),
+        (refused.clone(), true)
+    );
+    room.teu(edit.into_iter().chain(["--dry-run", "--to", "oci:images:app"]))
+        .succeeds();
+}
+
+#[test]
 fn files_are_put_at_paths_and_hidden_at_others() {
     let room = Room::new();
     let at = room.path("tree");

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
+mod attributes;
 #[path = "repack/peers.rs"]
 mod beside_peers;
 mod changes;
@@ -476,6 +477,7 @@ fn a_bundle_that_lies_is_refused() {
                 links: 1,
                 mtime: teu_rootfs::Time::default(),
                 xattrs: None,
+                withheld: Default::default(),
                 mark: Mark::Untouched {
                     inode: 0,
                     ctime: teu_rootfs::Time::default(),

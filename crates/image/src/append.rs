@@ -255,13 +255,18 @@ impl Files {
                 .iter_mut()
                 .map(|(_, tree)| (&mut tree.at, is_directory, true)),
         );
-        let asked: Vec<Vec<u8>> = paths
+        let mut asked: Vec<(Vec<u8>, bool)> = paths
             .iter()
-            .map(|(path, whole, _)| directory_of(path, *whole).to_vec())
+            .map(|(path, whole, _)| (directory_of(path, *whole).to_vec(), true))
             .collect();
-        let need = |tree: &tree::Tree| {
-            for path in &asked {
-                if matches!(tree.answer(path, true)?, tree::Answer::Unknown) {
+        // What these are themselves.
+        let file = self.tree.iter().filter(|_| !is_directory).map(|(_, tree)| &tree.at);
+        asked.extend(self.hidden.iter().chain(file.clone()).map(|path| (path.clone(), false)));
+        asked.extend(file.clone().map(|path| (path.clone(), true)));
+        let need = |tree: &tree::Tree, _: &contents::Contents| {
+            for (path, follow) in &asked {
+                // What leads in circles is told of where it matters.
+                if matches!(tree.answer(path, *follow), Ok(tree::Answer::Unknown)) {
                     return Ok(Need::Next);
                 }
             }
@@ -278,11 +283,44 @@ impl Files {
             need,
         )
         .await?;
+        for path in &self.hidden {
+            check_hidden(&tree, path)?;
+        }
+        for path in file.filter(|path| !self.hidden.contains(path)) {
+            check_place(&tree, path)?;
+        }
         for (path, whole, is_put) in paths {
             *path = real(&tree, path, whole, is_put)?;
         }
         Ok(files)
     }
+}
+
+/// Who hides a path by its name and hits nothing has misspelt it: what was to be hidden is seen.
+fn check_hidden(tree: &tree::Tree, path: &[u8]) -> Result<()> {
+    if tree.find(path, false)?.is_some() {
+        return Ok(());
+    }
+    let message = format!(
+        "/{}: nothing is there in the image that could be hidden; with --as-is it is hidden all the same",
+        Escaped(path)
+    );
+    Err(Error::new(ErrorKind::NotFound, message))
+}
+
+/// A file takes no directory's place, nor that of a link to one, by accident.
+fn check_place(tree: &tree::Tree, path: &[u8]) -> Result<()> {
+    let is_directory = |found: Option<(Vec<u8>, tree::File<'_>)>| found.is_some_and(|(_, file)| file.is_directory());
+    let what = match is_directory(tree.find(path, false)?) {
+        true => "a directory",
+        false if tree.find(path, true).is_ok_and(is_directory) => "a link to a directory",
+        false => return Ok(()),
+    };
+    let path = Escaped(path);
+    let message = format!(
+        "/{path} is {what} in the image: write /{path}/ to put the file into it, or say --whiteout /{path} too to have the file in its place"
+    );
+    Err(Error::new(ErrorKind::Invalid, message))
 }
 
 /// What of a path is followed: all of it, or all but its last name.

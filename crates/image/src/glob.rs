@@ -37,7 +37,7 @@ impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// `Invalid` for one that is empty, means the root, or has a `[` without its `]`; `TooLarge` beyond 4096 bytes.
+    /// `Invalid` for one that is empty, means the root, has `..` in it, or a `[` without its `]`; `TooLarge` beyond 4096 bytes.
     pub fn new(text: &str) -> Result<Self> {
         if text.len() > MAX_PATTERN {
             let message = format!(
@@ -52,17 +52,14 @@ impl Pattern {
                 format!("{text:?} is no pattern of paths: {reason}"),
             ))
         };
-        let mut rest = text.trim_start_matches('/');
-        while let Some(after) = rest.strip_prefix("./") {
-            rest = after.trim_start_matches('/');
-        }
-        let rest = match rest.strip_suffix('/') {
-            Some(before) if !before.ends_with('\\') => before.trim_end_matches('/'),
-            _ => rest,
-        };
-        if rest.is_empty() || rest == "." {
+        let names: Vec<&str> = text.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
+        if names.is_empty() {
             return invalid("it means no file");
         }
+        if names.contains(&"..") {
+            return invalid("write it without ..");
+        }
+        let rest = names.join("/");
         match tokens(rest.as_bytes()) {
             Some(tokens) => Ok(Self {
                 text: text.to_owned(),
@@ -76,6 +73,15 @@ impl Pattern {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The one path that it means, where it has no wildcards.
+    pub(crate) fn path(&self) -> Option<Vec<u8>> {
+        let byte = |token: &Token| match token {
+            Token::Byte(byte) => Some(*byte),
+            _ => None,
+        };
+        self.tokens.iter().map(byte).collect()
     }
 
     /// Whether it means this path, which is [clean].
@@ -225,6 +231,7 @@ mod tests {
             ("etc/passwd", "etc/passwd", true),
             ("/etc/passwd", "etc/passwd", true),
             ("./etc/passwd/", "etc/passwd", true),
+            ("//etc//./passwd", "etc/passwd", true),
             ("etc/passwd", "etc/passwd-", false),
             ("etc/*", "etc/passwd", true),
             ("etc/*", "etc", false),
@@ -274,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_said() {
-        for pattern in ["", "/", "./", ".", "a[b", "a\\", "[a-"] {
+        for pattern in ["", "/", "./", ".", "a[b", "a\\", "[a-", "a/../b"] {
             assert!(Pattern::new(pattern).is_err(), "{pattern}");
         }
         assert!(Pattern::new(&"a".repeat(4097)).is_err());

@@ -100,6 +100,11 @@ impl Rebase {
             let changes = said.into_iter().map(|(key, value)| (key.to_owned(), value));
             let changes = changes.filter(|(key, value)| now.get(key) != value.as_ref()).collect();
             image.edit_manifest(|document| document.annotate(&changes))?;
+        } else {
+            stage.warn(format!(
+                "image {} is in Docker's form, which has no annotations: what it stands on now is not written into it",
+                image.descriptor().digest
+            ));
         }
         Ok(())
     }

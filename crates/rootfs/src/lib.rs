@@ -46,6 +46,7 @@ mod root;
 mod sibling;
 mod staged;
 pub mod walk;
+mod withheld;
 mod writer;
 mod xattrs;
 
@@ -62,4 +63,5 @@ pub use report::{PassedOver, Report};
 pub use root::Root;
 pub use sibling::Sibling;
 pub use staged::Staged;
+pub use withheld::Withheld;
 pub use writer::{Ahead, Options, Unnamed, UnnamedWriter, Writer};

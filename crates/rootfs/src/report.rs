@@ -1,6 +1,6 @@
 //! What did an unpacked tree ask for and not get? Counted, with a few names to show.
 
-use crate::Attributed;
+use crate::{Attributed, Withheld};
 
 /// How many names are kept of each kind.
 const EXAMPLES: usize = 8;
@@ -22,6 +22,8 @@ pub struct Report {
     pub owners: PassedOver,
     /// Files that were given extended attributes.
     pub attributed: Attributed,
+    /// The extended attributes that were not set, file by file.
+    pub withheld: Withheld,
     /// The path of a directory before which about half of those stand whose times were set last, in the order of a [walk](crate::walk): for who shares out
     /// what is to be done with all files. None where it is not worth it. It is nobody's word that something is there.
     pub middle: Option<Vec<u8>>,
@@ -35,12 +37,13 @@ impl Report {
         self.set_id.take_in(other.set_id);
         self.owners.take_in(other.owners);
         self.attributed.take_in(other.attributed);
+        self.withheld.take_in(other.withheld);
     }
 
     /// What it takes of memory beside itself, about.
     pub(crate) fn held(&self) -> usize {
         let passed_over = [&self.devices, &self.xattrs, &self.set_id, &self.owners];
-        passed_over.iter().map(|kind| kind.held()).sum::<usize>() + self.attributed.held()
+        passed_over.iter().map(|kind| kind.held()).sum::<usize>() + self.attributed.held() + self.withheld.held()
     }
 }
 

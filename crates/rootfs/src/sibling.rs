@@ -56,7 +56,7 @@ impl Sibling {
     /// processes of the same user left beside it that were killed while they made the same destination is removed.
     ///
     /// # Errors
-    /// Something is at `destination` ([`ErrorKind::Exists`](crate::ErrorKind::Exists)), or nothing can be made beside it.
+    /// Something is at `destination` ([`ErrorKind::Exists`]), or nothing can be made beside it.
     pub fn new(destination: &Path) -> Result<Self> {
         let path = destination.as_os_str().as_bytes();
         let split = parts(path);
@@ -119,7 +119,7 @@ impl Sibling {
     /// Gives it the destination's name, and returns it. Its mode is as it was made or set. An empty directory that was there is gone then.
     ///
     /// # Errors
-    /// Something came to be at the destination meanwhile, or in the empty directory that was there ([`ErrorKind::Exists`](crate::ErrorKind::Exists)): it stays, and this is removed.
+    /// Something came to be at the destination meanwhile, or in the empty directory that was there ([`ErrorKind::Exists`]): it stays, and this is removed.
     pub fn commit(mut self) -> Result<Root> {
         let path = self.destination.as_os_str().as_bytes();
         let failed = |errno| match errno {

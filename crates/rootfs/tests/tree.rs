@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use teu_rootfs::{Device, Metadata, Node, Options, Root, Sibling, Time, Writer};
+use teu_rootfs::{
+    Device, Metadata, Node, Options, Root, Sibling, Time, Writer,
+    walk::{self, Walk},
+};
 
 fn metadata(mode: u32, seconds: i64) -> Metadata {
     Metadata {
@@ -200,4 +203,52 @@ fn what_is_removed_has_no_mode_of_a_lower_layer() {
         let found = listed(&directory.path().join("rootfs"));
         assert_eq!(found[1..], ["a/ 755 0", "a/new new 600 3"], "cleared: {clear}");
     }
+}
+
+#[test]
+fn what_files_are_not_given_is_told_file_by_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Root::open(directory.path()).unwrap();
+    let with = |name: &str| Metadata {
+        xattrs: [(name.as_bytes().to_vec(), b"x".to_vec())].into(),
+        ..metadata(0o755, 1)
+    };
+    let mut writer = Writer::new(&root, Options::default()).unwrap();
+    writer.directory(b"kept", &with("system.posix_acl_default")).unwrap();
+    writer.directory(b"again", &with("system.posix_acl_default")).unwrap();
+    write(&mut writer, "file", &with("trusted.a"), b"1");
+    writer.hard_link(b"other", b"file").unwrap();
+    writer.symlink(b"link", &with("security.selinux"), b"file").unwrap();
+    for number in 0..100 {
+        write(&mut writer, &format!("gone{number}"), &with("trusted.b"), b"");
+    }
+    writer.next_layer();
+    // It is described anew, and others may have the numbers of what is gone.
+    writer.directory(b"again", &metadata(0o755, 1)).unwrap();
+    for number in 0..100 {
+        writer.remove(format!("gone{number}").as_bytes()).unwrap();
+    }
+    for number in 0..100 {
+        write(&mut writer, &format!("new{number}"), &metadata(0o644, 1), b"");
+    }
+    let report = writer.finish().unwrap();
+    let mut walk = Walk::of(&root, walk::Options::default()).unwrap();
+    let mut told = Vec::new();
+    while let Some(found) = walk.next_file().unwrap() {
+        if let Some(withheld) = report.withheld.of(&found.stat) {
+            let names = withheld.keys().map(|name| String::from_utf8_lossy(name).into_owned());
+            let names = names.collect::<Vec<_>>().join(",");
+            told.push(format!("{} {names}", String::from_utf8_lossy(found.path)));
+        }
+    }
+    assert_eq!(
+        told,
+        [
+            "file trusted.a",
+            "kept system.posix_acl_default",
+            "link security.selinux",
+            "other trusted.a"
+        ]
+    );
+    assert_eq!(report.withheld.lost, 0);
 }

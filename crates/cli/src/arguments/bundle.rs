@@ -15,7 +15,8 @@ and with a record of how each file was unpacked. It appears when it is whole: wh
 what its digests say, or asks for what no honest image asks for, nothing is there.
 
 Of extended attributes user.*, capabilities and access ACLs are set, and none that this machine's
-kernel would obey otherwise (security.*, trusted.*, default ACLs). A directory that the image puts
+kernel would obey otherwise (security.*, trusted.*, default ACLs). The record has those that were not set, and
+teu repack writes them again where a file's content is what it was. A directory that the image puts
 files into and does not describe belongs to root, with mode 0755 and the time 0: the same image
 makes the same files. What a killed unpack left beside DESTINATION the next one removes.
 
@@ -54,7 +55,7 @@ pub(crate) struct Unpack {
     /// Make devices too, which only root can
     #[arg(long)]
     pub(crate) devices: bool,
-    /// Leave a link where a directory is to be and the link leads to one
+    /// Leave a link where a directory is to be and the link leads to one; that one gets the mode, owner and time that the image has for the directory
     #[arg(long)]
     pub(crate) keep_dirlinks: bool,
     /// Have config.json ask for a terminal

@@ -23,7 +23,9 @@ arguments (--cmd) as they are.
 
 Where a layer stays above one that --remove-layer takes, those that stay are looked into: where one needs what
 goes, as a hard link to a file of it does, nothing changes. What is in layers was perhaps seen before; else
-they are read.
+they are read. --remove-file means what is where the path really lies, links on the way followed up to the first
+wildcard, by whatever name layers call it; a link that is named is the link itself. Where what comes of it
+could not be unpacked, or has files that were not seen before, nothing changes.
 
 A --healthcheck is a new one, with no times but those that come with it. Without one, a time is changed in
 the check that the image has; 0 leaves it to Docker.
@@ -205,6 +207,9 @@ pub(crate) struct Said {
     /// Have the history not tell this build argument, nor its values; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) remove_build_arg: Vec<String>,
+    /// Add nothing to the history, which is so where no flag has anything added
+    #[arg(long, hide = true, conflicts_with_all = ["history_created_by", "history_author", "history_created", "history_comment"])]
+    pub(crate) no_history: bool,
     /// Add to the history that this was done
     #[arg(long, alias = "history.created_by", value_name = "TEXT")]
     pub(crate) history_created_by: Option<String>,

@@ -13,7 +13,8 @@ A path or pattern means what it leads to and all that is in it: * and ? stand wi
 slashes. One that means nothing is an error. Links are not followed.
 
 Layers are read once and their tables of contents kept, in teu/contents of the user's cache directory: whoever
-asks again waits for no layer.
+asks again waits for no layer. Who asks for paths alone, without * and the like, has only those layers read, the
+highest first, that may have something there.
 
 Examples:
   teu files oci:images:app

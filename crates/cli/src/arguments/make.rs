@@ -107,15 +107,15 @@ pub(crate) struct Insert {
     /// The file or directory
     #[arg(requires = "destination", required_unless_present = "whiteout")]
     pub(crate) source: Option<PathBuf>,
-    /// Its path in the image; a file is put into a directory whose path ends in a slash
+    /// Its path in the image; a file is put into a directory whose path ends in a slash, and else takes no directory's place
     pub(crate) destination: Option<String>,
-    /// Take paths in the image as they are, whatever links it has
+    /// Take paths in the image as they are, whatever is there
     #[arg(long)]
     pub(crate) as_is: bool,
     /// Let nothing be seen of what the image has in that directory
     #[arg(long, requires = "destination")]
     pub(crate) opaque: bool,
-    /// Hide what the image has at this path; may be given several times
+    /// Hide what the image has at this path, where something has to be; may be given several times
     #[arg(long, value_name = "PATH")]
     pub(crate) whiteout: Vec<String>,
     #[command(flatten)]
@@ -200,7 +200,7 @@ pub(crate) struct LayerOptions {
 /// What makes an image the same whenever it is made.
 #[derive(Debug, Args)]
 pub(crate) struct Epoch {
-    /// Have no file be later than this, in seconds since 1970, and say that it was made then
+    /// Have no file be later than this, in seconds since 1970, and say that it was made then; files of archives keep their times
     #[arg(
         long,
         env = "SOURCE_DATE_EPOCH",

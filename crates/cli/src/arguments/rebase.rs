@@ -9,8 +9,8 @@ use super::{BaseOptions, To};
 #[command(after_help = "\
 The layers of the old base, which must be the image's lowest, give way to those of the new one. The
 image's own layers stay as they are, and so does how it runs: what the new base says of that is not
-taken. Of an index each image gets the base for its platform; what the new base is is written into
-the annotations org.opencontainers.image.base.name and .digest.
+taken. Of an index each image gets the base for its platform. Which base it is, is written into the
+annotations org.opencontainers.image.base.digest and, where it is in a registry, .name; an image in Docker's form has none.
 
 Without --old-base it is what those annotations say, and without --new-base what is under that name
 now: an image is brought up to date with its base so. The registry that they name is asked then.

@@ -1,10 +1,6 @@
 //! `teu cat`: what is in a file of an image?
 
-use std::{
-    io::{self, Write as _},
-    os::unix::ffi::OsStrExt as _,
-    sync::Arc,
-};
+use std::{io::Write as _, os::unix::ffi::OsStrExt as _, sync::Arc};
 
 use teu_image::read;
 
@@ -14,6 +10,7 @@ use crate::{
     failure::Failure,
     inside::Inside,
     limits::{self, Limits},
+    output,
     progress::Shown,
     settings::Settings,
 };
@@ -45,7 +42,7 @@ pub(super) async fn run(arguments: &Cat, settings: Arc<Settings>) -> Result<(), 
     let kept = extract::kept(&settings, content_bytes)?;
     let files = read::keep(&source, &image.layers, &paths, cache.as_ref(), &contents, &trees, &kept).await?;
     shown.finish();
-    let mut out = io::stdout().lock();
+    let mut out = output::stream();
     for file in &files {
         kept.copy(&image.layers, file, &mut out)?;
     }

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use serde_json::json;
 use teu_image::change::{self, Change, Changed, Options};
 use teu_spec::Platform;
-use teu_store::{Error, ErrorKind, Event, Events, How, Side, Store, copy};
+use teu_store::{Error, ErrorKind, Event, Events, How, Side, Source, Store, copy};
 use teu_transport::layout::Layout;
 
 use super::{copy::is_standard_output, previewed};
@@ -52,7 +52,13 @@ pub(super) async fn run_with(
     let shown = Shown::start(settings, to.quiet);
     let places = Places::new(Arc::clone(settings), &from, shown.events());
     if to.dry_run {
-        let (source, pick) = places.source(&image, &from)?;
+        let (source, pick): (Arc<dyn Source>, _) = match &to.to {
+            None => {
+                let (store, pick) = places.store(&image, &from)?;
+                (store, pick)
+            }
+            Some(_) => places.source(&image, &from)?,
+        };
         settings.check_policy(&image)?;
         let preview = change::preview(source, &pick, change, &options, &rehearsed(shown.events())).await?;
         shown.finish();

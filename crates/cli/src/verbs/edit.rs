@@ -247,6 +247,7 @@ fn history(said: &Said) -> Result<Option<History>, Failure> {
     if [by, author, comment, &said.history_created]
         .iter()
         .all(|given| given.is_none())
+        || said.no_history
     {
         return Ok(None);
     }

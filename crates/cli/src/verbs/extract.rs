@@ -61,6 +61,8 @@ pub(super) async fn run(arguments: &Extract, settings: Arc<Settings>) -> Result<
         &arguments.limits,
         Limits {
             content_bytes: Some(&mut content_bytes),
+            // It makes files.
+            one_by_one: false,
             ..Limits::inside(&mut options.contents, &mut options.tree)
         },
     )?;

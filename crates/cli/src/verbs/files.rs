@@ -8,6 +8,7 @@ use teu_image::{
     contents::{self, Contents, Entry, What},
     edit::WhichLayer,
     glob::{self, Pattern},
+    read,
     tree::{File, Tree},
 };
 use teu_rootfs::{Metadata, Node, Time};
@@ -25,11 +26,16 @@ use crate::{
 };
 
 pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<(), Failure> {
-    let patterns = arguments
-        .globs
-        .iter()
-        .map(|glob| Pattern::new(glob))
-        .collect::<Result<Vec<_>, _>>()?;
+    // The root stands for all that is in it.
+    let is_root = |glob: &String| !glob.is_empty() && glob.split('/').all(|name| matches!(name, "" | "."));
+    let patterns = match arguments.globs.iter().any(is_root) {
+        true => Vec::new(),
+        false => arguments
+            .globs
+            .iter()
+            .map(|glob| Pattern::new(glob))
+            .collect::<Result<Vec<_>, _>>()?,
+    };
     let which: Option<WhichLayer> = arguments.layer.as_deref().map(str::parse).transpose()?;
     let shown = Shown::start(&settings, false);
     let platform = arguments.platform.as_deref();
@@ -45,8 +51,8 @@ pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<()
             )
         }
         None => {
-            let tables = contents::of_all(&source, &image.layers, cache, &inside.contents).await?;
-            Listed::Tree(Tree::of(&tables, &inside.tree)?)
+            let listing = read::listing(&source, &image.layers, &patterns, cache, &inside.contents, &inside.tree);
+            Listed::Tree(listing.await?)
         }
     };
     shown.finish();

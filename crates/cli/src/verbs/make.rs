@@ -73,19 +73,24 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
     }
     let history = said(arguments.no_history, history(&arguments.layer, "teu append")?);
     let (mut of_archives, mut of_trees) = (LayerLimits::default(), walk::Limits::default());
+    let is_tree = |path: &PathBuf| path.is_dir() && !is_standard_input(path);
+    let any_archive = !arguments.content.iter().all(is_tree);
+    let any_tree = arguments.content.iter().any(is_tree);
     let mut below = Resolve {
         cache: settings.contents().map(Cache::new),
         ..Resolve::default()
     };
+    // What is looked into below the layers of archives is held to the same.
     limits::set(
         &arguments.limits,
         Limits {
-            budget: Some(&mut of_archives.budget),
-            tar: Some(&mut of_archives.tar),
-            codec: Some(&mut of_archives.codec),
-            walk: Some(&mut of_trees),
-            contents_bytes: Some(&mut below.contents.contents_bytes),
-            tree: Some(&mut below.tree.limits),
+            budget: any_archive.then_some(&mut of_archives.budget),
+            one_by_one: true,
+            tar: any_archive.then_some(&mut of_archives.tar),
+            codec: any_archive.then_some(&mut of_archives.codec),
+            walk: any_tree.then_some(&mut of_trees),
+            contents_bytes: any_archive.then_some(&mut below.contents.contents_bytes),
+            tree: any_archive.then_some(&mut below.tree.limits),
             ..Limits::default()
         },
     )?;
@@ -93,9 +98,21 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
     below.contents.tar = of_archives.tar.clone();
     below.contents.layers.limits = of_archives.codec.clone();
     let below = (!arguments.as_is).then(|| Box::new(below));
+    if !any_tree {
+        let options = [
+            ("--owner", arguments.tree.owner.is_some()),
+            ("--one-file-system", arguments.tree.one_file_system),
+        ];
+        if let Some((name, _)) = options.iter().find(|(_, given)| *given) {
+            let message = format!(
+                "{name} is for directories: the files of an archive are as it says; unpack it, and append the directory, to have them otherwise"
+            );
+            return Err(Failure::Usage(message));
+        }
+    }
     let mut layers = Vec::new();
     for path in &arguments.content {
-        let content = match path.is_dir() && !is_standard_input(path) {
+        let content = match is_tree(path) {
             true => Content::Files(Files {
                 // With a dot behind it, a link to a directory leads there.
                 tree: Some((path.join("."), tree(&arguments.tree, Vec::new()))),
@@ -124,9 +141,15 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
     let (mut resolve, mut of_trees) = (Resolve::default(), walk::Limits::default());
     limits::set(
         &arguments.limits,
-        Limits {
-            walk: Some(&mut of_trees),
-            ..Limits::inside(&mut resolve.contents, &mut resolve.tree.limits)
+        match arguments.as_is {
+            true => Limits {
+                walk: Some(&mut of_trees),
+                ..Limits::default()
+            },
+            false => Limits {
+                walk: Some(&mut of_trees),
+                ..Limits::inside(&mut resolve.contents, &mut resolve.tree.limits)
+            },
         },
     )?;
     resolve.cache = settings.contents().map(Cache::new);

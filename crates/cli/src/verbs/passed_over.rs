@@ -28,6 +28,12 @@ pub(super) fn warn(report: &Report, devices: &str, settings: &Settings) {
     };
     say(&report.devices, "devices not made", devices);
     say(&report.xattrs, "extended attributes not set", "");
+    if report.withheld.lost > 0 {
+        settings.warn(&format!(
+            "there are too many of these to keep all in mind: what teu repack writes of {} files is without them",
+            report.withheld.lost
+        ));
+    }
     say(&report.set_id, "set-id bits not set", "");
     say(&report.owners, "owners neither set nor written down", "");
 }

@@ -57,6 +57,9 @@ fn options(arguments: &Unpack, settings: &Settings) -> Result<Options, Failure> 
         let message = "only root can give files to others; --rootless makes all files your own";
         return Err(Failure::Usage(message.to_owned()));
     }
+    if arguments.rootless {
+        maps.check_own()?;
+    }
     let owners = match (arguments.rootless, mapped) {
         (true, _) => Owners::Recorded,
         (false, false) => Owners::Kept,
@@ -106,6 +109,22 @@ impl Maps {
             users: of_flag("--uid-map", users)?,
             groups: of_flag("--gid-map", groups)?,
         })
+    }
+
+    /// Refuses maps by which nobody in a container would own files that are all the user's own.
+    fn check_own(&self) -> Result<(), Failure> {
+        let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        for (flag, ranges, own) in [("--uid-map", &self.users, user), ("--gid-map", &self.groups, group)] {
+            let is_in = |range: &Range| own.checked_sub(range.outside).is_some_and(|place| place < range.count);
+            if !ranges.is_empty() && !ranges.as_slice().iter().any(is_in) {
+                let message = format!(
+                    "with --rootless all files are your own, and {flag} leads nobody to you, so that nobody in a container would own them; \
+                     say {flag} 0:{own}:1, or leave it out"
+                );
+                return Err(Failure::Usage(message));
+            }
+        }
+        Ok(())
     }
 
     /// What a runtime is told; who is not root maps himself where nothing is said.

@@ -28,7 +28,7 @@ pub(super) async fn check(image: &Image, how: &Resolve, stage: &Stage) -> Result
     let mut options = how.contents.clone();
     options.layers.events = Arc::clone(stage.events());
     let asked = asked(&contents::of(&source, new, cache, &options).await?)?;
-    let need = |tree: &Tree| {
+    let need = |tree: &Tree, _: &Contents| {
         for (path, follow) in &asked {
             if matches!(tree.answer(path, *follow)?, Answer::Unknown) {
                 return Ok(Need::Next);

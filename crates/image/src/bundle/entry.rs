@@ -24,12 +24,14 @@ pub struct Entry {
     pub mtime: Time,
     /// Its extended attributes; none where they are not known.
     pub xattrs: Option<Fingerprint>,
+    /// Those that it has in the image and did not get, with their values.
+    pub withheld: BTreeMap<Vec<u8>, Vec<u8>>,
     /// By what it is seen that nobody touched it.
     pub mark: Mark,
 }
 
 impl Entry {
-    /// As it is now. Its extended attributes must have been read.
+    /// As it is now, but for what it did not get. Its extended attributes must have been read.
     #[must_use]
     pub fn found(found: &Found<'_>) -> Self {
         Self {
@@ -41,6 +43,7 @@ impl Entry {
             links: found.stat.links,
             mtime: found.metadata.mtime,
             xattrs: Some(Fingerprint::of(&found.metadata.xattrs)),
+            withheld: BTreeMap::new(),
             mark: Mark::Untouched {
                 inode: found.stat.inode,
                 ctime: found.stat.ctime,

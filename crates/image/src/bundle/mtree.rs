@@ -203,6 +203,7 @@ fn describe(path: Vec<u8>, keys: &BTreeMap<&[u8], &[u8]>) -> Result<(Entry, bool
                 nanoseconds: 0,
             },
             xattrs,
+            withheld: BTreeMap::new(),
             mark: Mark::Content(digest),
         },
         is_directory,

@@ -32,7 +32,7 @@ impl Opened {
     /// # Errors
     /// `NotFound` where it is no bundle; `Invalid` and `Unsupported` for what is said of it; `Invalid` where its `rootfs` is a link.
     pub fn open(path: &Path) -> Result<Self> {
-        let top = Root::open(path).map_err(of_files)?;
+        let top = Root::open(path).map_err(|error| of_files(error).within("opening the bundle"))?;
         let read = |name: &str| top.read(name.as_bytes(), FILE_LIMIT).map_err(of_files);
         let (bundle, name, of_umoci) = match (read(FILE)?, read(UMOCI_FILE)?) {
             (Some(json), _) => {
@@ -58,7 +58,13 @@ impl Opened {
                 format!("the bundle has no {name}, which tells what its files were like; unpack the image anew");
             Error::new(ErrorKind::NotFound, message)
         })?;
-        let rootfs = top.open_in(ROOTFS).map_err(of_files)?;
+        let rootfs = top.open_in(ROOTFS).map_err(|error| {
+            let what = format!(
+                "the bundle {} needs its directory {ROOTFS}, which is no link",
+                path.display()
+            );
+            of_files(error).within(what)
+        })?;
         Ok(Self {
             bundle,
             of_umoci,

@@ -6,6 +6,7 @@
 
 use std::{
     cmp::Ordering,
+    collections::BTreeMap,
     io::{self, Read, Write},
 };
 
@@ -22,6 +23,8 @@ const BLOCK: usize = 64 << 10;
 /// The most bytes that one has: an entry may be as long as the deepest path that a tree can have.
 const LARGEST: usize = 64 << 20;
 const SUM: usize = 16;
+/// Says, of what is known of a file's extended attributes, that some follow which it did not get.
+const WITHHELD: u8 = 4;
 
 /// Writes entries.
 pub struct Writer<W> {
@@ -87,12 +90,19 @@ impl<W: Write> Writer<W> {
             }
             Node::Directory | Node::Fifo | Node::Socket => {}
         }
+        let withheld = if entry.withheld.is_empty() { 0 } else { WITHHELD };
         match entry.xattrs {
-            None => block.push(0),
-            Some(Fingerprint([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])) => block.push(1),
+            None => block.push(withheld),
+            Some(Fingerprint([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])) => block.push(withheld | 1),
             Some(Fingerprint(fingerprint)) => {
-                block.push(2);
+                block.push(withheld | 2);
                 block.extend_from_slice(&fingerprint);
+            }
+        }
+        if withheld != 0 {
+            number(block, entry.withheld.len() as u64);
+            for part in entry.withheld.iter().flat_map(|(name, value)| [name, value]) {
+                bytes(block, part);
             }
         }
         self.any = true;
@@ -183,6 +193,9 @@ impl<R: Read> Reader<R> {
         if fresh {
             self.next_block()?;
             if self.block.is_empty() {
+                if self.from.read(&mut [0])? > 0 {
+                    return Err(damaged("something stands behind its end"));
+                }
                 return Ok(None);
             }
         }
@@ -217,7 +230,8 @@ impl<R: Read> Reader<R> {
             b'b' => Node::BlockDevice(device(&mut block)?),
             _ => return Err(malformed()),
         };
-        let xattrs = match block.byte()? {
+        let of_xattrs = block.byte()?;
+        let xattrs = match of_xattrs & !WITHHELD {
             0 => None,
             1 => Some(Fingerprint::default()),
             2 => {
@@ -227,6 +241,12 @@ impl<R: Read> Reader<R> {
             }
             _ => return Err(malformed()),
         };
+        let mut withheld = BTreeMap::new();
+        if of_xattrs & WITHHELD != 0 {
+            for _ in 0..block.number()? {
+                withheld.insert(block.bytes()?.to_vec(), block.bytes()?.to_vec());
+            }
+        }
         self.at = block.at();
         if self.any && order(&self.path, &path) != Ordering::Less {
             return Err(malformed());
@@ -242,6 +262,7 @@ impl<R: Read> Reader<R> {
             links,
             mtime,
             xattrs,
+            withheld,
             mark: Mark::Untouched { inode, ctime },
         }))
     }

@@ -1,4 +1,4 @@
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use teu_rootfs::{Device, Node, Range, Time};
 use teu_spec::Digest;
@@ -19,6 +19,7 @@ fn entry(path: &str, node: Node) -> Entry {
             nanoseconds: 999_999_999,
         },
         xattrs: Some(Fingerprint::default()),
+        withheld: BTreeMap::new(),
         mark: Mark::Untouched {
             inode: u64::MAX,
             ctime: Time {
@@ -47,6 +48,12 @@ fn entries() -> Vec<Entry> {
     ];
     entries[2].xattrs = Some(Fingerprint::of(&xattrs));
     entries[3].xattrs = None;
+    entries[3].withheld = xattrs;
+    entries[4].withheld = [
+        (b"security.ima".to_vec(), Vec::new()),
+        (b"trusted.b".to_vec(), vec![0; 300]),
+    ]
+    .into();
     entries
 }
 
@@ -238,6 +245,7 @@ fn an_mtree_is_read() {
         links,
         mtime: time(seconds),
         xattrs,
+        withheld: BTreeMap::new(),
         mark: Mark::Content(content),
     };
     let none = Some(Fingerprint::default());

@@ -156,8 +156,12 @@ impl Planner<'_> {
         }
         if attested > 0 {
             let message = format!(
-                "index {}: images change their digests, and {attested} attestations name the old ones within",
-                node.descriptor.digest
+                "index {}: images change their digests, and {} within",
+                node.descriptor.digest,
+                match attested {
+                    1 => "an attestation names the old one".to_owned(),
+                    several => format!("{several} attestations name the old ones"),
+                }
             );
             (self.events)(Event::Warning { message });
         }

@@ -45,8 +45,11 @@ impl Cache {
         }
     }
 
-    /// The table of a layer, where it is here and has what these options ask for.
+    /// The table of a layer, where it is here and has what these options ask for. To who allows less than is usual none is here: the layer may ask for more.
     pub async fn load(&self, layer: &Layer, options: &Options) -> Option<Contents> {
+        if options.is_stricter() {
+            return None;
+        }
         let (cache, layer, options) = (self.clone(), layer.clone(), options.clone());
         let loaded = blocking::run(move || Ok(cache.find(&layer, &options))).await;
         loaded.ok().flatten()

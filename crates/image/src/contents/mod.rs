@@ -107,6 +107,35 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether less is allowed than where nobody sets a limit: tables that are kept may have been made of more.
+    pub(crate) fn is_stricter(&self) -> bool {
+        let of = |options: &Self| {
+            let (tar, budget, codec) = (&options.tar, &options.budget, &options.layers.limits);
+            [
+                tar.metadata_bytes,
+                tar.name_bytes,
+                tar.sparse_segments,
+                tar.entries,
+                tar.hole_bytes,
+                tar.total_bytes,
+                budget.file_bytes,
+                budget.name_bytes as u64,
+                budget.path_bytes as u64,
+                budget.depth as u64,
+                codec.output_bytes,
+                codec.ratio,
+                codec.ratio_from,
+                codec.window_bytes,
+                codec.header_bytes,
+                options.contents_bytes as u64,
+            ]
+        };
+        of(self)
+            .iter()
+            .zip(of(&Self::default()))
+            .any(|(set, usual)| *set < usual)
+    }
+
     /// What is left for each table where there are so many.
     pub(crate) fn for_each_of(&self, tables: usize) -> Self {
         Self {

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use teu_spec::{Descriptor, Digest, LayerCompression, MediaType};
 use teu_store::{Error, ErrorKind, Expected, Intent, Result, Role, SourceExt, blocking, copy::forget_bytes};
 
-use super::{Edit, rewrite, without};
+use super::{Edit, names::Names, rewrite, without};
 use crate::{
     Layer,
     change::{Image, NewLayer, Stage},
@@ -179,9 +179,11 @@ pub(super) async fn edit(edit: &Edit, image: &mut Image, stage: &Stage) -> Resul
         distribute(image, stage).await?;
     }
     if !edit.remove_files.is_empty() || edit.times != Times::Keep {
+        let names = Names::find(edit, image, stage).await?;
         for place in 0..image.layers().len() {
-            rewrite(edit, image, place, stage).await?;
+            rewrite(edit, &names, image, place, stage).await?;
         }
+        names.check(edit, image, stage).await?;
     }
     Ok(())
 }
@@ -255,16 +257,21 @@ async fn distribute(image: &mut Image, stage: &Stage) -> Result<()> {
 }
 
 /// Writes a layer anew, if something in it is to be different.
-async fn rewrite(edit: &Edit, image: &mut Image, place: usize, stage: &Stage) -> Result<()> {
+async fn rewrite(edit: &Edit, names: &Names, image: &mut Image, place: usize, stage: &Stage) -> Result<()> {
     let old = image.layers()[place].clone();
     let diff_id = image.diff_ids()?[place];
+    let which = rewrite::Which {
+        patterns: names.patterns.clone(),
+        ways: names.ways(&old.digest),
+    };
     let known = edit.done().rewritten.get(&old.digest).cloned();
+    let known = known.and_then(|(of, new)| (of == which).then_some(new));
     let new = match known {
         Some(known) => known,
         None => {
             let compression = readable(&old, place)?;
-            let new = rewritten(edit, image, &old, diff_id, compression, stage).await?;
-            edit.done().rewritten.insert(old.digest, new.clone());
+            let new = rewritten(edit, &which, image, (&old, diff_id, compression), stage).await?;
+            edit.done().rewritten.insert(old.digest, (which, new.clone()));
             new
         }
     };
@@ -303,10 +310,9 @@ pub(crate) fn readable(layer: &Descriptor, place: usize) -> Result<LayerCompress
 
 async fn rewritten(
     edit: &Edit,
+    which: &rewrite::Which,
     image: &Image,
-    old: &Descriptor,
-    diff_id: Digest,
-    compression: LayerCompression,
+    (old, diff_id, compression): (&Descriptor, Digest, LayerCompression),
     stage: &Stage,
 ) -> Result<Option<NewLayer>> {
     let source = stage.source();
@@ -324,8 +330,8 @@ async fn rewritten(
     let mut found = rewrite::Found::default();
     if !edit.remove_files.is_empty() {
         let opened = layers::open(&source, &layer, &reading);
-        let (patterns, limits) = (edit.remove_files.clone(), edit.contents.tar.clone());
-        let looked = blocking::run(move || rewrite::look(opened, &patterns, limits)).await;
+        let (which, limits) = (which.clone(), edit.contents.tar.clone());
+        let looked = blocking::run(move || rewrite::look(opened, &which, limits)).await;
         found = looked.map_err(of_layer)?;
         edit.done().matched.extend(&found.matched);
         if !found.removes && edit.times == Times::Keep {
@@ -341,10 +347,10 @@ async fn rewritten(
     let same = Arc::new(AtomicBool::new(false));
     let opened = layers::open(&source, &layer, &reading);
     let work = {
-        let (patterns, limits, times) = (edit.remove_files.clone(), edit.contents.tar.clone(), edit.times);
+        let (which, limits, times) = (which.clone(), edit.contents.tar.clone(), edit.times);
         let same = Arc::clone(&same);
         move |writer: &mut layer::Writer<'_>| {
-            let changed = rewrite::write(opened, writer, &patterns, found, times, limits)?;
+            let changed = rewrite::write(opened, writer, &which, found, times, limits)?;
             if !changed {
                 same.store(true, Ordering::Relaxed);
                 return Err(Error::new(ErrorKind::Cancelled, "nothing in it is different"));

@@ -7,6 +7,7 @@ mod build_args;
 mod config;
 mod inline;
 mod layers;
+mod names;
 mod rewrite;
 mod without;
 mod words;
@@ -66,7 +67,8 @@ pub struct Edit {
     /// The layers that go, as they were counted before. Where one stays above one that goes, all that stay are looked into, and it is refused
     /// where they need what goes; where that cannot be known, a warning says so.
     pub remove_layers: Vec<WhichLayer>,
-    /// The files that go, out of all layers.
+    /// The files that go, out of all layers. Links are followed in the names before the first wildcard, and in the names that layers have: what is meant
+    /// is where it really lies. What then could not be unpacked, or would have something to be seen that was not before, is refused.
     pub remove_files: Vec<Pattern>,
     /// What becomes of times: of the files in layers, and of those that config and history state.
     pub times: Times,
@@ -88,14 +90,16 @@ pub struct Done(Mutex<Found>);
 
 #[derive(Debug, Default)]
 struct Found {
-    /// What became of layers; none where they stayed.
-    rewritten: HashMap<Digest, Option<NewLayer>>,
+    /// What became of layers, and for what; none where they stayed.
+    rewritten: HashMap<Digest, (rewrite::Which, Option<NewLayer>)>,
     /// The layers to be removed that some image had.
     removed: HashSet<usize>,
     /// The patterns that meant a file.
     matched: HashSet<usize>,
     /// The build arguments that some history told.
     told: HashSet<usize>,
+    /// The labels to become annotations, as they were named, that some image had.
+    promoted: HashSet<usize>,
     /// Whether some image had a health check.
     checked: bool,
     /// The annotations of images as they are to be, by the digest that each had.
@@ -210,16 +214,19 @@ impl Edit {
         if self.labels_to_annotations.is_empty() {
             return Ok(());
         }
-        let wanted = |key: &String| {
-            self.labels_to_annotations
-                .iter()
-                .any(|wanted| match wanted.strip_suffix('*') {
-                    Some(beginning) => key.starts_with(beginning),
-                    None => key == wanted,
-                })
+        let is_meant = |named: &String, key: &String| match named.strip_suffix('*') {
+            Some(beginning) => key.starts_with(beginning),
+            None => key == named,
         };
         let labels = image.config()?.fields.config.labels.clone().unwrap_or_default();
-        let promoted = labels.into_iter().filter(|(key, _)| wanted(key));
+        for (place, named) in self.labels_to_annotations.iter().enumerate() {
+            if labels.keys().any(|key| is_meant(named, key)) {
+                self.done().promoted.insert(place);
+            }
+        }
+        let promoted = labels
+            .into_iter()
+            .filter(|(key, _)| self.labels_to_annotations.iter().any(|named| is_meant(named, key)));
         let changes: BTreeMap<_, _> = promoted.map(|(key, value)| (key, Some(value))).collect();
         image.edit_manifest(|document| document.annotate(&changes))
     }
@@ -288,6 +295,14 @@ impl Change for Edit {
             if !done.told.contains(&number) {
                 return not_found(format!(
                     "no history in {} tells of a build argument {name:?}",
+                    root.digest
+                ));
+            }
+        }
+        for (place, named) in self.labels_to_annotations.iter().enumerate() {
+            if !done.promoted.contains(&place) {
+                return not_found(format!(
+                    "no image of {} has a label {named:?} that could become an annotation",
                     root.digest
                 ));
             }

@@ -15,12 +15,22 @@ use teu_archive::{
 };
 use teu_store::{Error, ErrorKind, Result};
 
+use super::names::Ways;
 use crate::{
-    glob::{Pattern, clean},
+    glob::Pattern,
     layer::{Times, Writer},
     layers::Opened,
     whiteout::{self, Meaning},
 };
+
+/// Which files are to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Which {
+    /// Of the paths at which they really lie.
+    pub(super) patterns: Vec<Pattern>,
+    /// Where the names lead that the layer has.
+    pub(super) ways: Ways,
+}
 
 /// What a layer has of what is to go.
 #[derive(Debug, Default)]
@@ -53,17 +63,21 @@ enum Gone {
 }
 
 /// Finds out what is to be done to a layer.
-pub(super) fn look(layer: Opened, patterns: &[Pattern], limits: tar::Limits) -> Result<Found> {
+pub(super) fn look(layer: Opened, which: &Which, limits: tar::Limits) -> Result<Found> {
     let mut found = Found::default();
     let mut gone: HashMap<Vec<u8>, Gone> = HashMap::new();
     let mut reader = Reader::buffered(layer, limits);
     let mut number = 0;
     while let Some(mut entry) = reader.next_entry()? {
         let header = entry.take_header();
-        let path = clean(&header.path);
-        let meant = meant(&header, &path, patterns);
+        let path = which.ways.real(&header.path);
+        let meant = meant(&header, &path, which);
         let is_link = header.kind == EntryKind::HardLink;
-        let target = if is_link { clean(&header.link) } else { Vec::new() };
+        let target = if is_link {
+            which.ways.real(&header.link)
+        } else {
+            Vec::new()
+        };
         if !meant.is_empty() {
             found.removes = true;
             if !is_whiteout(&header) {
@@ -88,14 +102,15 @@ pub(super) fn look(layer: Opened, patterns: &[Pattern], limits: tar::Limits) -> 
             }
             match gone.get_mut(&name) {
                 Some(Gone::File(file, heir @ None)) => {
-                    *heir = Some(header.path.clone());
-                    found.links.insert(*file, Link::Inherited(header.path.clone(), number));
+                    // Where it really is: a link that leads there may stand between.
+                    *heir = Some(path.clone());
+                    found.links.insert(*file, Link::Inherited(path, number));
                     found.links.insert(number, Link::Heir);
                 }
                 Some(Gone::File(_, Some(heir))) => {
                     found.links.insert(number, Link::To(heir.clone()));
                 }
-                _ if is_covered(&name, patterns) => return Err(of_another_layer(&header)),
+                _ if is_covered(&name, &which.patterns) => return Err(of_another_layer(&header)),
                 _ if renamed => {
                     found.links.insert(number, Link::To(name));
                 }
@@ -115,7 +130,7 @@ pub(super) fn look(layer: Opened, patterns: &[Pattern], limits: tar::Limits) -> 
 pub(super) fn write(
     layer: Opened,
     writer: &mut Writer<'_>,
-    patterns: &[Pattern],
+    which: &Which,
     mut found: Found,
     times: Times,
     limits: tar::Limits,
@@ -127,19 +142,19 @@ pub(super) fn write(
     let mut number = 0;
     while let Some(mut entry) = reader.next_entry()? {
         let mut header = entry.take_header();
-        let path = clean(&header.path);
+        let path = which.ways.real(&header.path);
         changed |= retimes(&header, times);
         match found.links.remove(&number) {
             Some(Link::Heir) => {
                 early.remove(&path);
             }
             Some(Link::Inherited(heir, place)) => {
-                early.insert(clean(&heir), place);
+                early.insert(heir.clone(), place);
                 header.path = heir;
                 append(writer, &header, &mut entry)?;
             }
             other => {
-                let goes = !meant(&header, &path, patterns).is_empty();
+                let goes = !meant(&header, &path, which).is_empty();
                 if !goes {
                     check_order(&header, &path, &early)?;
                     if let Some(Link::To(file)) = other {
@@ -163,18 +178,18 @@ fn append(writer: &mut Writer<'_>, header: &Header, content: impl Read) -> Resul
 }
 
 /// The patterns that an entry is meant by.
-fn meant(header: &Header, path: &[u8], patterns: &[Pattern]) -> Vec<usize> {
-    if patterns.is_empty() {
+fn meant(header: &Header, path: &[u8], which: &Which) -> Vec<usize> {
+    if which.patterns.is_empty() {
         return Vec::new();
     }
     // A whiteout of what is nowhere any more goes too, and with it the name.
     let hidden = match whiteout::meaning(&header.path) {
-        Meaning::Hide { directory, name } => Some(clean(&[directory, name].join(&b'/'))),
+        Meaning::Hide { directory, name } => Some(which.ways.real(&[directory, name].join(&b'/'))),
         _ => None,
     };
     let path = hidden.as_deref().unwrap_or(path);
     let means = |(place, pattern): (usize, &Pattern)| pattern.covers(path).then_some(place);
-    patterns.iter().enumerate().filter_map(means).collect()
+    which.patterns.iter().enumerate().filter_map(means).collect()
 }
 
 fn is_covered(path: &[u8], patterns: &[Pattern]) -> bool {

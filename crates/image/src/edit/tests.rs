@@ -2,6 +2,7 @@
 
 mod fields;
 mod files;
+mod names;
 mod promoted;
 mod without;
 

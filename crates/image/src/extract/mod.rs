@@ -161,7 +161,7 @@ async fn known(
         let tables = contents::of_all_with(source, layers, cache, &options.contents, visitor).await?;
         return Tree::of(&tables, &of_tree);
     }
-    let need = |tree: &Tree| {
+    let need = |tree: &Tree, _: &contents::Contents| {
         let mut need = Need::Nothing;
         for request in requests {
             match tree.answer(request.path(), !options.keep_links)? {

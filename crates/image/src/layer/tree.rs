@@ -1,5 +1,7 @@
 //! How does a tree of files on a disk become entries of a layer?
 
+use std::collections::BTreeMap;
+
 use teu_archive::{Escaped, tar::EntryKind};
 use teu_rootfs::{
     self as files, Metadata, Node,
@@ -101,12 +103,14 @@ impl Writer<'_> {
                 continue;
             }
             let link = found.link.as_ref().map(|first| joined(&tree.at, first));
-            self.append_found(&mut found, &path, link.as_deref(), &tree.owners, tree.fractions)?;
+            let more = BTreeMap::new();
+            self.append_found(&mut found, &path, link.as_deref(), &tree.owners, tree.fractions, more)?;
         }
         Ok(())
     }
 
-    /// Appends one file of a tree, which is no socket, at a path in the image: another name of `link`, where there is one, which stands before it.
+    /// Appends one file of a tree, which is no socket, at a path in the image: another name of `link`, where there is one, which stands before it. It gets
+    /// `more` extended attributes beside its own.
     pub(crate) fn append_found(
         &mut self,
         found: &mut Found<'_>,
@@ -114,11 +118,15 @@ impl Writer<'_> {
         link: Option<&[u8]>,
         owners: &Owners,
         fractions: bool,
+        more: BTreeMap<Vec<u8>, Vec<u8>>,
     ) -> Result<()> {
         check_name(path)?;
         found.read_xattrs().map_err(of_files)?;
         let metadata = &mut found.metadata;
         owners.apply(path, metadata)?;
+        for (name, value) in more {
+            metadata.xattrs.entry(name).or_insert(value);
+        }
         if !fractions {
             metadata.mtime.nanoseconds = 0;
         }

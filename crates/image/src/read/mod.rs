@@ -18,7 +18,7 @@ use crate::{
     contents::places::{self, Wanted},
     contents::{self, Cache, Contents, Gathered, Visitor, What},
     failure::of_reading,
-    glob::clean,
+    glob::{Pattern, clean},
     tree::{self, Answer, Builder, File, Place, Tree},
 };
 
@@ -27,7 +27,8 @@ pub use kept::Kept;
 /// A regular file of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its real path, from the root and without a slash at either end: links on the way are followed, and the last one too.
+    /// Its real path, from the root and without a slash at either end: links on the way are followed, and the last one too. Where it took no more layers
+    /// to find it than the highest, which does not say what is on the way, the path by which that has it.
     pub path: Vec<u8>,
     /// How many bytes it has, holes included.
     pub size: u64,
@@ -59,6 +60,42 @@ pub async fn find(
     tree: &tree::Options,
 ) -> Result<Vec<Found>> {
     found(source, layers, paths, cache, contents, tree, None).await
+}
+
+/// The tree of an image as far as it takes to say what these patterns mean: of one with wildcards all layers are read, of a path those that may have
+/// something there. What it has besides is not all that the image has.
+///
+/// # Errors
+/// What [`contents::of`] and [`Builder::layer`] say.
+pub async fn listing(
+    source: &Arc<dyn Source>,
+    layers: &[Layer],
+    patterns: &[Pattern],
+    cache: Option<&Cache>,
+    contents: &contents::Options,
+    tree: &tree::Options,
+) -> Result<Tree> {
+    let paths: Option<Vec<Vec<u8>>> = patterns.iter().map(Pattern::path).collect();
+    let paths = match paths {
+        Some(paths) if !paths.is_empty() => paths,
+        _ => {
+            let tables = contents::of_all(source, layers, cache, contents).await?;
+            return Tree::of(&tables, tree);
+        }
+    };
+    let need = |tree: &Tree, _: &Contents| {
+        for path in &paths {
+            match tree.answer(path, false)? {
+                Answer::Absent => {}
+                Answer::Unknown => return Ok(Need::Next),
+                Answer::Found(_, file) if tree.is_certain(file)? => {}
+                // A directory, of which any layer may have something.
+                Answer::Found(..) => return Ok(Need::All),
+            }
+        }
+        Ok(Need::Nothing)
+    };
+    upper(source, layers, cache, contents, tree, None, need).await
 }
 
 /// As [`find`]; and the content is in `kept` then. A layer whose table nobody knew is read once for both where a file's name, or that of the link
@@ -136,22 +173,64 @@ async fn found(
     tree: &tree::Options,
     visitor: Option<&Visitor>,
 ) -> Result<Vec<Found>> {
-    let enough = |tree: &Tree| {
+    let last = Mutex::new(None);
+    let enough = |tree: &Tree, highest: &Contents| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none() {
+            *last = Some(last_made(highest, layers.len() - 1)?);
+        }
         for path in paths {
             match tree.answer(path, true)? {
                 Answer::Found(..) => {}
                 Answer::Absent => return Err(absent(path)),
+                Answer::Unknown if last.iter().flatten().any(|made| made.is_at(path)) => {}
                 Answer::Unknown => return Ok(Need::Next),
             }
         }
         Ok(Need::Nothing)
     };
     let tree = upper(source, layers, cache, contents, tree, visitor, enough).await?;
+    let last = last.into_inner().unwrap_or_else(PoisonError::into_inner).flatten();
     let regular = |path: &Vec<u8>| match tree.answer(path, true)? {
+        Answer::Unknown if last.as_ref().is_some_and(|made| made.is_at(path)) => {
+            last.clone().ok_or_else(|| absent(path))
+        }
         Answer::Found(real, file) => regular(path, real, file),
         Answer::Absent | Answer::Unknown => Err(absent(path)),
     };
     paths.iter().map(regular).collect()
+}
+
+/// The file that the last entry of an image's highest layer makes, if it makes one. Wherever its name leads, it leads to this file: whatever is on the way
+/// is so when the entry is made, and nothing comes behind it.
+fn last_made(highest: &Contents, layer: usize) -> Result<Option<Found>> {
+    let Some(entry) = highest.entries().last().transpose()? else {
+        return Ok(None);
+    };
+    Ok(match entry.what {
+        What::Make(Node::File(size)) => Some(Found {
+            path: clean(&entry.path),
+            size,
+            place: Place {
+                layer,
+                offset: entry.offset,
+            },
+        })
+        // What leads up is not where its letters say.
+        .filter(|_| !leads_up(&entry.path)),
+        _ => None,
+    })
+}
+
+fn leads_up(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|name| name == b"..")
+}
+
+impl Found {
+    /// Whether this is the path by which it is known.
+    fn is_at(&self, path: &[u8]) -> bool {
+        !leads_up(path) && clean(path) == self.path
+    }
 }
 
 /// What more has to be read.
@@ -163,7 +242,8 @@ pub(crate) enum Need {
     All,
 }
 
-/// The tree of as few layers as it takes, the highest read first, and above those that were not read; `need` says of what there is what is missing.
+/// The tree of as few layers as it takes, the highest read first, and above those that were not read; `need` says of what there is, and of the table of the
+/// highest, what is missing.
 pub(crate) async fn upper(
     source: &Arc<dyn Source>,
     layers: &[Layer],
@@ -171,7 +251,7 @@ pub(crate) async fn upper(
     contents: &contents::Options,
     options: &tree::Options,
     visitor: Option<&Visitor>,
-    need: impl Fn(&Tree) -> Result<Need>,
+    need: impl Fn(&Tree, &Contents) -> Result<Need>,
 ) -> Result<Tree> {
     let contents = &contents.for_each_of(layers.len());
     let gathered = Gathered::new(cache, contents);
@@ -189,7 +269,7 @@ pub(crate) async fn upper(
             asked = entries;
             let lowest = layers.len() - tables.len();
             let tree = merged(&tables, lowest, options)?;
-            let need = need(&tree)?;
+            let need = need(&tree, &tables[0])?;
             if matches!(need, Need::Nothing) {
                 return Ok(tree);
             }
@@ -281,7 +361,7 @@ pub async fn content(
     contents: &contents::Options,
     tree: &tree::Options,
 ) -> Result<Option<Vec<u8>>> {
-    let need = |tree: &Tree| {
+    let need = |tree: &Tree, _: &Contents| {
         Ok(match tree.answer(path, true)? {
             Answer::Unknown => Need::Next,
             Answer::Found(..) | Answer::Absent => Need::Nothing,

@@ -1,9 +1,8 @@
 //! What has changed in a bundle since it was unpacked? The walk through its tree and what is remembered of it go side by side in the same order,
 //! so that neither is held in memory; what differs is collected.
 
-use std::{cmp::Ordering, io::Write as _};
+use std::io::Write as _;
 
-use teu_archive::Escaped;
 use teu_rootfs::{
     Node, Time,
     walk::{Found, Limits, Walk},
@@ -14,14 +13,14 @@ use super::{
     changes::{Layer, Write, parent},
     differ::{self, Verdict},
     groups::Groups,
+    old::{self, Old},
     scope::{Scope, is_at_or_below, is_below},
 };
 use crate::{
-    bundle::{self, Entry, Mark, MtreeLimits, Opened, order, record},
+    bundle::{self, Entry, Mark, MtreeLimits, Opened, record},
     failure::of_files,
     layer::PassedOver,
     unpack::{self, Stop},
-    whiteout,
 };
 
 /// How it is compared.
@@ -44,6 +43,8 @@ pub(super) struct Changes {
     /// Sockets, and what other file systems have in the tree.
     pub(super) sockets: PassedOver,
     pub(super) mounts: PassedOver,
+    /// Some file did not get all extended attributes that it has in the image.
+    pub(super) withheld: bool,
 }
 
 /// How many files differ, by how. What is in a directory that is new or gone is counted with that.
@@ -72,6 +73,7 @@ pub(super) fn compare(bundle: &Opened, how: &Comparison<'_>, record: Option<std:
     let mut walk = Walk::of(&bundle.rootfs, options).map_err(of_files)?;
     let mut work = Work {
         how,
+        withheld: false,
         layers: (0..how.scope.layers()).map(|_| Layer::default()).collect(),
         groups: Groups::default(),
         counts: Counts::default(),
@@ -116,66 +118,13 @@ pub(super) fn compare(bundle: &Opened, how: &Comparison<'_>, record: Option<std:
         own,
         sockets: work.sockets,
         mounts: work.mounts,
+        withheld: work.withheld,
     })
-}
-
-/// What is remembered, one entry ahead.
-struct Old {
-    record: bundle::Record,
-    next: Option<Entry>,
-}
-
-impl Old {
-    fn begin(record: bundle::Record) -> Result<Self> {
-        let mut old = Self { record, next: None };
-        old.take()?;
-        Ok(old)
-    }
-
-    /// The next one.
-    fn take(&mut self) -> Result<Option<Entry>> {
-        let next = self.record.next_entry()?;
-        if let Some(entry) = &next {
-            check_path(&entry.path)?;
-        }
-        Ok(std::mem::replace(&mut self.next, next))
-    }
-
-    /// The next one, if it comes before `path`.
-    fn before(&mut self, path: &[u8]) -> Result<Option<Entry>> {
-        match &self.next {
-            Some(next) if order(&next.path, path) == Ordering::Less => self.take(),
-            _ => Ok(None),
-        }
-    }
-
-    /// The one of `path`, if it is the next.
-    fn at(&mut self, path: &[u8]) -> Result<Option<Entry>> {
-        match &self.next {
-            Some(next) if next.path == path => self.take(),
-            _ => Ok(None),
-        }
-    }
-}
-
-/// A record is a file like others, and somebody may have written it: no path in it leads elsewhere, or means more than a name.
-fn check_path(path: &[u8]) -> Result<()> {
-    let is_name =
-        |name: &[u8]| !matches!(name, b"" | b"." | b"..") && !name.contains(&0) && !name.starts_with(whiteout::PREFIX);
-    match path.is_empty() || path.split(|byte| *byte == b'/').all(is_name) {
-        true => Ok(()),
-        false => Err(Error::new(
-            ErrorKind::Invalid,
-            format!(
-                "the bundle's record names \"{}\", which no file of an image is called; unpack the image anew",
-                Escaped(path)
-            ),
-        )),
-    }
 }
 
 struct Work<'a> {
     how: &'a Comparison<'a>,
+    withheld: bool,
     layers: Vec<Layer>,
     groups: Groups,
     counts: Counts,
@@ -264,6 +213,7 @@ impl Work<'_> {
     /// A file that is there, and may have been. Answers whether to go into it.
     fn found(&mut self, old: Option<Entry>, found: &mut Found<'_>) -> Result<bool> {
         let path = found.path;
+        self.withheld |= old.as_ref().is_some_and(|old| !old.withheld.is_empty());
         self.how.scope.see(path);
         let device = *self.device.get_or_insert(found.stat.device);
         if self.how.scope.is_masked(path) || found.stat.device != device {
@@ -335,8 +285,14 @@ impl Work<'_> {
         if self.record.is_some() {
             match (verdict, &old) {
                 (Some(Verdict::Untouched), Some(old)) => self.remember(old)?,
-                (Some(_), _) => self.remember(&Entry::found(found))?,
-                (None, _) => {
+                (Some(_), Some(old)) => {
+                    let withheld = old::kept(old, found);
+                    self.remember(&Entry {
+                        withheld,
+                        ..Entry::found(found)
+                    })?;
+                }
+                _ => {
                     found.read_xattrs().map_err(of_files)?;
                     self.remember(&Entry::found(found))?;
                 }

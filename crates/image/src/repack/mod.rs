@@ -10,6 +10,7 @@ mod changes;
 mod compare;
 mod differ;
 mod groups;
+mod old;
 mod refresh;
 mod scope;
 mod write;
@@ -81,6 +82,9 @@ impl Default for Options {
         }
     }
 }
+
+/// Why files have less than they had.
+const NOT_KEPT: &str = "as the files are others now, extended attributes that unpack did not set";
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,7 +245,7 @@ impl Repack {
                 continue;
             }
             let (bundle, scope, changes) = (Arc::clone(&self.bundle), Arc::clone(&scope), Arc::clone(&changes));
-            let (limits, stop) = (options.limits.clone(), options.stop.clone());
+            let (limits, mtree, stop) = (options.limits.clone(), options.mtree, options.stop.clone());
             let work = stop.work();
             let written = layer::write(stage.target(), &how, move |writer| {
                 let _at_work = work;
@@ -253,6 +257,7 @@ impl Repack {
                     bundle: &bundle,
                     scope: &scope,
                     number,
+                    withheld: changes.withheld.then_some(mtree),
                     layer: &changes.layers[number],
                     owners: &owners,
                     limits: &limits,
@@ -260,7 +265,10 @@ impl Repack {
                 };
                 write::write(&source, writer)
             });
-            layers.push(written.await?.0);
+            let (written, lost) = written.await?;
+            let message = lost.message(NOT_KEPT);
+            message.into_iter().for_each(|message| stage.warn(message));
+            layers.push(written);
         }
         Ok(Packed {
             layers,

@@ -43,7 +43,7 @@ async fn bundle(at: &Path, files: &[&str]) -> Arc<Memory> {
     fs::write(at.join(bundle::FILE), bundle.to_json().unwrap()).unwrap();
     let record = fs::File::create(at.join(bundle::RECORD)).unwrap();
     let rootfs = Root::open(&at.join("rootfs")).unwrap();
-    unpack::remember(&rootfs, record, |_| true, None, &Stop::default()).unwrap();
+    unpack::remember(&rootfs, record, |_| true, &Default::default(), None, &Stop::default()).unwrap();
     store
 }
 

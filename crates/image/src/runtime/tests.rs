@@ -29,10 +29,11 @@ fn users_are_who_they_are_in_the_image() {
     for (wanted, expected) in [
         ("", user(0, 0, &[1], Some("/root"))),
         ("root", user(0, 0, &[1], Some("/root"))),
-        ("0", user(0, 0, &[], Some("/root"))),
+        ("0", user(0, 0, &[1], Some("/root"))),
         ("bob", user(1000, 100, &[1, 4], Some("/home/bob"))),
         ("bob:", user(1000, 100, &[1, 4], Some("/home/bob"))),
-        ("1000", user(1000, 100, &[], Some("/home/bob"))),
+        ("1000", user(1000, 100, &[1, 4], Some("/home/bob"))),
+        ("1000:100", user(1000, 100, &[], Some("/home/bob"))),
         ("bob:adm", user(1000, 4, &[], Some("/home/bob"))),
         ("bob:4294967294", user(1000, 4_294_967_294, &[], Some("/home/bob"))),
         ("1234:5678", user(1234, 5678, &[], None)),

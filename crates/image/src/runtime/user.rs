@@ -51,7 +51,8 @@ struct Group<'a> {
 impl Accounts {
     /// Finds who is meant by `user`, `uid`, `user:group` and so on. Numbers are taken as they are. Nobody means root.
     ///
-    /// Other groups are given to who is named, and to root where nobody is; not to a number, and not where a group is said.
+    /// Where no group is said, a user who has an account gets its group and all others that it is in, whether the user is named, given by number, or
+    /// root because nobody is (image-spec, config.md, `User`).
     ///
     /// # Errors
     /// `Invalid` for a name that is not there.
@@ -88,12 +89,11 @@ impl Accounts {
                     }
                 };
             }
-            None if user.is_empty() || by_number.is_none() => {
+            None => {
                 if let Some(account) = &account {
                     found.additional_gids = self.groups_of(account.name, found.gid);
                 }
             }
-            None => {}
         }
         Ok(found)
     }

@@ -92,10 +92,11 @@ impl Tree {
                 at = above(paths, at);
                 continue;
             }
-            if state.is_doubtful(&name) {
+            let found = child(paths, state, at, &name)?;
+            if state.is_doubtful(&name, found) {
                 return Ok(Answer::Unknown);
             }
-            let Some(child) = child(paths, state, at, &name)? else {
+            let Some(child) = found else {
                 let is_open = state.has_doubts() || state.may_have(at, paths.find(at, &name)?);
                 return Ok(match is_open {
                     true => Answer::Unknown,

@@ -181,8 +181,8 @@ impl Builder {
         let nothing = || invalid("it is a hard link, and nothing is where it leads to");
         // The directory of what it leads to, where that is known, and what that is.
         let (at, target) = match self.directory_at(parent, false)? {
-            Step::At(at) if self.state.is_doubtful(name) => (Some(at), None),
             Step::At(at) => match self.child(at, name)? {
+                child if self.state.is_doubtful(name, child) => (Some(at), None),
                 Some(child) => (Some(at), Some(child)),
                 None if self.may_have(at, name)? => (Some(at), None),
                 None => return Err(nothing()),
@@ -264,7 +264,7 @@ impl Builder {
             let child = self.child(at, &name)?;
             let kind = child.and_then(|child| self.state.kind(child));
             let may_be_link = child.is_none() && self.may_have(at, &name)?;
-            if kind == Some(Kind::Elsewhere) || may_be_link || self.state.is_doubtful(&name) {
+            if kind == Some(Kind::Elsewhere) || may_be_link || self.state.is_doubtful(&name, child) {
                 let mut names = vec![name];
                 while let Some(name) = way.next() {
                     names.push(name);

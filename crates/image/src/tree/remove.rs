@@ -60,7 +60,7 @@ impl Builder {
             Step::Missing => Ok(()),
             Step::Doubt => {
                 if let Some(unknown) = &mut self.state.unknown {
-                    unknown.all = true;
+                    unknown.cleared = Some(self.layer);
                 }
                 Ok(())
             }

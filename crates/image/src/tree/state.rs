@@ -28,8 +28,8 @@ pub(super) struct State {
 pub(super) struct Unknown {
     /// Names that somewhere were made or removed, behind directories that may be links.
     pub(super) names: HashSet<Box<[u8]>>,
-    /// Some directory was cleared, and nobody knows which.
-    pub(super) all: bool,
+    /// The highest layer that cleared some directory, and nobody knows which: of what is its own, or that of those above, nothing is gone.
+    pub(super) cleared: Option<u32>,
     /// Directories in which layers that nobody has read have nothing.
     pub(super) whole: HashSet<u32>,
     /// Paths that they may have, and that are hidden.
@@ -264,15 +264,17 @@ impl State {
         })
     }
 
-    /// Whether something of this name was made or removed somewhere, and nobody knows where.
-    pub(super) fn is_doubtful(&self, name: &[u8]) -> bool {
-        let unknown = self.unknown.as_ref();
-        unknown.is_some_and(|unknown| unknown.all || unknown.names.contains(name))
+    /// Whether something of this name was made or removed somewhere, and nobody knows where; `path` is what has it where one asks.
+    pub(super) fn is_doubtful(&self, name: &[u8], path: Option<u32>) -> bool {
+        self.unknown.as_ref().is_some_and(|unknown| {
+            let may_be_cleared = |by: u32| path.is_none_or(|path| self.layer(path) < by);
+            unknown.names.contains(name) || unknown.cleared.is_some_and(may_be_cleared)
+        })
     }
 
     pub(super) fn has_doubts(&self) -> bool {
         let unknown = self.unknown.as_ref();
-        unknown.is_some_and(|unknown| unknown.all || !unknown.names.is_empty())
+        unknown.is_some_and(|unknown| unknown.cleared.is_some() || !unknown.names.is_empty())
     }
 
     pub(super) fn set_whole(&mut self, directory: u32, whole: bool) {

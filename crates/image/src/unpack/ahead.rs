@@ -143,7 +143,7 @@ pub(super) enum Item {
     /// No regular file.
     Other(Asked),
     /// One that lies without a name.
-    Lying(Vec<u8>, Unnamed),
+    Lying(Vec<u8>, Box<Unnamed>),
     /// One of which no more than so many bytes could be made, and why.
     Failed(Vec<u8>, u64, Error),
 }
@@ -153,7 +153,7 @@ impl Item {
     pub(super) fn held(&self) -> usize {
         let more = match self {
             Self::Other(asked) => asked.held(),
-            Self::Lying(path, unnamed) => path.capacity() + unnamed.held(),
+            Self::Lying(path, unnamed) => path.capacity() + size_of::<Unnamed>() + unnamed.held(),
             Self::Failed(path, ..) => path.capacity(),
         };
         size_of::<Self>() + more
@@ -171,7 +171,7 @@ impl Item {
         options.stop.check()?;
         match self {
             Self::Other(asked) => asked.make_without_content(writer),
-            Self::Lying(path, unnamed) => writer.give_name(directory, &path, unnamed).map_err(of_files),
+            Self::Lying(path, unnamed) => writer.give_name(directory, &path, *unnamed).map_err(of_files),
             Self::Failed(path, bytes, error) => {
                 writer.give_up(&path, bytes).map_err(of_files)?;
                 Err(error)
@@ -238,7 +238,7 @@ fn lying<R: Read>(
         file.finish().map_err(of_files)
     };
     Ok(match make() {
-        Ok(unnamed) => Item::Lying(asked.path, unnamed),
+        Ok(unnamed) => Item::Lying(asked.path, Box::new(unnamed)),
         Err(error) => Item::Failed(asked.path, bytes, error),
     })
 }

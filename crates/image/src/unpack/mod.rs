@@ -160,7 +160,8 @@ fn fill(layers: Layers, image: &Image, (top, aside): (&Root, Option<&Root>), opt
     write(bundle::FILE, &from.to_json()?)?;
     let file = top.create_file(bundle::RECORD).map_err(of_files)?;
     let may_have_xattrs = |found: &Found<'_>| report.attributed.may_have(&found.stat);
-    remember(&rootfs, file, may_have_xattrs, report.middle.as_deref(), &options.stop)?;
+    let middle = report.middle.as_deref();
+    remember(&rootfs, file, may_have_xattrs, &report.withheld, middle, &options.stop)?;
     Ok(report)
 }
 

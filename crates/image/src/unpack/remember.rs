@@ -10,7 +10,7 @@ use std::{
 };
 
 use teu_rootfs::{
-    Root, Time,
+    Root, Time, Withheld,
     walk::{Found, Options, Walk},
 };
 use teu_store::{Error, Result};
@@ -26,11 +26,12 @@ const BATCH: usize = 64 << 10;
 const WAITING: usize = 64;
 
 /// Writes down what all files in `rootfs` are like; another thread looks at those from `middle` on, where there is one. Only those that may have extended
-/// attributes are asked for them: that is most of what it costs.
+/// attributes are asked for them: that is most of what it costs. What they are to have beside these is in `withheld`.
 pub(crate) fn remember(
     rootfs: &Root,
     into: impl Write,
     may_have_xattrs: impl Fn(&Found<'_>) -> bool + Sync,
+    withheld: &Withheld,
     middle: Option<&[u8]>,
     stop: &Stop,
 ) -> Result<()> {
@@ -40,6 +41,7 @@ pub(crate) fn remember(
     let mut latest = Time::default();
     let looking = &Looking {
         may_have_xattrs: &may_have_xattrs,
+        withheld,
         stop,
     };
     thread::scope(|scope| {
@@ -88,6 +90,7 @@ fn options() -> Options {
 /// How each file is looked at.
 struct Looking<'a, F> {
     may_have_xattrs: &'a F,
+    withheld: &'a Withheld,
     stop: &'a Stop,
 }
 
@@ -100,7 +103,11 @@ impl<F: Fn(&Found<'_>) -> bool> Looking<'_, F> {
         if (self.may_have_xattrs)(&found) {
             found.read_xattrs().map_err(of_files)?;
         }
-        Ok(Some(Entry::found(&found)))
+        let mut entry = Entry::found(&found);
+        if let Some(withheld) = self.withheld.of(&found.stat) {
+            entry.withheld.clone_from(withheld);
+        }
+        Ok(Some(entry))
     }
 
     /// Looks at all that is left of a walk, for another thread.
@@ -173,7 +180,15 @@ mod tests {
         let stop = Stop::default();
         let record = |middle: Option<&[u8]>| {
             let mut record = Vec::new();
-            remember(&rootfs, &mut record, |found| found.stat.inode % 2 == 0, middle, &stop).expect("a record");
+            remember(
+                &rootfs,
+                &mut record,
+                |found| found.stat.inode % 2 == 0,
+                &Withheld::default(),
+                middle,
+                &stop,
+            )
+            .expect("a record");
             record
         };
         let one = record(None);
@@ -195,7 +210,8 @@ mod tests {
         let stop = Stop::default();
         stop.request();
         for middle in [None, Some(&b"usr.d"[..])] {
-            let failed = remember(&rootfs, Vec::new(), |_| false, middle, &stop).expect_err("stopped");
+            let failed =
+                remember(&rootfs, Vec::new(), |_| false, &Withheld::default(), middle, &stop).expect_err("stopped");
             assert_eq!(failed.kind(), &teu_store::ErrorKind::Cancelled);
         }
     }

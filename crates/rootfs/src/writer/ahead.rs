@@ -4,6 +4,8 @@
 //!
 //! The directory is the caller's: on the file system of the tree, closed to others, outside of the root, and removed by him with what got no name.
 
+use rustix::fs::{self, AtFlags};
+
 use crate::{
     Error, ErrorKind, FileWriter, Metadata, Options, Owners, Report, Result, Root, Writer, check, made::identity,
     rename::rename_new,
@@ -127,6 +129,11 @@ impl Writer {
         })?;
         self.made.add(identity(&place.seen), place.leaf);
         self.spent.content(&self.options.budget, path, unnamed.bytes)?;
+        if !self.report.withheld.is_empty() {
+            let failed = |errno| Error::system(path, "look at it", errno);
+            let seen = fs::statat(&place.parent, place.leaf, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+            self.report.withheld.forget(identity(&seen));
+        }
         self.report.take_in(unnamed.report);
         Ok(())
     }

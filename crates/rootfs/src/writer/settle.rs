@@ -1,6 +1,9 @@
 //! How does what was made get its metadata? By its handle: the owner, then the mode, the extended attributes and the time.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
 
 use rustix::{
     fs::{self, AtFlags, FileType, Gid, Mode, Stat, Timespec, Uid},
@@ -55,7 +58,7 @@ impl Writer {
         if seen.st_mode & 0o7777 != now {
             fs::fchmod(&handle, Mode::from_raw_mode(now)).map_err(failed)?;
         }
-        self.attribute(path, Some(handle.as_fd()), metadata, owner)?;
+        self.attribute(path, (handle.as_fd(), true), metadata, owner)?;
         let late = (now != wanted).then_some(wanted as u16);
         self.late.set(
             &self.root,
@@ -83,14 +86,14 @@ impl Writer {
         }
         let opened = self.is_opened_for_attributes(metadata, owner);
         if opened {
-            self.attribute(path, Some(file), metadata, owner)?;
+            self.attribute(path, (file, true), metadata, owner)?;
         }
         // After the owner, whose change takes set-id bits away.
         if opened || mode & !PERMISSIONS != 0 || mode & self.umask != 0 {
             fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(failed)?;
         }
         if !opened {
-            self.attribute(path, Some(file), metadata, owner)?;
+            self.attribute(path, (file, true), metadata, owner)?;
         }
         fs::futimens(file, &both(time)).map_err(failed)
     }
@@ -133,7 +136,7 @@ impl Writer {
             let this = format!("/proc/self/fd/{}", node.as_raw_fd());
             fs::chmod(this, Mode::from_raw_mode(mode)).map_err(failed)?;
         }
-        self.attribute(path, None, metadata, owner)?;
+        self.attribute(path, (node.as_fd(), false), metadata, owner)?;
         fs::utimensat(&node, c"", &both(time), AtFlags::EMPTY_PATH).map_err(failed)
     }
 
@@ -152,35 +155,35 @@ impl Writer {
     fn attribute(
         &mut self,
         path: &[u8],
-        file: Option<BorrowedFd<'_>>,
+        (file, can_have): (BorrowedFd<'_>, bool),
         metadata: &Metadata,
         owner: Owner,
     ) -> Result<()> {
         let kept = self.options.owners == Owners::Kept;
         let mut any = false;
+        let mut withheld = BTreeMap::new();
         for (name, value) in &metadata.xattrs {
-            let set = match file {
-                Some(file) if xattrs::is_let_pass(name, kept) => xattrs::set(file, path, name, value)?,
-                _ => false,
-            };
+            let set = can_have && xattrs::is_let_pass(name, kept) && xattrs::set(file, path, name, value)?;
             any |= set;
             if !set {
                 self.report.xattrs.add(path);
+                withheld.insert(name.clone(), value.clone());
             }
         }
         if let Owner::Recorded(user, group) = owner {
-            let set = match file {
-                Some(file) => xattrs::set(file, path, RECORD.as_bytes(), &record(user, group))?,
-                None => false,
-            };
+            let set = can_have && xattrs::set(file, path, RECORD.as_bytes(), &record(user, group))?;
             any |= set;
             if !set {
                 self.report.owners.add(path);
             }
         }
-        if any && let Some(file) = file {
+        // What is said of a number may be said of a file that had it before, and is gone.
+        if any || !withheld.is_empty() || !self.report.withheld.is_empty() {
             let seen = fs::fstat(file).map_err(|errno| Error::system(path, "look at it", errno))?;
-            self.report.attributed.add(identity(&seen));
+            if any {
+                self.report.attributed.add(identity(&seen));
+            }
+            self.report.withheld.set(identity(&seen), withheld);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use teu_store::Role;
 use super::*;
 
 /// The entries of a layer as text, and whether blob, DiffID and config agree.
-async fn entries(store: &Memory, image: &Descriptor, place: usize) -> Vec<String> {
+pub(super) async fn entries(store: &Memory, image: &Descriptor, place: usize) -> Vec<String> {
     let document = document(store, image).await;
     let layer = &document.children()[place + 1];
     let blob = store
@@ -45,7 +45,7 @@ async fn entries(store: &Memory, image: &Descriptor, place: usize) -> Vec<String
     all
 }
 
-fn file(writer: &mut Writer<Vec<u8>>, path: &str, content: &str, time: i64) {
+pub(super) fn file(writer: &mut Writer<Vec<u8>>, path: &str, content: &str, time: i64) {
     let mut header = Header::file(path, content.len() as u64);
     header.mtime = Time {
         seconds: time,
@@ -54,11 +54,11 @@ fn file(writer: &mut Writer<Vec<u8>>, path: &str, content: &str, time: i64) {
     writer.append_data(&header, content.as_bytes()).expect("appended");
 }
 
-fn link(writer: &mut Writer<Vec<u8>>, path: &str, target: &str) {
+pub(super) fn link(writer: &mut Writer<Vec<u8>>, path: &str, target: &str) {
     writer.append(&Header::hard_link(path, target)).expect("appended");
 }
 
-fn without(patterns: &[&str]) -> Edit {
+pub(super) fn without(patterns: &[&str]) -> Edit {
     Edit {
         remove_files: patterns
             .iter()
@@ -216,7 +216,8 @@ async fn links_that_cannot_become_their_file_are_refused() {
         (
             vec![layer(|writer| {
                 file(writer, "a", "one", 1);
-                writer.append(&Header::symlink("d", "/elsewhere")).expect("appended");
+                file(writer, "d", "two", 1);
+                writer.append(&Header::directory("d/")).expect("appended");
                 link(writer, "d/b", "a");
             })],
             "d stands between a file that goes and a hard link to it, which has to become that file; remove the link too",
