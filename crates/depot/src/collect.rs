@@ -64,12 +64,15 @@ impl Depot {
     /// # Errors
     /// Those of the disk; `Io` where the database was found to be damaged.
     pub async fn collect(&self, parts: u16) -> Result<Collected> {
-        let untagged = match self.0.settings.untagged {
-            Some(stays) => self.remove_some_untagged(stays).await?,
-            None => 0,
+        let collecting = async {
+            let untagged = match self.0.settings.untagged {
+                Some(stays) => self.remove_some_untagged(stays).await?,
+                None => 0,
+            };
+            let collected = self.take_away(parts, None).await?;
+            Ok(Collected { untagged, ..collected })
         };
-        let collected = self.take_away(parts, None).await?;
-        Ok(Collected { untagged, ..collected })
+        self.refilling(collecting).await
     }
 
     /// The same, as if leases had been so long as they were given; those of nothing are over, however they were. That is for where nobody can be about
@@ -78,7 +81,7 @@ impl Depot {
     /// # Errors
     /// Those of the disk.
     pub async fn collect_alone(&self, parts: u16, lease: Duration) -> Result<Collected> {
-        self.take_away(parts, Some(lease)).await
+        self.refilling(self.take_away(parts, Some(lease))).await
     }
 
     /// Has go at once what somebody asks for: where `untagged` says after how long, first the [manifests that no tag leads to](Self::remove_untagged), which are told one by
@@ -91,13 +94,16 @@ impl Depot {
         untagged: Option<Duration>,
         lease: Option<Duration>,
     ) -> Result<(Collected, Vec<Untagged>)> {
-        let removed = match untagged {
-            Some(stays) => self.remove_untagged(stays).await?,
-            None => Vec::new(),
+        let collecting = async {
+            let removed = match untagged {
+                Some(stays) => self.remove_untagged(stays).await?,
+                None => Vec::new(),
+            };
+            let collected = self.take_away(PARTS, lease).await?;
+            let untagged = removed.len() as u64;
+            Ok((Collected { untagged, ..collected }, removed))
         };
-        let collected = self.take_away(PARTS, lease).await?;
-        let untagged = removed.len() as u64;
-        Ok((Collected { untagged, ..collected }, removed))
+        self.refilling(collecting).await
     }
 
     /// Refuses to take anything away where the metadata [is damaged](Self::look_over), or nobody can tell.
@@ -148,9 +154,32 @@ impl Depot {
             let part = depot.next_part.fetch_add(1, Ordering::Relaxed) % PARTS;
             collected.strays += self.remove_strays(part).await?;
         }
-        let again = Arc::clone(depot);
-        blocking::run(move || again.reserve.refill()).await?;
         Ok(collected)
+    }
+
+    /// Collects, and whatever comes of it keeps room for deleting anew: who freed some is not to wait for what else is wrong.
+    async fn refilling<T>(&self, collecting: impl Future<Output = Result<T>>) -> Result<T> {
+        let outcome = collecting.await;
+        let refilled = self.refill().await;
+        // Of two errors the first is told; the next collection tries both again.
+        let collected = outcome?;
+        refilled.map(|()| collected)
+    }
+
+    async fn refill(&self) -> Result<()> {
+        let depot = Arc::clone(&self.0);
+        blocking::run(move || depot.reserve.refill()).await
+    }
+
+    /// Keeps room for deleting anew, `every` so often, as long as it is not dropped, where it was given up on a full disk. [`tend`](Self::tend) does it too: this is for
+    /// where nothing may be collected. `failed` hears where it cannot.
+    pub async fn keep_room(&self, every: Duration, failed: impl Fn(Error)) {
+        loop {
+            if let Err(error) = self.refill().await {
+                failed(error);
+            }
+            tokio::time::sleep(every).await;
+        }
     }
 
     /// What ends until then is over, for leases that are taken to have been so long.

@@ -131,3 +131,36 @@ fn a_depot_is_opened_on_a_full_disk() {
         image.put(store.as_target(), &["v1"]).await.expect("there is room");
     });
 }
+
+/// What cannot be taken away keeps nobody from pushing once there is room.
+#[test]
+fn room_is_kept_anew_where_a_collection_fails() {
+    let Some((_home, small)) = small("room_is_kept_anew_where_a_collection_fails") else {
+        return;
+    };
+    run(async {
+        let (clock, pass) = clock();
+        let (depot, store) = open(&small, clock.clone()).await;
+        let image = Image::small(Takes::EVERYTHING, "image");
+        image.put(store.as_target(), &[]).await.expect("put");
+        delete(&store, &image.digest).await;
+        drop((store, depot));
+        // A part of it was given up when the disk was full before.
+        let file = fs::OpenOptions::new().write(true).open(small.0.join("depot/reserve"));
+        file.and_then(|file| file.set_len(WHOLE / 4 * 3)).expect("given up");
+        fill(&small);
+        let (depot, store) = open(&small, clock).await;
+        takes_nothing(&depot, &store, &image).await;
+        // What is no file is not removed as one.
+        for file in support::below(&small.0.join("depot/blobs")) {
+            fs::remove_file(&file).expect("removed");
+            fs::create_dir(file).expect("made");
+        }
+        fs::remove_file(small.0.join("filler")).expect("removed");
+        pass(2 * LEASE.as_secs() + 2);
+        let collected = depot.collect(0).await;
+        collected.expect_err("it cannot be removed");
+        assert_eq!(reserve(&small), WHOLE);
+        image.put(store.as_target(), &["v1"]).await.expect("there is room");
+    });
+}
