@@ -1,14 +1,17 @@
 //! Is all there that a depot says it keeps, and is it what it should be? Every byte is read; and what can be mended is.
 
-use std::sync::Arc;
+use std::{io, path::Path, sync::Arc};
 
 use futures_util::StreamExt;
 use teu_spec::Digest;
-use teu_store::{ErrorKind, Result};
+use teu_store::{Error, ErrorKind, Result, blocking};
 
 use crate::{
     Depot, Needed, PARTS, Place, Spare,
-    content::{directory::is_broken, is_damage as is_damage_of_content},
+    content::{
+        directory::{failed, is_broken},
+        is_damage as is_damage_of_content,
+    },
     metadata::is_damage,
 };
 
@@ -101,7 +104,8 @@ impl Depot {
     /// it is checked.
     ///
     /// # Errors
-    /// Those of the disk, other than that something is not there or cannot be read.
+    /// Those of the disk, other than that something is not there or cannot be read; that too where it is to be mended and the disk does not say that it is damaged for
+    /// good. What was mended before stays so.
     pub async fn check(&self, repair: bool, tell: impl FnMut(Finding)) -> Result<Checked> {
         let mend = if repair { Mend::SetAside } else { Mend::Nothing };
         self.check_all(&mend, tell).await
@@ -164,6 +168,9 @@ impl Depot {
                 let needed = metadata.needed(&place.digest, None, NAMED).await?;
                 let mut repositories = Vec::new();
                 if mend.is_wanted() {
+                    if let At::Unreadable(why) = &at {
+                        self.is_damaged_for_good(place, size, why).await?;
+                    }
                     // Before what is there is lost, so that whoever kills this leaves it as it was, or so that the next finds it among the files.
                     let brought = self.brought(mend, place.digest, &needed).await?;
                     self.0.content.quarantine(&place).await?;
@@ -316,12 +323,38 @@ impl Depot {
         while let Some(bytes) = reader.next().await {
             match bytes {
                 Ok(bytes) => hasher.update(&bytes),
-                // It was opened, so this is of its bytes: a sector that cannot be read.
+                // It was opened, so this is of its bytes: as a sector that cannot be read.
                 Err(error) if *error.kind() == ErrorKind::Io => return Ok(At::Unreadable(error.to_string())),
                 Err(error) => return Err(error),
             }
         }
         Ok(At::Found(hasher.finish()))
+    }
+
+    /// Refuses to set aside what could not be read, for a reason that `why` says, unless the disk says once more that it is damaged: one that was away for a minute is
+    /// not to hide what lies on it unharmed.
+    async fn is_damaged_for_good(&self, place: Place, size: u64, why: &str) -> Result<()> {
+        let depot = Arc::clone(&self.0);
+        let again = blocking::run(move || {
+            let Some(files) = depot.content.files() else {
+                return Ok(());
+            };
+            match files.open(&place, size)? {
+                Some(mut file) => io::copy(&mut file, &mut io::sink())
+                    .map(drop)
+                    .map_err(|error| failed(error, "reading", Path::new(&place.to_string()))),
+                None => Ok(()),
+            }
+        });
+        let second = match again.await {
+            Err(error) if is_broken(&error) => return Ok(()),
+            Err(error) => format!("and once more: {error}"),
+            Ok(()) => "and was there a moment later".to_owned(),
+        };
+        let message = format!(
+            "{why}, {second}; that is no damage that stays, so it is not set aside, and nothing more is mended: look at the disk, and repair again"
+        );
+        Err(Error::new(ErrorKind::Io, message))
     }
 }
 

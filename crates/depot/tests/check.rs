@@ -239,9 +239,14 @@ fn what_cannot_be_read_is_named_and_all_else_is_done() {
         let mut damaged = vec![digest, image.document.children()[0].digest];
         damaged.sort();
         assert_eq!((done.damaged, done.copied), (damaged, 2));
+        // The system does not say that it is the disk's damage, so that it may be there again: it is not set aside.
+        let error = here.depot.check(true, |_| ()).await.expect_err("it is not mended");
+        assert!(error.to_string().contains("it is not set aside"), "{error}");
+        assert!(has(&*store, &digest).await);
         drop(unreadable);
         let done = backup(&here.path(), &copy).await.expect("read again");
-        assert_eq!((done.damaged.len(), done.copied), (1, 1));
+        // What is damaged was set aside before.
+        assert_eq!((done.damaged.len(), done.copied), (0, 1));
     });
 }
 
@@ -590,6 +595,30 @@ fn a_check_looks_on() {
             needed: needed(&[("one", image.digest, "latest")], 0),
         };
         assert_eq!(check(&beside, false).await, [manifest]);
+    });
+}
+
+/// A directory that may only be read here may be written to elsewhere: what is done there is seen.
+#[test]
+fn a_check_looks_on_through_a_mount_that_may_only_be_read() {
+    run(async {
+        let here = Here::of(settings());
+        let path = here.path();
+        let Here { depot, directory } = here;
+        drop(depot);
+        let depot = Depot::open(&path, settings()).await.expect("a depot");
+        let log = fs::metadata(path.join("metadata.sqlite-wal")).map_or(0, |log| log.len());
+        assert_eq!(log, 0, "nothing was written yet");
+        let Some(read_only) = support::ReadOnly::mount(&path, &directory.path().join("read-only")) else {
+            let line = "SKIPPED a_check_looks_on_through_a_mount_that_may_only_be_read: it needs root, and mount\n";
+            std::io::stderr().write_all(line.as_bytes()).expect("said");
+            return;
+        };
+        let beside = Depot::beside(&read_only.0, settings()).await.expect("beside");
+        put(&depot, "one", "image").await;
+        beside.open("one", Intent::Read).await.expect("it is seen");
+        assert_eq!(check(&beside, false).await, []);
+        drop(beside);
     });
 }
 

@@ -270,28 +270,36 @@ pub(crate) fn failed(error: io::Error, doing: &str, path: &Path) -> Error {
     let is_broken = [Errno::IO, Errno::UCLEAN, Errno::BADMSG].map(|errno| Some(errno.raw_os_error()));
     let error = Error::from(error).within(format!("{doing} {}", path.display()));
     match is_broken.contains(&code) {
-        true => error.with_cause(Broken),
+        true => error.with_cause(Broken::Disk),
         false => error,
     }
 }
 
-/// An error of reading what was opened: that is its disk's.
+/// An error of reading what was opened: whatever the system calls it, what is asked for cannot be had.
 pub(crate) fn unreadable(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Io => error.with_cause(Broken),
+        ErrorKind::Io => error.with_cause(Broken::Reading),
         _ => error,
     }
 }
 
 /// What is asked for cannot be had of its disk, which is no matter of how many files are open, or who may what.
 #[derive(Debug)]
-struct Broken;
+enum Broken {
+    /// The system says that it is the disk.
+    Disk,
+    /// It was opened, and cannot be read, for whatever reason.
+    Reading,
+}
 
 impl std::error::Error for Broken {}
 
 impl std::fmt::Display for Broken {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("its disk is damaged")
+        formatter.write_str(match self {
+            Self::Disk => "its disk is damaged",
+            Self::Reading => "it is there, and cannot be read; look at its disk",
+        })
     }
 }
 

@@ -28,7 +28,11 @@ use super::{
     group::{About, Writer},
     recent::Recent,
 };
-use crate::place::{Millis, Place};
+use crate::{
+    content::directory::Directory,
+    depot::is_held,
+    place::{Millis, Place},
+};
 
 /// The steps that lead to the schema that this version knows, each from the one before.
 pub(crate) const STEPS: &[&str] = &[
@@ -217,17 +221,26 @@ impl Access {
     pub(crate) fn beside(path: &Path) -> Result<Self> {
         let within =
             |error: Errno| Error::from(std::io::Error::from(error)).within(format!("opening {}", path.display()));
-        let system = statvfs(path).map_err(within)?;
-        // What stands in a log there is not lost sight of: SQLite says that it cannot read it.
-        let has_log = match std::fs::symlink_metadata(beside(path, "-wal")) {
-            Ok(log) => log.len() > 0,
-            Err(_) => false,
-        };
-        Ok(match system.f_flag.contains(StatVfsMountFlags::RDONLY) && !has_log {
+        let is_read_only = statvfs(path)
+            .map_err(within)?
+            .f_flag
+            .contains(StatVfsMountFlags::RDONLY);
+        Ok(match is_read_only && !may_change(path)? {
             true => Self::Still,
             false => Self::Shared,
         })
     }
+}
+
+/// Whether a database changes though nobody can write to it here: the same directory may be mounted elsewhere, where a server has it.
+fn may_change(path: &Path) -> Result<bool> {
+    // What stands in a log is not lost sight of: SQLite says that it cannot read it, where it cannot.
+    let has_log = std::fs::symlink_metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    if has_log || std::fs::symlink_metadata(beside(path, "-shm")).is_ok() {
+        return Ok(true);
+    }
+    path.parent()
+        .map_or(Ok(false), |directory| is_held(&Directory::open(directory)?))
 }
 
 /// The file of this name's end that SQLite has beside a database.
