@@ -187,28 +187,35 @@ impl<R: Read> Input<R> {
 
     /// Passes over `count` bytes, which belong to `what`.
     pub(super) fn skip(&mut self, count: u64, what: &'static str) -> Result<()> {
+        match self.pass(count)? {
+            0 => Ok(()),
+            missing => Err(self.ended(format!("{what}, of which {missing} bytes are missing"))),
+        }
+    }
+
+    /// Passes over `count` bytes; how many of them are not there, because the stream ends before.
+    pub(super) fn pass(&mut self, count: u64) -> Result<u64> {
         let target = self.offset.saturating_add(count);
         if let Some(Seeking { length, to }) = &self.seek
             && let AtHand::Here { start, end, .. } = &mut self.at_hand
             && count > (*end - *start) as u64
         {
             if target > *length {
-                let missing = target - length;
-                return Err(self.ended(format!("{what}, of which {missing} bytes are missing")));
+                return Ok(target - length);
             }
             to(&mut self.inner, target)?;
             (*start, *end, self.offset) = (0, 0, target);
-            return Ok(());
+            return Ok(0);
         }
         let mut left = count;
         while left != 0 {
             let passed = self.take(left)?.len() as u64;
             if passed == 0 {
-                return Err(self.ended(format!("{what}, of which {left} bytes are missing")));
+                break;
             }
             left -= passed;
         }
-        Ok(())
+        Ok(left)
     }
 
     /// The error for a stream that ends inside `what`.

@@ -30,11 +30,15 @@ impl<R: Read> Reader<R> {
     /// Goes to the next entry, and says whether there is one.
     pub(super) fn advance(&mut self) -> Result<bool> {
         self.input.skip(self.content.stored, "the content of an entry")?;
-        self.input.skip(self.content.padding, "the padding of an entry")?;
+        let missing = self.input.pass(self.content.padding)?;
         self.content.stored = 0;
         self.content.padding = 0;
         self.header_offset = self.input.offset();
         self.header.clear();
+        if missing != 0 {
+            self.state = State::Ended(End::NoPadding);
+            return Ok(false);
+        }
         let mut pending = Pending::default();
         loop {
             let Some(block) = self.input.block()?.map(Block) else {

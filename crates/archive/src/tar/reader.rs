@@ -62,6 +62,9 @@ pub enum End {
     /// With the last entry. GNU tar and Go accept it in silence; this reader accepts it too, but a caller that has no
     /// digest to rely on may treat it as a truncation.
     NoMarker,
+    /// With the content of the last entry, or within the zeros that fill its block: `umoci insert` writes such layers. All content is there;
+    /// Go accepts it in silence, GNU tar reads all and complains.
+    NoPadding,
 }
 
 pub(super) enum State {

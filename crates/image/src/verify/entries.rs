@@ -59,8 +59,10 @@ pub(super) fn judge(layer: Digest, content: &mut dyn BufRead, options: &contents
             Err(error) => break Some(error),
         }
     };
-    if reader.end() == Some(End::NoMarker) {
-        judge.notes.add(NoteKind::NoEnd, b"");
+    match reader.end() {
+        Some(End::NoMarker) => judge.notes.add(NoteKind::NoEnd, b""),
+        Some(End::NoPadding) => judge.notes.add(NoteKind::NoPadding, b""),
+        Some(End::Marker | End::LoneZeroBlock) | None => {}
     }
     if judge.refused > TOLD {
         let more = judge.refused - TOLD;

@@ -46,6 +46,8 @@ pub enum NoteKind {
     Foreign,
     /// The archive ends without the mark that it is its end.
     NoEnd,
+    /// The archive ends with the content of its last file: not even the block that this began is full.
+    NoPadding,
 }
 
 impl NoteKind {
@@ -64,6 +66,7 @@ impl NoteKind {
             Self::OddName => "odd-name",
             Self::Foreign => "aufs",
             Self::NoEnd => "no-end",
+            Self::NoPadding => "no-padding",
         }
     }
 
@@ -82,6 +85,7 @@ impl NoteKind {
             Self::OddName => "have control characters in their name, or bytes that are no UTF-8",
             Self::Foreign => "are AUFS's own, and passed over",
             Self::NoEnd => "archive ends without the mark of its end",
+            Self::NoPadding => "archive ends within the padding of its last file, of which GNU tar complains",
         }
     }
 }

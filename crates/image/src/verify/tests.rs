@@ -147,6 +147,9 @@ async fn a_layer_without_its_end_or_with_half_an_entry_is_told_apart() {
     let report = report(&[whole.slice(..3 * 512)]).await;
     assert!(report.checked.is_good());
     assert_eq!(report.notes[0].kind, NoteKind::NoEnd);
+    let unpadded = self::report(&[whole.slice(..2 * 512 + 88)]).await;
+    assert!(unpadded.checked.is_good());
+    assert_eq!(unpadded.notes[0].kind, NoteKind::NoPadding);
     let cut = found(&[whole.slice(..2 * 512)]).await;
     assert_eq!(cut.len(), 1, "{cut:?}");
     let message = "its archive cannot be read: tar entry \"a\" at byte 1024: the stream ends inside the content of an entry, \
