@@ -370,6 +370,9 @@ fn blob_type(format: Format, place: usize, child: &Descriptor) -> Result<MediaTy
         .ok_or_else(|| {
             let advice = match media_type.layer_compression() {
                 Some(LayerCompression::Zstd) => "recompress it with gzip, or copy it as oci",
+                _ if media_type.as_str() == "application/vnd.in-toto+json" => {
+                    "it is an attestation: take it out of the index (teu index rm), or copy it as oci"
+                }
                 _ => "copy it as oci",
             };
             refused(

@@ -233,9 +233,9 @@ impl Document {
 
     fn only_oci(&self, what: &str, wanted: bool) -> Result<(), Error> {
         if wanted && self.format() == Format::Docker {
-            return Err(Error::Conversion {
-                format: Format::Docker.as_str(),
-                reason: format!("a {} cannot have {what}; convert it to oci first", self.media_type()),
+            return Err(Error::Unsupported {
+                what: format!("Docker's form ({}) with {what}", self.media_type()),
+                advice: "convert it to oci first (teu edit --format oci)".to_owned(),
             });
         }
         Ok(())

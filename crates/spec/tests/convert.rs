@@ -159,7 +159,10 @@ fn what_dockers_form_cannot_hold_is_refused_with_what_to_do() {
     for (media_type, advice) in [
         (M::OciLayerZstd, "recompress it with gzip, or copy it as oci"),
         (M::OciForeignLayerZstd, "recompress it with gzip, or copy it as oci"),
-        ("application/vnd.in-toto+json".into(), "copy it as oci"),
+        (
+            "application/vnd.in-toto+json".into(),
+            "it is an attestation: take it out of the index (teu index rm), or copy it as oci",
+        ),
         (
             "application/vnd.oci.image.layer.v1.tar+gzip+encrypted".into(),
             "copy it as oci",

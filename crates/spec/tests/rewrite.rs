@@ -129,7 +129,8 @@ fn what_cannot_be_rewritten_is_refused() {
     let error = annotate(&docker, &[("a", Some("b"))]).unwrap_err().to_string();
     assert_eq!(
         error,
-        "cannot be converted to v2s2: a application/vnd.docker.distribution.manifest.v2+json cannot have annotations; convert it to oci first"
+        "Docker's form (application/vnd.docker.distribution.manifest.v2+json) with annotations is not supported: \
+         convert it to oci first (teu edit --format oci)"
     );
     assert!(docker.with_subject(Some(&blob)).is_err() && docker.with_artifact_type(Some("a/b")).is_err());
     assert_eq!(annotate(&docker, &[("a", None)]).unwrap(), docker);

@@ -155,14 +155,7 @@ impl Planner<'_> {
             }
         }
         if attested > 0 {
-            let message = format!(
-                "index {}: images change their digests, and {} within",
-                node.descriptor.digest,
-                match attested {
-                    1 => "an attestation names the old one".to_owned(),
-                    several => format!("{several} attestations name the old ones"),
-                }
-            );
+            let message = copy::attested(&node.descriptor.digest, attested);
             (self.events)(Event::Warning { message });
         }
         let new = self.change.index(&document.rewrite(&children)?, node.depth == 0)?;

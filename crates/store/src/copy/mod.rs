@@ -51,7 +51,7 @@ use teu_spec::{Descriptor, Digest, Document, Format, LayerCompression, Pick};
 pub use choose::{Which, choose_image, find_image};
 pub(crate) use choose::{descend, selected};
 pub use ready::Ready;
-pub use recompress::{Layers, Recompress, Recompressed, follow, forget_bytes};
+pub use recompress::{Layers, Recompress, Recompressed, attested, follow, forget_bytes};
 pub use rehearse::Imagined;
 pub use repository::{CopiedRepository, LeftAlone, LeftOut, Moves, Whole, copy_one, copy_repository};
 pub use seen::Came;

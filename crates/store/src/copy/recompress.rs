@@ -194,6 +194,16 @@ pub fn forget_bytes(annotations: &mut Annotations) -> Vec<String> {
     dropped
 }
 
+/// What is told of an index where [`follow`] led so many attestations.
+#[must_use]
+pub fn attested(index: &Digest, count: usize) -> String {
+    let attestations = match count {
+        1 => "an attestation names the old one".to_owned(),
+        count => format!("{count} attestations name the old ones"),
+    };
+    format!("index {index}: images change their digests, and {attestations} within")
+}
+
 /// Has what buildkit attests of an image name it by its new digest, and says whether it does. `moved` has the new digests by the old ones.
 pub fn follow(annotations: &mut Annotations, moved: &HashMap<String, Digest>) -> bool {
     let about = annotations.get_mut(annotation::DOCKER_REFERENCE_DIGEST);

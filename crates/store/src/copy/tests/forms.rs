@@ -110,11 +110,14 @@ async fn what_dockers_form_cannot_hold_is_refused() {
             let zstd = Descriptor::of(MediaType::OciLayerZstd, &zstd);
             Manifest::build(Format::Oci, &image.children()[0], &[zstd]).expect("a manifest")
         }),
-        ("application/vnd.in-toto+json; copy it as oci", |image, store| {
-            store.insert_blob("statement");
-            let statement = Descriptor::of(MediaType::from("application/vnd.in-toto+json"), b"statement");
-            Manifest::build(Format::Oci, &image.children()[0], &[statement]).expect("a manifest")
-        }),
+        (
+            "application/vnd.in-toto+json; it is an attestation: take it out of the index (teu index rm), or copy it as oci",
+            |image, store| {
+                store.insert_blob("statement");
+                let statement = Descriptor::of(MediaType::from("application/vnd.in-toto+json"), b"statement");
+                Manifest::build(Format::Oci, &image.children()[0], &[statement]).expect("a manifest")
+            },
+        ),
         ("has no platform", |image, _| {
             Index::build(Format::Oci, &[image.descriptor()]).expect("an index")
         }),

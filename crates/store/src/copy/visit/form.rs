@@ -68,7 +68,7 @@ impl Copier<'_> {
             .map_err(|error| Error::from(error).within(format!("manifest {digest}")))?;
         for loss in losses {
             self.warn(format!(
-                "manifest {digest}: {loss} cannot be kept in Docker's form and is left out"
+                "manifest {digest} loses what Docker's form has no place for: {loss}"
             ));
         }
         if new.raw() == document.raw() {

@@ -88,10 +88,7 @@ impl Copier<'_> {
         let attested = attested.filter_map(|child| recompress::follow(&mut child.annotations, &moved).then_some(()));
         let attested = attested.count();
         if attested > 0 {
-            self.warn(format!(
-                "index {}: images change their digests, and {attested} attestations name the old ones within",
-                node.descriptor.digest
-            ));
+            self.warn(recompress::attested(&node.descriptor.digest, attested));
         }
     }
 }
