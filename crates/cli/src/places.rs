@@ -7,6 +7,7 @@ use teu_spec::{Descriptor, Document, Pick, Platform, Reference};
 use teu_store::{Error, ErrorKind, Events, Source, Store, Target};
 use teu_transport::{
     locate::{Locator, Options},
+    oci_archive,
     remote::{Client, Credential, Given, Reach, Repository},
 };
 
@@ -91,7 +92,9 @@ impl Places {
             additional_names,
             ..self.options(reference, options)?
         };
-        Ok(self.locator.target(reference, options)?)
+        let (target, names) = self.locator.target(reference, options)?;
+        self.warn_of_lost(reference, &names);
+        Ok((target, names))
     }
 
     /// As [`target`](Self::target), where nothing is written but what would be is told.
@@ -105,7 +108,30 @@ impl Places {
             additional_names,
             ..self.options(reference, options)?
         };
-        Ok(self.locator.rehearsed(reference, options)?)
+        let (target, names) = self.locator.rehearsed(reference, options)?;
+        self.warn_of_lost(reference, &names);
+        Ok((target, names))
+    }
+
+    /// An archive takes the place of one that is there, and of all images in it.
+    fn warn_of_lost(&self, reference: &Reference, names: &[String]) {
+        let Reference::OciArchive { path, .. } = reference else {
+            return;
+        };
+        let lost = oci_archive::lost(path, names);
+        if lost.is_empty() {
+            return;
+        }
+        let lost: Vec<&str> = lost
+            .iter()
+            .map(|name| name.as_deref().unwrap_or("one without a name"))
+            .collect();
+        let message = format!(
+            "{} is replaced, and with it the other images that it has: {}; a layout (oci:DIRECTORY) keeps several",
+            path.display(),
+            lost.join(", ")
+        );
+        self.settings.warn(&message);
     }
 
     /// A place that is there, to change.

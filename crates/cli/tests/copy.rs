@@ -656,3 +656,36 @@ fn a_password_goes_to_another_site_only_where_that_is_allowed() {
     assert_eq!(told, format!("{digest}\n"));
     assert!(is_told());
 }
+
+#[test]
+fn who_replaces_an_archive_is_told_which_images_go_with_it() {
+    let room = Room::new();
+    room.layout("images").image("app", &image());
+    let copied = |flags: &[&str], to: &str| {
+        room.teu([&["copy"], flags, &["oci:images:app", to]].concat())
+            .succeeds()
+            .stderr
+    };
+    let warning = "teu: warning: there.tar is replaced, and with it the other images that it has: one; \
+                   a layout (oci:DIRECTORY) keeps several\n";
+    let told = |said: &str| said.contains("warning");
+    assert!(!told(&copied(&[], "oci-archive:there.tar:one")));
+    assert!(!told(&copied(&[], "oci-archive:there.tar:one")));
+    assert!(copied(&["--dry-run"], "oci-archive:there.tar:two").contains(warning));
+    room.teu(["digest", "oci-archive:there.tar:one"]).succeeds();
+    assert!(copied(&[], "oci-archive:there.tar:two").contains(warning));
+    room.teu(["digest", "oci-archive:there.tar:one"]).fails(2);
+    let edited = room
+        .teu([
+            "edit",
+            "--label=a=b",
+            "--to=oci-archive:there.tar:three",
+            "oci:images:app",
+        ])
+        .succeeds()
+        .stderr;
+    assert!(edited.contains("the other images that it has: two;"), "{edited}");
+    // What no archive of images is goes as before.
+    room.file("other.tar", "x");
+    assert!(!told(&copied(&[], "oci-archive:other.tar:one")));
+}

@@ -9,7 +9,11 @@
 
 mod write;
 
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -68,6 +72,27 @@ impl OciArchive {
         let manifests = index::parse(raw, &what)?.manifests;
         Ok(Self(Arc::new(Inner { archive, manifests })))
     }
+}
+
+/// What of the archive that is at `path` is lost where another takes its place, which has an image of each of `names`: the other names in it, and
+/// None for an image without one. Empty where no archive is that can be read where it lies.
+#[must_use]
+pub fn lost(path: &Path, names: &[String]) -> Vec<Option<String>> {
+    // What is no file, such as a pipe, is not replaced; to open it could wait for ever.
+    let Some(archive) = path.is_file().then(|| OciArchive::open(path, None).ok()).flatten() else {
+        return Vec::new();
+    };
+    let there = archive
+        .0
+        .manifests
+        .iter()
+        .map(|manifest| resolve::name(manifest).map(str::to_owned));
+    there
+        .filter(|name| match name {
+            Some(name) => !names.contains(name),
+            None => !names.is_empty(),
+        })
+        .collect()
 }
 
 impl Content for Inner {
