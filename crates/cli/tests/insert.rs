@@ -1,6 +1,6 @@
 //! Does `teu insert` put things where links of the image lead, as a container would see it?
 
-use crate::support::{Layout, Room, archive, bare, directory, file, of};
+use crate::support::{Layout, Room, archive, bare, directory, file, of, peers};
 use serde_json::Value;
 use teu_archive::tar::Header;
 
@@ -230,4 +230,34 @@ fn a_rehearsal_does_not_say_that_anything_was_written() {
     );
     let ran = room.teu(["insert", "oci:images:app", "tool", "/bin/tool"]).succeeds();
     assert!(ran.stderr.contains("written"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_umoci_inserted_is_read() {
+    if !peers("what_umoci_inserted_is_read", &["umoci"]) {
+        return;
+    }
+    let room = Room::new();
+    made(&room);
+    room.file("tree/f", "two");
+    let insert = ["insert", "--image", "images:app", "--tag", "by-umoci", "tree", "/srv"];
+    room.run("umoci", insert).succeeds();
+    let image = "oci:images:by-umoci";
+    assert_eq!(room.teu(["cat", image, "/srv/f"]).succeeds().stdout, "two");
+    assert_eq!(room.teu(["files", image, "srv"]).succeeds().stdout, "/srv\n/srv/f\n");
+    let verified = room.teu(["verify", image]).succeeds().stdout;
+    assert!(
+        verified.contains("archive ends within the padding of its last file"),
+        "{verified}"
+    );
+    room.teu(["unpack", "--rootless", "--rootfs-only", image, "files"])
+        .succeeds();
+    assert_eq!(std::fs::read(room.path("files/srv/f")).expect("unpacked"), b"two");
+    room.teu(["export", image, "--file", "all.tar"]).succeeds();
+    room.teu(["extract", image, "srv", "taken"]).succeeds();
+    assert!(room.path("taken/f").exists());
+    // What is made of it is whole.
+    room.teu(["squash", "--to", "oci:images:one", image]).succeeds();
+    let verified = room.teu(["verify", "oci:images:one"]).succeeds().stdout;
+    assert!(!verified.contains("padding"), "{verified}");
 }
