@@ -155,7 +155,7 @@ fn what_is_wrong_is_named_with_its_place() {
         (
             "htpasswd = \"users\"\ntokens = true\n[token]\nlifetime = \"25h\"",
             2,
-            "--token-lifetime is at most a day",
+            "--token-lifetime is at most 24h",
         ),
         ("realm = \"here\"", 2, "--realm means nothing without --htpasswd"),
         (

@@ -1,6 +1,12 @@
 //! How do requests come from connections? In HTTP/1.1 and HTTP/2, as many at once as is allowed, until the server is told to stop.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
@@ -94,6 +100,7 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
             }
         };
         let (registry, stopped) = (Arc::clone(&registry), stopped.clone());
+        let grace = limits.grace;
         let (at_once, large) = at_once(limits.head, &large);
         let under_way = Arc::clone(&under_way);
         // Each connection shows the certificate that there is when it begins.
@@ -133,7 +140,20 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
                                 },
                             }
                         };
-                        attend(registry, &builder, stream, peer, None, None, stop).await;
+                        let cut = async {
+                            match shown.is_empty() {
+                                true => pending().await,
+                                false => {
+                                    tls.until_disbelieved(&shown).await;
+                                    sleep(grace).await;
+                                }
+                            }
+                        };
+                        tokio::select! {
+                            () = attend(registry, &builder, stream, peer, None, None, stop) => {}
+                            // What is under way has as long to end as when the server stops.
+                            () = cut => {}
+                        }
                     }
                 }
             }

@@ -71,7 +71,7 @@ impl Tls {
     }
 
     /// Shows another certificate, and asks for others, from the next connection on. Those that are there go on as they began; where a client's
-    /// certificate opened one that is not believed any more, what is under way there ends, and nothing new begins.
+    /// certificate opened one that is not believed any more, nothing new begins there, and what is under way has [`Limits::grace`](crate::Limits::grace) to end.
     ///
     /// # Errors
     /// As [`new`](Self::new); then all stays as it was.

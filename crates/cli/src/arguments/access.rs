@@ -1,6 +1,6 @@
 //! What is `teu serve` told of who may do what?
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -8,6 +8,9 @@ use super::Time;
 
 /// What a server is called where nobody said otherwise.
 pub(crate) const NAME: &str = "teu";
+/// How long tokens are good, and those by which a client gets others, where nobody said otherwise.
+const LIFETIME: &str = "5m";
+const REFRESH: &str = "720h";
 
 /// Who may do what. Without any of these everybody may do everything that the server does.
 #[derive(Debug, Args)]
@@ -28,11 +31,11 @@ pub(crate) struct Access {
     /// Sign tokens with this key, for Ed25519 or P-256, in PEM; else with one that is made for each run
     #[arg(long, value_name = "FILE", env = "TEU_SERVE_TOKEN_KEY")]
     pub(crate) token_key: Option<PathBuf>,
-    /// How long a token is good that is issued here
-    #[arg(long, value_name = "TIME", default_value = "5m", env = "TEU_SERVE_TOKEN_LIFETIME")]
+    /// How long a token is good that is issued here, at most 24h
+    #[arg(long, value_name = "TIME", default_value = LIFETIME, env = "TEU_SERVE_TOKEN_LIFETIME")]
     pub(crate) token_lifetime: Time,
     /// How long a client that logged in gets tokens without its password, with --token-key; 0 is never
-    #[arg(long, value_name = "TIME", default_value = "720h", env = "TEU_SERVE_TOKEN_REFRESH")]
+    #[arg(long, value_name = "TIME", default_value = REFRESH, env = "TEU_SERVE_TOKEN_REFRESH")]
     pub(crate) token_refresh: Time,
     /// Believe tokens that another issues and signs with one of these keys: a JSON Web Key Set, or certificates in PEM
     #[arg(long, value_name = "FILE|URL", env = "TEU_SERVE_TOKEN_KEYS")]
@@ -59,7 +62,7 @@ pub(crate) struct Access {
 impl Access {
     /// Whether somebody wants refresh tokens for longer or shorter than by default.
     pub(crate) fn sets_refresh(&self) -> bool {
-        !self.token_refresh.0.is_zero() && self.token_refresh.0 != Duration::from_secs(720 * 3600)
+        !self.token_refresh.0.is_zero() && is_other(&self.token_refresh, REFRESH)
     }
 
     /// A setting of tokens that somebody set to what is not its default.
@@ -68,11 +71,15 @@ impl Access {
             ("--token-url", self.token_url.is_some()),
             ("--token-service", self.token_service != NAME),
             ("--token-issuer", self.token_issuer != NAME),
-            ("--token-lifetime", self.token_lifetime.0 != Duration::from_secs(300)),
+            ("--token-lifetime", is_other(&self.token_lifetime, LIFETIME)),
             ("--token-refresh", self.sets_refresh()),
         ];
         all.into_iter().find_map(|(flag, is_set)| is_set.then_some(flag))
     }
+}
+
+fn is_other(time: &Time, default: &str) -> bool {
+    default.parse().ok().is_none_or(|default: Time| time.0 != default.0)
 }
 
 /// Ask what a policy allows

@@ -118,7 +118,7 @@ impl Gate {
     }
 
     /// Has another guard from the next request on. Who was let in by a password a moment ago need not be checked anew where the user's hash is the same.
-    /// Where tokens are signed by another key, those that were issued before are good until they expire; refresh tokens are not.
+    /// Where tokens are signed by another key, those that were issued before to who showed a password are good until they expire; others are not.
     pub fn replace(&self, mut guard: Guard) {
         // It is replaced as a whole, so what a panic elsewhere left is whole.
         let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +206,13 @@ impl Standing {
     fn check(&self, tokens: &Tokens, token: &str, now: SystemTime) -> Result<Claims, &'static str> {
         let former = self.former.as_ref().filter(|former| now < former.until);
         let claims = tokens.trusted.check(token, now).or_else(|why| match former {
-            Some(former) => former.trusted.check(token, now).map_err(|_| why),
+            // Who has the key that may have been replaced for that knows no password's mark.
+            Some(former) => former
+                .trusted
+                .check(token, now)
+                .ok()
+                .filter(|claims| claims.mark.is_some())
+                .ok_or(why),
             None => Err(why),
         })?;
         // What another issues is the other's word alone.

@@ -136,10 +136,6 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
         );
         return Err(Failure::Usage(message));
     }
-    if access.token_lifetime.0 > MOST {
-        let message = "--token-lifetime is at most a day: what a token of a certificate says holds as long".to_owned();
-        return Err(Failure::Usage(message));
-    }
     let said = access.tokens || access.token_keys.is_some();
     let is_implied = !said && access.htpasswd.is_some() && access.access_policy.is_some();
     let by = match (&access.token_keys, access.tokens, &access.token_key) {
@@ -157,7 +153,13 @@ fn issued(access: &Access, certificates: bool) -> std::result::Result<Option<Iss
             };
         }
     };
-    if !matches!(by, By::Another(_) | By::Remote(_)) && access.htpasswd.is_none() && !certificates {
+    let is_ours = !matches!(by, By::Another(_) | By::Remote(_));
+    if is_ours && access.token_lifetime.0 > MOST {
+        let message =
+            "--token-lifetime is at most 24h: who showed a certificate is let in for so long after it was withdrawn";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    if is_ours && access.htpasswd.is_none() && !certificates {
         let message = "tokens are for those who show who they are: --tokens wants --htpasswd or --tls-clients";
         return Err(Failure::Usage(message.to_owned()));
     }

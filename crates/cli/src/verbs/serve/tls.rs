@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use teu_registry::{
@@ -16,10 +16,12 @@ use teu_registry::{
 };
 use teu_store::{Error, ErrorKind, Result};
 
+use tokio::time::sleep;
+
 use super::files::{Followed, warn};
 use crate::{arguments, failure::Failure, settings::Settings};
 
-/// When it is soon that a certificate expires, in seconds.
+/// When it is soon that a certificate expires, and how often that is looked at, in seconds.
 const SOON: i64 = 24 * 3600;
 
 /// The files.
@@ -48,17 +50,18 @@ pub(super) fn read(
     if arguments.clients_required && arguments.clients.is_empty() {
         return without("--tls-clients-required", "--tls-clients");
     }
-    let files = Files {
+    let files = Arc::new(Files {
         certificate: certificate.clone(),
         key: key.clone(),
         clients: arguments.clients.clone(),
         clients_required: arguments.clients_required,
-    };
+    });
     let paths = [certificate, key].into_iter().chain(&arguments.clients);
     let paths = paths.cloned().collect();
     let (identity, clients) = files.read()?;
     files.tell_end(&identity, settings);
     let tls = Arc::new(Tls::new(identity, clients).map_err(|error| files.within(error))?);
+    tokio::spawn(Arc::clone(&files).look_each_day(Arc::clone(settings)));
     let (shown, settings) = (Arc::clone(&tls), Arc::clone(settings));
     followed.add(paths, move |_| {
         let replaced = files.read().and_then(|(identity, clients)| {
@@ -85,6 +88,17 @@ impl Files {
             required: self.clients_required,
         });
         Ok((identity, clients))
+    }
+
+    /// Warns of the end of a certificate that nobody puts a new one for: then no file changes.
+    async fn look_each_day(self: Arc<Self>, settings: Arc<Settings>) {
+        loop {
+            sleep(Duration::from_secs(SOON.unsigned_abs())).await;
+            // What cannot be read is told of where it changes.
+            if let Ok((identity, _)) = self.read() {
+                self.tell_end(&identity, &settings);
+            }
+        }
     }
 
     /// Warns of a certificate that clients refuse, or soon will.

@@ -147,11 +147,14 @@ impl<'a> Served<'a> {
 
     /// All that files say. What is to be known of them beside is said at once.
     fn said(&self) -> Result<Vec<Said>, Failure> {
+        let is_server = std::ptr::eq(self.verb, self.serve);
+        if is_server && self.file("distribution_config").is_none() {
+            unknown::distribution(&variables("REGISTRY_"))?;
+        }
         if let Some(path) = self.file("config") {
             return file::read(&text(path)?, path, &Table::of(self.serve));
         }
         let Some(path) = self.file("distribution_config") else {
-            unknown::distribution(&variables("REGISTRY_"))?;
             return Ok(Vec::new());
         };
         let own = Table::of(self.verb);

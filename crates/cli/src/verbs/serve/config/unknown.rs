@@ -34,7 +34,7 @@ pub(super) fn warnings(serve: &Command, variables: &[(String, String)]) -> Vec<S
 /// Warns of variables of registry:2, which only count beside its configuration.
 ///
 /// # Errors
-/// For those that say who may come in, and how: all would be let in instead.
+/// For those that say who may come in, and how: others would be let in.
 pub(super) fn distribution(variables: &[(String, String)]) -> Result<(), Failure> {
     /// How those begin that nothing else is called by.
     const SECTIONS: [&str; 5] = ["AUTH", "HTTP", "LOG", "PROXY", "STORAGE"];
@@ -46,7 +46,8 @@ pub(super) fn distribution(variables: &[(String, String)]) -> Result<(), Failure
             continue;
         }
         if section == "AUTH" || rest.starts_with("HTTP_TLS") {
-            let message = format!("{name} says nothing here, and everybody would be let in without it: {how}");
+            let message =
+                format!("{name} says nothing here, where it may be meant to keep somebody out: {how}; unset it then");
             return Err(Failure::Usage(message));
         }
         say::warn(false, &format!("{name} says nothing here: {how}"));
