@@ -510,6 +510,12 @@ fn fsck_finds_and_mends() {
     assert_eq!(found["findings"][0]["mended"], true);
     assert_eq!(found["findings"][0]["needed"][0]["tag"], "v1");
     assert_eq!(found["findings"][0]["neededMore"], 0);
+    for repair in [&[][..], &["--repair"]] {
+        let found = room.teu([&["serve", "fsck", "--data", "kept"], repair].concat()).ran();
+        assert_eq!(found.code, 10);
+        let line = ": lost before, and what needs it is hidden; needed by app:v1; push that again";
+        assert!(found.stdout.contains(line), "{}", found.stdout);
+    }
     let served = Served::start(&room, &["--data", "kept"]);
     copy(&room, "oci:images:app", &served.image("app:v1")).succeeds();
     copy(&room, &served.image("app:v1"), "oci:healed:v1").succeeds();
@@ -541,6 +547,9 @@ fn what_is_lost_is_taken_back_from_a_copy() {
             .contains("empty is neither a registry's directory nor a layout; give the copy that teu serve backup made"),
         "{refused}"
     );
+    std::fs::create_dir_all(room.path("none/blobs/sha256")).expect("made");
+    std::fs::write(room.path("none/oci-layout"), "{}").expect("written");
+    assert_eq!(repair("none").ran().code, 10, "it is not there");
     let taken = repair("copied").succeeds().stdout;
     assert!(
         taken.contains(": taken back; needed by app:v1; shown again by app\n"),

@@ -1,6 +1,6 @@
 //! Is all there that a depot says it keeps, and is it what it should be? Every byte is read; and what can be mended is.
 
-use std::{io, path::Path, sync::Arc};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc};
 
 use futures_util::StreamExt;
 use teu_spec::Digest;
@@ -59,6 +59,13 @@ pub enum Finding {
         digest: Digest,
         /// Who shows it.
         repositories: Vec<String>,
+        /// The images that need it.
+        needed: Needed,
+    },
+    /// A blob was lost before, and what needs it is hidden since. A push mends that, or another directory that has it.
+    Hidden {
+        /// The blob.
+        digest: Digest,
         /// The images that need it.
         needed: Needed,
     },
@@ -153,6 +160,7 @@ impl Depot {
 
     async fn check_rows(&self, mend: &Mend, checked: &mut Checked, tell: &mut impl FnMut(Finding)) -> Result<()> {
         let metadata = &self.0.metadata;
+        let mut told = BTreeSet::new();
         let mut after = None;
         loop {
             let blobs = metadata.blobs(after, BATCH).await?;
@@ -179,6 +187,7 @@ impl Depot {
                         continue;
                     }
                 }
+                told.insert(place.digest);
                 let (found, unreadable) = match at {
                     At::Found(found) => (Some(found), None),
                     At::Nothing => (None, None),
@@ -193,8 +202,8 @@ impl Depot {
                 });
             }
         }
-        self.check_strays(mend.is_wanted(), tell).await?;
-        self.check_missing(mend, tell).await?;
+        self.check_strays(mend.is_wanted(), &mut told, tell).await?;
+        self.check_missing(mend, &told, tell).await?;
         let mut after = 0;
         loop {
             let manifests = metadata.manifests(after, MANIFESTS).await?;
@@ -231,18 +240,19 @@ impl Depot {
         Ok(())
     }
 
-    /// Looks for what manifests miss in the other directory, where there is one.
-    async fn check_missing(&self, mend: &Mend, tell: &mut impl FnMut(Finding)) -> Result<()> {
-        let Mend::From(_) = mend else { return Ok(()) };
+    /// Looks for what was lost before in the other directory, where there is one, and tells of it where it is lost still, unless it was told already.
+    async fn check_missing(&self, mend: &Mend, told: &BTreeSet<Digest>, tell: &mut impl FnMut(Finding)) -> Result<()> {
         let mut after = None;
         loop {
             let missing = self.0.metadata.missing(after, BATCH).await?;
             let Some(last) = missing.last() else { return Ok(()) };
             after = Some(*last);
-            for digest in missing {
+            for digest in missing.into_iter().filter(|digest| !told.contains(digest)) {
                 let needed = self.0.metadata.needed(&digest, None, NAMED).await?;
                 let brought = self.brought(mend, digest, &needed).await?;
-                self.show_again(brought, &needed, tell).await?;
+                if !self.show_again(brought, &needed, tell).await? {
+                    tell(Finding::Hidden { digest, needed });
+                }
             }
         }
     }
@@ -275,7 +285,12 @@ impl Depot {
     }
 
     /// Looks for bytes that manifests miss among those that nobody knows.
-    async fn check_strays(&self, repair: bool, tell: &mut impl FnMut(Finding)) -> Result<()> {
+    async fn check_strays(
+        &self,
+        repair: bool,
+        told: &mut BTreeSet<Digest>,
+        tell: &mut impl FnMut(Finding),
+    ) -> Result<()> {
         let depot = &self.0;
         for part in 0..PARTS {
             for place in depot.metadata.unknown(depot.content.part(part).await?).await? {
@@ -290,6 +305,7 @@ impl Depot {
                 {
                     continue;
                 }
+                told.insert(place.digest);
                 let needed = depot.metadata.needed(&place.digest, None, NAMED).await?;
                 let repositories = match repair {
                     true => depot.metadata.restore(place, size, depot.lease()).await?,

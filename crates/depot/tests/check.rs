@@ -301,7 +301,14 @@ fn what_is_lost_is_taken_back_from_where_it_is() {
             matches!(&found[..], [Finding::Lost { digest, .. }] if *digest == blobs[2]),
             "{found:?}"
         );
-        assert_eq!(repair("copy").await, []);
+        let hidden = [Finding::Hidden {
+            digest: blobs[2],
+            needed: needed(&[("one", image.digest, "latest"), ("two", image.digest, "latest")], 0),
+        }];
+        assert_eq!(repair("copy").await, hidden);
+        for repairs in [true, false] {
+            assert_eq!(check(&here.depot, repairs).await, hidden);
+        }
         let layout = at("layout/blobs").join(blobs[2].algorithm().to_string());
         fs::create_dir_all(&layout).expect("made");
         fs::write(layout.join(blobs[2].hex()), &image.blobs[2]).expect("written");

@@ -257,7 +257,8 @@ says cannot be believed: a backup is the only way back.
 With --from, what is lost or was set aside before is taken back from a copy that teu serve backup made, from another
 registry's directory or from a layout, where that has it: each byte is held to its digest, and the images are shown again.
 
-The exit code is 10 where something is wrong that was not mended.
+The exit code is 10 where something is wrong that was not mended: also where what is hidden was not pushed again since,
+and with --from where something was not taken back.
 
 Examples:
   teu serve fsck

@@ -345,7 +345,7 @@ pub trait Metadata: Send + Sync {
     /// Whether manifests name a blob that their repositories do not show.
     fn misses(&self, digest: Digest) -> BoxFuture<'_, Result<bool>>;
 
-    /// Blobs behind `after` that repositories lost, by digest.
+    /// Blobs behind `after` that repositories lost and their manifests name, by digest.
     fn missing(&self, after: Option<Digest>, limit: usize) -> BoxFuture<'_, Result<Vec<Digest>>>;
 
     /// Which images need a blob, hidden ones too; the first `limit` are named. Given a repository, which need that manifest of it.

@@ -30,9 +30,9 @@ pub(super) async fn run(arguments: &Fsck, settings: &Settings) -> Result<(), Fai
         }
         Err(error) => return Err(error.into()),
     };
-    let is_wrong = findings.iter().any(|finding| !is_mended(finding, arguments.repair));
+    let is_wrong = findings.iter().any(|finding| !is_mended(finding, arguments));
     if settings.json {
-        let told = findings.iter().map(|finding| in_json(finding, arguments.repair));
+        let told = findings.iter().map(|finding| in_json(finding, arguments));
         output::json(&json!({
             "blobs": checked.blobs,
             "bytes": checked.bytes,
@@ -70,16 +70,17 @@ async fn opened(directory: &Path, repair: bool) -> Result<Depot, Error> {
     }
 }
 
-/// What is lost is not mended before it is pushed again; but who pushes is asked for it, and that is all that can be done here.
-fn is_mended(finding: &Finding, repair: bool) -> bool {
-    repair
-        && matches!(
-            finding,
-            Finding::Lost { .. } | Finding::TakenBack { .. } | Finding::Restorable { .. }
-        )
+/// What is lost is not mended before it is pushed again; but who pushes is asked for it, and that is all that can be done here, unless it was to be taken back. What no image
+/// needs is not.
+fn is_mended(finding: &Finding, arguments: &Fsck) -> bool {
+    match finding {
+        Finding::Lost { needed, .. } => arguments.repair && (arguments.from.is_none() || needed.first.is_empty()),
+        Finding::TakenBack { .. } | Finding::Restorable { .. } => arguments.repair,
+        _ => false,
+    }
 }
 
-fn in_json(finding: &Finding, repair: bool) -> Value {
+fn in_json(finding: &Finding, arguments: &Fsck) -> Value {
     let mut value = match finding {
         Finding::Lost {
             digest,
@@ -93,6 +94,7 @@ fn in_json(finding: &Finding, repair: bool) -> Value {
         Finding::TakenBack {
             digest, repositories, ..
         } => json!({"kind": "taken-back", "digest": digest, "repositories": repositories}),
+        Finding::Hidden { digest, .. } => json!({"kind": "hidden", "digest": digest}),
         Finding::Restorable {
             digest, repositories, ..
         } => json!({"kind": "restorable", "digest": digest, "repositories": repositories}),
@@ -113,7 +115,7 @@ fn in_json(finding: &Finding, repair: bool) -> Value {
         value["needed"] = needed.first.iter().map(image).collect();
         value["neededMore"] = needed.more.into();
     }
-    value["mended"] = is_mended(finding, repair).into();
+    value["mended"] = is_mended(finding, arguments).into();
     value
 }
 
@@ -122,6 +124,7 @@ fn needed(finding: &Finding) -> Option<&Needed> {
     match finding {
         Finding::Lost { needed, .. }
         | Finding::TakenBack { needed, .. }
+        | Finding::Hidden { needed, .. }
         | Finding::Restorable { needed, .. }
         | Finding::Manifest { needed, .. }
         | Finding::Incomplete { needed, .. } => Some(needed),
@@ -174,6 +177,10 @@ fn in_words(finding: &Finding, repair: bool) -> String {
             "blob {digest}: taken back; {}; shown again by {}",
             needed_words(needed),
             repositories.join(", ")
+        ),
+        Finding::Hidden { digest, needed } => format!(
+            "blob {digest}: lost before, and what needs it is hidden; {}; push that again, or take it back from a copy that has it: --repair --from COPY",
+            needed_words(needed)
         ),
         Finding::Restorable {
             digest,

@@ -26,8 +26,10 @@ pub(super) fn blobs(connection: &Connection, after: Option<Digest>, limit: usize
 }
 
 pub(super) fn missing(connection: &Connection, after: Option<Digest>, limit: usize) -> Result<Vec<Digest>> {
-    let query = "SELECT DISTINCT digest FROM lost WHERE ?1 IS NULL OR digest > ?1 ORDER BY digest LIMIT ?2";
-    let values = params![after.map(Key), to_i64(limit)];
+    let query = "SELECT DISTINCT o.digest FROM lost o WHERE (?1 IS NULL OR o.digest > ?1) AND EXISTS (
+            SELECT 1 FROM children c WHERE c.repository = o.repository AND c.role = ?3 AND c.digest = o.digest)
+        ORDER BY o.digest LIMIT ?2";
+    let values = params![after.map(Key), to_i64(limit), role(Role::Blob)];
     all(connection, query, values, |row| row.get(0).map(|Key(digest)| digest))
 }
 
