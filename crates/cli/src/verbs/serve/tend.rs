@@ -124,9 +124,14 @@ pub(super) async fn keep(depot: &Depot, kept: &ServeDepot, settings: &Settings, 
         }
     };
     let collecting = async {
-        match is_sound && !kept.read_only {
-            true => depot.tend(kept.gc_interval.0, told).await,
-            false => std::future::pending().await,
+        let every = kept.gc_interval.0;
+        match (kept.read_only, is_sound) {
+            (true, _) => std::future::pending().await,
+            (false, true) => depot.tend(every, told).await,
+            (false, false) => {
+                let failed = |error| settings.warn(&format!("keeping room for deleting: {error}; it is tried again"));
+                depot.keep_room(every, failed).await;
+            }
         }
     };
     tokio::join!(collecting, depot.answer(kept.read_only, answered, trouble));
