@@ -15,7 +15,6 @@ use crate::{
     problem::{Code, Problem},
     range::{self, Wanted},
     registry::{Answer, Asked, CONTENT_DIGEST, Registry, plain, set},
-    settings::Children,
 };
 
 impl Registry {
@@ -103,8 +102,9 @@ impl Registry {
         let delete = store
             .delete()
             .ok_or_else(|| Problem::not_allowed("GET, HEAD", "this place deletes no blobs"))?;
+        let turn = self.deleting().await;
         may_change(&*store, Role::Blob, digest, asked).await?;
-        if self.settings.children == Children::Required {
+        if turn.is_some() {
             let is_named = named::is_named(&*store, digest).await;
             let within = |error: Error| error.within(format!("looking whether something names {digest}"));
             if is_named.map_err(|error| Problem::internal(within(error)))? {

@@ -15,7 +15,6 @@ use crate::{
     problem::{Code, Problem},
     registry::{Answer, Asked, Registry, created, plain, set},
     route::Reference,
-    settings::Children,
 };
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -93,10 +92,11 @@ impl Registry {
             return Err(Problem::bad(Code::DigestInvalid, message));
         }
         let store = self.writing(name).await?;
+        let turn = self.naming().await;
         if names.is_empty() {
             may_change(&*store, Role::Manifest, &digest, asked).await?;
         }
-        if self.settings.children == Children::Required {
+        if turn.is_some() {
             let missing = missing_children(store.as_source(), &document).await;
             let missing = missing.map_err(|error| Problem::writing(error, Code::ManifestInvalid))?;
             if !missing.is_empty() {
@@ -181,6 +181,8 @@ impl Registry {
         let delete = store
             .delete()
             .ok_or_else(|| Problem::not_allowed("GET, HEAD, PUT", "this place deletes no manifests"))?;
+        // An index may be on its way that names it.
+        let _turn = self.deleting().await;
         let deleted = match reference {
             Reference::Digest(digest) => {
                 may_change(&*store, Role::Manifest, digest, asked).await?;

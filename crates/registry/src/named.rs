@@ -1,9 +1,32 @@
-//! Is content named in a repository? Asked before a blob is deleted of a place that does not ask itself, as a layout: what has a name is to be had whole.
+//! Is content named in a repository? Asked before a blob is deleted of a place that does not ask itself, as a layout: what has a name is to be had whole. No
+//! manifest comes to name what is being deleted meanwhile.
 
 use std::collections::HashSet;
 
 use teu_spec::{Digest, Document};
 use teu_store::{ErrorKind, Result, SourceExt, Store};
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
+
+use crate::{registry::Registry, settings::Children};
+
+impl Registry {
+    /// The turn of who puts a manifest, with others who do, from when it looks whether all is there that it names; none where the place sees to that itself. It is
+    /// one for all repositories: several may be the same place.
+    pub(crate) async fn naming(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        match self.settings.children {
+            Children::Required => Some(self.named.read().await),
+            Children::AsTheStoreSays => None,
+        }
+    }
+
+    /// The turn of who deletes content, alone, from when it looks whether something names that; none where the place sees to that itself.
+    pub(crate) async fn deleting(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        match self.settings.children {
+            Children::Required => Some(self.named.write().await),
+            Children::AsTheStoreSays => None,
+        }
+    }
+}
 
 /// Whether a manifest that the place lists, or one below such a one, names this content or is it. All of them are read.
 ///

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use teu_spec::Digest;
 use teu_store::{ErrorKind, Intent, Repositories, Store, blocking::pieces};
+use tokio::sync::RwLock;
 
 use crate::{
     auth::{Caller, Gate, Known},
@@ -42,6 +43,8 @@ pub struct Registry {
     pub(crate) settings: Settings,
     pub(crate) uploads: Uploads,
     pub(crate) budget: Budget,
+    /// See [`Self::naming`].
+    pub(crate) named: RwLock<()>,
     gate: Option<Arc<Gate>>,
     observer: Option<Observer>,
     connections: AtomicUsize,
@@ -96,6 +99,7 @@ impl Registry {
         Self {
             uploads: Uploads::new(&settings.limits),
             budget: Budget::new(&settings.limits),
+            named: RwLock::default(),
             repositories,
             settings,
             gate: None,

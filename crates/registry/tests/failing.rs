@@ -7,12 +7,18 @@ use std::sync::{
 
 use crate::support::{self, Server, writable};
 use bytes::Bytes;
-use teu_spec::{Descriptor, Digest, Document, Pick};
+use http_body_util::Full;
+use teu_registry::{
+    Children, Registry, Settings,
+    http::{Request, StatusCode},
+};
+use teu_spec::{Descriptor, Digest, Document, Format, Index, Pick};
 use teu_store::{
     Adopt, BoxFuture, Browse, Committed, Delete, Error, ErrorKind, Expect, Expected, FetchOptions, Fetched, Ingest,
     Intent, Keyset, Local, ManyInMemory, Mount, Origin, Page, Repositories, Result, Resume, Role, Sessions, Source,
     Store, Sweep, Takes, Target,
 };
+use tokio::{sync::Notify, task::yield_now};
 
 /// What fails from now on.
 #[derive(Default)]
@@ -22,6 +28,15 @@ struct Switches {
     manifest: AtomicBool,
     finish: AtomicBool,
     fetch: AtomicBool,
+    deleting: Pause,
+}
+
+/// Where who deletes waits, if that is wanted: it looked whether it may.
+#[derive(Default)]
+struct Pause {
+    is_wanted: AtomicBool,
+    begun: Notify,
+    goes_on: Notify,
 }
 
 /// A disk that is full, or broken, where it is told to be.
@@ -155,11 +170,34 @@ impl Target for Part {
     }
 
     fn delete(&self) -> Option<&dyn Delete> {
-        self.inner.delete()
+        self.inner.delete().and(Some(self))
     }
 
     fn sweep(&self) -> Option<&dyn Sweep> {
         self.inner.sweep()
+    }
+}
+
+impl Part {
+    fn deletes(&self) -> &dyn Delete {
+        self.inner.delete().expect("it deletes")
+    }
+}
+
+impl Delete for Part {
+    fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let pause = &self.fails.deleting;
+            if pause.is_wanted.load(Ordering::SeqCst) {
+                pause.begun.notify_one();
+                pause.goes_on.notified().await;
+            }
+            self.deletes().delete(role, digest).await
+        })
+    }
+
+    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.deletes().untag(name)
     }
 }
 
@@ -290,4 +328,54 @@ fn a_server_that_stops_ends_what_is_under_way() {
         assert_eq!(answer.header("range"), "0-9");
         assert_eq!(answer.header("connection"), "close");
     });
+}
+
+/// A place that keeps what a manifest names by nothing but what is asked before, as a layout: a push is acknowledged whose content stays.
+#[tokio::test]
+async fn what_is_being_deleted_is_named_by_no_push() {
+    let fails = Arc::new(Switches::default());
+    let disk = Disk {
+        all: ManyInMemory::new(),
+        fails: Arc::clone(&fails),
+    };
+    let settings = Settings {
+        children: Children::Required,
+        ..writable()
+    };
+    let registry = Arc::new(Registry::new(Arc::new(disk), settings, None));
+    let ask = |method: &str, target: String, content: &[u8]| {
+        let request = Request::builder().method(method).uri(target);
+        let request = request.body(Full::new(Bytes::copy_from_slice(content)));
+        let (registry, request) = (Arc::clone(&registry), request.expect("a request"));
+        tokio::spawn(async move { registry.answer(request).await.status() })
+    };
+    let blob = |content: &[u8]| format!("/v2/app/blobs/uploads/?digest={}", Digest::of(content));
+    for content in [support::CONFIG, b"1"] {
+        assert_eq!(
+            ask("POST", blob(content), content).await.expect("an answer"),
+            StatusCode::CREATED
+        );
+    }
+    let image = support::image("1");
+    let index = Index::build(Format::Oci, &[image.descriptor()]).expect("an index");
+    let layer = image.children()[1].digest;
+    let (image_at, layer_at) = (
+        format!("/v2/app/manifests/{}", image.descriptor().digest),
+        format!("/v2/app/blobs/{layer}"),
+    );
+    let put = ask("PUT", image_at.clone(), image.raw()).await;
+    assert_eq!(put.expect("an answer"), StatusCode::CREATED);
+    set(&fails.deleting.is_wanted, true);
+    for (gone, names_it) in [(image_at, &index), (layer_at, &image)] {
+        let deleted = ask("DELETE", gone.clone(), b"");
+        fails.deleting.begun.notified().await;
+        let put = ask("PUT", "/v2/app/manifests/new".to_owned(), names_it.raw());
+        // It comes as far as it can, on this one thread.
+        for _ in 0..1000 {
+            yield_now().await;
+        }
+        fails.deleting.goes_on.notify_one();
+        assert_eq!(deleted.await.expect("an answer"), StatusCode::ACCEPTED, "{gone}");
+        assert_eq!(put.await.expect("an answer"), StatusCode::BAD_REQUEST, "{gone}");
+    }
 }

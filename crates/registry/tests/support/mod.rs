@@ -217,7 +217,7 @@ impl Drop for Server {
     }
 }
 
-const CONFIG: &[u8] = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+pub(crate) const CONFIG: &[u8] = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
 
 /// An image whose one layer is `layer`, as far as anybody looks.
 pub(crate) fn image(layer: &str) -> Document {
