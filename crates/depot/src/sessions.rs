@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use teu_spec::{Algorithm, Hasher, Repository};
-use teu_store::{BoxFuture, Error, ErrorKind, Reopened, Result, Session, Sessions};
+use teu_store::{BoxFuture, EMPTY, Error, ErrorKind, Reopened, Result, Session, Sessions};
 
 use crate::{Depot, depot::Inner, incoming::Incoming, metadata, written::Written};
 
@@ -14,8 +14,6 @@ const PREFIX: &str = "s-";
 const LONGEST: usize = 64;
 /// How many idle sessions are looked at together.
 const BATCH: usize = 100;
-/// How long a session stays, where others want its room, of which no byte came: to begin one costs a client nothing, and it loses nothing with it.
-const EMPTY: Duration = Duration::from_secs(60);
 
 /// A session that nobody else holds while this lives.
 pub(crate) struct Held {

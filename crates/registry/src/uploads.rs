@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use teu_spec::{Algorithm, Digest};
 use teu_store::{
-    Committed, ErrorKind, Expected, Ingest, Reopened, Repositories, Session, Store, blocking::pieces::HELD,
+    Committed, EMPTY, ErrorKind, Expected, Ingest, Reopened, Repositories, Session, Store, blocking::pieces::HELD,
 };
 use tokio::{
     sync::{Mutex as Turn, MutexGuard as HasTurn, watch},
@@ -27,8 +27,6 @@ use crate::{
     settings::Limits,
 };
 
-/// How long an upload is open, where others want its room, of which no byte came: to begin one costs a client nothing, and it loses nothing with it.
-const EMPTY: Duration = Duration::from_secs(60);
 /// How long nothing comes of the content of a request until another may go on with its upload, and how long that one waits for it to end. By then memory is given
 /// back that was held for it.
 const SILENT: Duration = HELD;
@@ -185,9 +183,15 @@ impl Uploads {
         }
     }
 
-    /// Takes one off.
+    /// Takes one off. What was opened anew under its name since is another.
     pub(crate) fn forget(&self, upload: &Upload) {
-        self.all().remove(&upload.id);
+        let mut open = self.all();
+        if open
+            .get(&upload.id)
+            .is_some_and(|found| std::ptr::eq(Arc::as_ptr(found), upload))
+        {
+            open.remove(&upload.id);
+        }
     }
 
     /// Forgets those that were idle for too long; what was written of them goes with them, unless it is kept. Of those that are kept, those of which nothing came go

@@ -66,6 +66,6 @@ pub use event::{Event, Events, How, silent};
 pub use found_by::{is_still, lists_nameless, names_found_by};
 pub use memory::{ManyInMemory, Memory};
 pub use referrer::referrer;
-pub use repositories::{Given, Keyset, Reopened, Repositories, Session, Sessions};
+pub use repositories::{EMPTY, Given, Keyset, Reopened, Repositories, Session, Sessions};
 pub use traits::*;
 pub use verified::{SourceExt, Verified};

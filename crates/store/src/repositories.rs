@@ -1,6 +1,6 @@
 //! What must a place of many repositories be able to do? [`Repositories`], and the simplest of them: stores that were [`Given`] names.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use teu_spec::{Algorithm, Descriptor, Digest, Repository};
@@ -36,6 +36,10 @@ pub trait Repositories: Send + Sync {
         self.repositories(first).map(|found| found.map(drop)).boxed()
     }
 }
+
+/// How long an upload stays, where others want its room, of which no byte came: to begin one costs a client nothing, and it loses nothing with it. Who answers
+/// for [`Sessions`] closes it then, so that they may forget it.
+pub const EMPTY: Duration = Duration::from_secs(60);
 
 /// The power to keep blobs that are being written, each under an id that whoever sends it knows it by: they outlive who holds them, and the
 /// process too. What becomes of those that nobody goes on with is for the place to decide.

@@ -152,3 +152,22 @@ async fn an_upload_that_is_kept_is_closed_soon_where_nothing_came() {
     let found = uploads.find(&depot, "app", &id, async || Ok(store)).await;
     assert_eq!(found.expect("it is found").written(), 0);
 }
+
+/// Who waited for the turn of one that failed knows that one alone; another goes on with what it was opened as again.
+#[tokio::test]
+async fn an_upload_that_failed_takes_none_off_that_is_open_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let depot = Depot::open(&directory.path().join("depot"), Settings::default()).await;
+    let (uploads, depot) = (Uploads::new(&Limits::default()), depot.expect("a depot"));
+    let failed = begin(&uploads, &depot).await.expect("an upload");
+    *failed.writer.lock().await = None;
+    uploads.forget(&failed);
+    assert_eq!(uploads.count(), 0);
+    let store = depot.open("app", Intent::Write).await.expect("a store");
+    let again = uploads.find(&depot, "app", &failed.id, async || Ok(store)).await;
+    let again = again.expect("it is found");
+    uploads.forget(&failed);
+    assert_eq!(uploads.count(), 1, "it is open");
+    uploads.forget(&again);
+    assert_eq!(uploads.count(), 0);
+}
