@@ -43,6 +43,7 @@ mod gathering;
 mod home;
 mod incoming;
 mod metadata;
+mod notes;
 mod place;
 mod repository;
 mod reserve;
@@ -65,6 +66,7 @@ pub use metadata::{
     Blob, Child, Held, Immutable, Looked, Manifest, Metadata, Name, Needed, Needing, NewBlob, NewManifest, Reviewed,
     Session, Sqlite, Unreferenced, is_damage,
 };
+pub use notes::Notes;
 pub use place::{Millis, Place, Ulid};
 pub use settings::{Clock, Pattern, Settings, Sparse};
 pub use spare::Spare;

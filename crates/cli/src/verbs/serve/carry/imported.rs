@@ -1,13 +1,9 @@
 //! Where did earlier imports set the tags of what a registry keeps? A file for each repository, beside what it keeps, remembers, so that a tag that the
 //! source moved since can be told from one that was moved here.
 
-use std::{
-    collections::HashMap,
-    fs,
-    io::{ErrorKind::NotFound, Read},
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
+use teu_depot::Notes;
 use teu_spec::Digest;
 use teu_store::{Error, Result, blocking, copy::Moves};
 
@@ -18,7 +14,7 @@ const MOST: u64 = 256 << 20;
 
 /// What is remembered, and what is done with it.
 pub(super) struct Imported {
-    directory: PathBuf,
+    notes: Arc<Notes>,
     /// Whether tags are moved that were moved here, too.
     pub(super) overwrite: bool,
     /// Whether what is imported is remembered: not in a rehearsal.
@@ -29,7 +25,7 @@ impl Imported {
     /// What is remembered in the directory of a registry.
     pub(super) fn new(registry: &Path, overwrite: bool, writes: bool) -> Self {
         Self {
-            directory: registry.join(DIRECTORY),
+            notes: Arc::new(Notes::of(registry, DIRECTORY)),
             overwrite,
             writes,
         }
@@ -40,18 +36,11 @@ impl Imported {
     /// # Errors
     /// Those of the disk.
     pub(super) async fn read(&self, repository: &str) -> Result<HashMap<String, Digest>> {
-        let path = self.file(repository);
-        blocking::run(move || {
-            let mut bytes = Vec::new();
-            let read = fs::File::open(&path).and_then(|file| file.take(MOST).read_to_end(&mut bytes));
-            match read {
-                Err(error) if error.kind() == NotFound => {}
-                outcome => drop(outcome.map_err(|error| failed(&error, "reading", &path))?),
-            }
-            // A line that is not understood is of a file that was not written to its end: of its tag nothing is known.
-            Ok(String::from_utf8_lossy(&bytes).lines().filter_map(line).collect())
-        })
-        .await
+        let (notes, file) = (Arc::clone(&self.notes), file(repository));
+        let read = blocking::run(move || notes.read(&file, MOST)).await;
+        let bytes = read.map_err(within)?.unwrap_or_default();
+        // A line that is not understood is the end of what is read of a larger file: of its tag nothing is known.
+        Ok(String::from_utf8_lossy(&bytes).lines().filter_map(line).collect())
     }
 
     /// Which tags may be moved that are known to be set so.
@@ -65,21 +54,18 @@ impl Imported {
     /// Remembers what the tags of a repository were set to, in the stead of what was remembered.
     ///
     /// # Errors
-    /// Those of the disk; what was remembered may be lost then.
+    /// Those of the disk; what was remembered stays so.
     pub(super) async fn write(&self, repository: &str, known: &HashMap<String, Digest>) -> Result<()> {
-        let (directory, path) = (self.directory.clone(), self.file(repository));
+        let (notes, file) = (Arc::clone(&self.notes), file(repository));
         let text: String = known.iter().map(|(tag, digest)| format!("{tag} {digest}\n")).collect();
-        blocking::run(move || {
-            let written = fs::create_dir_all(&directory).and_then(|()| fs::write(&path, text));
-            written.map_err(|error| failed(&error, "writing", &path))
-        })
-        .await
+        let written = blocking::run(move || notes.write(&file, text.as_bytes())).await;
+        written.map_err(within)
     }
+}
 
-    /// No repository has a + in its name, and none is too long for a file's.
-    fn file(&self, repository: &str) -> PathBuf {
-        self.directory.join(repository.replace('/', "+"))
-    }
+/// No repository has a + in its name, and none is too long for a file's.
+fn file(repository: &str) -> String {
+    repository.replace('/', "+")
 }
 
 fn line(line: &str) -> Option<(String, Digest)> {
@@ -87,12 +73,6 @@ fn line(line: &str) -> Option<(String, Digest)> {
     Some((tag.to_owned(), digest.parse().ok()?))
 }
 
-fn failed(error: &std::io::Error, doing: &str, path: &Path) -> Error {
-    Error::new(
-        teu_store::ErrorKind::Io,
-        format!(
-            "{doing} {}, which remembers what imports set tags to: {error}",
-            path.display()
-        ),
-    )
+fn within(error: Error) -> Error {
+    error.within("remembering what imports set tags to")
 }
