@@ -504,7 +504,7 @@ fn who_is_not_agreed_with_is_counted_and_told_of() {
         (&|| secured(&shown, None), "the client shows no certificate"),
         (
             &|| secured(&shown, Some(&stranger)),
-            "the client's certificate is not believed: ",
+            "the client's certificate is not believed: its signature is wrong",
         ),
         (&|| secured(&stranger, None), "the client refuses: "),
     ];

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     io::Write,
     sync::{
         Arc, Mutex, PoisonError,
@@ -26,8 +27,10 @@ const WAITING: usize = 10_000;
 /// How long the last lines may take.
 const LAST: Duration = Duration::from_millis(500);
 
-/// How often a connection has a line on which TLS was not agreed on: who asks for nothing is to fill no disk.
+/// How often a connection has a line on which TLS was not agreed on for the same reason: who asks for nothing is to fill no disk.
 const HANDSHAKES: Duration = Duration::from_secs(1);
+/// How many reasons have lines of their own. What a client says last is one, so that it could make up more; those share a line.
+const REASONS: usize = 16;
 
 /// The log.
 pub(super) struct Log(Option<Lines>);
@@ -94,12 +97,15 @@ impl Log {
         (log, Some(observer))
     }
 
-    /// Writes lines of connections on which TLS was not agreed on, where there are lines: now and then one, which tells how many others there were.
+    /// Writes lines of connections on which TLS was not agreed on, where there are lines: now and then one for each reason, which tells how many others
+    /// there were of that.
     pub(super) fn handshakes(&self) -> Option<HandshakeObserver> {
         let lines = self.0.clone()?;
-        let pace = Mutex::new(Pace::default());
+        let paces = Mutex::new(Paces::default());
         Some(Arc::new(move |failed: &FailedHandshake| {
-            let next = pace.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+            let mut paces = paces.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = paces.next(&failed.reason, Instant::now());
+            drop(paces);
             if let Some(others) = next {
                 lines.put(handshake(failed, others, lines.format));
             }
@@ -136,6 +142,26 @@ impl Lines {
     }
 }
 
+/// The pace of each reason, and of all for which there is no room.
+#[derive(Default)]
+struct Paces {
+    known: HashMap<String, Pace>,
+    rest: Pace,
+}
+
+impl Paces {
+    /// How many others there were for the same reason since it was said last, where this one is to be said.
+    fn next(&mut self, reason: &str, now: Instant) -> Option<u64> {
+        if !self.known.contains_key(reason) && self.known.len() >= REASONS {
+            self.known.retain(|_, pace| !pace.is_over(now));
+            if self.known.len() >= REASONS {
+                return self.rest.next(now);
+            }
+        }
+        self.known.entry(reason.to_owned()).or_default().next(now)
+    }
+}
+
 /// How often something is said that may happen much more often.
 #[derive(Default)]
 struct Pace {
@@ -146,12 +172,21 @@ struct Pace {
 impl Pace {
     /// How many others there were since one was said last, where this one is to be said.
     fn next(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now < last + HANDSHAKES) {
+        if self.is_at_rest(now) {
             self.others += 1;
             return None;
         }
         self.last = Some(now);
         Some(std::mem::take(&mut self.others))
+    }
+
+    fn is_at_rest(&self, now: Instant) -> bool {
+        self.last.is_some_and(|last| now < last + HANDSHAKES)
+    }
+
+    /// Whether nothing is lost with it.
+    fn is_over(&self, now: Instant) -> bool {
+        self.others == 0 && !self.is_at_rest(now)
     }
 }
 
@@ -168,7 +203,7 @@ fn handshake(failed: &FailedHandshake, others: u64, format: LogFormat) -> String
         LogFormat::Text => {
             let others = match others {
                 0 => String::new(),
-                others => format!("; {others} others since the last such line"),
+                others => format!("; {others} others for this reason since its last line"),
             };
             say::plain(&format!(
                 "{} {peer} - TLS is not agreed on: {reason}{others}",
@@ -268,7 +303,7 @@ mod tests {
         };
         for (others, end) in [
             (0, " 127.0.0.1:4711 - TLS is not agreed on: no\\nTLS"),
-            (2, " no\\nTLS; 2 others since the last such line"),
+            (2, " no\\nTLS; 2 others for this reason since its last line"),
         ] {
             let line = handshake(&failed, others, LogFormat::Text);
             assert!(line.ends_with(end), "{line}");
@@ -279,6 +314,27 @@ mod tests {
                 (&json!("no\nTLS"), &json!(others))
             );
         }
+    }
+
+    /// Who looks every moment whether a port is open hides no client whose certificate expired; nor is anybody let to make up reasons for more lines.
+    #[test]
+    fn each_reason_has_a_line_and_not_more_than_a_few_have() {
+        let (mut paces, now) = (Paces::default(), Instant::now());
+        let said = ["no TLS", "no TLS", "expired", "expired", "no TLS"].map(|reason| paces.next(reason, now));
+        assert_eq!(said, [Some(0), None, Some(0), None, None]);
+        let later = now + HANDSHAKES;
+        assert_eq!(paces.next("no TLS", later), Some(2));
+        let made_up = |paces: &mut Paces, moment| {
+            let said = (0..100).filter_map(|number| paces.next(&number.to_string(), moment));
+            said.collect::<Vec<_>>()
+        };
+        // One for each that there is room for, and one for all others.
+        assert_eq!(made_up(&mut paces, later), [0; REASONS - 2 + 1]);
+        assert_eq!(paces.next("expired", later), Some(1));
+        let at_last = later + HANDSHAKES;
+        // What has nothing more to tell makes room.
+        assert_eq!(made_up(&mut paces, at_last).len(), REASONS + 1);
+        assert_eq!(paces.known.len(), REASONS);
     }
 
     #[test]
