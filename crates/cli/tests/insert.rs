@@ -232,6 +232,109 @@ fn a_rehearsal_does_not_say_that_anything_was_written() {
     assert!(ran.stderr.contains("written"), "{}", ran.stderr);
 }
 
+/// What an image says of a file: its mode, owner and time.
+fn described(room: &Room, image: &str, path: &str) -> (String, u64, u64, String) {
+    let told: Value =
+        serde_json::from_str(&room.teu(["-o", "json", "files", image, path]).succeeds().stdout).expect("JSON");
+    let file = &told["files"][0];
+    let text = |key: &str| file[key].as_str().expect("a text").to_owned();
+    let number = |key: &str| file[key].as_u64().expect("a number");
+    (text("mode"), number("uid"), number("gid"), text("mtime"))
+}
+
+#[test]
+fn a_directory_that_the_image_has_stays_what_it_is() {
+    let room = Room::new();
+    let closed = |path: &str, mode, uid| {
+        let (mut header, content) = directory(path);
+        (header.mode, header.uid) = (mode, uid);
+        header.xattrs.insert(b"user.note".to_vec(), b"kept".to_vec());
+        (header, content)
+    };
+    let lower = archive(&[
+        closed("root/", 0o700, 7),
+        closed("tmp/", 0o1777, 0),
+        bare(Header::symlink("home", "root")),
+        closed("root/sub/", 0o700, 7),
+    ]);
+    let upper = archive(&[file("tmp/there", "x")]);
+    room.layout("images").image("app", &of(&[lower, upper]));
+    room.file("tree/sub/new", "new");
+    for (destination, path) in [("/root", "root"), ("/home", "root"), ("tmp/", "tmp")] {
+        let put = [
+            "insert",
+            "--to",
+            "oci:images:new",
+            "oci:images:app",
+            "tree",
+            destination,
+        ];
+        room.teu(put).succeeds();
+        let new = described(&room, "oci:images:new", path);
+        assert_eq!(new, described(&room, "oci:images:app", path), "{destination}");
+        let ran = room.teu(["diff", "--files", "oci:images:app", "oci:images:new"]).ran();
+        let told = |line: &str| ran.stdout.lines().any(|told| told.contains(line));
+        assert!(told(&format!("/{path}/sub/new")), "{}", ran.stdout);
+        assert!(!told(&format!("~ /{path}  ")), "{}", ran.stdout);
+    }
+    // What is in it is as in the source, and so is what nothing is seen of any more.
+    let put = ["insert", "--to", "oci:images:new", "oci:images:app", "tree", "root"];
+    room.teu(put).succeeds();
+    assert_ne!(described(&room, "oci:images:new", "root/sub").0, "0700");
+    let opaque = [
+        "insert",
+        "--opaque",
+        "--to",
+        "oci:images:new",
+        "oci:images:app",
+        "tree",
+        "root",
+    ];
+    room.teu(opaque).succeeds();
+    assert_ne!(described(&room, "oci:images:new", "root").0, "0700");
+    let as_is = [
+        "insert",
+        "--as-is",
+        "--to",
+        "oci:images:new",
+        "oci:images:app",
+        "tree",
+        "tmp",
+    ];
+    room.teu(as_is).succeeds();
+    assert_ne!(described(&room, "oci:images:new", "tmp").0, "1777");
+}
+
+#[test]
+fn a_place_that_nobody_could_unpack_to_is_refused() {
+    let room = Room::new();
+    made(&room);
+    room.file("tool", "tool");
+    let before = room.teu(["digest", "oci:images:app"]).succeeds().stdout;
+    let name = format!("/{}", "n".repeat(300));
+    let deep = "/dd".repeat(1400);
+    let whiteout = format!("--whiteout={name}");
+    for (arguments, said) in [
+        (&["tool", &name][..], "the limit name_bytes is 255"),
+        (&["tool", &deep], "the limit path_bytes is 4095"),
+        (&[&whiteout], "the limit name_bytes is 255"),
+    ] {
+        let asked = ["insert", "oci:images:app"]
+            .into_iter()
+            .chain(arguments.iter().copied());
+        let error = room.teu(asked).fails(1);
+        assert!(error.contains(said), "{error}");
+    }
+    for arguments in [&["tool", ""][..], &["--opaque", "tools", ""]] {
+        let asked = ["insert", "oci:images:app"]
+            .into_iter()
+            .chain(arguments.iter().copied());
+        let error = room.teu(asked).fails(2);
+        assert!(error.contains("DESTINATION is empty"), "{error}");
+    }
+    assert_eq!(room.teu(["digest", "oci:images:app"]).succeeds().stdout, before);
+}
+
 #[test]
 fn what_umoci_inserted_is_read() {
     if !peers("what_umoci_inserted_is_read", &["umoci"]) {

@@ -6,7 +6,6 @@
 mod below;
 
 use std::{
-    collections::HashMap,
     fmt,
     io::Read,
     num::NonZeroUsize,
@@ -16,7 +15,10 @@ use std::{
 };
 
 use teu_archive::Escaped;
-use teu_rootfs::walk::{self, Walk};
+use teu_rootfs::{
+    Budget, Makes, Metadata,
+    walk::{self, Walk},
+};
 use teu_spec::{Format, History, LayerCompression};
 use teu_store::{BoxFuture, Error, ErrorKind, Result};
 use tokio::sync::Mutex;
@@ -35,11 +37,20 @@ use crate::{
 pub struct Append {
     layers: Vec<New>,
     settings: Settings,
-    made: Mutex<HashMap<Key, Made>>,
+    made: Mutex<Vec<(Key, Made)>>,
 }
 
-/// The layer's number, the paths that its files have in the image, and how it is written.
-type Key = (usize, Vec<Vec<u8>>, LayerCompression, Keep);
+/// What a layer depends on, beside what is the same for all images.
+#[derive(Debug, PartialEq, Eq)]
+struct Key {
+    number: usize,
+    /// The paths that its files have in the image.
+    paths: Vec<Vec<u8>>,
+    /// What the image has where its files go.
+    top: Option<Box<Metadata>>,
+    compression: LayerCompression,
+    keep: Keep,
+}
 
 /// A layer that was written, and how the layers below are looked into for what it needs of them; not at all where it needs nothing.
 type Made = (Written, Option<Box<Resolve>>);
@@ -97,8 +108,9 @@ pub struct Files {
     /// Whether what is mounted in the tree is left out.
     pub one_file_system: bool,
     /// Links of the image are followed on the way to where files go, and in paths that are hidden: what is put at `bin/app` stands in `usr/bin` where
-    /// `bin` leads there. The image's layers are read for it, as far as it takes. Without it the entries have the paths as they are given, and a
-    /// directory takes the place of such a link.
+    /// `bin` leads there. A directory that the image has where a tree goes stays what it is, as [`Tree::top`] has it, unless it is opaque. The image's
+    /// layers are read for it, as far as it takes. Without it the entries have the paths as they are given, and a directory takes the place of such a
+    /// link.
     pub resolve: Option<Box<Resolve>>,
 }
 
@@ -188,13 +200,22 @@ impl Append {
             Content::Files(files) => Content::Files(files.resolved(image, stage).await?),
             archive => archive.clone(),
         };
-        let paths = match &content {
-            Content::Files(files) => files.paths(),
-            Content::Archive(_) => Vec::new(),
+        let (paths, top) = match &content {
+            Content::Files(files) => (
+                files.paths(),
+                files.tree.as_ref().and_then(|(_, tree)| tree.top.clone()),
+            ),
+            Content::Archive(_) => (Vec::new(), None),
         };
-        let key = (number, paths, options.compression, keep);
+        let key = Key {
+            number,
+            paths,
+            top,
+            compression: options.compression,
+            keep,
+        };
         let mut made = self.made.lock().await;
-        if let Some(made) = made.get(&key) {
+        if let Some((_, made)) = made.iter().find(|(known, _)| *known == key) {
             return Ok(made.clone());
         }
         let new = match &content {
@@ -206,7 +227,7 @@ impl Append {
             }
             Content::Files(files) => (of_tree(files, &options, stage).await?, None),
         };
-        made.insert(key, new.clone());
+        made.push((key, new.clone()));
         Ok(new)
     }
 }
@@ -244,7 +265,12 @@ impl Files {
         let layers = image.read_layers()?;
         let mut options = resolve.contents.clone();
         options.layers.events = Arc::clone(stage.events());
-        let is_directory = self.tree.as_ref().is_some_and(|(path, _)| path.is_dir());
+        // A link is put there as a link, wherever it leads.
+        let is_directory = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
+        let is_directory = self.tree.as_ref().is_some_and(|(path, _)| is_directory(path));
+        // What the root is like, no layer of files says.
+        let keeps = |at: &Vec<u8>| is_directory && !at.is_empty() && !self.opaque.contains(at);
+        let keeps_top = self.tree.as_ref().is_some_and(|(_, tree)| keeps(&tree.at));
         // What is hidden, and a file, takes the place of a link; a directory goes where that leads. Only what is put there needs a directory.
         let mut paths: Vec<(&mut Vec<u8>, bool, bool)> = Vec::new();
         paths.extend(files.hidden.iter_mut().map(|path| (path, false, false)));
@@ -255,19 +281,30 @@ impl Files {
                 .iter_mut()
                 .map(|(_, tree)| (&mut tree.at, is_directory, true)),
         );
-        let mut asked: Vec<(Vec<u8>, bool)> = paths
+        // A path, whether a link at its end is followed, and whether a directory there is to stay what it is.
+        let mut asked: Vec<(Vec<u8>, bool, bool)> = paths
             .iter()
-            .map(|(path, whole, _)| (directory_of(path, *whole).to_vec(), true))
+            .map(|(path, whole, is_put)| (directory_of(path, *whole).to_vec(), true, *is_put && keeps_top))
             .collect();
         // What these are themselves.
         let file = self.tree.iter().filter(|_| !is_directory).map(|(_, tree)| &tree.at);
-        asked.extend(self.hidden.iter().chain(file.clone()).map(|path| (path.clone(), false)));
-        asked.extend(file.clone().map(|path| (path.clone(), true)));
+        asked.extend(
+            self.hidden
+                .iter()
+                .chain(file.clone())
+                .map(|path| (path.clone(), false, false)),
+        );
+        asked.extend(file.clone().map(|path| (path.clone(), true, false)));
         let need = |tree: &tree::Tree, _: &contents::Contents| {
-            for (path, follow) in &asked {
-                // What leads in circles is told of where it matters.
-                if matches!(tree.answer(path, *follow), Ok(tree::Answer::Unknown)) {
-                    return Ok(Need::Next);
+            for (path, follow, keeps_top) in &asked {
+                match tree.answer(path, *follow) {
+                    Ok(tree::Answer::Unknown) => return Ok(Need::Next),
+                    // What it is like a lower layer may say.
+                    Ok(tree::Answer::Found(_, file)) if *keeps_top && file.is_directory() && file.layer().is_none() => {
+                        return Ok(Need::Next);
+                    }
+                    // What leads in circles is told of where it matters.
+                    _ => {}
                 }
             }
             Ok(Need::Nothing)
@@ -291,6 +328,12 @@ impl Files {
         }
         for (path, whole, is_put) in paths {
             *path = real(&tree, path, whole, is_put)?;
+        }
+        if let Some((_, put)) = files.tree.as_mut().filter(|_| keeps_top)
+            && let Some((_, file)) = tree.find(&put.at, false)?
+            && file.is_directory()
+        {
+            put.top = Some(Box::new(file.read()?.metadata));
         }
         Ok(files)
     }
@@ -406,8 +449,9 @@ fn shown(path: &Path) -> String {
 /// Reads a path in an image as a person writes it: from the root, with or without a slash at its beginning. Empty for the root.
 ///
 /// # Errors
-/// `Invalid` where `..` is in it, whose meaning would depend on the links of the image, or a name that would hide something.
-pub fn path_in_image(path: &[u8]) -> Result<Vec<u8>> {
+/// `Invalid` where `..` is in it, whose meaning would depend on the links of the image, or a name that would hide something; `TooLarge` for what
+/// `budget` has no name or path for.
+pub fn path_in_image(path: &[u8], budget: &Budget) -> Result<Vec<u8>> {
     let refuse = |why: &str| {
         let message = format!("{}: {why}", Escaped(path));
         Err(Error::new(ErrorKind::Invalid, message))
@@ -424,5 +468,9 @@ pub fn path_in_image(path: &[u8]) -> Result<Vec<u8>> {
             name => names.push(name),
         }
     }
-    Ok(names.join(&b'/'))
+    let path = names.join(&b'/');
+    if !path.is_empty() {
+        teu_rootfs::check(&path, &Metadata::default(), Makes::Node, budget).map_err(of_files)?;
+    }
+    Ok(path)
 }

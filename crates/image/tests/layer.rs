@@ -345,6 +345,7 @@ async fn a_tree_has_its_links_with_all_that_the_file_is_and_no_file_that_hides_a
         async move {
             let tree = Tree {
                 at: at.into(),
+                top: None,
                 owners: Owners::Set { uid: 5, gid: 6 },
                 fractions: false,
             };

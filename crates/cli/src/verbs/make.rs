@@ -14,7 +14,7 @@ use teu_image::{
     layer::{Limits as LayerLimits, Owners, Time, Times, Tree},
     new,
 };
-use teu_rootfs::{self as rootfs, walk};
+use teu_rootfs::{self as rootfs, Budget, walk};
 use teu_spec::{History, Platform, Timestamp};
 use teu_store::{Error, ErrorKind, Expect, silent};
 
@@ -153,6 +153,7 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
         },
     )?;
     resolve.cache = settings.contents().map(Cache::new);
+    let budget = resolve.contents.budget.clone();
     let mut files = Files {
         one_file_system: arguments.tree.one_file_system,
         limits: of_trees,
@@ -161,7 +162,7 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
     };
     let mut made_by = "teu insert".to_owned();
     for path in &arguments.whiteout {
-        let path = append::path_in_image(path.as_bytes())?;
+        let path = append::path_in_image(path.as_bytes(), &budget)?;
         if path.is_empty() {
             let message = "the root of an image cannot be hidden; what is in it can: --whiteout /NAME";
             return Err(Failure::Usage(message.to_owned()));
@@ -170,7 +171,7 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
         files.hidden.push(path);
     }
     if let (Some(source), Some(destination)) = (&arguments.source, &arguments.destination) {
-        let at = destination_of(source, destination)?;
+        let at = destination_of(source, destination, &budget)?;
         if arguments.opaque {
             if !source.is_dir() {
                 let message = "--opaque is for a directory; a file takes the place of what is there as it is";
@@ -191,19 +192,20 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
 }
 
 /// Where a file goes: at the path, or into it where that ends in a slash and the file is no directory.
-fn destination_of(source: &Path, destination: &str) -> Result<Vec<u8>, Failure> {
-    let mut at = append::path_in_image(destination.as_bytes())?;
+fn destination_of(source: &Path, destination: &str, budget: &Budget) -> Result<Vec<u8>, Failure> {
+    if destination.is_empty() {
+        let message = "DESTINATION is empty, as of a variable that is not set; / is the root of the image";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let destination = destination.as_bytes();
+    let at = append::path_in_image(destination, budget)?;
     let found = source.symlink_metadata();
     let found = found.map_err(|error| Error::from(error).within(format!("reading {}", source.display())))?;
-    let into = destination.is_empty() || destination.ends_with('/');
-    if into && !found.is_dir() {
+    if destination.ends_with(b"/") && !found.is_dir() {
         let Some(name) = source.file_name() else {
             return Err(Failure::Usage(format!("{} has no name of its own", source.display())));
         };
-        if !at.is_empty() {
-            at.push(b'/');
-        }
-        at.extend_from_slice(&append::path_in_image(name.as_bytes())?);
+        return Ok(append::path_in_image(&[destination, name.as_bytes()].concat(), budget)?);
     }
     Ok(at)
 }
@@ -254,6 +256,7 @@ fn tree(options: &TreeOptions, at: Vec<u8>) -> Tree {
     };
     Tree {
         at,
+        top: None,
         owners,
         fractions: false,
     }

@@ -8,6 +8,7 @@ use teu_image::{
     change::{self, Changed},
     repack::{Counts, Options, Packed, Repack},
 };
+use teu_rootfs::Budget;
 use teu_spec::{Digest, Pick, Reference, annotation};
 use teu_store::{Error, ErrorKind, Intent, Role, Side, Source, Store, Target, copy};
 
@@ -93,7 +94,10 @@ pub(super) async fn run(arguments: &arguments::Repack, settings: Arc<Settings>) 
 
 fn options(arguments: &arguments::Repack, settings: &Settings) -> Result<Options, Failure> {
     let paths = |given: &[String]| -> Result<Vec<Vec<u8>>, Error> {
-        given.iter().map(|path| path_in_image(path.as_bytes())).collect()
+        given
+            .iter()
+            .map(|path| path_in_image(path.as_bytes(), &Budget::default()))
+            .collect()
     };
     let mut options = Options {
         masked: paths(&arguments.mask_path)?,

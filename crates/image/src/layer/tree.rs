@@ -20,6 +20,8 @@ use crate::{failure::of_files, whiteout};
 pub struct Tree {
     /// The path in the image at which the top of the tree stands, without a slash at either end; empty for the root.
     pub at: Vec<u8>,
+    /// What the directory is like that the image has there, where it is to stay so; else it becomes as the top of the tree.
+    pub top: Option<Box<Metadata>>,
     /// Who owns the files.
     pub owners: Owners,
     /// Whether times keep their fractions of a second. What builds images leaves them out: they take a header of 1 KiB for each file.
@@ -97,6 +99,15 @@ impl Writer<'_> {
                 }
                 let message = "the root of an image is a directory, and can be nothing else; give a path in it";
                 return Err(Error::new(ErrorKind::Invalid, message));
+            }
+            if let Some(top) = tree
+                .top
+                .as_ref()
+                .filter(|_| found.path.is_empty() && found.node == Node::Directory)
+                && let Some(header) = header(&path, &found.node, top)
+            {
+                self.append(&header)?;
+                continue;
             }
             if found.node == Node::Socket {
                 passed_over(found.path);

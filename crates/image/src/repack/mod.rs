@@ -22,7 +22,7 @@ use std::{
 };
 
 use teu_archive::Escaped;
-use teu_rootfs::walk;
+use teu_rootfs::{Budget, walk};
 use teu_spec::{Descriptor, Document, History, Manifest};
 use teu_store::{BoxFuture, Error, ErrorKind, Result, Source, SourceExt, blocking, graph};
 use tokio::sync::Mutex;
@@ -209,7 +209,7 @@ impl Repack {
         let mut masked = options.masked.clone();
         if options.mask_volumes {
             for volume in &image.config()?.fields.config.volumes {
-                match path_in_image(volume.as_bytes()) {
+                match path_in_image(volume.as_bytes(), &Budget::default()) {
                     Ok(path) => masked.push(path),
                     Err(error) => stage.warn(format!("the image's volume is not masked: {error}")),
                 }
