@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use teu_rootfs::{Root, confined};
+use teu_rootfs::{Owners, Range, Ranges, Root, confined};
 
 /// What stands in seeds for the arena's own path, and has its length.
 const PLACEHOLDER: &str = "/dev/shm/teu-fuzz-0000000";
@@ -25,6 +25,22 @@ const CANARIES: [&str; 4] = [
     "outside/canary",
     "outside/directory/canary",
 ];
+
+/// Owners who are others outside, users and groups each their own.
+pub(crate) fn mapped() -> Owners {
+    let map = |outside| {
+        let range = Range {
+            inside: 0,
+            outside,
+            count: 65_536,
+        };
+        Ranges::new(vec![range]).expect("a map")
+    };
+    Owners::Mapped {
+        users: map(100_000),
+        groups: map(200_000),
+    }
+}
 
 /// A directory in memory with a root to attack, and what must not change around it.
 pub(crate) struct Arena {

@@ -299,17 +299,23 @@ fn a_server_starts_before_its_issuer() {
     assert!(ask(&served.address, &format!("GET /readyz {close}\r\n")).starts_with("HTTP/1.1 200"));
 }
 
-/// By those who look for files that have changed, and by those who fetch the keys: by each once.
-#[test]
-fn what_cannot_be_read_beside_keys_at_a_url_is_said_once() {
-    let room = Room::new();
+/// A server beside its policy, and the issuer whose keys it fetches so often.
+fn fetching(room: &Room, every: &str) -> (Answers, Served) {
     room.file("access.toml", "");
     let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]});
     let issuer = Answers::start(move |_| (200, Vec::new(), keys.to_string().into_bytes()));
     let url = format!("http://{}/jwks.json", issuer.host);
     let flags = ["--data", "kept", "--access-policy", "access.toml", "--token-keys", &url];
-    let every = ["--token-url", "https://a/token", "--token-keys-interval", "1s"];
-    let mut served = Served::start(&room, &[&flags[..], &every].concat());
+    let every = ["--token-url", "https://a/token", "--token-keys-interval", every];
+    let served = Served::start(room, &[&flags[..], &every].concat());
+    (issuer, served)
+}
+
+/// By those who look for files that have changed, and by those who fetch the keys: by each once.
+#[test]
+fn what_cannot_be_read_beside_keys_at_a_url_is_said_once() {
+    let room = Room::new();
+    let (issuer, mut served) = fetching(&room, "1s");
     fs::remove_file(room.path("access.toml")).expect("removed");
     let said = served.says_until("access.toml cannot be read");
     let fetched = issuer.seen().len();
@@ -326,13 +332,7 @@ fn what_cannot_be_read_beside_keys_at_a_url_is_said_once() {
 #[test]
 fn keys_at_a_url_are_fetched_when_it_is_time_and_by_hup() {
     let room = Room::new();
-    room.file("access.toml", "");
-    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]});
-    let issuer = Answers::start(move |_| (200, Vec::new(), keys.to_string().into_bytes()));
-    let url = format!("http://{}/jwks.json", issuer.host);
-    let flags = ["--data", "kept", "--access-policy", "access.toml", "--token-keys", &url];
-    let every = ["--token-url", "https://a/token", "--token-keys-interval", "1h"];
-    let mut served = Served::start(&room, &[&flags[..], &every].concat());
+    let (issuer, mut served) = fetching(&room, "1h");
     let fetched = || issuer.seen().len();
     until("keys are fetched", || fetched() == 1);
     for round in 0..2 {

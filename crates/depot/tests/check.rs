@@ -373,6 +373,32 @@ fn what_was_taken_without_its_parts_is_shown_again_without_them() {
     });
 }
 
+/// A repository that has an image's manifest and nothing that it names, and a copy of all that is kept then.
+async fn named_by_other(here: &Here, image: &Image) -> (Arc<dyn Store>, PathBuf) {
+    let other = here.depot.open("other", Intent::Write).await.expect("a repository");
+    let names = ["latest".to_owned()];
+    other
+        .put_manifest(&image.document, &image.digest, &names, Expect::Any)
+        .await
+        .expect("put");
+    let copy = here.directory.path().join("copy");
+    backup(&here.path(), &copy).await.expect("copied");
+    (other, copy)
+}
+
+/// Which repositories show again what is taken back of a copy, blob by blob.
+async fn taken_back(here: &Here, copy: &Path) -> Vec<Vec<String>> {
+    let mut shown = Vec::new();
+    let tell = |finding| {
+        if let Finding::TakenBack { repositories, .. } = finding {
+            shown.push(repositories);
+        }
+    };
+    let spare = Spare::open(copy).expect("a copy");
+    here.depot.repair_from(spare, tell).await.expect("repaired");
+    shown
+}
+
 /// Who may push a manifest without what it names is given nothing of others for it.
 #[test]
 fn who_names_what_was_never_there_gets_nothing() {
@@ -382,14 +408,7 @@ fn who_names_what_was_never_there_gets_nothing() {
             ..settings()
         });
         let (one, image) = put(&here.depot, "one", "image").await;
-        let other = here.depot.open("other", Intent::Write).await.expect("a repository");
-        let names = ["latest".to_owned()];
-        other
-            .put_manifest(&image.document, &image.digest, &names, Expect::Any)
-            .await
-            .expect("put");
-        let copy = here.directory.path().join("copy");
-        backup(&here.path(), &copy).await.expect("copied");
+        let (other, copy) = named_by_other(&here, &image).await;
         let [set_aside, damaged] = [0, 1].map(|n| image.document.children()[n].digest);
         for (digest, repairs) in [(set_aside, true), (damaged, false)] {
             fs::write(&here.blobs(&digest)[0], "damaged").expect("written");
@@ -400,15 +419,7 @@ fn who_names_what_was_never_there_gets_nothing() {
         let latest = Pick::Name("latest".to_owned());
         one.resolve(&latest).await.expect_err("it is hidden");
         other.resolve(&latest).await.expect("it is as it was");
-        let mut shown = Vec::new();
-        let tell = |finding| {
-            if let Finding::TakenBack { repositories, .. } = finding {
-                shown.push(repositories);
-            }
-        };
-        let spare = Spare::open(&copy).expect("a copy");
-        here.depot.repair_from(spare, tell).await.expect("repaired");
-        assert_eq!(shown, [["one"], ["one"]]);
+        assert_eq!(taken_back(&here, &copy).await, [["one"], ["one"]]);
         one.resolve(&latest).await.expect("as it was");
         for digest in [set_aside, damaged] {
             assert!(!has(&*other, &digest).await && has(&*one, &digest).await, "{digest}");
@@ -429,24 +440,9 @@ fn who_names_what_another_has_just_pushed_gets_nothing() {
         let mut upload = secret.ingest(Expected::default()).await.expect("begun");
         upload.write(image.blobs[0].clone()).await.expect("written");
         let digest = upload.commit(None).await.expect("committed").digest;
-        let other = here.depot.open("other", Intent::Write).await.expect("a repository");
-        let names = ["latest".to_owned()];
-        other
-            .put_manifest(&image.document, &image.digest, &names, Expect::Any)
-            .await
-            .expect("put");
-        let copy = here.directory.path().join("copy");
-        backup(&here.path(), &copy).await.expect("copied");
+        let (other, copy) = named_by_other(&here, &image).await;
         fs::write(&here.blobs(&digest)[0], "damaged").expect("written");
-        let mut shown = Vec::new();
-        let tell = |finding| {
-            if let Finding::TakenBack { repositories, .. } = finding {
-                shown.push(repositories);
-            }
-        };
-        let spare = Spare::open(&copy).expect("a copy");
-        here.depot.repair_from(spare, tell).await.expect("repaired");
-        assert_eq!(shown, [["secret"]]);
+        assert_eq!(taken_back(&here, &copy).await, [["secret"]]);
         assert!(has(&*secret, &digest).await && !has(&*other, &digest).await);
     });
 }

@@ -78,11 +78,12 @@ impl Default for Exchange {
 }
 
 /// The parameters of all endpoints, and what clients put there that ask a mirror. Nothing of them is a secret.
-const PARAMETERS: [&str; 13] = [
+const PARAMETERS: [&str; 14] = [
     "account",
     "artifactType",
     "client_id",
     "digest",
+    "digest-algorithm",
     "from",
     "last",
     "mount",
@@ -247,6 +248,7 @@ mod tests {
         for (asked, told) in [
             ("/v2/", "/v2/"),
             ("/v2/a/tags/list?n=5&last=b", "/v2/a/tags/list?n=5&last=b"),
+            ("/v2/?digest-algorithm=sha512", "/v2/?digest-algorithm=sha512"),
             ("/v2/?access_token=x&n=1", "/v2/?access_token=***&n=1"),
             (
                 "/token?service=s&password=a=b&account=c",

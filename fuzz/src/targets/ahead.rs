@@ -5,12 +5,15 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use teu_image::{Image, Layer, unpack};
-use teu_rootfs::{Budget, Metadata, Node, Owners, Range, Ranges, Root, Time, walk};
+use teu_rootfs::{Budget, Metadata, Node, Owners, Root, Time, walk};
 use teu_spec::{Descriptor, Digest, Document, Format, ImageConfig, Manifest, MediaType};
 use teu_store::{Memory, Source};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{archives::layers, arena::Arena};
+use crate::{
+    archives::layers,
+    arena::{Arena, mapped},
+};
 
 static ARENA: LazyLock<Arena> = LazyLock::new(Arena::new);
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime"));
@@ -65,21 +68,10 @@ fn image(layers: &[&[u8]]) -> (Arc<dyn Source>, Image) {
 }
 
 fn options(choice: u8) -> unpack::Options {
-    let range = |outside| {
-        let range = Range {
-            inside: 0,
-            outside,
-            count: 65_536,
-        };
-        Ranges::new(vec![range]).expect("a map")
-    };
     unpack::Options {
         owners: match choice & 1 {
             0 => Owners::Kept,
-            _ => Owners::Mapped {
-                users: range(100_000),
-                groups: range(200_000),
-            },
+            _ => mapped(),
         },
         budget: Budget {
             entries: 1000,

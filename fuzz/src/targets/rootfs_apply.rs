@@ -3,10 +3,13 @@
 
 use std::sync::LazyLock;
 
-use crate::{archives::layers, arena::Arena};
+use crate::{
+    archives::layers,
+    arena::{Arena, mapped},
+};
 use teu_archive::tar::{Limits, Reader};
 use teu_image::{entry, unpack};
-use teu_rootfs::{Budget, ErrorKind, Owners, Range, Ranges, Root, Writer, walk};
+use teu_rootfs::{Budget, ErrorKind, Owners, Root, Writer, walk};
 
 static ARENA: LazyLock<Arena> = LazyLock::new(Arena::new);
 
@@ -41,22 +44,11 @@ pub(crate) fn run(bytes: &[u8]) {
 }
 
 fn options(choice: u8) -> (teu_rootfs::Options, unpack::Options) {
-    let range = |outside| {
-        let range = Range {
-            inside: 0,
-            outside,
-            count: 65_536,
-        };
-        Ranges::new(vec![range]).expect("a map")
-    };
     let owners = match choice & 3 {
         0 => Owners::Kept,
         1 => Owners::Recorded,
         2 => Owners::Forgotten,
-        _ => Owners::Mapped {
-            users: range(100_000),
-            groups: range(200_000),
-        },
+        _ => mapped(),
     };
     let writing = teu_rootfs::Options {
         owners,
