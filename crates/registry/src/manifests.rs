@@ -181,10 +181,14 @@ impl Registry {
         let delete = store
             .delete()
             .ok_or_else(|| Problem::not_allowed("GET, HEAD, PUT", "this place deletes no manifests"))?;
-        // An index may be on its way that names it.
-        let _turn = self.deleting().await;
         let deleted = match reference {
             Reference::Digest(digest) => {
+                // An index may be on its way that names it.
+                let turn = self.deleting().await;
+                if turn.is_some() {
+                    // A place that does not ask itself has its blobs beside its manifests, and would delete either.
+                    find(&*store, reference, Intent::Write).await?;
+                }
                 may_change(&*store, Role::Manifest, digest, asked).await?;
                 delete.delete(Role::Manifest, digest).await
             }

@@ -66,9 +66,6 @@ pub(crate) struct Problem {
     said: Box<Said>,
 }
 
-/// What a store does not have, before it is known where that was looked for.
-const NOT_HERE: &str = "it is not here";
-
 /// The most that is told of one by one.
 const DETAILS: usize = 100;
 
@@ -82,6 +79,8 @@ struct Said {
     /// What is told in the log alone: paths and addresses of ours are none of a client's business.
     cause: Option<Cause>,
     login: Option<Login>,
+    /// What was asked for is not here, and is not named yet.
+    is_absent: bool,
 }
 
 /// What a log says of an answer that was no client's fault: an extension of the answer.
@@ -112,6 +111,7 @@ impl Problem {
                 headers: Vec::new(),
                 cause: None,
                 login: None,
+                is_absent: false,
             }),
         }
     }
@@ -126,7 +126,9 @@ impl Problem {
 
     /// What was asked for is not here; [`about`](Self::about) says what that was.
     pub(crate) fn absent(code: Code) -> Self {
-        Self::not_found(code, NOT_HERE)
+        let mut problem = Self::not_found(code, "it is not here");
+        problem.said.is_absent = true;
+        problem
     }
 
     /// What cannot be done here, by this method or at all.
@@ -188,7 +190,7 @@ impl Problem {
 
     /// The same, which names what was asked for.
     pub(crate) fn about(mut self, route: &Route) -> Self {
-        if self.said.message == NOT_HERE {
+        if self.said.is_absent {
             self.said.message = match (self.code, route) {
                 (Code::ManifestUnknown, Route::Manifest(name, reference)) => {
                     format!("there is no manifest {reference} in {name}")

@@ -11,6 +11,8 @@ use crate::settings::Limits;
 pub(crate) enum Reason {
     /// Its head has more bytes than [`Limits::head`].
     TooLong,
+    /// Its path has more bytes than the parser reads.
+    PathTooLong,
     /// Its head has more fields than [`Limits::headers`].
     TooMany,
     /// It can be read in two ways, or in none.
@@ -40,8 +42,8 @@ impl Refused {
     pub(crate) fn parsed(&self, is_too_large: bool) -> Reason {
         match self.0.get() {
             Some((_, reason)) => *reason,
-            // Its own limit beside ours: that of a path.
-            None if is_too_large => Reason::TooLong,
+            // Its own limit beside ours.
+            None if is_too_large => Reason::PathTooLong,
             None => Reason::Malformed,
         }
     }
@@ -51,6 +53,7 @@ impl Reason {
     /// What the client is answered.
     pub(crate) fn status(self) -> StatusCode {
         match self {
+            Self::PathTooLong => StatusCode::URI_TOO_LONG,
             Self::TooLong | Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Malformed | Self::Tls => StatusCode::BAD_REQUEST,
         }
@@ -63,6 +66,7 @@ impl Reason {
                 "the head of the request has more than max.head of {} bytes",
                 limits.head
             ),
+            Self::PathTooLong => "the path of the request has more than the 65,534 bytes that are read".to_owned(),
             Self::TooMany => format!(
                 "the head of the request has more than max.headers of {} fields",
                 limits.headers

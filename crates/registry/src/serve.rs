@@ -14,7 +14,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -131,22 +131,20 @@ pub async fn serve(registry: Arc<Registry>, listening: impl Into<Listening>, sto
                         let shown = shown.map(|chain| chain.iter().map(|der| der.clone().into_owned()).collect());
                         let shown: Vec<CertificateDer<'static>> = shown.unwrap_or_default();
                         peer.common_name = shown.first().and_then(common_name).map(Arc::from);
-                        let stop = async {
-                            match shown.is_empty() {
-                                true => until_stopped(stopped).await,
-                                false => tokio::select! {
-                                    () = until_stopped(stopped) => {}
-                                    () = tls.until_disbelieved(&shown) => {}
-                                },
-                            }
-                        };
-                        let cut = async {
+                        let (tell, told) = oneshot::channel::<()>();
+                        let cut = async move {
                             match shown.is_empty() {
                                 true => pending().await,
-                                false => {
-                                    tls.until_disbelieved(&shown).await;
-                                    sleep(grace).await;
-                                }
+                                false => tls.until_disbelieved(&shown).await,
+                            }
+                            drop(tell);
+                            sleep(grace).await;
+                        };
+                        let stop = async {
+                            tokio::select! {
+                                () = until_stopped(stopped) => {}
+                                // The sender says nothing, and is dropped.
+                                _ = told => {}
                             }
                         };
                         tokio::select! {

@@ -70,7 +70,7 @@ pub struct Limits {
     pub headers: usize,
     /// The most requests at once on a connection of HTTP/2.
     pub streams: u32,
-    /// How long what is under way may take to end when the server stops.
+    /// How long what is under way may take to end when the server stops, or the client's certificate is not believed any more.
     pub grace: Duration,
 }
 

@@ -29,14 +29,6 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
-impl Identity {
-    /// When the certificate expires; none where that cannot be read.
-    #[must_use]
-    pub fn expires(&self) -> Option<Timestamp> {
-        not_after(self.chain.first()?)
-    }
-}
-
 /// What a server asks its clients to show.
 pub struct Clients {
     /// The authorities whose certificates are believed.
@@ -51,6 +43,7 @@ pub struct Tls(watch::Sender<Spoken>);
 /// How TLS is spoken at this moment.
 struct Spoken {
     config: Arc<ServerConfig>,
+    expires: Option<Timestamp>,
     /// What says which clients are believed; none where none are asked.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
@@ -80,6 +73,12 @@ impl Tls {
         Ok(())
     }
 
+    /// When the certificate expires that is shown; none where that cannot be read.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.0.borrow().expires
+    }
+
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.0.borrow().config)
     }
@@ -107,6 +106,7 @@ impl Spoken {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         };
+        let expires = identity.chain.first().and_then(not_after);
         let config = builder.with_single_cert(identity.chain, identity.key);
         let mut config = config.map_err(|error| invalid(UNUSABLE, error))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -117,6 +117,7 @@ impl Spoken {
         }
         Ok(Self {
             config: Arc::new(config),
+            expires,
             verifier,
         })
     }

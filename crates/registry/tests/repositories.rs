@@ -234,6 +234,10 @@ fn what_a_manifest_of_a_layout_names_is_not_deleted_before_it() {
         server.delete(named).refused(409, "DENIED");
         server.get(named).expect(200);
     }
+    // A blob is no manifest, by whichever path it is asked for.
+    let layer_as_manifest = layer.replace("/blobs/", "/manifests/");
+    server.delete(&layer_as_manifest).refused(404, "MANIFEST_UNKNOWN");
+    server.get(&layer).expect(200);
     // Nothing that is listed leads to it any more.
     server.delete(&blob(&untagged, 1)).expect(202);
     server.delete("/v2/app/manifests/all").expect(202);

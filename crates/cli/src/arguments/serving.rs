@@ -173,7 +173,7 @@ pub(crate) struct Limits {
     /// How long a client may take to send a request's head, or to agree on TLS
     #[arg(long, value_name = "TIME", default_value = "30s", env = "TEU_SERVE_TIME_HEAD")]
     pub(crate) time_head: Time,
-    /// How long what is under way may take to end when the server stops
+    /// How long what is under way may take to end when the server stops, or a client's certificate is withdrawn
     #[arg(long, value_name = "TIME", default_value = "10s", env = "TEU_SERVE_TIME_STOP")]
     pub(crate) time_stop: Time,
 }

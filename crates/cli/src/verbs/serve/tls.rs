@@ -50,24 +50,30 @@ pub(super) fn read(
     if arguments.clients_required && arguments.clients.is_empty() {
         return without("--tls-clients-required", "--tls-clients");
     }
-    let files = Arc::new(Files {
+    let files = Files {
         certificate: certificate.clone(),
         key: key.clone(),
         clients: arguments.clients.clone(),
         clients_required: arguments.clients_required,
-    });
+    };
     let paths = [certificate, key].into_iter().chain(&arguments.clients);
     let paths = paths.cloned().collect();
     let (identity, clients) = files.read()?;
-    files.tell_end(&identity, settings);
     let tls = Arc::new(Tls::new(identity, clients).map_err(|error| files.within(error))?);
-    tokio::spawn(Arc::clone(&files).look_each_day(Arc::clone(settings)));
+    tell_end(&tls, certificate, settings);
+    tokio::spawn(look_each_day(
+        Arc::clone(&tls),
+        certificate.clone(),
+        Arc::clone(settings),
+    ));
     let (shown, settings) = (Arc::clone(&tls), Arc::clone(settings));
     followed.add(paths, move |_| {
-        let replaced = files.read().and_then(|(identity, clients)| {
-            files.tell_end(&identity, &settings);
-            shown.replace(identity, clients)
-        });
+        let replaced = files
+            .read()
+            .and_then(|(identity, clients)| shown.replace(identity, clients));
+        if replaced.is_ok() {
+            tell_end(&shown, &files.certificate, &settings);
+        }
         replaced.map_err(|error| format!("{}; what was shown before is shown on", files.within(error)))
     });
     Ok(Some(tls))
@@ -90,39 +96,31 @@ impl Files {
         Ok((identity, clients))
     }
 
-    /// Warns of the end of a certificate that nobody puts a new one for: then no file changes.
-    async fn look_each_day(self: Arc<Self>, settings: Arc<Settings>) {
-        loop {
-            sleep(Duration::from_secs(SOON.unsigned_abs())).await;
-            // What cannot be read is told of where it changes.
-            if let Ok((identity, _)) = self.read() {
-                self.tell_end(&identity, &settings);
-            }
-        }
-    }
-
-    /// Warns of a certificate that clients refuse, or soon will.
-    fn tell_end(&self, identity: &Identity, settings: &Arc<Settings>) {
-        let Some(end) = identity.expires() else { return };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let left = end.unix() - i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let path = self.certificate.display();
-        if left <= 0 {
-            warn(
-                settings,
-                format!("{path} expired at {end}, and clients refuse it; put a new one there"),
-            );
-        } else if left < SOON {
-            warn(
-                settings,
-                format!("{path} expires at {end}, in less than a day; put a new one there"),
-            );
-        }
-    }
-
     fn within(&self, error: Error) -> Error {
         error.within(format!("the certificate {}", self.certificate.display()))
     }
+}
+
+/// Warns of the end of a certificate that nobody puts a new one for: then no file changes.
+async fn look_each_day(tls: Arc<Tls>, path: PathBuf, settings: Arc<Settings>) {
+    loop {
+        sleep(Duration::from_secs(SOON.unsigned_abs())).await;
+        tell_end(&tls, &path, &settings);
+    }
+}
+
+/// Warns of a certificate that clients refuse, or soon will.
+fn tell_end(tls: &Tls, path: &Path, settings: &Arc<Settings>) {
+    let Some(end) = tls.expires() else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let left = end.unix() - i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let path = path.display();
+    let what = match left {
+        ..=0 => format!("{path} expired at {end}, and clients refuse it"),
+        1..SOON => format!("{path} expires at {end}, in less than a day"),
+        _ => return,
+    };
+    warn(settings, format!("{what}; put a new one there"));
 }
 
 /// The key of a file.
