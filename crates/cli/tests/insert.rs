@@ -232,6 +232,33 @@ fn a_rehearsal_does_not_say_that_anything_was_written() {
     assert!(ran.stderr.contains("written"), "{}", ran.stderr);
 }
 
+#[test]
+fn a_rehearsal_sees_what_comes_of_layers_that_it_looks_into() {
+    let room = Room::new();
+    made(&room);
+    room.file("link.tar", archive(&[bare(Header::hard_link("name", "usr/bin/old"))]));
+    room.file("nowhere.tar", archive(&[bare(Header::hard_link("name", "nowhere"))]));
+    for (verb, more) in [
+        (&["append"][..], &["link.tar"][..]),
+        (&["edit", "--remove-file", "usr/bin/old"], &[]),
+        (&["edit", "--clamp-times", "0", "--compress", "zstd"], &[]),
+    ] {
+        let run = |flags: &[&str]| {
+            // What was read once is known, and would not be read.
+            drop(std::fs::remove_dir_all(room.home(".cache")));
+            room.teu([verb, flags, &["oci:images:app"], more].concat())
+        };
+        let rehearsed = run(&["-o", "json", "--dry-run"]).succeeds().stdout;
+        let rehearsed: Value = serde_json::from_str(&rehearsed).expect("JSON");
+        let done = run(&["--to", "oci:images:new"]).succeeds().stdout;
+        assert_eq!(rehearsed["digest"], done.trim(), "{verb:?}");
+    }
+    let error = room
+        .teu(["append", "--dry-run", "oci:images:app", "nowhere.tar"])
+        .fails(1);
+    assert!(error.contains("nobody could unpack it"), "{error}");
+}
+
 /// What an image says of a file: its mode, owner and time.
 fn described(room: &Room, image: &str, path: &str) -> (String, u64, u64, String) {
     let told: Value =

@@ -233,6 +233,11 @@ impl Append {
 }
 
 impl Change for Append {
+    fn reads_new(&self) -> bool {
+        let is_looked_into = |new: &New| matches!(&new.content, Content::Archive(archive) if archive.below.is_some());
+        self.layers.iter().any(is_looked_into)
+    }
+
     fn image<'a>(&'a self, image: &'a mut Image, stage: &'a Stage) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             for (number, new) in self.layers.iter().enumerate() {

@@ -60,6 +60,11 @@ pub(super) async fn run_with(
             Some(_) => places.source(&image, &from)?,
         };
         settings.check_policy(&image)?;
+        let scratch = match change::reads_new(change, &options) {
+            true => Some(Scratch::new(&settings.temporary)?),
+            false => None,
+        };
+        options.scratch = scratch.as_ref().map(Scratch::store);
         let preview = change::preview(source, &pick, change, &options, &rehearsed(shown.events())).await?;
         shown.finish();
         return previewed::report(&preview, settings);

@@ -50,7 +50,7 @@ use teu_store::{
 };
 
 pub use image::{Image, NO_TIME, NewLayer};
-pub use preview::{Preview, Rewritten, Written, preview};
+pub use preview::{Preview, Rewritten, Written, preview, reads_new};
 pub use stage::Stage;
 
 use overlay::Overlay;
@@ -71,6 +71,11 @@ pub trait Change: Send + Sync {
     fn index(&self, index: &Document, is_root: bool) -> Result<Document> {
         let _ = is_root;
         Ok(index.clone())
+    }
+
+    /// Whether it may read again what it put on the [stage](Stage).
+    fn reads_new(&self) -> bool {
+        false
     }
 
     /// Changes what an index says of one of the images, which is described as it is now.
@@ -97,7 +102,8 @@ pub struct Options {
     /// How what comes of it is put where it goes: form, compression, how many things side by side. `which` and, in place, `expect` are not
     /// looked at: an image comes whole, and a name moves from where it was.
     pub copy: copy::Options,
-    /// Where new blobs wait for a target that cannot be read, as an archive: something that is thrown away afterwards.
+    /// Where new blobs wait for a target that cannot be read, as an archive, and in a [preview](preview()) that [reads](reads_new) them: something that is thrown
+    /// away afterwards.
     pub scratch: Option<Arc<dyn Store>>,
 }
 

@@ -89,7 +89,7 @@ impl Written {
 }
 
 /// Finds out what [`in_place`](super::in_place), or [`into`](super::into) a place that takes everything, would write. Layers are read and compressed
-/// as they would be, and thrown away.
+/// as they would be, and thrown away: as they are made, or where this [reads new ones](reads_new), when what [`Options::scratch`] is goes.
 ///
 /// # Errors
 /// Those that the change itself would have, but for those of where it goes.
@@ -103,7 +103,11 @@ pub async fn preview(
     let before = source.resolve(pick).await.map_err(|error| error.on(Side::Source))?;
     let root = Descriptor::new(before.media_type.clone(), before.digest, before.size);
     let root = chosen(&*source, &root, options, Takes::EVERYTHING).await?;
-    let overlay = Arc::new(Overlay::new(Arc::clone(&source), Fresh::Nowhere, Takes::EVERYTHING));
+    let fresh = match &options.scratch {
+        Some(scratch) if reads_new(change, options) => Fresh::Scratch(Arc::clone(scratch)),
+        _ => Fresh::Nowhere,
+    };
+    let overlay = Arc::new(Overlay::new(Arc::clone(&source), fresh, Takes::EVERYTHING));
     let plan = plan(Arc::clone(&overlay), &root, change, options, events).await?;
     let trial = Arc::new(Trial {
         overlay: Arc::clone(&overlay),
@@ -132,6 +136,12 @@ pub async fn preview(
         after: copied.descriptor,
         documents,
     })
+}
+
+/// Whether a [`preview`] of this reads layers that it made, and needs a place where they are that long.
+#[must_use]
+pub fn reads_new(change: &dyn Change, options: &Options) -> bool {
+    change.reads_new() || options.copy.recompress.is_some()
 }
 
 /// Puts side by side what stands in the same place of both trees.

@@ -257,6 +257,10 @@ impl Edit {
 }
 
 impl Change for Edit {
+    fn reads_new(&self) -> bool {
+        !self.remove_files.is_empty()
+    }
+
     fn image<'a>(&'a self, image: &'a mut Image, stage: &'a Stage) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.apply(image, stage))
     }

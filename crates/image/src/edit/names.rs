@@ -240,7 +240,7 @@ fn of_tree(edit: &Edit) -> tree::Options {
 }
 
 /// The directory of a clean path, and the name in it.
-fn parted(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn parted(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (b"", path),

@@ -15,7 +15,7 @@ use teu_archive::{
 };
 use teu_store::{Error, ErrorKind, Result};
 
-use super::names::Ways;
+use super::names::{Ways, parted};
 use crate::{
     glob::Pattern,
     layer::{Times, Writer},
@@ -182,12 +182,17 @@ fn meant(header: &Header, path: &[u8], which: &Which) -> Vec<usize> {
     if which.patterns.is_empty() {
         return Vec::new();
     }
-    // A whiteout of what is nowhere any more goes too, and with it the name.
-    let hidden = match whiteout::meaning(&header.path) {
-        Meaning::Hide { directory, name } => Some(which.ways.real(&[directory, name].join(&b'/'))),
-        _ => None,
+    let hidden;
+    let path = match whiteout::meaning(&header.path) {
+        // A whiteout of what is nowhere any more goes too, and with it the name.
+        Meaning::Hide { directory, name } => {
+            hidden = which.ways.real(&[directory, name].join(&b'/'));
+            &hidden
+        }
+        // What clears a directory goes with that: it is no file in it.
+        Meaning::Clear(_) => parted(path).0,
+        _ => path,
     };
-    let path = hidden.as_deref().unwrap_or(path);
     let means = |(place, pattern): (usize, &Pattern)| pattern.covers(path).then_some(place);
     which.patterns.iter().enumerate().filter_map(means).collect()
 }

@@ -13,10 +13,10 @@ const SIGNALS: [&str; 41] = [
 ];
 
 /// The greatest number of a signal: MIPS has the most.
-const MOST_SIGNALS: u8 = 127;
+const MOST_SIGNALS: u16 = 127;
 
 /// How far from either end a signal for real time is counted, at most.
-const MOST_REAL_TIME: u8 = 30;
+const MOST_REAL_TIME: u16 = 30;
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident is $check:ident, $advice:literal;)*) => {$(
@@ -67,10 +67,6 @@ fn is_signal(text: &str) -> bool {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let real_time = ["RTMIN+", "RTMAX-"].iter().find_map(|from| name.strip_prefix(from));
-    let is_number = |text: &str, most: u8| {
-        let digits = text.bytes().all(|digit| digit.is_ascii_digit());
-        digits && text.parse().is_ok_and(|number: u8| (1..=most).contains(&number))
-    };
     SIGNALS.contains(&name)
         || is_number(text, MOST_SIGNALS)
         || real_time.is_some_and(|number| is_number(number, MOST_REAL_TIME))
@@ -87,8 +83,13 @@ fn is_volume(text: &str) -> bool {
 
 fn is_port(text: &str) -> bool {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let is_number = number.parse::<u16>().is_ok_and(|number| number > 0);
-    is_number && ["tcp", "udp", "sctp"].contains(&protocol)
+    is_number(number, u16::MAX) && ["tcp", "udp", "sctp"].contains(&protocol)
+}
+
+/// A number from 1 on, without a sign.
+fn is_number(text: &str, most: u16) -> bool {
+    let digits = text.bytes().all(|digit| digit.is_ascii_digit());
+    digits && text.parse().is_ok_and(|number: u16| (1..=most).contains(&number))
 }
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ mod tests {
         check::<User>(&["a", "0", "a:b", "0:0", ":b", "DOMAIN\\a"], &["", "a:b:c", "::"]);
         check::<Port>(
             &["1", "80/tcp", "53/udp", "65535/sctp"],
-            &["", "0", "65536", "80/", "80/TCP", "http"],
+            &["", "0", "+80", "65536", "80/", "80/TCP", "http"],
         );
     }
 }

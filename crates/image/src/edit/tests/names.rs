@@ -26,7 +26,7 @@ async fn image_of(layers: &[Fill]) -> Memory {
 
 #[tokio::test]
 async fn a_file_goes_by_whatever_name() {
-    let cases: [(&[Fill], &[&str], &[&str]); 7] = [
+    let cases: [(&[Fill], &[&str], &[&str]); 8] = [
         // What is asked for by way of a link.
         (&[merged], &["/bin/ls"], &["usr/bin/ @0", "bin -> usr/bin"]),
         // What a layer writes by way of one.
@@ -64,6 +64,21 @@ async fn a_file_goes_by_whatever_name() {
             }],
             &["a"],
             &["elsewhere/b: one @1", "d -> /elsewhere"],
+        ),
+        // What clears a directory is no file in it, however it is called.
+        (
+            &[merged, |writer| {
+                file(writer, "bin/.wh..wh..opq", "", 1);
+                file(writer, "bin/.hidden", "", 1);
+            }],
+            &["usr/bin/.*"],
+            &[
+                "usr/bin/ @0",
+                "bin -> usr/bin",
+                "usr/bin/ls: old @1",
+                "|",
+                "bin/.wh..wh..opq:  @1",
+            ],
         ),
         // The link alone is meant, and not what is behind it.
         (
