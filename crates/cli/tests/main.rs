@@ -21,6 +21,7 @@ mod limits;
 mod login;
 mod make;
 mod mistakes;
+mod odd_names;
 mod pairs;
 mod programs;
 mod progress;

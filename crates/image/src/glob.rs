@@ -1,9 +1,11 @@
 //! Which paths of an image does a person mean? [`Pattern`]: a path, or what a shell would take for several.
 //!
-//! Paths are bytes, and counted from the image's root whether they begin with a slash or not. `*` is any number of bytes within one name,
-//! `?` one, `[a-z]` and `[!a-z]` one of some or none of them; `**` crosses slashes, and `**/` may be no directory at all; `\` takes the
-//! meaning away from what follows. It takes time proportional to the lengths of path and pattern multiplied, whatever the pattern.
+//! Paths are bytes, UTF-8 or not, and counted from the image's root whether they begin with a slash or not. `*` is any number of bytes within one
+//! name, `?` one, `[a-z]` and `[!a-z]` one of some or none of them; `**` crosses slashes, and `**/` may be no directory at all; `\` takes the
+//! meaning away from what follows. It takes time proportional to the lengths of path and pattern
+//! multiplied, whatever the pattern.
 
+use teu_archive::Escaped;
 use teu_store::{Error, ErrorKind, Result};
 
 /// The longest pattern, in bytes: as long as a path can be.
@@ -12,7 +14,7 @@ const MAX_PATTERN: usize = 4096;
 /// A path with wildcards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    text: String,
+    text: Vec<u8>,
     tokens: Vec<Token>,
 }
 
@@ -38,40 +40,23 @@ impl Pattern {
     ///
     /// # Errors
     /// `Invalid` for one that is empty, means the root, has `..` in it, or a `[` without its `]`; `TooLarge` beyond 4096 bytes.
-    pub fn new(text: &str) -> Result<Self> {
-        if text.len() > MAX_PATTERN {
-            let message = format!(
-                "a pattern of {} bytes is longer than the limit of {MAX_PATTERN}",
-                text.len()
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        let invalid = |reason: &str| {
-            Err(Error::new(
-                ErrorKind::Invalid,
-                format!("{text:?} is no pattern of paths: {reason}"),
-            ))
-        };
-        let names: Vec<&str> = text.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
-        if names.is_empty() {
-            return invalid("it means no file");
-        }
-        if names.contains(&"..") {
-            return invalid("write it without ..");
-        }
-        let rest = names.join("/");
-        match tokens(rest.as_bytes()) {
-            Some(tokens) => Ok(Self {
-                text: text.to_owned(),
-                tokens,
-            }),
-            None => invalid("a [ has no ] behind it, or a \\ nothing"),
-        }
+    pub fn new(text: impl AsRef<[u8]>) -> Result<Self> {
+        let text = text.as_ref();
+        read(text)?.ok_or_else(|| invalid(text, "it means no file"))
+    }
+
+    /// Reads several, which mean what any of them does. None where one of them is the root, which stands for all that is in it.
+    ///
+    /// # Errors
+    /// As [`Pattern::new`], but for the root.
+    pub fn all<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> Result<Vec<Self>> {
+        let patterns: Vec<Option<Self>> = texts.into_iter().map(read).collect::<Result<_>>()?;
+        Ok(patterns.into_iter().collect::<Option<_>>().unwrap_or_default())
     }
 
     /// As it was written.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.text
     }
 
@@ -146,6 +131,48 @@ impl Pattern {
             }
         }
     }
+}
+
+/// Where the first wildcard stands in what may be a pattern; none where it has none and means the one path.
+pub(crate) fn wild(text: &[u8]) -> Option<usize> {
+    text.iter().position(|byte| b"*?[\\".contains(byte))
+}
+
+/// Reads a pattern; none where it is the root.
+fn read(text: &[u8]) -> Result<Option<Pattern>> {
+    if text.len() > MAX_PATTERN {
+        let message = format!(
+            "a pattern of {} bytes is longer than the limit of {MAX_PATTERN}",
+            text.len()
+        );
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in text.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => return Err(invalid(text, "write it without ..")),
+            name => names.push(name),
+        }
+    }
+    if names.is_empty() {
+        return match text {
+            b"" => Err(invalid(text, "it means no file")),
+            _ => Ok(None),
+        };
+    }
+    match tokens(&names.join(&b'/')) {
+        Some(tokens) => Ok(Some(Pattern {
+            text: text.to_vec(),
+            tokens,
+        })),
+        None => Err(invalid(text, "a [ has no ] behind it, or a \\ nothing")),
+    }
+}
+
+fn invalid(text: &[u8], reason: &str) -> Error {
+    let message = format!("\"{}\" is no pattern of paths: {reason}", Escaped(text));
+    Error::new(ErrorKind::Invalid, message)
 }
 
 /// Takes a pattern apart; none where it is malformed.
@@ -261,7 +288,23 @@ mod tests {
             let read = Pattern::new(pattern).expect("a pattern");
             assert_eq!(read.matches(path.as_bytes()), matches, "{pattern} {path}");
         }
-        assert!(Pattern::new("a?").expect("a pattern").matches(b"a\xff"));
+        for (pattern, path) in [
+            (&b"a?"[..], &b"a\xff"[..]),
+            (b"caf\xe9", b"caf\xe9"),
+            (b"[\xe0-\xef]*", b"\xe9t\xe9"),
+        ] {
+            assert!(Pattern::new(pattern).expect("a pattern").matches(path), "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn the_root_stands_for_all() {
+        let all = |texts: &[&str]| Pattern::all(texts.iter().map(|text| text.as_bytes()));
+        for root in ["/", ".", "./"] {
+            assert_eq!(all(&["etc", root]).expect("patterns"), [], "{root}");
+        }
+        assert_eq!(all(&["etc", "b/"]).expect("patterns").len(), 2);
+        assert!(all(&["etc", ""]).is_err());
     }
 
     #[test]
@@ -284,12 +327,12 @@ mod tests {
         for pattern in ["", "/", "./", ".", "a[b", "a\\", "[a-", "a/../b"] {
             assert!(Pattern::new(pattern).is_err(), "{pattern}");
         }
-        assert!(Pattern::new(&"a".repeat(4097)).is_err());
+        assert!(Pattern::new("a".repeat(4097)).is_err());
     }
 
     #[test]
     fn no_pattern_takes_long() {
-        let pattern = Pattern::new(&format!("{}b", "*a".repeat(1000))).expect("a pattern");
+        let pattern = Pattern::new(format!("{}b", "*a".repeat(1000))).expect("a pattern");
         let began = std::time::Instant::now();
         assert!(!pattern.matches(&b"a".repeat(4000)));
         assert!(began.elapsed().as_secs() < 60);

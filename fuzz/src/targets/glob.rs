@@ -2,15 +2,15 @@
 
 use teu_image::glob::Pattern;
 
-pub(crate) fn run(input: (&str, &[u8])) {
+pub(crate) fn run(input: (&[u8], &[u8])) {
     let (text, path) = input;
     let Ok(pattern) = Pattern::new(text) else { return };
-    assert_eq!(pattern.as_str(), text);
+    assert_eq!(pattern.as_bytes(), text);
     assert!(!pattern.matches(path) || pattern.covers(path));
     let below = [path, b"/below"].concat();
     assert!(!pattern.covers(path) || pattern.covers(&below));
-    if !text.contains(['*', '?', '[', '\\', '/', '.']) {
-        assert_eq!(pattern.matches(path), text.as_bytes() == path);
-        assert!(pattern.covers(format!("{text}/a").as_bytes()));
+    if !text.iter().any(|byte| br"*?[\/.".contains(byte)) {
+        assert_eq!(pattern.matches(path), text == path);
+        assert!(pattern.covers(&[text, b"/a"].concat()));
     }
 }

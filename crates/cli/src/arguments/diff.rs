@@ -46,7 +46,7 @@ pub(crate) struct Diff {
     pub(crate) after: String,
     /// Only these files, and what is in them
     #[arg(value_name = "GLOB")]
-    pub(crate) globs: Vec<String>,
+    pub(crate) globs: Vec<std::ffi::OsString>,
     /// Compare manifest and configuration
     #[arg(long)]
     pub(crate) config: bool,

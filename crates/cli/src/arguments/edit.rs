@@ -278,7 +278,7 @@ pub(crate) struct EditLayers {
     pub(crate) remove_layer_by: Vec<String>,
     /// Remove a file out of every layer, or a directory with all in it; *, ** and ? are understood; may be given several times
     #[arg(long, value_name = "PATH")]
-    pub(crate) remove_file: Vec<String>,
+    pub(crate) remove_file: Vec<std::ffi::OsString>,
     /// Have no time in layers, config and history be later than this: 2026-01-31T12:00:00Z, or seconds since 1970
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) clamp_times: Option<String>,

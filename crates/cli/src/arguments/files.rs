@@ -26,7 +26,7 @@ pub(crate) struct Files {
     pub(crate) image: String,
     /// Only these, and what is in them
     #[arg(value_name = "GLOB")]
-    pub(crate) globs: Vec<String>,
+    pub(crate) globs: Vec<std::ffi::OsString>,
     /// Show mode, owner, size, time, layer and where links lead
     #[arg(short = 'l', long)]
     pub(crate) long: bool,

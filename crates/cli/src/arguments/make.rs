@@ -1,6 +1,6 @@
 //! What do `teu new`, `append` and `insert` take? Images made of files.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
@@ -108,7 +108,7 @@ pub(crate) struct Insert {
     #[arg(requires = "destination", required_unless_present = "whiteout")]
     pub(crate) source: Option<PathBuf>,
     /// Its path in the image; a file is put into a directory whose path ends in a slash, and else takes no directory's place
-    pub(crate) destination: Option<String>,
+    pub(crate) destination: Option<OsString>,
     /// Take paths in the image as they are, whatever is there
     #[arg(long)]
     pub(crate) as_is: bool,
@@ -117,7 +117,7 @@ pub(crate) struct Insert {
     pub(crate) opaque: bool,
     /// Hide what the image has at this path, where something has to be; may be given several times
     #[arg(long, value_name = "PATH")]
-    pub(crate) whiteout: Vec<String>,
+    pub(crate) whiteout: Vec<OsString>,
     #[command(flatten)]
     pub(crate) tree: TreeOptions,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! What does `teu repack` take?
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
@@ -32,10 +32,10 @@ pub(crate) struct Repack {
     pub(crate) base: Option<String>,
     /// Give what has changed at this path and below a layer of its own; may be given several times
     #[arg(long, value_name = "PATH")]
-    pub(crate) layer_per: Vec<String>,
+    pub(crate) layer_per: Vec<OsString>,
     /// Leave out what has changed at this path and below; may be given several times
     #[arg(long, value_name = "PATH")]
-    pub(crate) mask_path: Vec<String>,
+    pub(crate) mask_path: Vec<OsString>,
     /// Have what is in the image's volumes too
     #[arg(long)]
     pub(crate) no_mask_volumes: bool,

@@ -1,6 +1,6 @@
 //! `teu edit`: what the flags say, as the [`Edit`] that the library does.
 
-use std::sync::Arc;
+use std::{os::unix::ffi::OsStrExt as _, sync::Arc};
 
 use teu_image::{
     edit::{ConfigEdit, Edit, Healthcheck, HealthcheckFields, Keys, Pairs, To, WhichLayer},
@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: &arguments::Edit, settings: Arc<Settings>) ->
         remove_files: layers
             .remove_file
             .iter()
-            .map(|text| Pattern::new(text))
+            .map(|text| Pattern::new(text.as_bytes()))
             .collect::<Result<_, _>>()?,
         times: times(layers)?,
         distribute: layers.distribute,

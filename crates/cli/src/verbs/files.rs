@@ -1,6 +1,6 @@
 //! `teu files`: which files has an image, or a layer?
 
-use std::{borrow::Cow, io::Write, sync::Arc};
+use std::{borrow::Cow, io::Write, os::unix::ffi::OsStrExt as _, sync::Arc};
 
 use serde_json::{Value, json};
 use teu_archive::Escaped;
@@ -26,16 +26,7 @@ use crate::{
 };
 
 pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<(), Failure> {
-    // The root stands for all that is in it.
-    let is_root = |glob: &String| !glob.is_empty() && glob.split('/').all(|name| matches!(name, "" | "."));
-    let patterns = match arguments.globs.iter().any(is_root) {
-        true => Vec::new(),
-        false => arguments
-            .globs
-            .iter()
-            .map(|glob| Pattern::new(glob))
-            .collect::<Result<Vec<_>, _>>()?,
-    };
+    let patterns = Pattern::all(arguments.globs.iter().map(|glob| glob.as_bytes()))?;
     let which: Option<WhichLayer> = arguments.layer.as_deref().map(str::parse).transpose()?;
     let shown = Shown::start(&settings, false);
     let platform = arguments.platform.as_deref();
@@ -68,7 +59,7 @@ pub(super) async fn run(arguments: &Files, settings: Arc<Settings>) -> Result<()
             Ok(())
         })?;
         if let Some((pattern, _)) = patterns.iter().zip(&met).find(|(_, met)| !**met) {
-            let message = format!("nothing in the image is meant by {:?}", pattern.as_str());
+            let message = format!("nothing in the image is meant by \"{}\"", Escaped(pattern.as_bytes()));
             return Err(Error::new(ErrorKind::NotFound, message).into());
         }
     }

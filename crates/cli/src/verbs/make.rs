@@ -1,6 +1,7 @@
 //! `teu new`, `append`, `insert`: images made of files.
 
 use std::{
+    ffi::OsStr,
     io::Read,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -23,7 +24,7 @@ use crate::{
     arguments::{Append, Insert, LayerOptions, New, Owner, TreeOptions},
     failure::Failure,
     limits::{self, Limits},
-    output,
+    listed, output,
     places::{Places, reference},
     settings::Settings,
 };
@@ -167,7 +168,7 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
             let message = "the root of an image cannot be hidden; what is in it can: --whiteout /NAME";
             return Err(Failure::Usage(message.to_owned()));
         }
-        made_by.push_str(&format!(" --whiteout /{}", String::from_utf8_lossy(&path)));
+        made_by.push_str(&format!(" --whiteout {}", listed::path(&path)));
         files.hidden.push(path);
     }
     if let (Some(source), Some(destination)) = (&arguments.source, &arguments.destination) {
@@ -180,7 +181,7 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
             made_by.push_str(" --opaque");
             files.opaque.push(at.clone());
         }
-        made_by.push_str(&format!(" /{}", String::from_utf8_lossy(&at)));
+        made_by.push_str(&format!(" {}", listed::path(&at)));
         files.tree = Some((source.clone(), tree(&arguments.tree, at)));
     }
     let layer = append::New {
@@ -192,7 +193,7 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
 }
 
 /// Where a file goes: at the path, or into it where that ends in a slash and the file is no directory.
-fn destination_of(source: &Path, destination: &str, budget: &Budget) -> Result<Vec<u8>, Failure> {
+fn destination_of(source: &Path, destination: &OsStr, budget: &Budget) -> Result<Vec<u8>, Failure> {
     if destination.is_empty() {
         let message = "DESTINATION is empty, as of a variable that is not set; / is the root of the image";
         return Err(Failure::Usage(message.to_owned()));

@@ -1,6 +1,6 @@
 //! `teu repack`: what has changed in a bundle becomes a layer.
 
-use std::sync::Arc;
+use std::{ffi::OsString, os::unix::ffi::OsStrExt as _, sync::Arc};
 
 use serde_json::json;
 use teu_image::{
@@ -93,7 +93,7 @@ pub(super) async fn run(arguments: &arguments::Repack, settings: Arc<Settings>) 
 }
 
 fn options(arguments: &arguments::Repack, settings: &Settings) -> Result<Options, Failure> {
-    let paths = |given: &[String]| -> Result<Vec<Vec<u8>>, Error> {
+    let paths = |given: &[OsString]| -> Result<Vec<Vec<u8>>, Error> {
         given
             .iter()
             .map(|path| path_in_image(path.as_bytes(), &Budget::default()))

@@ -17,6 +17,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use teu_archive::Escaped;
 use teu_spec::{Annotations, ArtifactType, Descriptor, Digest, Document, History, Timestamp};
 use teu_store::{BoxFuture, Error, ErrorKind, Result};
 
@@ -313,8 +314,8 @@ impl Change for Edit {
         }
         for (place, pattern) in self.remove_files.iter().enumerate() {
             if !done.matched.contains(&place) {
-                let pattern = pattern.as_str();
-                return not_found(format!("no layer of {} has a file {pattern:?}", root.digest));
+                let pattern = Escaped(pattern.as_bytes());
+                return not_found(format!("no layer of {} has a file \"{pattern}\"", root.digest));
             }
         }
         if !done.checked && !self.config.healthcheck_fields.is_empty() && self.config.healthcheck == To::Same {

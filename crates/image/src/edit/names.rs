@@ -14,7 +14,7 @@ use super::Edit;
 use crate::{
     change::{Image, Stage},
     contents::{self, Contents, What},
-    glob::{Pattern, clean},
+    glob::{self, Pattern, clean},
     tree::{self, Answer, Builder, Tree},
 };
 
@@ -169,28 +169,28 @@ fn led(tables: Vec<Contents>, patterns: Vec<Pattern>, options: &tree::Options) -
 
 /// A pattern of real paths that means what this one does, links followed in the names before the first wildcard.
 fn real_pattern(tree: &Tree, pattern: &Pattern) -> Result<Pattern> {
-    let text = pattern.as_str();
-    let wild = text.find(['*', '?', '[', '\\']).unwrap_or(text.len());
-    let end = text[..wild]
-        .trim_end_matches(|letter| wild == text.len() && letter == '/')
-        .rfind('/');
-    let Some(end) = end else { return Ok(pattern.clone()) };
-    let (directory, rest) = text.split_at(end);
-    let Answer::Found(real, _) = tree.answer(directory.as_bytes(), true)? else {
-        return Ok(pattern.clone());
-    };
-    // What is no UTF-8 cannot be written as a pattern.
-    let Ok(real) = String::from_utf8(real) else {
-        return Ok(pattern.clone());
-    };
-    let mut whole = String::new();
-    for letter in real.chars() {
-        if matches!(letter, '*' | '?' | '[' | '\\') {
-            whole.push('\\');
-        }
-        whole.push(letter);
+    let text = pattern.as_bytes();
+    let wild = glob::wild(text);
+    let mut before = &text[..wild.unwrap_or(text.len())];
+    while let (None, [above @ .., b'/']) = (wild, before) {
+        before = above;
     }
-    Pattern::new(&(whole + rest))
+    let Some(end) = before.iter().rposition(|byte| *byte == b'/') else {
+        return Ok(pattern.clone());
+    };
+    let (directory, rest) = text.split_at(end);
+    let Answer::Found(real, _) = tree.answer(directory, true)? else {
+        return Ok(pattern.clone());
+    };
+    let mut whole = Vec::new();
+    for byte in real {
+        if glob::wild(&[byte]).is_some() {
+            whole.push(b'\\');
+        }
+        whole.push(byte);
+    }
+    whole.extend_from_slice(rest);
+    Pattern::new(whole)
 }
 
 /// What is wrong with what came of it; none where it is what was there, without what was to go.

@@ -12,7 +12,7 @@ use teu_store::{Error, ErrorKind, Result, Side};
 use super::Options;
 use crate::{
     contents::Entry,
-    glob::{Pattern, clean},
+    glob::{self, Pattern, clean},
     read,
     tree::{Answer, File, Tree},
 };
@@ -30,9 +30,9 @@ impl Request {
     /// Links are followed in the names before the first wildcard, and not behind it.
     ///
     /// # Errors
-    /// As [`Pattern::new`], and for a pattern that is no UTF-8.
+    /// As [`Pattern::new`].
     pub fn new(path: &[u8]) -> Result<Self> {
-        let Some(wild) = path.iter().position(|byte| b"*?[\\".contains(byte)) else {
+        let Some(wild) = glob::wild(path) else {
             return Ok(Self {
                 path: path.to_vec(),
                 pattern: None,
@@ -43,10 +43,6 @@ impl Request {
             .rposition(|byte| *byte == b'/')
             .map_or(0, |slash| slash + 1);
         let (directory, pattern) = path.split_at(begin);
-        let pattern = str::from_utf8(pattern).map_err(|_| {
-            let message = format!("\"{}\": a pattern has to be UTF-8", Escaped(path));
-            Error::new(ErrorKind::Invalid, message)
-        })?;
         Ok(Self {
             path: path.to_vec(),
             pattern: Some((directory.to_vec(), Pattern::new(pattern)?)),

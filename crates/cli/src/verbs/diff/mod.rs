@@ -4,8 +4,9 @@ mod indexes;
 mod json;
 mod text;
 
-use std::{io::Write, sync::Arc};
+use std::{io::Write, os::unix::ffi::OsStrExt as _, sync::Arc};
 
+use teu_archive::Escaped;
 use teu_image::{
     Image,
     diff::{self, Field, Pair, Pending, Side, TextLimits, Texts, Trees},
@@ -32,11 +33,7 @@ const THEY_DIFFER: u8 = 1;
 type Top = (Arc<dyn Source>, Descriptor, Document);
 
 pub(super) async fn run(arguments: &Diff, settings: Arc<Settings>) -> Result<(), Failure> {
-    let patterns = arguments
-        .globs
-        .iter()
-        .map(|glob| Pattern::new(glob))
-        .collect::<Result<Vec<_>, _>>()?;
+    let patterns = Pattern::all(arguments.globs.iter().map(|glob| glob.as_bytes()))?;
     let [first, second] = platforms(&arguments.platform)?;
     let reached = arguments.one.options();
     for_one_registry(&reached, &arguments.before, &arguments.after)?;
@@ -268,7 +265,10 @@ impl Files {
             }
         }
         if let Some(pattern) = changes.unmet().next() {
-            let message = format!("nothing in either image is meant by {:?}", pattern.as_str());
+            let message = format!(
+                "nothing in either image is meant by \"{}\"",
+                Escaped(pattern.as_bytes())
+            );
             return Err(Error::new(ErrorKind::NotFound, message).into());
         }
         (files.added, files.removed, files.changed, files.pending) = (added, removed, changed, pending);

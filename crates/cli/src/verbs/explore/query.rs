@@ -55,9 +55,7 @@ impl Query {
     pub(super) fn is_in(&self, line: &str) -> bool {
         match &self.wanted {
             Wanted::Part(part) | Wanted::PathPart(part) => self.has(line.as_bytes(), part),
-            Wanted::Pattern(pattern) | Wanted::PathPattern(pattern) => {
-                self.has(line.as_bytes(), pattern.as_str().as_bytes())
-            }
+            Wanted::Pattern(pattern) | Wanted::PathPattern(pattern) => self.has(line.as_bytes(), pattern.as_bytes()),
         }
     }
 
