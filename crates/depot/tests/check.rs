@@ -373,6 +373,42 @@ fn what_was_taken_without_its_parts_is_shown_again_without_them() {
     });
 }
 
+/// As a layer that many images share: one push of it, with whichever of them, is all that was missing.
+#[test]
+fn who_brings_what_was_lost_shows_all_that_it_hid() {
+    run(async {
+        let here = Here::of(settings());
+        let (one, image) = put(&here.depot, "one", "image").await;
+        let (two, _) = put(&here.depot, "two", "image").await;
+        let index = index(&one, &image).await;
+        let lost: Vec<Digest> = image.blobs[..2].iter().map(|blob| Digest::of(blob)).collect();
+        for digest in &lost {
+            fs::remove_file(&here.blobs(digest)[0]).expect("removed");
+        }
+        check(&here.depot, true).await;
+        let bring = async |blob: &[u8]| {
+            let mut upload = one.ingest(Expected::default()).await.expect("begun");
+            upload.write(blob.to_vec().into()).await.expect("written");
+            upload.commit(None).await.expect("committed");
+        };
+        let latest = Pick::Name("latest".to_owned());
+        bring(&image.blobs[0]).await;
+        one.resolve(&latest).await.expect_err("another is lost still");
+        bring(&image.blobs[1]).await;
+        for (name, digest) in [("latest", image.digest), ("all", Digest::of(index.raw()))] {
+            let found = one.resolve(&Pick::Name(name.to_owned())).await.expect("all of it is here");
+            assert_eq!(found.digest, digest);
+        }
+        two.resolve(&latest).await.expect_err("it has them not");
+        let mount = two.mount().expect("the power to mount");
+        for digest in &lost {
+            assert!(mount.mount("one", digest).await.expect("a mount"));
+        }
+        two.resolve(&latest).await.expect("all of it is here");
+        assert_eq!(check(&here.depot, false).await, []);
+    });
+}
+
 /// A repository that has an image's manifest and nothing that it names, and a copy of all that is kept then.
 async fn named_by_other(here: &Here, image: &Image) -> (Arc<dyn Store>, PathBuf) {
     let other = here.depot.open("other", Intent::Write).await.expect("a repository");

@@ -38,7 +38,7 @@ CREATE TABLE manifests (
     referrer TEXT,
     -- When it was pushed, found by somebody who pushes, or lost a tag: the last of them.
     pushed INTEGER NOT NULL,
-    -- Something below it is lost: it is not shown before it is pushed again, with what is missing.
+    -- Something below it is lost: it is not shown before that is there again, or it is pushed again.
     is_lost INTEGER NOT NULL DEFAULT 0,
     UNIQUE (repository, digest)
 );

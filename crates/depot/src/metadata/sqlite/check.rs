@@ -169,13 +169,6 @@ pub(super) fn restore(connection: &Connection, place: &Place, size: u64, lease: 
     for (repository, _) in &wanting {
         link(connection, *repository, &place.digest, lease)?;
     }
-    let statement = "UPDATE manifests SET is_lost = 0 WHERE is_lost = 1 AND NOT EXISTS (
-        SELECT 1 FROM children c WHERE c.manifest = manifests.id AND CASE c.role
-        WHEN ?1 THEN EXISTS (SELECT 1 FROM lost l WHERE l.repository = c.repository AND l.digest = c.digest)
-        ELSE EXISTS (SELECT 1 FROM manifests o
-            WHERE o.repository = c.repository AND o.digest = c.digest AND o.is_lost = 1) END)";
-    // Those that name others are shown again when those are.
-    while change(connection, statement, [role(Role::Blob)])? > 0 {}
     Ok(wanting.into_iter().map(|(_, name)| name).collect())
 }
 

@@ -84,8 +84,30 @@ pub(super) fn link(connection: &Connection, repository: i64, digest: &Digest, le
         ON CONFLICT (repository, digest) DO UPDATE SET lease = max(lease, excluded.lease)";
     change(connection, statement, params![repository, Key(*digest), lease.0])?;
     let statement = "DELETE FROM lost WHERE repository = ?1 AND digest = ?2";
-    change(connection, statement, params![repository, Key(*digest)])?;
+    if change(connection, statement, params![repository, Key(*digest)])? > 0 {
+        show_again(connection, repository, digest)?;
+    }
     review(connection, repository, digest, lease)
+}
+
+/// Shows what is above a blob and was hidden as it was lost, unless something else below is lost still: who brought the blob may have done so for another
+/// manifest, and nobody would push the others again.
+fn show_again(connection: &Connection, repository: i64, digest: &Digest) -> Result<()> {
+    let statement = "WITH RECURSIVE above (id, digest) AS (
+            SELECT m.id, m.digest FROM children c JOIN manifests m ON m.id = c.manifest
+            WHERE c.repository = ?1 AND c.role = ?2 AND c.digest = ?3
+            UNION SELECT m.id, m.digest FROM above a
+            JOIN children c ON c.repository = ?1 AND c.role = ?4 AND c.digest = a.digest
+            JOIN manifests m ON m.id = c.manifest)
+        UPDATE manifests SET is_lost = 0 WHERE is_lost = 1 AND id IN (SELECT id FROM above) AND NOT EXISTS (
+            SELECT 1 FROM children c WHERE c.manifest = manifests.id AND CASE c.role
+            WHEN ?2 THEN EXISTS (SELECT 1 FROM lost l WHERE l.repository = c.repository AND l.digest = c.digest)
+            ELSE EXISTS (SELECT 1 FROM manifests o
+                WHERE o.repository = c.repository AND o.digest = c.digest AND o.is_lost = 1) END)";
+    let values = params![repository, role(Role::Blob), Key(*digest), role(Role::Manifest)];
+    // Those that name others are shown again when those are.
+    while change(connection, statement, values)? > 0 {}
+    Ok(())
 }
 
 /// Has a link looked at, at the latest when it is due.
