@@ -382,8 +382,8 @@ fn who_brings_what_was_lost_shows_all_that_it_hid() {
         let (two, _) = put(&here.depot, "two", "image").await;
         let index = index(&one, &image).await;
         let lost: Vec<Digest> = image.blobs[..2].iter().map(|blob| Digest::of(blob)).collect();
-        for digest in &lost {
-            fs::remove_file(&here.blobs(digest)[0]).expect("removed");
+        for file in lost.iter().flat_map(|digest| here.blobs(digest)) {
+            fs::remove_file(file).expect("removed");
         }
         check(&here.depot, true).await;
         let bring = async |blob: &[u8]| {
@@ -396,7 +396,10 @@ fn who_brings_what_was_lost_shows_all_that_it_hid() {
         one.resolve(&latest).await.expect_err("another is lost still");
         bring(&image.blobs[1]).await;
         for (name, digest) in [("latest", image.digest), ("all", Digest::of(index.raw()))] {
-            let found = one.resolve(&Pick::Name(name.to_owned())).await.expect("all of it is here");
+            let found = one
+                .resolve(&Pick::Name(name.to_owned()))
+                .await
+                .expect("all of it is here");
             assert_eq!(found.digest, digest);
         }
         two.resolve(&latest).await.expect_err("it has them not");
