@@ -41,19 +41,31 @@ fn paths_lead_where_links_of_the_image_do() {
     room.file("tool", "tool");
     room.file("tools/one", "one");
     for (number, (arguments, expected)) in [
-        (&["tool", "/bin/tool"][..], &["/usr/bin/tool"][..]),
-        (&["tool", "bin/"], &["/usr/bin/tool"]),
-        (&["tools", "/bin"], &["/usr/bin", "/usr/bin/one"]),
+        (&["tool", "/bin/tool"][..], &["/usr", "/usr/bin", "/usr/bin/tool"][..]),
+        (&["tool", "bin/"], &["/usr", "/usr/bin", "/usr/bin/tool"]),
+        (&["tools", "/bin"], &["/usr", "/usr/bin", "/usr/bin/one"]),
         (
             &["--opaque", "tools", "/etc/app"],
-            &["/opt/app", "/opt/app/.wh..wh..opq", "/opt/app/one"],
+            &["/opt", "/opt/app", "/opt/app/.wh..wh..opq", "/opt/app/one"],
         ),
-        (&["tool", "etc/app/new/deep/tool"], &["/opt/app/new/deep/tool"]),
+        (
+            &["tool", "etc/app/new/deep/tool"],
+            &["/opt", "/opt/app", "/opt/app/new/deep/tool"],
+        ),
         // A file takes the place of a link, and a whiteout hides the link.
         (&["tool", "/file"], &["/file"]),
         (
             &["--whiteout", "/bin/old", "--whiteout", "/file"],
-            &["/.wh.file", "/usr/bin/.wh.old"],
+            &["/.wh.file", "/usr", "/usr/bin", "/usr/bin/.wh.old"],
+        ),
+        // Of what is hidden nothing is left that could stay as it is.
+        (
+            &["--whiteout", "/usr", "tool", "/usr/bin/tool"],
+            &["/.wh.usr", "/usr/bin/tool"],
+        ),
+        (
+            &["--whiteout", "/usr/bin/old", "tools", "/usr"],
+            &["/usr", "/usr/bin/.wh.old", "/usr/one"],
         ),
         (&["--as-is", "tool", "/bin/tool"], &["/bin/tool"]),
     ]
@@ -303,6 +315,35 @@ fn a_directory_that_the_image_has_stays_what_it_is() {
         let told = |line: &str| ran.stdout.lines().any(|told| told.contains(line));
         assert!(told(&format!("/{path}/sub/new")), "{}", ran.stdout);
         assert!(!told(&format!("~ /{path}  ")), "{}", ran.stdout);
+    }
+    // Its layer says so, as do those above it, and nothing else: who puts layers over one another makes up what a layer does not say.
+    room.file("tool", "tool");
+    for (flags, source, above) in [
+        (
+            &["tool", "/root/sub/tool"][..],
+            "/root/sub/tool",
+            &["/root", "/root/sub"][..],
+        ),
+        (&["tree", "home/sub"], "/root/sub/sub/new", &["/root", "/root/sub"]),
+        (&["--whiteout=/home/sub"], "/root/.wh.sub", &["/root"]),
+        (&["tool", "tmp/"], "/tmp/tool", &["/tmp"]),
+    ] {
+        let put = ["insert", "--to", "oci:images:new", "oci:images:app"];
+        room.teu([&put, flags].concat()).succeeds();
+        let told = |more: &[&str]| {
+            let asked = [&["-o", "json", "files"], more].concat();
+            let told: Value = serde_json::from_str(&room.teu(asked).succeeds().stdout).expect("JSON");
+            told["files"].as_array().cloned().expect("a list")
+        };
+        let layer = told(&["--layer", "2", "oci:images:new"]);
+        assert!(layer.iter().any(|file| file["path"] == source), "{layer:?}");
+        for path in above {
+            let before = told(&["oci:images:app", path]).swap_remove(0);
+            let now = layer.iter().find(|file| file["path"] == **path).expect(path);
+            for key in ["type", "mode", "uid", "gid", "mtime", "xattrs"] {
+                assert_eq!(now[key], before[key], "{flags:?} {path} {key}");
+            }
+        }
     }
     // What is in it is as in the source, and so is what nothing is seen of any more.
     let put = ["insert", "--to", "oci:images:new", "oci:images:app", "tree", "root"];

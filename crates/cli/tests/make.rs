@@ -448,7 +448,7 @@ fn files_are_put_at_paths_and_hidden_at_others() {
         ),
         (
             &["--whiteout", "/etc/motd", "--whiteout", "bin"],
-            &["etc/.wh.motd", ".wh.bin"],
+            &["etc/", "etc/.wh.motd", ".wh.bin"],
         ),
         (&["--whiteout", "zz", "tree/bin/tool", "/"], &[".wh.zz", "tool"]),
     ];

@@ -6,8 +6,9 @@
 mod below;
 
 use std::{
+    collections::{BTreeMap, HashSet},
     fmt,
-    io::Read,
+    io::{self, Read},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +17,7 @@ use std::{
 
 use teu_archive::Escaped;
 use teu_rootfs::{
-    Budget, Makes, Metadata,
+    Budget, Makes, Metadata, Node,
     walk::{self, Walk},
 };
 use teu_spec::{Format, History, LayerCompression};
@@ -48,9 +49,13 @@ struct Key {
     paths: Vec<Vec<u8>>,
     /// What the image has where its files go.
     top: Option<Box<Metadata>>,
+    above: Above,
     compression: LayerCompression,
     keep: Keep,
 }
+
+/// Directories of the image, as they are in it.
+type Above = BTreeMap<Vec<u8>, Metadata>;
 
 /// A layer that was written, and how the layers below are looked into for what it needs of them; not at all where it needs nothing.
 type Made = (Written, Option<Box<Resolve>>);
@@ -108,9 +113,9 @@ pub struct Files {
     /// Whether what is mounted in the tree is left out.
     pub one_file_system: bool,
     /// Links of the image are followed on the way to where files go, and in paths that are hidden: what is put at `bin/app` stands in `usr/bin` where
-    /// `bin` leads there. A directory that the image has where a tree goes stays what it is, as [`Tree::top`] has it, unless it is opaque. The image's
-    /// layers are read for it, as far as it takes. Without it the entries have the paths as they are given, and a directory takes the place of such a
-    /// link.
+    /// `bin` leads there. A directory that the image has where a tree goes stays what it is, as [`Tree::top`] has it, unless it is opaque; and so do
+    /// those above, which the layer has too: engines that put layers over one another would make up what is missing of them. The image's layers are
+    /// read for it, as far as it takes. Without it the entries have the paths as they are given, and a directory takes the place of such a link.
     pub resolve: Option<Box<Resolve>>,
 }
 
@@ -196,9 +201,12 @@ impl Append {
             (false, _) => Keep::SameCompression,
         };
         let options = settings.for_image(image)?;
-        let content = match &new.content {
-            Content::Files(files) => Content::Files(files.resolved(image, stage).await?),
-            archive => archive.clone(),
+        let (content, above) = match &new.content {
+            Content::Files(files) => {
+                let (files, above) = files.resolved(image, stage).await?;
+                (Content::Files(files), above)
+            }
+            archive => (archive.clone(), Above::new()),
         };
         let (paths, top) = match &content {
             Content::Files(files) => (
@@ -211,6 +219,7 @@ impl Append {
             number,
             paths,
             top,
+            above,
             compression: options.compression,
             keep,
         };
@@ -225,7 +234,7 @@ impl Append {
                 let (written, is_whole) = written.map_err(|error| error.within(format!("reading {}", archive.name)))?;
                 (written, archive.below.clone().filter(|_| !is_whole))
             }
-            Content::Files(files) => (of_tree(files, &options, stage).await?, None),
+            Content::Files(files) => (of_tree(files, &key.above, &options, stage).await?, None),
         };
         made.push((key, new.clone()));
         Ok(new)
@@ -261,11 +270,11 @@ impl Files {
         self.hidden.iter().chain(&self.opaque).chain(top).cloned().collect()
     }
 
-    /// The same with the paths that links of the image make of these.
-    async fn resolved(&self, image: &Image, stage: &Stage) -> Result<Self> {
+    /// The same with the paths that links of the image make of these, and the directories that it has above them.
+    async fn resolved(&self, image: &Image, stage: &Stage) -> Result<(Self, Above)> {
         let mut files = self.clone();
         let Some(resolve) = &self.resolve else {
-            return Ok(files);
+            return Ok((files, Above::new()));
         };
         let layers = image.read_layers()?;
         let mut options = resolve.contents.clone();
@@ -340,7 +349,34 @@ impl Files {
         {
             put.top = Some(Box::new(file.read()?.metadata));
         }
-        Ok(files)
+        let above = files.above(&tree)?;
+        Ok((files, above))
+    }
+
+    /// The directories that the image has above these paths, but for those of which it says nothing any more: they are hidden, or of the tree.
+    fn above(&self, tree: &tree::Tree) -> Result<Above> {
+        let top = self.tree.iter().map(|(_, tree)| &tree.at);
+        let others: HashSet<&[u8]> = self.hidden.iter().chain(top).map(Vec::as_slice).collect();
+        let mut above = Above::new();
+        if others.contains(&b""[..]) {
+            return Ok(above);
+        }
+        for path in self.paths() {
+            let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            for directory in ends.map(|(end, _)| &path[..end]) {
+                if others.contains(directory) {
+                    break;
+                }
+                if above.contains_key(directory) {
+                    continue;
+                }
+                match tree.find(directory, false)? {
+                    Some((real, file)) if file.is_directory() => above.insert(real, file.read()?.metadata),
+                    _ => break,
+                };
+            }
+        }
+        Ok(above)
     }
 }
 
@@ -415,9 +451,12 @@ fn real(tree: &tree::Tree, path: &[u8], whole: bool, is_put: bool) -> Result<Vec
     }
 }
 
-async fn of_tree(files: &Files, options: &layer::Options, stage: &Stage) -> Result<Written> {
-    let files = files.clone();
+async fn of_tree(files: &Files, above: &Above, options: &layer::Options, stage: &Stage) -> Result<Written> {
+    let (files, above) = (files.clone(), above.clone());
     let work = move |writer: &mut layer::Writer<'_>| {
+        for (directory, metadata) in &above {
+            writer.append_node(directory, &Node::Directory, metadata, io::empty())?;
+        }
         // What is hidden stands before what is put in its place.
         for directory in &files.opaque {
             writer.opaque(directory, Time::default())?;

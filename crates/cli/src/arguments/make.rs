@@ -91,7 +91,8 @@ pub(crate) struct Append {
 #[command(after_help = "\
 A directory is put into what the image has there: files of the same name are replaced and others
 stay, unless --opaque has it replaced as a whole. It and the directories above keep their owner and
-mode; what is not there above is made for root, and what is below is as in the source. Links of the image are followed on the way, and a directory goes where one leads: what
+mode, which the new layer says again, so that no engine makes them up; what is not there above is made for
+root, and what is below is as in the source. Links of the image are followed on the way, and a directory goes where one leads: what
 is put at /bin/tool stands in /usr/bin where /bin leads there. For that layers of the image are looked into, as
 far as it takes, unless --as-is takes the path as it is; what the image has as a file cannot be on the way. A link is put there as a link. What a new layer hides or replaces is still in
 the layers below it.
