@@ -12,7 +12,7 @@ use super::{
 use crate::yaml::{self, Node, Value};
 
 /// Variables of others that begin as registry:2's do, and of what starts it.
-const OTHERS: [&str; 2] = ["REGISTRY_AUTH_FILE", "REGISTRY_CONFIGURATION_PATH"];
+pub(super) const OTHERS: [&str; 2] = ["REGISTRY_AUTH_FILE", "REGISTRY_CONFIGURATION_PATH"];
 
 /// What a configuration comes to.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::{Arg, Command};
 
-use super::table::nearest;
+use super::{distribution::OTHERS, table::nearest};
 use crate::{failure::Failure, say};
 
 /// How all variables of settings begin.
@@ -42,7 +42,8 @@ pub(super) fn distribution(variables: &[(String, String)]) -> Result<(), Failure
     for (name, value) in variables {
         let rest = name.strip_prefix("REGISTRY_").unwrap_or(name);
         let section = rest.split('_').next().unwrap_or_default();
-        if !SECTIONS.contains(&section) || value.is_empty() || is_of_a_service(name, value) {
+        let is_other = OTHERS.contains(&name.as_str()) || is_of_a_service(name, value);
+        if !SECTIONS.contains(&section) || value.is_empty() || is_other {
             continue;
         }
         if section == "AUTH" || rest.starts_with("HTTP_TLS") {
@@ -111,6 +112,7 @@ mod tests {
         for (name, value, is_refused) in [
             ("REGISTRY_AUTH", "htpasswd", true),
             ("REGISTRY_AUTH", "", false),
+            ("REGISTRY_AUTH_FILE", "/home/a/auth.json", false),
             ("REGISTRY_HTTP_TLS_CERTIFICATE", "/c", true),
             ("REGISTRY_HTTP_ADDR", ":5000", false),
             ("REGISTRY_AUTH_SERVICE_HOST", "10.96.0.7", false),
