@@ -137,8 +137,8 @@ impl Depot {
         sessions::recover(&self.0).await
     }
 
-    /// Whether every manifest that is shown has all that it names. It may not: manifests were taken [without](Settings::sparse), or a part of an
-    /// index was deleted. From then on its repositories [say](teu_store::Source::is_closed) that a manifest here means that all below it is, so that a
+    /// Whether every manifest has all that it names. It may not: manifests were taken [without](Settings::sparse), a part of an index was deleted, or something is
+    /// lost. From then on its repositories [say](teu_store::Source::is_closed) that a manifest here means that all below it is, so that a
     /// copy asks no further. It looks at all manifests.
     ///
     /// # Errors

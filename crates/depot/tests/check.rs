@@ -386,6 +386,7 @@ fn who_brings_what_was_lost_shows_all_that_it_hid() {
             fs::remove_file(file).expect("removed");
         }
         check(&here.depot, true).await;
+        assert!(!here.depot.is_whole().await.expect("looked"));
         let bring = async |blob: &[u8]| {
             let mut upload = one.ingest(Expected::default()).await.expect("begun");
             upload.write(blob.to_vec().into()).await.expect("written");
@@ -409,6 +410,7 @@ fn who_brings_what_was_lost_shows_all_that_it_hid() {
         }
         two.resolve(&latest).await.expect("all of it is here");
         assert_eq!(check(&here.depot, false).await, []);
+        assert!(here.depot.is_whole().await.expect("looked"));
     });
 }
 

@@ -363,7 +363,7 @@ pub trait Metadata: Send + Sync {
     /// shown, as something below it is lost, leads on as it did.
     fn untagged(&self, after: Option<i64>, before: Millis, limit: usize) -> BoxFuture<'_, Result<Looked>>;
 
-    /// Whether every manifest that is shown has all that it names beside it.
+    /// Whether every manifest has all that it names beside it. One that is hidden has not: it may be shown again at any moment.
     fn is_whole(&self) -> BoxFuture<'_, Result<bool>>;
 
     /// Forgets a blob whose bytes are lost, if it still lies there, and says which repositories showed it: none does any more, nor what

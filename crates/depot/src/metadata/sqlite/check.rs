@@ -58,7 +58,7 @@ pub(super) fn manifests(connection: &Connection, after: i64, limit: usize) -> Re
 }
 
 pub(super) fn is_whole(connection: &Connection) -> Result<bool> {
-    let query = "SELECT 1 FROM children c JOIN manifests m ON m.id = c.manifest AND m.is_lost = 0 WHERE CASE c.role
+    let query = "SELECT 1 FROM children c WHERE CASE c.role
         WHEN ?1 THEN NOT EXISTS (SELECT 1 FROM links l WHERE l.repository = c.repository AND l.digest = c.digest)
         ELSE NOT EXISTS (SELECT 1 FROM manifests o
             WHERE o.repository = c.repository AND o.digest = c.digest AND o.is_lost = 0) END LIMIT 1";
