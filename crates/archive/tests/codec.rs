@@ -54,6 +54,38 @@ fn what_is_encoded_is_decoded_and_recognised() {
     }
 }
 
+/// Of what cannot be made smaller, all that was written is in the sink or within.
+#[test]
+fn what_has_not_come_out_is_within() {
+    let mut state = 1_u64;
+    let piece = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    });
+    let piece: Vec<u8> = piece.take(1 << 20).collect();
+    for (compression, level, threads, least) in [
+        (Compression::None, None, 8, 0),
+        (Compression::Gzip, Some(1), 1, 1),
+        (Compression::Gzip, Some(1), 8, 17),
+        (Compression::Zstd, Some(1), 1, 15),
+        (Compression::Zstd, Some(1), 8, 43),
+        (Compression::Zstd, Some(22), 1, 3585),
+    ] {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        let mut encoder = Encoder::with_threads(Vec::new(), compression, level, threads).unwrap();
+        assert_eq!(encoder.within(), least << 20, "{compression} {level:?} {threads}");
+        // Jobs of the highest levels take minutes.
+        for written in (1..=100_u64).filter(|_| level < Some(20)) {
+            encoder.write_all(&piece).unwrap();
+            let out = encoder.get_ref().len() as u64;
+            assert!(
+                out + encoder.within() >= written << 20,
+                "{compression} {threads} {written}: {out}"
+            );
+        }
+    }
+}
+
 #[test]
 fn bytes_do_not_depend_on_threads_nor_on_the_sizes_of_writes() {
     let content = content((5 << 20) + 777);

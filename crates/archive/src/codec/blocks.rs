@@ -69,6 +69,14 @@ impl Blocks {
         })
     }
 
+    /// How many blocks can be in here at most.
+    pub(super) fn most(&self) -> usize {
+        match &self.workers {
+            Workers::Inline => 0,
+            Workers::Threads { lanes, .. } => QUEUE * lanes.len(),
+        }
+    }
+
     /// Deflates a block, and gives `sink` what is ready in its turn: perhaps an earlier one, after the last one all.
     pub(super) fn push(
         &mut self,

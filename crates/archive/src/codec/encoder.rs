@@ -43,6 +43,7 @@ enum Format {
     Zstd {
         context: CCtx<'static>,
         output: Vec<u8>,
+        within: u64,
     },
 }
 
@@ -80,10 +81,15 @@ impl<W: Write> Encoder<W> {
                     begun: false,
                 }
             }
-            Compression::Zstd => Format::Zstd {
-                context: zstd_context(level.unwrap_or(3), threads)?,
-                output: Vec::with_capacity(CCtx::out_size()),
-            },
+            Compression::Zstd => {
+                let level = level.unwrap_or(3);
+                let workers = threads.get().min(MOST_WORKERS);
+                Format::Zstd {
+                    context: zstd_context(level, workers)?,
+                    output: Vec::with_capacity(CCtx::out_size()),
+                    within: zstd_within(level, workers),
+                }
+            }
         };
         Ok(Encoder {
             sink,
@@ -102,6 +108,16 @@ impl<W: Write> Encoder<W> {
         self.compress(None)?;
         self.sink.flush()?;
         Ok(self.sink)
+    }
+
+    /// How many bytes of content can be in here at most of which nothing came out yet, however long the threads take.
+    pub fn within(&self) -> u64 {
+        let ahead = match &self.format {
+            Format::Plain => return 0,
+            Format::Gzip { blocks, .. } => (blocks.most() * BLOCK) as u64,
+            Format::Zstd { within, .. } => *within,
+        };
+        ahead + BLOCK as u64
     }
 
     /// The sink. To write to it would spoil the stream.
@@ -143,7 +159,7 @@ impl<W: Write> Encoder<W> {
                     sink.write_all(&size.to_le_bytes())?;
                 }
             }
-            Format::Zstd { context, output } => {
+            Format::Zstd { context, output, .. } => {
                 let mut input = InBuffer::around(block);
                 let end = match last {
                     true => ZSTD_EndDirective::ZSTD_e_end,
@@ -205,7 +221,10 @@ impl<W> std::fmt::Debug for Encoder<W> {
     }
 }
 
-fn zstd_context(level: i32, threads: NonZeroUsize) -> Result<CCtx<'static>> {
+/// The library has no more.
+const MOST_WORKERS: usize = 256;
+
+fn zstd_context(level: i32, workers: usize) -> Result<CCtx<'static>> {
     let refused = |code| Error::unsupported("zstd", get_error_name(code));
     if !(-7..=22).contains(&level) {
         return Err(Error::unsupported("zstd", "the level is not one of -7 to 22"));
@@ -216,8 +235,9 @@ fn zstd_context(level: i32, threads: NonZeroUsize) -> Result<CCtx<'static>> {
         .map_err(refused)?;
     context.set_parameter(CParameter::ChecksumFlag(true)).map_err(refused)?;
     // One worker at least, always: without any, the library splits the content in another way, and the bytes differ.
-    let workers = threads.get().min(256) as u32;
-    context.set_parameter(CParameter::NbWorkers(workers)).map_err(refused)?;
+    context
+        .set_parameter(CParameter::NbWorkers(workers as u32))
+        .map_err(refused)?;
     // The window of these levels, or about. The library's own choice, four windows, takes several times the memory; above,
     // windows are so large that smaller jobs would mostly go over what was gone over before.
     let job = match level {
@@ -227,4 +247,19 @@ fn zstd_context(level: i32, threads: NonZeroUsize) -> Result<CCtx<'static>> {
     };
     context.set_parameter(CParameter::JobSize(job)).map_err(refused)?;
     Ok(context)
+}
+
+/// What the jobs have between them that are done, at work or waiting (`ZSTDMT_createJobsTable` has places for up to twice as many as the workers and two
+/// more), and the one that fills.
+fn zstd_within(level: i32, workers: usize) -> u64 {
+    // What `zstd_context` says, and where that leaves it to the library: four windows of the level.
+    let job: u64 = match level {
+        ..=9 => 2 << 20,
+        10..=15 => 4 << 20,
+        16..=19 => 32 << 20,
+        20 => 128 << 20,
+        21 => 256 << 20,
+        _ => 512 << 20,
+    };
+    (2 * (workers as u64 + 2) + 1) * job
 }

@@ -21,8 +21,6 @@ use super::Options;
 
 /// How much goes to the encoder, and to the thread that hashes, at once: what the encoder takes in one go, too.
 const CHUNK: usize = 1 << 20;
-/// So much may be in the encoder's threads, and not come out yet.
-const WITHIN: u64 = 64 << 20;
 
 /// Encodes what is written to it and hashes it.
 pub(super) struct Digested<W: Write> {
@@ -90,7 +88,7 @@ impl<W: Write> Digested<W> {
         self.hashing.update(bytes.clone());
         self.encoder.write_all(&bytes)?;
         if self.bomb.is_none() {
-            let out = self.size.saturating_sub(WITHIN);
+            let out = self.size.saturating_sub(self.encoder.within());
             self.bomb = bomb(out, self.encoded.load(Ordering::Relaxed));
         }
         Ok(())
