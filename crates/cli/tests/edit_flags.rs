@@ -46,6 +46,19 @@ fn who_is_about_nothing_any_more_is_what_it_was() {
 }
 
 #[test]
+fn a_port_goes_however_an_image_writes_it() {
+    let room = Room::new();
+    let mut made = image();
+    made.config["config"]["ExposedPorts"] = json!({"80/tcp": {}, "http": {}, "53/UDP": {}});
+    room.layout("images").image("app", &made);
+    let ports = ["--remove-port", "http", "--remove-port", "53/UDP"];
+    room.teu([&["edit"], &ports[..], &["oci:images:app"]].concat())
+        .succeeds();
+    let config = told(&room, &["inspect", "--config", "oci:images:app"]);
+    assert_eq!(config["config"]["ExposedPorts"], json!({"80/tcp": {}}));
+}
+
+#[test]
 fn what_means_nothing_is_said_and_umoci_adds_no_history() {
     let room = Room::new();
     let layout = room.layout("images");

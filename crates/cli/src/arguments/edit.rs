@@ -99,7 +99,7 @@ pub(crate) struct Runs {
     pub(crate) port: Vec<Port>,
     /// Do not say so of this port; may be given several times
     #[arg(long, value_name = "PORT[/tcp|udp]")]
-    pub(crate) remove_port: Vec<Port>,
+    pub(crate) remove_port: Vec<String>,
     /// Say that a container keeps data in this directory; may be given several times
     #[arg(long, alias = "config.volume", value_name = "DIR")]
     pub(crate) volume: Vec<Volume>,

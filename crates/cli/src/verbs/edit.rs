@@ -224,11 +224,11 @@ fn pairs<'a>(
     }
 }
 
-fn keys<T: Clone>(clear: bool, add: &[T], remove: &[impl ToString]) -> Keys<T> {
+fn keys<T: Clone>(clear: bool, add: &[T], remove: &[String]) -> Keys<T> {
     Keys {
         clear,
         add: add.to_vec(),
-        remove: remove.iter().map(ToString::to_string).collect(),
+        remove: remove.to_vec(),
     }
 }
 
