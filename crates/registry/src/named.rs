@@ -57,9 +57,14 @@ pub(crate) async fn is_named(store: &dyn Store, digest: &Digest) -> Result<bool>
             Ok(document) => document,
             // What is not here names nothing here.
             Err(error) if *error.kind() == ErrorKind::NotFound => continue,
-            // An index may list what is no manifest (image-spec, image-index.md).
-            Err(error) if *error.kind() == ErrorKind::Invalid && !descriptor.media_type.is_document() => continue,
-            Err(error) => return Err(error),
+            Err(error) => {
+                // An index may list what is no manifest (image-spec, image-index.md), or is larger than any.
+                let is_none = matches!(error.kind(), ErrorKind::Invalid | ErrorKind::TooLarge);
+                match is_none && !descriptor.media_type.is_document() {
+                    true => continue,
+                    false => return Err(error),
+                }
+            }
         };
         let children = document.children();
         if children.iter().any(|child| child.digest == *digest) {

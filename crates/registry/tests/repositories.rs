@@ -6,7 +6,7 @@ use crate::support::{Server, image, writable};
 use bytes::Bytes;
 use serde_json::json;
 use teu_registry::{Children, Limits, Settings};
-use teu_spec::{Digest, Document, Format, Index};
+use teu_spec::{Descriptor, Digest, Document, Format, Index, MediaType, json::MAX_DOCUMENT};
 use teu_store::{Expect, Given, ManyInMemory, Target};
 use teu_transport::layout::Layout;
 
@@ -238,6 +238,12 @@ fn what_a_manifest_of_a_layout_names_is_not_deleted_before_it() {
     let layer_as_manifest = layer.replace("/blobs/", "/manifests/");
     server.delete(&layer_as_manifest).refused(404, "MANIFEST_UNKNOWN");
     server.get(&layer).expect(200);
+    // What an index names and is too large for a manifest names nothing: a layer in the cache that BuildKit keeps.
+    let large = vec![7; MAX_DOCUMENT as usize + 1];
+    server.push_blob("app", &large);
+    let cached = Index::build(Format::Oci, &[Descriptor::of(MediaType::OciLayer, &large)]).expect("an index");
+    server.push("app", "cache", &cached).expect(201);
+    server.delete(&blob(&cached, 0)).refused(409, "DENIED");
     // Nothing that is listed leads to it any more.
     server.delete(&blob(&untagged, 1)).expect(202);
     server.delete("/v2/app/manifests/all").expect(202);
