@@ -639,6 +639,8 @@ fn a_check_looks_on() {
             needed: needed(&[("one", image.digest, "latest")], 0),
         };
         assert_eq!(check(&beside, false).await, [manifest]);
+        put(&here.depot, "one", "image").await;
+        assert_eq!(check(&beside, false).await, [], "a push mends it");
     });
 }
 

@@ -166,8 +166,8 @@ pub(super) fn manifest(connection: &Connection, new: &NewManifest) -> Result<()>
     let statement = "INSERT INTO manifests
         (repository, digest, media_type, content, subject, artifact_type, referrer, pushed)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-        ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, referrer = excluded.referrer,
-        pushed = max(pushed, excluded.pushed), is_lost = 0
+        ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, content = excluded.content,
+        referrer = excluded.referrer, pushed = max(pushed, excluded.pushed), is_lost = 0
         RETURNING id";
     let described = match &new.subject {
         Some((_, descriptor)) => Some(serde_json::to_string(descriptor).map_err(|error| {
