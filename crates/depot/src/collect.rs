@@ -200,7 +200,7 @@ impl Depot {
         }
     }
 
-    /// Removes what lies in a part of the content and nobody knows. It was cut off between its place and its row.
+    /// Removes what lies in a part of the content and nobody knows nor misses. It was cut off between its place and its row.
     async fn remove_strays(&self, part: u16) -> Result<u64> {
         let depot = &self.0;
         let before = depot.now().before(STRAY);
@@ -209,6 +209,10 @@ impl Depot {
         let mut count = 0;
         for places in places.chunks(BATCH) {
             for place in depot.metadata.unknown(places.to_vec()).await? {
+                // These may be the last good bytes of what was lost, as where a disk was away when that was found: a check shows them again.
+                if depot.metadata.misses(place.digest).await? {
+                    continue;
+                }
                 depot.content.remove(&place).await?;
                 count += 1;
             }

@@ -12,8 +12,8 @@ use std::{
 };
 
 use rusqlite::Connection;
-use support::{Here, settings};
-use teu_depot::{Checked, Depot, Finding, Needed, Needing, Settings, Spare, backup};
+use support::{Here, clock, settings};
+use teu_depot::{Checked, Depot, Finding, Needed, Needing, PARTS, Settings, Spare, backup};
 use teu_spec::{Digest, Document, Format, Index, Pick};
 use teu_store::{
     ErrorKind, Expect, Expected, Intent, Keyset, Repositories, Role, Store, Takes, suite::Image, suite::run,
@@ -411,6 +411,40 @@ fn who_brings_what_was_lost_shows_all_that_it_hid() {
         two.resolve(&latest).await.expect("all of it is here");
         assert_eq!(check(&here.depot, false).await, []);
         assert!(here.depot.is_whole().await.expect("looked"));
+    });
+}
+
+/// As where a disk was not mounted while it was repaired: what lies on it is not garbage, though no row leads to it any more.
+#[test]
+fn files_of_what_is_lost_are_not_collected() {
+    run(async {
+        let (clock, pass) = clock();
+        let settings = Settings { clock, ..settings() };
+        let here = Here::of(settings.clone());
+        let (_, image) = put(&here.depot, "one", "image").await;
+        let (path, blobs, away) = (
+            here.path(),
+            here.path().join("blobs"),
+            here.directory.path().join("away"),
+        );
+        let Here { depot, directory } = here;
+        drop(depot);
+        fs::rename(&blobs, &away).expect("moved");
+        let depot = Depot::open(&path, settings.clone()).await.expect("a depot");
+        assert_eq!(check(&depot, true).await.len(), 3);
+        drop(depot);
+        fs::remove_dir_all(&blobs).expect("removed");
+        fs::rename(&away, &blobs).expect("moved back");
+        pass(1_000_000);
+        let depot = Depot::open(&path, settings).await.expect("a depot");
+        assert_eq!(depot.collect(PARTS).await.expect("collected").strays, 0);
+        let found = check(&depot, true).await;
+        assert!(matches!(found[..], [Finding::Restorable { .. }, ..]), "{found:?}");
+        let one = depot.open("one", Intent::Read).await.expect("a repository");
+        let found = one.resolve(&Pick::Name("latest".to_owned())).await;
+        assert_eq!(found.expect("as it was").digest, image.digest);
+        assert_eq!(check(&depot, false).await, []);
+        drop(directory);
     });
 }
 
