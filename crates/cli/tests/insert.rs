@@ -340,7 +340,7 @@ fn a_directory_that_the_image_has_stays_what_it_is() {
         for path in above {
             let before = told(&["oci:images:app", path]).swap_remove(0);
             let now = layer.iter().find(|file| file["path"] == **path).expect(path);
-            for key in ["type", "mode", "uid", "gid", "mtime", "xattrs"] {
+            for key in ["type", "mode", "uid", "gid", "mtime"] {
                 assert_eq!(now[key], before[key], "{flags:?} {path} {key}");
             }
         }
@@ -371,6 +371,32 @@ fn a_directory_that_the_image_has_stays_what_it_is() {
     ];
     room.teu(as_is).succeeds();
     assert_ne!(described(&room, "oci:images:new", "tmp").0, "1777");
+}
+
+/// What an overlay file system noted of a directory of one layer hides in another what is below.
+#[test]
+fn no_directory_is_said_to_hide_what_is_below() {
+    let room = Room::new();
+    let (mut usr, nothing) = directory("usr/");
+    let names = ["trusted.overlay.opaque", "user.overlay.opaque", "user.note"];
+    usr.xattrs = names.map(|name| (name.as_bytes().to_vec(), b"y".to_vec())).into();
+    let lower = archive(&[(usr, nothing), file("usr/old", "old")]);
+    room.layout("images").image("app", &of(&[lower]));
+    room.file("tree/new", "new");
+    for put in [&["tree/new", "usr/"], &["tree", "/usr"]] {
+        let asked = ["insert", "--to", "oci:images:new", "oci:images:app"];
+        room.teu([&asked[..], put].concat()).succeeds();
+        let differs = ["-o", "json", "diff", "--files", "oci:images:app", "oci:images:new"];
+        let told: Value = serde_json::from_str(&room.teu(differs).ran().stdout).expect("JSON");
+        let usr = told["files"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|file| file["path"] == "/usr");
+        let gone = |name: &str| serde_json::json!({"name": name, "beforeHex": "79", "afterHex": null});
+        let gone = ["trusted.overlay.opaque", "user.overlay.opaque"].map(gone);
+        assert_eq!(usr.expect("it differs")["xattrs"], serde_json::json!(gone));
+    }
 }
 
 #[test]

@@ -347,7 +347,7 @@ impl Files {
             && let Some((_, file)) = tree.find(&put.at, false)?
             && file.is_directory()
         {
-            put.top = Some(Box::new(file.read()?.metadata));
+            put.top = Some(Box::new(said_again(file)?));
         }
         let above = files.above(&tree)?;
         Ok((files, above))
@@ -371,13 +371,20 @@ impl Files {
                     continue;
                 }
                 match tree.find(directory, false)? {
-                    Some((real, file)) if file.is_directory() => above.insert(real, file.read()?.metadata),
+                    Some((real, file)) if file.is_directory() => above.insert(real, said_again(file)?),
                     _ => break,
                 };
             }
         }
         Ok(above)
     }
+}
+
+/// What a directory is like, for another layer to say it too.
+fn said_again(directory: tree::File<'_>) -> Result<Metadata> {
+    let mut metadata = directory.read()?.metadata;
+    metadata.xattrs.retain(|name, _| !teu_rootfs::is_of_overlayfs(name));
+    Ok(metadata)
 }
 
 /// Who hides a path by its name and hits nothing has misspelt it: what was to be hidden is seen.

@@ -65,3 +65,4 @@ pub use sibling::Sibling;
 pub use staged::Staged;
 pub use withheld::Withheld;
 pub use writer::{Ahead, Options, Unnamed, UnnamedWriter, Writer};
+pub use xattrs::is_of_overlayfs;

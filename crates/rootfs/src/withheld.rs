@@ -1,5 +1,5 @@
 //! Which extended attributes did files not get that the tree has for them? They are kept in mind with their values, for who makes a tree of the files
-//! again: nobody can read them off the disk. Nearly always there are none.
+//! again: nobody can read them off the disk. Nearly always there are none. Those of overlayfs are of a layer, and not kept.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -32,9 +32,16 @@ const ACCESS: &[u8] = b"system.posix_acl_access";
 /// - All others: no.
 pub(crate) fn is_let_pass(name: &[u8], owners_are_kept: bool) -> bool {
     if name.starts_with(b"user.") {
-        return !name.starts_with(b"user.overlay.") && name != RECORD.as_bytes();
+        return !is_of_overlayfs(name) && name != RECORD.as_bytes();
     }
     owners_are_kept && (name == CAPABILITY || name == ACCESS)
+}
+
+/// Whether overlayfs keeps for itself what this attribute says: where a file stands in its layers, and nothing of the file. In another layer it would mean
+/// another thing, such as that nothing is seen of those below.
+#[must_use]
+pub fn is_of_overlayfs(name: &[u8]) -> bool {
+    name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
 }
 
 /// Refuses what no file system could have had.

@@ -216,6 +216,8 @@ fn what_files_are_not_given_is_told_file_by_file() {
     let mut writer = Writer::new(&root, Options::default()).unwrap();
     writer.directory(b"kept", &with("system.posix_acl_default")).unwrap();
     writer.directory(b"again", &with("system.posix_acl_default")).unwrap();
+    writer.directory(b"opaque", &with("trusted.overlay.opaque")).unwrap();
+    writer.directory(b"opaque2", &with("user.overlay.opaque")).unwrap();
     write(&mut writer, "file", &with("trusted.a"), b"1");
     writer.hard_link(b"other", b"file").unwrap();
     writer.symlink(b"link", &with("security.selinux"), b"file").unwrap();

@@ -16,9 +16,10 @@ what its digests say, or asks for what no honest image asks for, nothing is ther
 
 Of extended attributes user.*, capabilities and access ACLs are set, and none that this machine's
 kernel would obey otherwise (security.*, trusted.*, default ACLs). The record has those that were
-not set, and teu repack writes them again where a file's content is what it was. A directory that
-the image puts files into and does not describe belongs to root, with mode 0755 and the time 0: the
-same image makes the same files. What a killed unpack left beside DESTINATION the next one removes.
+not set, but for overlayfs's own, and teu repack writes them again where a file's content is what it
+was. A directory that the image puts files into and does not describe belongs to root, with mode 0755
+and the time 0: the same image makes the same files. What a killed unpack left beside DESTINATION the
+next one removes.
 
 Who is not root says --rootless: all files are the user's own then, and their owners are written
 down in an attribute, as umoci does it.

@@ -167,7 +167,9 @@ impl Writer {
             any |= set;
             if !set {
                 self.report.xattrs.add(path);
-                withheld.insert(name.clone(), value.clone());
+                if !xattrs::is_of_overlayfs(name) {
+                    withheld.insert(name.clone(), value.clone());
+                }
             }
         }
         if let Owner::Recorded(user, group) = owner {
