@@ -1,7 +1,7 @@
 //! How does an image get new layers on top? [`Append`] is the [`Change`] that writes them, of archives and of files, and puts them there.
 //!
 //! A layer is written once, however many images of an index get it, unless their layers are compressed in different ways and nobody said how
-//! this one is to be. The same image, files and settings give the same image on every machine.
+//! this one is to be, or a directory that it says again is not the same in them. The same image, files and settings give the same image on every machine.
 
 mod below;
 
