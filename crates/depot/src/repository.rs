@@ -472,14 +472,18 @@ impl Delete for Repository {
         })
     }
 
-    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+    fn untag<'a>(&'a self, name: &'a str, expect: Expect) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.depot.may_change()?;
             if self.depot.immutable(&self.name)(name) {
                 let message = format!("the tag {name} of {} never moves", self.name);
                 return Err(Error::new(ErrorKind::Conflict, message));
             }
-            let remove = || self.depot.metadata.remove_tag(&self.name, name, self.depot.now());
+            let remove = || {
+                self.depot
+                    .metadata
+                    .remove_tag(&self.name, name, expect, self.depot.now())
+            };
             match self.depot.reserve.room_for(remove).await? {
                 true => Ok(()),
                 false => Err(self.not_found(&format!("tag {name}"))),

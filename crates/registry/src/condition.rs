@@ -48,8 +48,11 @@ pub(crate) fn changing(headers: &HeaderMap, digest: &Digest, is_here: bool) -> b
     matches && !is_this(&header::IF_NONE_MATCH)
 }
 
-/// What must hold of a name that is about to be set. Tags that are no digests never hold.
-pub(crate) fn writing(headers: &HeaderMap) -> Result<Expect, String> {
+/// What must hold of a tag that is about to be set or deleted.
+///
+/// # Errors
+/// What is asked in a form that no tag is held to, and which form is.
+pub(crate) fn of_tag(headers: &HeaderMap) -> Result<Expect, String> {
     let one = |name: &HeaderName| {
         let mut values = headers.get_all(name).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
@@ -58,21 +61,25 @@ pub(crate) fn writing(headers: &HeaderMap) -> Result<Expect, String> {
         Some(value.to_str().ok()?.trim().trim_matches('"').to_owned())
     };
     if headers.contains_key(header::IF_NONE_MATCH) && headers.contains_key(header::IF_MATCH) {
-        return Err("a push has If-Match or If-None-Match, and not both".to_owned());
+        return Err("a tag is changed under If-Match or If-None-Match, and not both".to_owned());
     }
     if headers.contains_key(header::IF_NONE_MATCH) {
         return match one(&header::IF_NONE_MATCH).as_deref() {
             Some("*") => Ok(Expect::Absent),
-            _ => Err("If-None-Match of a push can only be *".to_owned()),
+            _ => Err("If-None-Match of a tag can only be *".to_owned()),
         };
     }
     if !headers.contains_key(header::IF_MATCH) {
         return Ok(Expect::Any);
     }
-    let digest = one(&header::IF_MATCH).and_then(|tag| tag.parse().ok());
-    digest
+    let wanted = one(&header::IF_MATCH);
+    if wanted.as_deref() == Some("*") {
+        return Ok(Expect::Present);
+    }
+    wanted
+        .and_then(|digest| digest.parse().ok())
         .map(Expect::Digest)
-        .ok_or_else(|| "If-Match of a push must be one digest in quotes".to_owned())
+        .ok_or_else(|| "If-Match of a tag must be * or one digest in quotes".to_owned())
 }
 
 fn names(headers: &HeaderMap, name: &HeaderName, digest: &Digest) -> bool {
@@ -123,16 +130,17 @@ mod tests {
             (header::IF_NONE_MATCH, "*", Some(Expect::Absent)),
             (header::IF_NONE_MATCH, this.as_str(), None),
             (header::IF_MATCH, this.as_str(), Some(Expect::Digest(digest))),
-            (header::IF_MATCH, "*", None),
+            (header::IF_MATCH, "*", Some(Expect::Present)),
+            (header::IF_MATCH, "\"other\"", None),
             (header::ACCEPT, "*", Some(Expect::Any)),
         ] {
-            assert_eq!(writing(&headers(name.clone(), value)).ok(), expected, "{name}: {value}");
+            assert_eq!(of_tag(&headers(name.clone(), value)).ok(), expected, "{name}: {value}");
         }
         let mut both = headers(header::IF_MATCH, &this);
         both.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
         let mut two = headers(header::IF_MATCH, &this);
         two.append(header::IF_MATCH, HeaderValue::from_str(&other).expect("a value"));
-        assert!(writing(&both).is_err() && writing(&two).is_err());
+        assert!(of_tag(&both).is_err() && of_tag(&two).is_err());
         for (name, value, here, absent) in [
             (header::IF_MATCH, this.clone(), true, false),
             (header::IF_MATCH, format!("{other}, {this}"), true, false),

@@ -170,7 +170,7 @@ pub fn headers(text: &str) {
     let digest = Digest::of(b"content");
     let _ = condition::reading(&headers, &digest);
     let _ = condition::range(&headers, &digest);
-    let _ = condition::writing(&headers);
+    let _ = condition::of_tag(&headers);
     for value in headers.get_all("authorization") {
         if let Some((user, _)) = value.to_str().ok().and_then(auth::basic) {
             assert!(!user.contains(':'), "{user:?}");

@@ -80,7 +80,7 @@ impl Registry {
         }
         let expect = match names.is_empty() {
             true => Expect::Any,
-            false => condition::writing(&asked.headers).map_err(|error| Problem::bad(Code::Unsupported, error))?,
+            false => expected(asked)?,
         };
         let (document, _room) = self.document(&asked.headers, content).await?;
         let digest = match reference {
@@ -116,6 +116,7 @@ impl Registry {
                 let holds = match expect {
                     Expect::Any => true,
                     Expect::Absent => free.len() == names.len(),
+                    Expect::Present => free.is_empty(),
                     Expect::Digest(expected) => free.is_empty() && expected == digest,
                 };
                 if !holds {
@@ -192,12 +193,15 @@ impl Registry {
                 may_change(&*store, Role::Manifest, digest, asked).await?;
                 delete.delete(Role::Manifest, digest).await
             }
-            // A store deletes a tag wherever it points, and it may be moved in the same moment.
-            Reference::Tag(_) if condition::is_there(&asked.headers) => {
-                let message = "a tag is not deleted under a condition; delete the manifest by its digest, or the tag without If-Match and If-None-Match";
-                return Err(Problem::bad(Code::Unsupported, message));
+            Reference::Tag(tag) => {
+                let expect = expected(asked)?;
+                match delete.untag(tag.as_str(), expect).await {
+                    Err(error) if expect != Expect::Any && *error.kind() == ErrorKind::Conflict => {
+                        return Err(Problem::writing(error, Code::ManifestUnknown));
+                    }
+                    deleted => deleted,
+                }
             }
-            Reference::Tag(tag) => delete.untag(tag.as_str()).await,
             Reference::Neither(_) => return Err(unknown()),
         };
         deleted.map_err(|error| Problem::reading(error, Code::ManifestUnknown))?;
@@ -234,6 +238,10 @@ fn asked_tags<'a>(reference: &Reference, names: &'a [String]) -> &'a [String] {
         Reference::Tag(_) => &names[1..],
         _ => names,
     }
+}
+
+fn expected(asked: &Asked) -> Result<Expect, Problem> {
+    condition::of_tag(&asked.headers).map_err(|error| Problem::bad(Code::Unsupported, error))
 }
 
 fn unknown() -> Problem {

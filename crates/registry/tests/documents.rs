@@ -197,6 +197,7 @@ fn what_a_client_has_is_not_sent_again() {
         ("If-None-Match", "*".to_owned(), 412),
         ("If-Match", format!("\"{}\"", Digest::of(b"another")), 412),
         ("If-Match", format!("\"{}\"", Digest::of(image.raw())), 201),
+        ("If-Match", "*".to_owned(), 201),
     ] {
         let headers = [manifest, (condition, expected.as_str())];
         server
@@ -206,6 +207,7 @@ fn what_a_client_has_is_not_sent_again() {
     // What has a digest is put and deleted where it is here, or is not, as was asked.
     let (this, another) = (Digest::of(other.raw()), Digest::of(b"another"));
     let at = |digest: &Digest| format!("/v2/app/manifests/{digest}");
+    let tag = |tag: &str| format!("/v2/app/manifests/{tag}");
     for (method, target, condition, expected, status) in [
         ("PUT", at(&this), "If-None-Match", "*".to_owned(), 412),
         ("PUT", at(&this), "If-Match", format!("\"{another}\""), 412),
@@ -219,14 +221,15 @@ fn what_a_client_has_is_not_sent_again() {
             format!("\"{another}\""),
             412,
         ),
-        // Where a tag points to may change in the same moment.
-        (
-            "DELETE",
-            "/v2/app/manifests/1".to_owned(),
-            "If-Match",
-            format!("\"{this}\""),
-            400,
-        ),
+        ("PUT", tag("new"), "If-Match", "*".to_owned(), 412),
+        ("DELETE", tag("new"), "If-Match", "*".to_owned(), 404),
+        ("DELETE", tag("new"), "If-Match", format!("\"{this}\""), 404),
+        ("DELETE", tag("1"), "If-Match", format!("\"{another}\""), 412),
+        ("DELETE", tag("1"), "If-None-Match", "*".to_owned(), 412),
+        ("DELETE", tag("1"), "If-Match", "\"other\"".to_owned(), 400),
+        ("DELETE", tag("1"), "If-Match", format!("\"{this}\""), 202),
+        ("PUT", tag("1"), "If-None-Match", "*".to_owned(), 201),
+        ("DELETE", tag("1"), "If-Match", "*".to_owned(), 202),
         ("DELETE", at(&this), "If-Match", format!("\"{this}\""), 202),
         ("PUT", at(&this), "If-Match", format!("\"{this}\""), 412),
         ("PUT", at(&this), "If-None-Match", "*".to_owned(), 201),

@@ -196,8 +196,8 @@ impl Delete for Part {
         })
     }
 
-    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
-        self.deletes().untag(name)
+    fn untag<'a>(&'a self, name: &'a str, expect: Expect) -> BoxFuture<'a, Result<()>> {
+        self.deletes().untag(name, expect)
     }
 }
 

@@ -178,16 +178,31 @@ impl Expected {
     }
 }
 
-/// What the caller believes of a name that it is about to set.
+/// What the caller believes of a name that it is about to set or to remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing: the name is set whatever it was; without a name the image comes beside those that are there.
+    /// Nothing: the name is set, or removed, whatever it was; without a name the image comes beside those that are there.
     #[default]
     Any,
     /// That the name is free.
     Absent,
+    /// That the name is there, wherever it points. Without a name it says nothing.
+    Present,
     /// That the name points here. Without a name: that an image without a name is here, which it replaces.
     Digest(Digest),
+}
+
+impl Expect {
+    /// Whether it is true of a name that points at what was found.
+    #[must_use]
+    pub fn holds(self, found: Option<Digest>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Absent => found.is_none(),
+            Self::Present => found.is_some(),
+            Self::Digest(digest) => found == Some(digest),
+        }
+    }
 }
 
 /// The forms that a place can keep.
@@ -431,8 +446,11 @@ pub trait Delete: Send + Sync {
     /// Deletes content by digest.
     fn delete<'a>(&'a self, role: Role, digest: &'a Digest) -> BoxFuture<'a, Result<()>>;
 
-    /// Deletes a name, and nothing else.
-    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
+    /// Deletes a name, and nothing else, where it is what is expected.
+    ///
+    /// # Errors
+    /// `NotFound` where the name is not there, whatever was expected; `Conflict` where it is and `expect` does not hold, or it may not go.
+    fn untag<'a>(&'a self, name: &'a str, expect: Expect) -> BoxFuture<'a, Result<()>>;
 }
 
 /// The power to collect garbage.

@@ -486,7 +486,12 @@ async fn a_name_is_untagged_where_the_registry_can() {
     let server = serve(&modern).await;
     let target = repository(&server.host, "app");
     push_image(&target, &content(10), &["1"]).await;
-    Delete::untag(&target, "1").await.expect("untagged");
+    // This one knows no conditions, so it is looked at before.
+    for expect in [Expect::Digest(Digest::of(b"another")), Expect::Absent] {
+        let error = Delete::untag(&target, "1", expect).await.expect_err("it is not so");
+        assert_eq!(error.kind(), &ErrorKind::Conflict, "{expect:?}: {error}");
+    }
+    Delete::untag(&target, "1", Expect::Present).await.expect("untagged");
     let old = fake(Habits {
         untags: false,
         ..Habits::default()
@@ -494,7 +499,7 @@ async fn a_name_is_untagged_where_the_registry_can() {
     let server = serve(&old).await;
     let target = repository(&server.host, "app");
     push_image(&target, &content(10), &["1"]).await;
-    let error = Delete::untag(&target, "1").await.expect_err("unsupported");
+    let error = Delete::untag(&target, "1", Expect::Any).await.expect_err("unsupported");
     assert_eq!(error.kind(), &ErrorKind::Unsupported, "{error}");
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn untag(arguments: &Untag, settings: Arc<Settings>) -> Result<
     let Pick::Name(name) = &pick else {
         return Err(Failure::Usage(format!("{} has no name to take away", arguments.image)));
     };
-    deletes(&*store, &arguments.image)?.untag(name).await?;
+    deletes(&*store, &arguments.image)?.untag(name, Expect::Any).await?;
     store.finish().await?;
     output::done(&settings, || json!({"name": name}))
 }

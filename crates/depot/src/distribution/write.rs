@@ -108,12 +108,7 @@ impl Repository {
 
     fn check_expected(&self, tag: &Tag, expect: Expect) -> Result<()> {
         let found = self.tag(tag.as_str())?;
-        let holds = match expect {
-            Expect::Any => true,
-            Expect::Absent => found.is_none(),
-            Expect::Digest(digest) => found == Some(digest),
-        };
-        if holds {
+        if expect.holds(found) {
             return Ok(());
         }
         let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());

@@ -279,8 +279,17 @@ pub trait Metadata: Send + Sync {
         now: Millis,
     ) -> BoxFuture<'a, Result<bool>>;
 
-    /// Removes a tag; false where it was not there. What it pointed at counts as touched now.
-    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str, now: Millis) -> BoxFuture<'a, Result<bool>>;
+    /// Removes a tag; false where it was not there, whatever was expected. What it pointed at counts as touched now.
+    ///
+    /// # Errors
+    /// `Conflict` where it is there and `expect` does not hold.
+    fn remove_tag<'a>(
+        &'a self,
+        repository: &'a str,
+        name: &'a str,
+        expect: Expect,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<bool>>;
 
     /// Has a manifest count as touched now, where it was last before `before`. One that is not there is no error.
     fn touch<'a>(

@@ -10,7 +10,7 @@ use teu_depot::{
     Placing, Reviewed, Session, Unreferenced, Writing,
 };
 use teu_spec::{Descriptor, Digest};
-use teu_store::{BoxFuture, Keyset, Page, Reader, Result};
+use teu_store::{BoxFuture, Expect, Keyset, Page, Reader, Result};
 use tokio::runtime::Handle;
 
 /// Hears of a step: its name, and whether it is taken. What it fails with the step fails with.
@@ -246,8 +246,14 @@ impl<T: Metadata> Metadata for Watched<T> {
         )
     }
 
-    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str, now: Millis) -> BoxFuture<'a, Result<bool>> {
-        self.inner.remove_tag(repository, name, now)
+    fn remove_tag<'a>(
+        &'a self,
+        repository: &'a str,
+        name: &'a str,
+        expect: Expect,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<bool>> {
+        self.inner.remove_tag(repository, name, expect, now)
     }
 
     fn touch<'a>(

@@ -51,19 +51,7 @@ impl Memory {
             }
         }
         for name in names {
-            let found = state.names.get(name);
-            let holds = match expect {
-                Expect::Any => true,
-                Expect::Absent => found.is_none(),
-                Expect::Digest(digest) => found == Some(&digest),
-            };
-            if !holds {
-                let found = found.map_or_else(|| "nothing".to_owned(), Digest::to_string);
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("the name {name:?} points at {found}, which is not what was expected"),
-                ));
-            }
+            check_expected(name, state.names.get(name).copied(), expect)?;
         }
         if let (true, Expect::Digest(replaced)) = (names.is_empty(), expect)
             && replaced != *digest
@@ -194,11 +182,24 @@ impl Delete for Memory {
         future::ready(if found { Ok(()) } else { Err(no_content(role, digest)) }).boxed()
     }
 
-    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
-        let outcome = match self.state().names.remove(name) {
-            Some(_) => Ok(()),
+    fn untag<'a>(&'a self, name: &'a str, expect: Expect) -> BoxFuture<'a, Result<()>> {
+        let mut state = self.state();
+        let outcome = match state.names.get(name).copied() {
             None => Err(Error::new(ErrorKind::NotFound, format!("there is no name {name:?}"))),
+            found => check_expected(name, found, expect),
         };
+        if outcome.is_ok() {
+            state.names.remove(name);
+        }
         future::ready(outcome).boxed()
     }
+}
+
+fn check_expected(name: &str, found: Option<Digest>, expect: Expect) -> Result<()> {
+    if expect.holds(found) {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
+    let message = format!("the name {name:?} points at {found}, which is not what was expected");
+    Err(Error::new(ErrorKind::Conflict, message))
 }

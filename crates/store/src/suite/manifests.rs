@@ -242,6 +242,8 @@ pub async fn expectations_are_held(place: &dyn Place) {
         (&["taken"], Expect::Digest(new.digest)),
         (&["free"], Expect::Digest(old.digest)),
         (&["taken", "other"], Expect::Digest(old.digest)),
+        (&["free"], Expect::Present),
+        (&["other", "free"], Expect::Present),
     ] {
         let error = put(&*target, &new.document, names, expect)
             .await
@@ -254,6 +256,9 @@ pub async fn expectations_are_held(place: &dyn Place) {
     put(&*target, &new.document, &["other"], Expect::Digest(new.digest))
         .await
         .expect("a name that points there");
+    put(&*target, &new.document, &["other", "new"], Expect::Present)
+        .await
+        .expect("names that are there");
     let source = finished(place, target).await;
     let resolved = async |name: &str| {
         source

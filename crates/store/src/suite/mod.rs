@@ -128,6 +128,7 @@ macro_rules! store_suite {
             referrers_are_found
             what_is_deleted_is_gone
             a_name_is_removed_and_nothing_else
+            a_name_is_removed_where_it_points_as_expected
             a_sweep_sees_all_and_keeps_writers_out
         );
     };

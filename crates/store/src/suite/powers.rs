@@ -258,14 +258,14 @@ pub async fn a_name_is_removed_and_nothing_else(place: &dyn Place) {
     image.put(&*target, &["goes", "stays"]).await.expect("put");
     target.finish().await.expect("finished");
     let delete = target.delete().expect("the power to delete");
-    match delete.untag("goes").await {
+    match delete.untag("goes", Expect::Any).await {
         Ok(()) => {}
         Err(error) if *error.kind() == ErrorKind::Unsupported => {
             return passed_over("a_name_is_removed_and_nothing_else", "this place removes no names");
         }
         Err(error) => panic!("{error}"),
     }
-    let error = delete.untag("goes").await.expect_err("it is gone");
+    let error = delete.untag("goes", Expect::Any).await.expect_err("it is gone");
     assert_eq!(error.kind(), &ErrorKind::NotFound);
     let source = finished(place, target).await;
     let error = source
@@ -276,6 +276,53 @@ pub async fn a_name_is_removed_and_nothing_else(place: &dyn Place) {
     for pick in [Pick::Name("stays".to_owned()), Pick::Digest(image.digest)] {
         let found = source.resolve(&pick).await.expect("resolved");
         image.check(place, &*source, &found).await;
+    }
+}
+
+/// A name that points elsewhere than is expected is not removed, and one that is not there is not found, whatever is expected.
+pub async fn a_name_is_removed_where_it_points_as_expected(place: &dyn Place) {
+    let target = target(place).await;
+    let can = place.can();
+    if target.delete().is_none() || !(can.name && can.hold_many) {
+        return passed_over(
+            "a_name_is_removed_where_it_points_as_expected",
+            "this place deletes nothing",
+        );
+    }
+    let [one, other] = ["one", "other"].map(|seed| Image::small(target.takes(), seed));
+    one.put(&*target, &["a", "b", "c"]).await.expect("put");
+    other.put(&*target, &["other"]).await.expect("put");
+    target.finish().await.expect("finished");
+    let delete = target.delete().expect("the power to delete");
+    match delete.untag("c", Expect::Any).await {
+        Ok(()) => {}
+        Err(error) if *error.kind() == ErrorKind::Unsupported => {
+            return passed_over(
+                "a_name_is_removed_where_it_points_as_expected",
+                "this place removes no names",
+            );
+        }
+        Err(error) => panic!("{error}"),
+    }
+    for (name, expect, kind) in [
+        ("a", Expect::Digest(other.digest), Some(ErrorKind::Conflict)),
+        ("a", Expect::Absent, Some(ErrorKind::Conflict)),
+        ("a", Expect::Digest(one.digest), None),
+        ("a", Expect::Digest(one.digest), Some(ErrorKind::NotFound)),
+        ("a", Expect::Present, Some(ErrorKind::NotFound)),
+        ("a", Expect::Absent, Some(ErrorKind::NotFound)),
+        ("b", Expect::Present, None),
+    ] {
+        let outcome = delete.untag(name, expect).await;
+        let found = outcome.as_ref().err().map(|error| error.kind().clone());
+        assert_eq!(found, kind, "{name} {expect:?}: {outcome:?}");
+        let pick = Pick::Name(name.to_owned());
+        let is_there = target.readable().expect("it is read").resolve(&pick).await.is_ok();
+        assert_eq!(is_there, kind == Some(ErrorKind::Conflict), "{name} {expect:?}");
+    }
+    let source = finished(place, target).await;
+    for pick in [Pick::Digest(one.digest), Pick::Name("other".to_owned())] {
+        source.resolve(&pick).await.expect("it stays");
     }
 }
 

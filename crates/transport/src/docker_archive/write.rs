@@ -143,12 +143,7 @@ impl DockerArchiveWriter {
                 .iter()
                 .find(|image| image.tags.contains(tag))
                 .map(|image| image.digest);
-            let holds = match expect {
-                Expect::Any => true,
-                Expect::Absent => now.is_none(),
-                Expect::Digest(digest) => now == Some(digest),
-            };
-            if !holds {
+            if !expect.holds(now) {
                 let now = now.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
                 let message = format!("the name {tag:?} points at {now}, which is not what was expected");
                 return Err(Error::new(ErrorKind::Conflict, message));

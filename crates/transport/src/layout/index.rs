@@ -248,21 +248,20 @@ fn corrected(entry: &Descriptor, manifest: &Descriptor) -> Descriptor {
     }
 }
 
-fn check_expected(index: &Index, wanted: &str, expect: Expect) -> Result<()> {
+/// Others list several manifests by one name: what is expected has to hold of all of them.
+pub(super) fn check_expected(index: &Index, wanted: &str, expect: Expect) -> Result<()> {
     let mut found = index.manifests.iter().filter(|entry| is_called(entry, wanted));
-    let holds = match expect {
-        Expect::Any => true,
-        Expect::Absent => found.next().is_none(),
-        Expect::Digest(digest) => {
-            let all: Vec<Digest> = found.map(|entry| entry.digest).collect();
-            !all.is_empty() && all.iter().all(|found| *found == digest)
+    let (first, differs) = match found.next() {
+        None => (None, !expect.holds(None)),
+        Some(first) => {
+            let mut all = std::iter::once(first).chain(found);
+            (Some(first.digest), !all.all(|entry| expect.holds(Some(entry.digest))))
         }
     };
-    if holds {
+    if !differs {
         return Ok(());
     }
-    let now = index.manifests.iter().find(|entry| is_called(entry, wanted));
-    let now = now.map_or_else(|| "nothing".to_owned(), |entry| entry.digest.to_string());
+    let now = first.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
     Err(Error::new(
         ErrorKind::Conflict,
         format!("the name {wanted:?} points at {now}, which is not what was expected"),

@@ -8,13 +8,13 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use teu_spec::{Algorithm, Descriptor, Digest};
-use teu_store::{BoxFuture, Delete, Error, ErrorKind, Kept, Result, Role, Sweep, SweepSession, blocking};
+use teu_spec::{Algorithm, Descriptor, Digest, Index};
+use teu_store::{BoxFuture, Delete, Error, ErrorKind, Expect, Kept, Result, Role, Sweep, SweepSession, blocking};
 
 use super::{
     Inner, Layout,
-    index::Change,
-    resolve::{Content, name},
+    index::{Change, check_expected},
+    resolve::{Content, is_called},
 };
 use crate::{
     files,
@@ -34,10 +34,13 @@ impl Inner {
         }
     }
 
-    /// Takes entries off the index, and says whether there were any.
-    fn unlist(&self, goes: impl Fn(&Descriptor) -> bool) -> Result<bool> {
+    /// Takes entries off the index where `may` has nothing against it, and says whether there were any.
+    fn unlist(&self, goes: impl Fn(&Descriptor) -> bool, may: impl FnOnce(&Index) -> Result<()>) -> Result<bool> {
         let mut found = false;
         self.change_index(|index| {
+            if index.manifests.iter().any(&goes) {
+                may(index)?;
+            }
             let keep = |entry: &Descriptor| {
                 let goes = goes(entry);
                 found |= goes;
@@ -110,7 +113,7 @@ impl Delete for Layout {
         let (inner, digest) = (Arc::clone(&self.0), *digest);
         let delete = move || {
             let _lock = inner.lock()?;
-            if role == Role::Manifest && inner.unlist(|entry| entry.digest == digest)? {
+            if role == Role::Manifest && inner.unlist(|entry| entry.digest == digest, |_| Ok(()))? {
                 let left = inner.all_manifests(inner.index()?.manifests.clone())?;
                 if left.iter().any(|entry| entry.digest == digest) {
                     return Ok(());
@@ -121,11 +124,12 @@ impl Delete for Layout {
         blocking::run(delete).boxed()
     }
 
-    fn untag<'a>(&'a self, wanted: &'a str) -> BoxFuture<'a, Result<()>> {
+    fn untag<'a>(&'a self, wanted: &'a str, expect: Expect) -> BoxFuture<'a, Result<()>> {
         let (inner, wanted) = (Arc::clone(&self.0), wanted.to_owned());
         let untag = move || {
             let _lock = inner.lock()?;
-            if inner.unlist(|entry| name(entry) == Some(wanted.as_str()))? {
+            let may = |index: &Index| check_expected(index, &wanted, expect);
+            if inner.unlist(|entry| is_called(entry, &wanted), may)? {
                 return Ok(());
             }
             let message = format!("there is no image {wanted:?} in {}", inner.root.display());

@@ -3,7 +3,7 @@
 
 use reqwest::{
     Method, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MATCH, IF_NONE_MATCH},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH},
 };
 use teu_spec::{Algorithm, Descriptor, Digest, Document, Tag};
 use teu_store::{
@@ -91,7 +91,9 @@ impl Target for Repository {
 impl Repository {
     async fn put(&self, document: &Document, digest: &Digest, tags: &[Tag], expect: Expect) -> Result<()> {
         for tag in tags {
-            self.check_name(tag, expect).await?;
+            if expect != Expect::Any {
+                check_name(tag, self.leads_to(tag).await?, expect)?;
+            }
         }
         // A push by tag has the digest that the registry prefers; another can be asked for by name alone.
         let by_digest = tags.is_empty() || tags.len() > 1 || digest.algorithm() != Algorithm::default();
@@ -122,25 +124,10 @@ impl Repository {
         Ok(())
     }
 
-    async fn check_name(&self, tag: &Tag, expect: Expect) -> Result<()> {
-        let wanted = match expect {
-            Expect::Any => return Ok(()),
-            Expect::Absent => None,
-            Expect::Digest(digest) => Some(digest),
-        };
-        let found = self
-            .manifest(&Wanted::Tag(tag.clone()))
-            .await?
-            .map(|found| found.digest);
-        if found == wanted {
-            return Ok(());
-        }
-        let message = match (found, wanted) {
-            (Some(found), Some(wanted)) => format!("{tag} points at {found} and not at {wanted}"),
-            (Some(found), None) => format!("{tag} exists already and points at {found}"),
-            (None, _) => format!("{tag} does not exist"),
-        };
-        Err(Error::new(ErrorKind::Conflict, message))
+    /// What a tag points at.
+    async fn leads_to(&self, tag: &Tag) -> Result<Option<Digest>> {
+        let found = self.manifest(&Wanted::Tag(tag.clone())).await?;
+        Ok(found.map(|found| found.digest))
     }
 
     /// Puts a manifest at one path.
@@ -158,22 +145,12 @@ impl Repository {
             )
         };
         let media_type = HeaderValue::from_str(document.media_type().as_str()).map_err(invalid)?;
-        let condition = match expect {
-            Expect::Any => None,
-            Expect::Absent => Some((IF_NONE_MATCH, HeaderValue::from_static("*"))),
-            Expect::Digest(digest) => {
-                let value = HeaderValue::try_from(format!("\"{digest}\"")).map_err(|_| invalid_digest())?;
-                Some((IF_MATCH, value))
-            }
-        };
+        let condition = condition(expect)?;
         let make = |url| {
-            let mut call = Call::new(Method::PUT, url)
+            let call = Call::new(Method::PUT, url)
                 .header(CONTENT_TYPE, media_type.clone())
                 .body(document.raw().clone());
-            if let Some((name, value)) = &condition {
-                call = call.header(name.clone(), value.clone());
-            }
-            call
+            conditional(call, condition.as_ref())
         };
         let answer = self.call(path, make).await?;
         if !answer.status().is_success() {
@@ -197,8 +174,39 @@ impl Repository {
     }
 }
 
-fn invalid_digest() -> Error {
-    Error::new(ErrorKind::Invalid, "a digest cannot stand in a header")
+fn check_name(tag: &Tag, found: Option<Digest>, expect: Expect) -> Result<()> {
+    if expect.holds(found) {
+        return Ok(());
+    }
+    let message = match (found, expect) {
+        (Some(found), Expect::Digest(wanted)) => format!("{tag} points at {found} and not at {wanted}"),
+        (Some(found), _) => format!("{tag} exists already and points at {found}"),
+        (None, _) => format!("{tag} does not exist"),
+    };
+    Err(Error::new(ErrorKind::Conflict, message))
+}
+
+/// What is expected, as a registry is told it.
+fn condition(expect: Expect) -> Result<Option<(HeaderName, HeaderValue)>> {
+    Ok(match expect {
+        Expect::Any => None,
+        Expect::Absent => Some((IF_NONE_MATCH, HeaderValue::from_static("*"))),
+        Expect::Present => Some((IF_MATCH, HeaderValue::from_static("*"))),
+        Expect::Digest(digest) => {
+            let invalid = |_| Error::new(ErrorKind::Invalid, "a digest cannot stand in a header");
+            Some((
+                IF_MATCH,
+                HeaderValue::try_from(format!("\"{digest}\"")).map_err(invalid)?,
+            ))
+        }
+    })
+}
+
+fn conditional(call: Call, condition: Option<&(HeaderName, HeaderValue)>) -> Call {
+    match condition {
+        Some((name, value)) => call.header(name.clone(), value.clone()),
+        None => call,
+    }
 }
 
 /// The tags that a push by digest set, by the header `OCI-Tag`.
@@ -266,10 +274,11 @@ impl Delete for Repository {
         })
     }
 
-    fn untag<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+    /// A name is guarded as by [`put_manifest`](Target::put_manifest).
+    fn untag<'a>(&'a self, name: &'a str, expect: Expect) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let tag: Tag = name.parse()?;
-            self.remove(&format!("manifests/{tag}"), true)
+            self.remove_tag(&tag, expect)
                 .await
                 .map_err(|error| error.within(format!("deleting the tag {self}:{tag}")))
         })
@@ -279,7 +288,7 @@ impl Delete for Repository {
 impl Repository {
     async fn delete_content(&self, role: Role, digest: &Digest) -> Result<()> {
         if role == Role::Blob {
-            return self.remove(&format!("blobs/{digest}"), false).await;
+            return self.remove(&format!("blobs/{digest}"), None).await;
         }
         // The tag that stands for the referrers API must not name what is gone. What cannot be read can still be deleted.
         let subject = match self.manifest_body(&Wanted::Digest(*digest)).await {
@@ -288,25 +297,35 @@ impl Repository {
                 .and_then(|document| document.subject().map(|subject| subject.digest)),
             _ => None,
         };
-        self.remove(&format!("manifests/{digest}"), false).await?;
+        self.remove(&format!("manifests/{digest}"), None).await?;
         match subject {
             Some(subject) => self.untag_referrer(&subject, digest).await,
             None => Ok(()),
         }
     }
 
-    async fn remove(&self, path: &str, is_tag: bool) -> Result<()> {
+    async fn remove_tag(&self, tag: &Tag, expect: Expect) -> Result<()> {
+        if expect != Expect::Any
+            && let Some(found) = self.leads_to(tag).await?
+        {
+            check_name(tag, Some(found), expect)?;
+        }
+        self.remove(&format!("manifests/{tag}"), Some(expect)).await
+    }
+
+    /// Deletes what is at one path; `of_tag` is what is expected of the tag that it ends in, where it is one.
+    async fn remove(&self, path: &str, of_tag: Option<Expect>) -> Result<()> {
         let need = self.need_of(Scope::delete(self.path()));
-        let answer = self
-            .call_with(path, |url| Call::new(Method::DELETE, url), &need)
-            .await?;
+        let condition = condition(of_tag.unwrap_or_default())?;
+        let make = |url| conditional(Call::new(Method::DELETE, url), condition.as_ref());
+        let answer = self.call_with(path, make, &need).await?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
         }
         let error = self.registry().complaint(answer).await;
         // docker-registry 2 takes a tag for a digest that is malformed.
-        if is_tag && status == StatusCode::BAD_REQUEST {
+        if of_tag.is_some() && status == StatusCode::BAD_REQUEST {
             let message =
                 "the registry cannot delete a tag alone; deleting the manifest by its digest deletes all its tags";
             return Err(Error::new(ErrorKind::Unsupported, message).with_cause(error));

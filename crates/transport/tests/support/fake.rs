@@ -222,7 +222,8 @@ impl Fake {
             let wanted = seen
                 .header("if-match")
                 .map(|wanted| wanted.trim_matches('"').to_owned());
-            if wanted.is_some_and(|wanted| current.map(Digest::to_string) != Some(wanted))
+            let holds = |wanted: String| current.is_some_and(|current| wanted == "*" || current.to_string() == wanted);
+            if wanted.is_some_and(|wanted| !holds(wanted))
                 || (seen.header("if-none-match").is_some() && current.is_some())
             {
                 return error(412, "DENIED");

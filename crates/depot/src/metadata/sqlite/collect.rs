@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, params};
 use teu_spec::Digest;
-use teu_store::{Error, ErrorKind, Result, Role};
+use teu_store::{Error, ErrorKind, Expect, Result, Role};
 
 use super::{
     super::{Immutable, Reviewed, Unreferenced, digests::Key, place},
-    put::{bury as leave_tombstone, change, known, loses_tag, review as look_at, role, shows},
+    put::{bury as leave_tombstone, change, check_expected, known, loses_tag, named, review as look_at, role, shows},
     read::{all, count, one, to_i64},
 };
 use crate::place::{Millis, Place};
@@ -69,13 +69,24 @@ pub(super) fn take_manifest(connection: &Connection, repository: i64, id: i64, n
     forget_if_empty(connection, repository)
 }
 
-pub(super) fn remove_tag(connection: &Connection, repository: &str, name: &str, now: Millis) -> Result<bool> {
-    let Some(repository) = known(connection, repository)? else {
+pub(super) fn remove_tag(
+    connection: &Connection,
+    repository: &str,
+    name: &str,
+    expect: Expect,
+    now: Millis,
+) -> Result<bool> {
+    let Some(id) = known(connection, repository)? else {
         return Ok(false);
     };
-    loses_tag(connection, repository, name, None, now)?;
+    let found = named(connection, id, name)?;
+    if found.is_none() {
+        return Ok(false);
+    }
+    check_expected(repository, name, found, expect)?;
+    loses_tag(connection, id, name, None, now)?;
     let statement = "DELETE FROM tags WHERE repository = ?1 AND name = ?2";
-    Ok(change(connection, statement, params![repository, name])? > 0)
+    Ok(change(connection, statement, params![id, name])? > 0)
 }
 
 pub(super) fn review(connection: &Connection, now: Millis, due: Millis, limit: usize) -> Result<Reviewed> {

@@ -21,7 +21,7 @@ use rustix::{
     io::Errno,
 };
 use teu_spec::{Descriptor, Digest};
-use teu_store::{BoxFuture, Error, ErrorKind, Keyset, Page, Result, blocking};
+use teu_store::{BoxFuture, Error, ErrorKind, Expect, Keyset, Page, Result, blocking};
 
 use super::{
     Blob, Held, Immutable, Looked, Manifest, Metadata, Needed, NewBlob, NewManifest, Reviewed, Session, Unreferenced,
@@ -492,9 +492,15 @@ impl Metadata for Sqlite {
         self.change(move |connection| collect::remove_manifest(connection, &repository, &digest, &immutable, now))
     }
 
-    fn remove_tag<'a>(&'a self, repository: &'a str, name: &'a str, now: Millis) -> BoxFuture<'a, Result<bool>> {
+    fn remove_tag<'a>(
+        &'a self,
+        repository: &'a str,
+        name: &'a str,
+        expect: Expect,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<bool>> {
         let (repository, name) = (repository.to_owned(), name.to_owned());
-        self.change(move |connection| collect::remove_tag(connection, &repository, &name, now))
+        self.change(move |connection| collect::remove_tag(connection, &repository, &name, expect, now))
     }
 
     fn touch<'a>(

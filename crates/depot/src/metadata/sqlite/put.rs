@@ -231,27 +231,36 @@ pub(super) fn shows(connection: &Connection, repository: i64, role: Role, digest
 
 /// Whether a name may be set.
 fn may_point(connection: &Connection, repository: i64, new: &NewManifest, name: &Name) -> Result<()> {
-    let query = "SELECT m.digest FROM tags t JOIN manifests m ON m.id = t.manifest
-        WHERE t.repository = ?1 AND t.name = ?2";
-    let found = one(connection, query, params![repository, name.name], |row| row.get(0))?;
-    let found = found.map(|Key(digest)| digest);
-    let holds = match new.expect {
-        Expect::Any => true,
-        Expect::Absent => found.is_none(),
-        Expect::Digest(digest) => found == Some(digest),
-    };
-    let conflict = |why: &str| {
-        let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
-        let message = format!("the tag {} of {} points at {found}, {why}", name.name, new.repository);
-        Err(Error::new(ErrorKind::Conflict, message))
-    };
-    if !holds {
-        return conflict("which is not what was expected");
-    }
+    let found = named(connection, repository, &name.name)?;
+    check_expected(&new.repository, &name.name, found, new.expect)?;
     if name.is_immutable && found.is_some_and(|found| found != new.digest) {
-        return conflict("and never moves; push under another one");
+        let why = "and never moves; push under another one";
+        return Err(conflict(&new.repository, &name.name, found, why));
     }
     Ok(())
+}
+
+/// What a tag points at.
+pub(super) fn named(connection: &Connection, repository: i64, name: &str) -> Result<Option<Digest>> {
+    let query = "SELECT m.digest FROM tags t JOIN manifests m ON m.id = t.manifest
+        WHERE t.repository = ?1 AND t.name = ?2";
+    let found = one(connection, query, params![repository, name], |row| row.get(0))?;
+    Ok(found.map(|Key(digest)| digest))
+}
+
+/// # Errors
+/// `Conflict` where a tag does not point where it is expected to.
+pub(super) fn check_expected(repository: &str, name: &str, found: Option<Digest>, expect: Expect) -> Result<()> {
+    match expect.holds(found) {
+        true => Ok(()),
+        false => Err(conflict(repository, name, found, "which is not what was expected")),
+    }
+}
+
+fn conflict(repository: &str, name: &str, found: Option<Digest>, why: &str) -> Error {
+    let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
+    let message = format!("the tag {name} of {repository} points at {found}, {why}");
+    Error::new(ErrorKind::Conflict, message)
 }
 
 pub(super) fn begin_session(connection: &Connection, session: &Session, most: u64) -> Result<()> {

@@ -185,8 +185,18 @@ pub(crate) async fn names_are_held_to_what_is_expected(open: &Open) {
             .map(|found| found.digest)
     };
     assert_eq!((tag("taken").await, tag("v1").await), (Some(b), Some(a)));
-    assert!(metadata.remove_tag("one", "taken", Millis(2)).await.expect("removed"));
-    assert!(!metadata.remove_tag("one", "taken", Millis(2)).await.expect("asked"));
+    // It is not removed where it is not what is expected; and where it is not there, that is what is said.
+    for (expect, outcome) in [
+        (Expect::Digest(a), Err(ErrorKind::Conflict)),
+        (Expect::Absent, Err(ErrorKind::Conflict)),
+        (Expect::Digest(b), Ok(true)),
+        (Expect::Digest(b), Ok(false)),
+        (Expect::Any, Ok(false)),
+    ] {
+        let removed = metadata.remove_tag("one", "taken", expect, Millis(2)).await;
+        assert_eq!(removed.map_err(|error| error.kind().clone()), outcome, "{expect:?}");
+    }
+    assert_eq!(tag("taken").await, None);
     assert!(
         metadata
             .remove_manifest("one", &b, movable(), Millis(1))
