@@ -1,7 +1,7 @@
 //! What must a place for images be able to do? [`Source`] and [`Target`], and the powers that only some places have.
 //!
 //! A store is bound to one repository, so its names are tags (of a registry) or whatever a layout or an archive calls its images, and
-//! nothing else. All traits are object-safe; conveniences live in [`SourceExt`](crate::SourceExt).
+//! nothing else. All traits are object-safe; conveniences live in [`SourceExt`].
 
 use std::{fmt, fs::File, future::Future, ops::Range, pin::Pin, time::Duration};
 
@@ -68,7 +68,7 @@ pub trait Source: Send + Sync {
     /// `NotFound`; `Invalid` where [`Pick::Only`] finds several images, with a message that lists them.
     fn resolve<'a>(&'a self, pick: &'a Pick) -> BoxFuture<'a, Result<Descriptor>>;
 
-    /// Finds the manifest of a name and reads it: as [`resolve`](Self::resolve) and [`SourceExt::document`](crate::SourceExt::document) one after
+    /// Finds the manifest of a name and reads it: as [`resolve`](Self::resolve) and [`SourceExt::document`] one after
     /// the other, checked as they check it. A place that is asked over a network takes one question for both.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ pub trait Source: Send + Sync {
     /// `Mismatch` where it should be here and its bytes are lost, so that it is to be put again; who asks only to read it may hear that by reading.
     fn stat<'a>(&'a self, role: Role, digest: &'a Digest, intent: Intent) -> BoxFuture<'a, Result<Option<Descriptor>>>;
 
-    /// Begins to read content, raw. [`SourceExt::open`](crate::SourceExt::open) is what all code uses but whoever assembles ranges, and a server
+    /// Begins to read content, raw. [`SourceExt::open`] is what all code uses but whoever assembles ranges, and a server
     /// that sends what its store verified when it was committed.
     fn fetch<'a>(&'a self, role: Role, digest: &'a Digest, options: FetchOptions) -> BoxFuture<'a, Result<Fetched>>;
 
