@@ -18,6 +18,9 @@ pub struct FailedHandshake {
 /// Is told of each of them, on the thread that refused it. Anybody who reaches the server has it told as often as they can connect.
 pub type HandshakeObserver = Arc<dyn Fn(&FailedHandshake) + Send + Sync>;
 
+/// Why there is none with who speaks something else.
+pub(crate) const NO_TLS: &str = "the client speaks no TLS";
+
 /// Why TLS was refused, by one side or the other; none where the connection only broke.
 pub(crate) fn reason(error: &io::Error) -> Option<String> {
     let refused = error.get_ref()?.downcast_ref::<Error>()?;
@@ -25,7 +28,7 @@ pub(crate) fn reason(error: &io::Error) -> Option<String> {
         Error::NoCertificatesPresented => "the client shows no certificate".to_owned(),
         Error::InvalidCertificate(why) => format!("the client's certificate is not believed: {}", disbelieved(why)),
         Error::AlertReceived(why) => format!("the client refuses: {why:?}"),
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => "the client speaks no TLS".to_owned(),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => NO_TLS.to_owned(),
         other => other.to_string(),
     })
 }

@@ -57,6 +57,7 @@ mod settings;
 mod socket;
 mod strict;
 mod tls;
+mod unsecured;
 mod uploads;
 
 pub use body::Body;

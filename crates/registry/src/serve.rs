@@ -28,9 +28,10 @@ use crate::{
     certificate::common_name,
     direct::{Open, UnderWay},
     exchange::Peer,
-    handshakes::{FailedHandshake, reason},
+    handshakes::{FailedHandshake, NO_TLS, reason},
     outgoing::Sending,
     settings::Settings,
+    unsecured,
 };
 
 /// How often uploads are looked at that may have been idle for too long, and whether there is memory that nobody wants any more.
@@ -173,7 +174,7 @@ async fn until_stopped(mut stopped: watch::Receiver<()>) {
     let _ = stopped.changed().await;
 }
 
-/// Agrees on TLS; none where the client does not, or takes longer than for a head.
+/// Agrees on TLS; none where the client does not, or takes longer than for a head. Who speaks plain HTTP is answered in it.
 async fn shake_hands(
     acceptor: TlsAcceptor,
     stream: TcpStream,
@@ -181,20 +182,26 @@ async fn shake_hands(
     registry: &Registry,
     mut stopped: watch::Receiver<()>,
 ) -> Option<TlsStream<TcpStream>> {
+    // Whom it is not agreed with was told. Who runs the server may look for it.
+    let failed = |reason| registry.failed_handshake(&FailedHandshake { peer, reason });
+    let agree = async {
+        if unsecured::is_plain(&stream).await? {
+            failed(NO_TLS.to_owned());
+            unsecured::answer(stream).await;
+            return Ok(None);
+        }
+        acceptor.accept(stream).await.map(Some)
+    };
     let agreed = tokio::select! {
-        agreed = timeout(registry.settings.limits.head_time, acceptor.accept(stream)) => agreed.ok()?,
+        agreed = timeout(registry.settings.limits.head_time, agree) => agreed.ok()?,
         _ = stopped.changed() => return None,
     };
-    match agreed {
-        Ok(stream) => Some(stream),
-        // The client was told. Who runs the server may look for it.
-        Err(error) => {
-            if let Some(reason) = reason(&error) {
-                registry.failed_handshake(&FailedHandshake { peer, reason });
-            }
-            None
+    agreed.unwrap_or_else(|error: io::Error| {
+        if let Some(reason) = reason(&error) {
+            failed(reason);
         }
-    }
+        None
+    })
 }
 
 /// The next connection, when there is room for one.

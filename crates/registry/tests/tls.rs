@@ -323,10 +323,10 @@ fn who_does_not_shake_hands_is_let_go() {
     for said in ["", "\u{16}\u{3}", "GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n"] {
         let mut client = server.connect();
         client.write_all(said.as_bytes()).expect("sent");
-        // It is told by TLS, or not at all.
+        // It is told in its own tongue, or not at all.
         let mut heard = Vec::new();
         let _ = client.read_to_end(&mut heard);
-        assert!(!heard.starts_with(b"HTTP"), "{said:?}");
+        assert_eq!(heard.starts_with(b"HTTP/1.0 400 "), said.starts_with("GET"), "{said:?}");
     }
 }
 
@@ -489,6 +489,18 @@ fn who_is_not_agreed_with_is_counted_and_told_of() {
     let plain = |said: &[u8]| {
         let mut client = server.connect();
         client.write_all(said).expect("sent");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer and its end");
+        assert_eq!(
+            answer,
+            "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+             This port speaks TLS: ask it by https:// instead of http://.\n"
+        );
+    };
+    let noise = || {
+        let mut client = server.connect();
+        client.write_all(b"\x00noise").expect("sent");
+        // An alert, or a reset as what was sent is not read.
         let _ = client.read_to_end(&mut Vec::new());
     };
     let secured = |trusted: &Pair, own: Option<&Pair>| {
@@ -496,11 +508,25 @@ fn who_is_not_agreed_with_is_counted_and_told_of() {
         run(async { assert!(connect_by(&server, &config).await.is_err()) });
     };
     type Try<'a> = &'a dyn Fn();
-    let cases: [(Try<'_>, &str); 4] = [
+    let cases: [(Try<'_>, &str); 6] = [
         (
             &|| plain(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n"),
             "the client speaks no TLS",
         ),
+        // What is sent behind the head takes the answer away from nobody.
+        (
+            &|| {
+                plain(
+                    &[
+                        b"PUT /v2/ HTTP/1.1\r\nContent-Length: 100000\r\n\r\n",
+                        &[b'x'; 100_000][..],
+                    ]
+                    .concat(),
+                )
+            },
+            "the client speaks no TLS",
+        ),
+        (&noise, "the client speaks no TLS"),
         (&|| secured(&shown, None), "the client shows no certificate"),
         (
             &|| secured(&shown, Some(&stranger)),
