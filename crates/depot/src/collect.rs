@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use teu_spec::Digest;
 use teu_store::{Error, ErrorKind, Result, blocking};
 
-use crate::{Depot, Millis, PARTS, Untagged, sessions};
+use crate::{Depot, Millis, PARTS, Place, Untagged, sessions};
 
 /// How many links one transaction looks at, and how many tombstones it takes: others write between two.
 const BATCH: usize = 200;
+/// How many files that cannot be removed are told of, of one collection.
+const TOLD: usize = 5;
 /// How old bytes must be that nobody knows: what is being put is known moments after it lies at its place.
 const STRAY: Duration = Duration::from_secs(3600);
 
@@ -62,7 +64,7 @@ impl Depot {
     /// does it. What it has not done when it fails or is dropped, the next one does.
     ///
     /// # Errors
-    /// Those of the disk; `Io` where the database was found to be damaged.
+    /// Those of the disk; `Io` where the database was found to be damaged. Where files cannot be removed all else is done before it is told of which.
     pub async fn collect(&self, parts: u16) -> Result<Collected> {
         let collecting = async {
             let untagged = match self.0.settings.untagged {
@@ -132,16 +134,18 @@ impl Depot {
                 break;
             }
         }
+        let mut stuck = Stuck::default();
         loop {
-            let places = depot.metadata.tombstones(depot.now(), BATCH).await?;
+            let places = depot.metadata.tombstones(depot.now(), stuck.count, BATCH).await?;
             if places.is_empty() {
                 break;
             }
-            for place in &places {
-                depot.content.remove(place).await?;
+            let gone = self.remove_all(places, &mut stuck).await;
+            if gone.is_empty() {
+                continue;
             }
-            collected.removed += places.len() as u64;
-            let bury = || depot.metadata.bury(places.clone());
+            collected.removed += gone.len() as u64;
+            let bury = || depot.metadata.bury(gone.clone());
             depot.reserve.room_for(bury).await?;
         }
         loop {
@@ -152,9 +156,22 @@ impl Depot {
         }
         for _ in 0..parts.min(PARTS) {
             let part = depot.next_part.fetch_add(1, Ordering::Relaxed) % PARTS;
-            collected.strays += self.remove_strays(part).await?;
+            collected.strays += self.remove_strays(part, &mut stuck).await?;
         }
+        stuck.outcome()?;
         Ok(collected)
+    }
+
+    /// Removes the bytes of places, and says which are gone.
+    async fn remove_all(&self, places: Vec<Place>, stuck: &mut Stuck) -> Vec<Place> {
+        let mut gone = Vec::with_capacity(places.len());
+        for place in places {
+            match self.0.content.remove(&place).await {
+                Ok(()) => gone.push(place),
+                Err(error) => stuck.add(error),
+            }
+        }
+        gone
     }
 
     /// Collects, and whatever comes of it keeps room for deleting anew: who freed some is not to wait for what else is wrong.
@@ -201,21 +218,21 @@ impl Depot {
     }
 
     /// Removes what lies in a part of the content and nobody knows nor misses. It was cut off between its place and its row.
-    async fn remove_strays(&self, part: u16) -> Result<u64> {
+    async fn remove_strays(&self, part: u16, stuck: &mut Stuck) -> Result<u64> {
         let depot = &self.0;
         let before = depot.now().before(STRAY);
         let mut places = depot.content.part(part).await?;
         places.retain(|place| place.ulid.made() < before);
         let mut count = 0;
         for places in places.chunks(BATCH) {
+            let mut unknown = Vec::new();
             for place in depot.metadata.unknown(places.to_vec()).await? {
                 // These may be the last good bytes of what was lost, as where a disk was away when that was found: a check shows them again.
-                if depot.metadata.misses(place.digest).await? {
-                    continue;
+                if !depot.metadata.misses(place.digest).await? {
+                    unknown.push(place);
                 }
-                depot.content.remove(&place).await?;
-                count += 1;
             }
+            count += self.remove_all(unknown, stuck).await.len() as u64;
         }
         Ok(count)
     }
@@ -243,5 +260,38 @@ impl Depot {
             elsewhere: found.elsewhere,
         };
         Ok(found.into_iter().map(candidate).collect())
+    }
+}
+
+/// What could not be removed. It keeps nothing else from going, and is tried again by the next collection.
+#[derive(Default)]
+struct Stuck {
+    first: Vec<Error>,
+    count: usize,
+}
+
+impl Stuck {
+    fn add(&mut self, error: Error) {
+        self.count += 1;
+        if self.first.len() < TOLD {
+            self.first.push(error);
+        }
+    }
+
+    /// # Errors
+    /// Of the kind of the first, with the words of the first few.
+    fn outcome(self) -> Result<()> {
+        let Some(first) = self.first.first() else { return Ok(()) };
+        let told: Vec<String> = self.first.iter().map(ToString::to_string).collect();
+        let more = match self.count - told.len() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        let message = format!(
+            "all else was collected, but not {} that cannot be removed: {}{more}",
+            self.count,
+            told.join("; ")
+        );
+        Err(Error::new(first.kind().clone(), message))
     }
 }

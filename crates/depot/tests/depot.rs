@@ -23,10 +23,10 @@ async fn repository(depot: &Depot, name: &str) -> Arc<dyn Store> {
     depot.open(name, Intent::Write).await.expect("a repository")
 }
 
-async fn put(depot: &Depot, name: &str, content: &'static [u8]) -> Digest {
+async fn put(depot: &Depot, name: &str, content: &[u8]) -> Digest {
     let store = repository(depot, name).await;
     let mut ingest = store.ingest(Expected::default()).await.expect("an ingest");
-    ingest.write(Bytes::from_static(content)).await.expect("written");
+    ingest.write(Bytes::copy_from_slice(content)).await.expect("written");
     ingest.commit(None).await.expect("committed").digest
 }
 
@@ -234,6 +234,45 @@ fn equal_content_is_kept_once() {
         }
         depot.collect(0).await.expect("collected");
         assert_eq!(here.blobs(&digest).len(), 0);
+    });
+}
+
+/// What cannot be removed keeps nothing else from going, however much of it there is, and goes when it can.
+#[test]
+fn what_cannot_be_removed_is_told_of_when_all_else_is_gone() {
+    const STUCK: usize = 201;
+    run(async {
+        let (clock, wait) = clock();
+        let here = Here::of(Settings { clock, ..settings() });
+        let depot = &here.depot;
+        let mut blocked = Vec::new();
+        for n in 0..STUCK + 9 {
+            let digest = put(depot, "app", format!("blob {n}").as_bytes()).await;
+            let file = here.blobs(&digest).remove(0);
+            if n < STUCK {
+                fs::remove_file(&file).expect("removed");
+                fs::create_dir(&file).expect("a directory in its place");
+                blocked.push(file);
+            }
+        }
+        wait(LEASE.as_secs() + 1);
+        let error = depot.collect(PARTS).await.expect_err("directories are no files");
+        let said = error.to_string();
+        let first = blocked.iter().filter(|file| said.contains(&file.display().to_string()));
+        assert_eq!(first.count(), 5, "{said}");
+        assert!(
+            said.starts_with("all else was collected, but not 201 that cannot be removed: "),
+            "{said}"
+        );
+        assert!(said.ends_with("; and 196 more"), "{said}");
+        let mut left = below(&here.path().join("blobs"));
+        left.retain(|path| path.is_file());
+        assert_eq!(left, Vec::<std::path::PathBuf>::new());
+        for file in blocked {
+            fs::remove_dir(file).expect("removed");
+        }
+        assert_eq!(depot.collect(0).await.expect("collected").removed, STUCK as u64);
+        assert_eq!(depot.collect(PARTS).await.expect("collected"), Collected::default());
     });
 }
 

@@ -273,7 +273,7 @@ async fn check(directory: &Path, said: &Said) {
         .collect();
     assert_eq!(places.len(), files.len(), "only places");
     assert_eq!(metadata.unknown(places).await.expect("asked"), []);
-    assert_eq!(metadata.tombstones(Millis(i64::MAX), 10).await.expect("asked"), []);
+    assert_eq!(metadata.tombstones(Millis(i64::MAX), 0, 10).await.expect("asked"), []);
 }
 
 async fn resolve(depot: &Depot, app: &str, tag: &str) -> Option<Digest> {

@@ -332,8 +332,8 @@ pub trait Metadata: Send + Sync {
     /// more gets a tombstone that is `due`. It is done when it has looked at none.
     fn review(&self, now: Millis, due: Millis, limit: usize) -> BoxFuture<'_, Result<Reviewed>>;
 
-    /// Up to `limit` places whose tombstones are due.
-    fn tombstones(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Place>>>;
+    /// Up to `limit` places whose tombstones are due, those first that were due first, behind so many that are passed over.
+    fn tombstones(&self, now: Millis, passed: usize, limit: usize) -> BoxFuture<'_, Result<Vec<Place>>>;
 
     /// Forgets tombstones: the bytes are gone.
     fn bury(&self, places: Vec<Place>) -> BoxFuture<'_, Result<()>>;

@@ -300,8 +300,8 @@ impl<T: Metadata> Metadata for Watched<T> {
         step!(self, "review", self.inner.review(now, due, limit))
     }
 
-    fn tombstones(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Place>>> {
-        self.inner.tombstones(now, limit)
+    fn tombstones(&self, now: Millis, passed: usize, limit: usize) -> BoxFuture<'_, Result<Vec<Place>>> {
+        self.inner.tombstones(now, passed, limit)
     }
 
     fn bury(&self, places: Vec<Place>) -> BoxFuture<'_, Result<()>> {

@@ -159,12 +159,17 @@ fn forget_if_empty(connection: &Connection, repository: i64) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn tombstones(connection: &Connection, now: Millis, limit: usize) -> Result<Vec<Place>> {
-    let query = "SELECT digest, ulid FROM tombstones WHERE due <= ?1 ORDER BY due LIMIT ?2";
-    all(connection, query, params![now.0, to_i64(limit)], |row| {
-        let Key(digest) = row.get(0)?;
-        Ok(place(digest, row.get(1)?))
-    })
+pub(super) fn tombstones(connection: &Connection, now: Millis, passed: usize, limit: usize) -> Result<Vec<Place>> {
+    let query = "SELECT digest, ulid FROM tombstones WHERE due <= ?1 ORDER BY due, ulid LIMIT ?2 OFFSET ?3";
+    all(
+        connection,
+        query,
+        params![now.0, to_i64(limit), to_i64(passed)],
+        |row| {
+            let Key(digest) = row.get(0)?;
+            Ok(place(digest, row.get(1)?))
+        },
+    )
 }
 
 pub(super) fn bury(connection: &Connection, places: &[Place]) -> Result<()> {

@@ -559,8 +559,8 @@ impl Metadata for Sqlite {
         self.change(move |connection| collect::review(connection, now, due, limit))
     }
 
-    fn tombstones(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Place>>> {
-        self.list(move |connection| collect::tombstones(connection, now, limit))
+    fn tombstones(&self, now: Millis, passed: usize, limit: usize) -> BoxFuture<'_, Result<Vec<Place>>> {
+        self.list(move |connection| collect::tombstones(connection, now, passed, limit))
     }
 
     fn bury(&self, places: Vec<Place>) -> BoxFuture<'_, Result<()>> {

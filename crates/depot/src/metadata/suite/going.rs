@@ -42,7 +42,7 @@ pub(crate) async fn what_is_referenced_or_leased_stays(open: &Open) {
             bytes: 5
         }
     );
-    assert_eq!(metadata.tombstones(Millis(300), 10).await.expect("asked"), [loose]);
+    assert_eq!(metadata.tombstones(Millis(300), 0, 10).await.expect("asked"), [loose]);
     assert!(metadata.blob("one", &named.digest).await.expect("asked").is_some());
     assert!(!metadata.has_repository("two").await.expect("asked"));
     // Found by somebody after its lease was over, and before it was looked at: it stays.
@@ -78,9 +78,10 @@ pub(crate) async fn what_is_referenced_or_leased_stays(open: &Open) {
     };
     assert_eq!(review(700).await, gone);
     assert_eq!(
-        metadata.tombstones(Millis(700), 10).await.expect("asked"),
+        metadata.tombstones(Millis(700), 0, 10).await.expect("asked"),
         [loose, named]
     );
+    assert_eq!(metadata.tombstones(Millis(700), 1, 10).await.expect("asked"), [named]);
 }
 
 pub(crate) async fn a_repository_goes_with_what_is_in_it(open: &Open) {

@@ -47,17 +47,17 @@ pub(crate) async fn blobs_are_shown_where_they_were_put(open: &Open) {
     assert!(!metadata.remove_blob("two", &digest, Millis(9)).await.expect("asked"));
     assert!(!metadata.extend("two", &digest, Millis(900)).await.expect("asked"));
     assert!(metadata.blob("one", &digest).await.expect("asked").is_some());
-    assert_eq!(metadata.tombstones(Millis(99), 10).await.expect("asked"), []);
+    assert_eq!(metadata.tombstones(Millis(99), 0, 10).await.expect("asked"), []);
     assert!(metadata.remove_blob("one", &digest, Millis(9)).await.expect("removed"));
     assert_eq!(
         metadata.unknown(vec![place]).await.expect("asked"),
         [],
         "a tombstone knows it"
     );
-    assert_eq!(metadata.tombstones(Millis(8), 10).await.expect("asked"), []);
-    assert_eq!(metadata.tombstones(Millis(9), 10).await.expect("asked"), [place]);
+    assert_eq!(metadata.tombstones(Millis(8), 0, 10).await.expect("asked"), []);
+    assert_eq!(metadata.tombstones(Millis(9), 0, 10).await.expect("asked"), [place]);
     metadata.bury(vec![place]).await.expect("buried");
-    assert_eq!(metadata.tombstones(Millis(9), 10).await.expect("asked"), []);
+    assert_eq!(metadata.tombstones(Millis(9), 0, 10).await.expect("asked"), []);
     assert_eq!(metadata.unknown(vec![place]).await.expect("asked"), [place]);
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn bytes_that_come_again_take_the_place_of_the_old(open: &Open)
             .expect("there");
         assert_eq!(found.place, second);
     }
-    assert_eq!(metadata.tombstones(Millis(5), 10).await.expect("asked"), [first]);
+    assert_eq!(metadata.tombstones(Millis(5), 0, 10).await.expect("asked"), [first]);
     assert_eq!(metadata.unknown(vec![first, second]).await.expect("asked"), []);
 }
 
