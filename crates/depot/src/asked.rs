@@ -4,9 +4,7 @@
 //! Who can make a file there could remove all that is kept as well, so nobody is asked who they are.
 
 use std::{
-    fs::Permissions,
     io::{Read, Write},
-    os::unix::fs::PermissionsExt,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -139,7 +137,7 @@ impl Depot {
         }
     }
 
-    /// Puts a small file in its directory, whole, which every user may read that may enter there. A depot that is in none has none.
+    /// Puts a small file in its directory, whole, for its owner alone. A depot that is in none has none.
     pub(crate) async fn put(&self, name: &'static str, text: String) -> Result<()> {
         let depot = Arc::clone(&self.0);
         blocking::run(move || match depot.root() {
@@ -187,9 +185,7 @@ fn put(root: &Path, name: &str, text: &str) -> Result<()> {
     let root = Directory::open(root)?;
     root.remove(&new)?;
     let mut file = root.create(&new)?;
-    // Who reads it may be another user, whatever the umask.
-    let readable = file.set_permissions(Permissions::from_mode(0o644));
-    let written = readable.and_then(|()| file.write_all(text.as_bytes()));
+    let written = file.write_all(text.as_bytes());
     written.map_err(|error| failed(error, "writing", &root.path(&new)))?;
     root.rename(&new, &root, name)
 }

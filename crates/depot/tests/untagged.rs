@@ -301,9 +301,9 @@ fn who_has_it_collects_for_who_asks() {
         let answer = asked(true, true).await;
         assert!(answer.untagged == 1 && answer.blobs > 0, "{answer:?}");
         assert!(!is_there(&*store, &young.digest).await);
-        // Another user may have asked.
+        // It is for who may open the depot, as all that is in it.
         let answer = fs::metadata(here.path().join("gc.answer")).expect("an answer");
-        assert_eq!(answer.permissions().mode() & 0o777, 0o644);
+        assert_eq!(answer.permissions().mode() & 0o777, 0o600);
         // What was asked for before it began is not done.
         let left = Asking::begin(&here.path(), true).expect("asked");
         here.depot.forget_asked().await;
