@@ -115,10 +115,19 @@ fn a_pattern_means_what_it_leads_to_and_what_is_in_it() {
         (&["/etc"][..], "/etc\n/etc/kept\n"),
         (&["bin/*n*"], "/bin/again\n/bin/link\n/bin/run\n"),
         (&["**/new", "etc/k?pt"], "/etc/kept\n/opt/new\n"),
+        (&["/opt/../etc/./kept"], "/etc/kept\n"),
+        (&["../opt/nothing/../n*"], "/opt/new\n"),
     ] {
         let asked = ["files", "oci:images:app"].iter().chain(globs);
         assert_eq!(room.teu(asked).succeeds().stdout, found, "{globs:?}");
     }
+    let all = room.teu(["files", "oci:images:app"]).succeeds();
+    assert_eq!(room.teu(["files", "oci:images:app", "etc", "opt/.."]).succeeds(), all);
+    let behind = room.teu(["files", "oci:images:app", "*/../etc"]).fails(1);
+    assert_eq!(
+        behind,
+        "teu: \"*/../etc\" is no pattern of paths: write .. before the first wildcard only\n"
+    );
     // What a whiteout hides, and what only the lower layer has, is not in the image.
     let absent = room.teu(["files", "oci:images:app", "etc", "etc/gone"]).fails(2);
     assert_eq!(absent, "teu: nothing in the image is meant by \"etc/gone\"\n");

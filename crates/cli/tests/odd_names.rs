@@ -152,6 +152,10 @@ fn files_are_removed_by_them() {
             &["/etc", "/etc/cafe", "/link", "/opt", r"/opt/\xe9", r"/opt/\xe9/x"][..],
         ),
         ("opt/é", &["/etc", "/etc/cafe", r"/etc/caf\xe9", "/link", "/opt"]),
+        (
+            "link/../é/x",
+            &["/etc", "/etc/cafe", r"/etc/caf\xe9", "/link", "/opt", r"/opt/\xe9"],
+        ),
         // By where the link leads.
         (
             "link/*",

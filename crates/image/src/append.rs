@@ -17,7 +17,7 @@ use std::{
 
 use teu_archive::Escaped;
 use teu_rootfs::{
-    Budget, Makes, Metadata, Node,
+    Metadata, Node,
     walk::{self, Walk},
 };
 use teu_spec::{Format, History, LayerCompression};
@@ -30,7 +30,7 @@ use crate::{
     failure::of_files,
     layer::{self, Keep, Limits, NO_SOCKETS, PassedOver, Time, Times, Tree, Written},
     read::{self, Need},
-    tree, whiteout,
+    tree,
 };
 
 /// Adds layers to images.
@@ -99,7 +99,7 @@ impl fmt::Debug for Archive {
     }
 }
 
-/// Files that become a layer, and what is hidden of lower ones. Paths are as [`path_in_image`] gives them.
+/// Files that become a layer, and what is hidden of lower ones. Paths are as [`path_in_image`](crate::glob::path_in_image) gives them.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// Paths at which nothing of lower layers is to be seen.
@@ -495,33 +495,4 @@ async fn of_tree(files: &Files, above: &Above, options: &layer::Options, stage: 
 fn shown(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     Escaped(path.as_os_str().as_bytes()).to_string()
-}
-
-/// Reads a path in an image as a person writes it: from the root, with or without a slash at its beginning. Empty for the root.
-///
-/// # Errors
-/// `Invalid` where `..` is in it, whose meaning would depend on the links of the image, or a name that would hide something; `TooLarge` for what
-/// `budget` has no name or path for.
-pub fn path_in_image(path: &[u8], budget: &Budget) -> Result<Vec<u8>> {
-    let refuse = |why: &str| {
-        let message = format!("{}: {why}", Escaped(path));
-        Err(Error::new(ErrorKind::Invalid, message))
-    };
-    let mut names: Vec<&[u8]> = Vec::new();
-    for name in path.split(|byte| *byte == b'/') {
-        match name {
-            b"" | b"." => {}
-            b".." => return refuse("write the path in the image without .."),
-            name if name.contains(&0) => return refuse("a path has no NUL byte in it"),
-            name if name.starts_with(whiteout::PREFIX) => {
-                return refuse("in a layer a name that begins with .wh. hides another file, and is none itself");
-            }
-            name => names.push(name),
-        }
-    }
-    let path = names.join(&b'/');
-    if !path.is_empty() {
-        teu_rootfs::check(&path, &Metadata::default(), Makes::Node, budget).map_err(of_files)?;
-    }
-    Ok(path)
 }

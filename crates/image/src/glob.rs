@@ -1,12 +1,18 @@
-//! Which paths of an image does a person mean? [`Pattern`]: a path, or what a shell would take for several.
+//! Which paths of an image does a person mean? [`Pattern`]: a path, or what a shell would take for several; [`path_in_image`]: where something is put.
 //!
 //! Paths are bytes, UTF-8 or not, and counted from the image's root whether they begin with a slash or not. `*` is any number of bytes within one
 //! name, `?` one, `[a-z]` and `[!a-z]` one of some or none of them; `**` crosses slashes, and `**/` may be no directory at all; `\` takes the
-//! meaning away from what follows. It takes time proportional to the lengths of path and pattern
-//! multiplied, whatever the pattern.
+//! meaning away from what follows. `..` before all of these is the directory above, and at the root the root. A pattern follows no links: whoever does,
+//! leads the names before the first wildcard through the tree first. It takes time proportional to the lengths of path and pattern multiplied, whatever
+//! the pattern.
+
+use std::convert::Infallible;
 
 use teu_archive::Escaped;
+use teu_rootfs::{Budget, Makes, Metadata};
 use teu_store::{Error, ErrorKind, Result};
+
+use crate::{failure::of_files, whiteout};
 
 /// The longest pattern, in bytes: as long as a path can be.
 const MAX_PATTERN: usize = 4096;
@@ -39,7 +45,7 @@ impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// `Invalid` for one that is empty, means the root, has `..` in it, or a `[` without its `]`; `TooLarge` beyond 4096 bytes.
+    /// `Invalid` for one that is empty, means the root, has `..` behind a wildcard, or a `[` without its `]`; `TooLarge` beyond 4096 bytes.
     pub fn new(text: impl AsRef<[u8]>) -> Result<Self> {
         let text = text.as_ref();
         read(text)?.ok_or_else(|| invalid(text, "it means no file"))
@@ -147,14 +153,13 @@ fn read(text: &[u8]) -> Result<Option<Pattern>> {
         );
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
-    let mut names: Vec<&[u8]> = Vec::new();
-    for name in text.split(|byte| *byte == b'/') {
-        match name {
-            b"" | b"." => {}
-            b".." => return Err(invalid(text, "write it without ..")),
-            name => names.push(name),
+    let names = names(text, |before| {
+        if before.iter().any(|name| wild(name).is_some()) {
+            return Err(invalid(text, "write .. before the first wildcard only"));
         }
-    }
+        before.pop();
+        Ok(())
+    })?;
     if names.is_empty() {
         return match text {
             b"" => Err(invalid(text, "it means no file")),
@@ -237,15 +242,47 @@ fn class(text: &[u8]) -> Option<(Token, usize)> {
 /// leads out of the root stays in it; the root itself is empty.
 #[must_use]
 pub fn clean(path: &[u8]) -> Vec<u8> {
-    let mut names: Vec<&[u8]> = Vec::new();
+    let Ok(names) = names(path, |before| {
+        before.pop();
+        Ok::<_, Infallible>(())
+    });
+    names.join(&b'/')
+}
+
+/// Reads a path at which something is put or hidden, as a person writes it: from the root, with or without a slash at its beginning. Empty for the root.
+///
+/// # Errors
+/// `Invalid` where `..` is in it, whose meaning would depend on the links of the image, or a name that would hide something; `TooLarge` for what
+/// `budget` has no name or path for.
+pub fn path_in_image(path: &[u8], budget: &Budget) -> Result<Vec<u8>> {
+    let refused = |why: &str| Error::new(ErrorKind::Invalid, format!("{}: {why}", Escaped(path)));
+    let names = names(path, |_| Err(refused("write the path in the image without ..")))?;
+    if names.iter().any(|name| name.starts_with(whiteout::PREFIX)) {
+        return Err(refused(
+            "in a layer a name that begins with .wh. hides another file, and is none itself",
+        ));
+    }
+    let path = names.join(&b'/');
+    if !path.is_empty() {
+        teu_rootfs::check(&path, &Metadata::default(), Makes::Node, budget).map_err(of_files)?;
+    }
+    Ok(path)
+}
+
+/// The names of a path, of which empty ones and `.` say nothing; `up` does with those before it what `..` means.
+fn names<'p, E>(
+    path: &'p [u8],
+    up: impl Fn(&mut Vec<&'p [u8]>) -> std::result::Result<(), E>,
+) -> std::result::Result<Vec<&'p [u8]>, E> {
+    let mut names = Vec::new();
     for name in path.split(|byte| *byte == b'/') {
         match name {
             b"" | b"." => {}
-            b".." => drop(names.pop()),
+            b".." => up(&mut names)?,
             name => names.push(name),
         }
     }
-    names.join(&b'/')
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -259,6 +296,8 @@ mod tests {
             ("/etc/passwd", "etc/passwd", true),
             ("./etc/passwd/", "etc/passwd", true),
             ("//etc//./passwd", "etc/passwd", true),
+            ("etc/ssl/../passwd", "etc/passwd", true),
+            ("../etc/ssl/../pass*", "etc/passwd", true),
             ("etc/passwd", "etc/passwd-", false),
             ("etc/*", "etc/passwd", true),
             ("etc/*", "etc", false),
@@ -300,7 +339,7 @@ mod tests {
     #[test]
     fn the_root_stands_for_all() {
         let all = |texts: &[&str]| Pattern::all(texts.iter().map(|text| text.as_bytes()));
-        for root in ["/", ".", "./"] {
+        for root in ["/", ".", "./", "..", "etc/..", "/../."] {
             assert_eq!(all(&["etc", root]).expect("patterns"), [], "{root}");
         }
         assert_eq!(all(&["etc", "b/"]).expect("patterns").len(), 2);
@@ -324,7 +363,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_said() {
-        for pattern in ["", "/", "./", ".", "a[b", "a\\", "[a-", "a/../b"] {
+        for pattern in ["", "/", "./", ".", "a/..", "a[b", "a\\", "[a-", "*/../b", "\\a/.."] {
             assert!(Pattern::new(pattern).is_err(), "{pattern}");
         }
         assert!(Pattern::new("a".repeat(4097)).is_err());

@@ -12,6 +12,7 @@ use serde_json::json;
 use teu_image::{
     append::{self, Archive, Content, Files, Open, Resolve, Settings as LayerSettings},
     contents::Cache,
+    glob,
     layer::{Limits as LayerLimits, Owners, Time, Times, Tree},
     new,
 };
@@ -163,7 +164,7 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
     };
     let mut made_by = "teu insert".to_owned();
     for path in &arguments.whiteout {
-        let path = append::path_in_image(path.as_bytes(), &budget)?;
+        let path = glob::path_in_image(path.as_bytes(), &budget)?;
         if path.is_empty() {
             let message = "the root of an image cannot be hidden; what is in it can: --whiteout /NAME";
             return Err(Failure::Usage(message.to_owned()));
@@ -199,14 +200,14 @@ fn destination_of(source: &Path, destination: &OsStr, budget: &Budget) -> Result
         return Err(Failure::Usage(message.to_owned()));
     }
     let destination = destination.as_bytes();
-    let at = append::path_in_image(destination, budget)?;
+    let at = glob::path_in_image(destination, budget)?;
     let found = source.symlink_metadata();
     let found = found.map_err(|error| Error::from(error).within(format!("reading {}", source.display())))?;
     if destination.ends_with(b"/") && !found.is_dir() {
         let Some(name) = source.file_name() else {
             return Err(Failure::Usage(format!("{} has no name of its own", source.display())));
         };
-        return Ok(append::path_in_image(&[destination, name.as_bytes()].concat(), budget)?);
+        return Ok(glob::path_in_image(&[destination, name.as_bytes()].concat(), budget)?);
     }
     Ok(at)
 }

@@ -4,8 +4,8 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt as _, sync::Arc};
 
 use serde_json::json;
 use teu_image::{
-    append::path_in_image,
     change::{self, Changed},
+    glob::path_in_image,
     repack::{Counts, Options, Packed, Repack},
 };
 use teu_rootfs::Budget;

@@ -28,9 +28,10 @@ use teu_store::{BoxFuture, Error, ErrorKind, Result, Source, SourceExt, blocking
 use tokio::sync::Mutex;
 
 use crate::{
-    append::{Settings, path_in_image},
+    append::Settings,
     bundle::{Bundle, MtreeLimits, Opened},
     change::{Change, Image, Stage},
+    glob::path_in_image,
     layer::{self, NO_SOCKETS, Owners, Written},
     unpack::Stop,
 };

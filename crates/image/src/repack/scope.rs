@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::bundle::order;
 
-/// Paths as [`path_in_image`](crate::append::path_in_image) gives them.
+/// Paths as [`path_in_image`](crate::glob::path_in_image) gives them.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     masked: Vec<Known>,
