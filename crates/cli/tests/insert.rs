@@ -430,6 +430,37 @@ fn a_place_that_nobody_could_unpack_to_is_refused() {
 }
 
 #[test]
+fn no_layer_is_made_that_nobody_could_unpack() {
+    let room = Room::new();
+    made(&room);
+    let before = room.teu(["digest", "oci:images:app"]).succeeds().stdout;
+    // Each path by itself is none too many.
+    let (top, below) = ("/dd".repeat(800), "/bb".repeat(800));
+    room.file(format!("tree{below}/file"), "content");
+    for flags in [&[][..], &["--as-is"]] {
+        let put = |limit: &[&str]| {
+            let words = ["insert", "--to", "oci:images:new", "oci:images:app", "tree", &top];
+            room.teu(words.iter().chain(flags).chain(limit))
+        };
+        let error = put(&[]).fails(1);
+        for said in [
+            "/bb/bb",
+            "the limit path_bytes is 4095",
+            "rename that file, or leave it out",
+        ] {
+            assert!(error.contains(said), "{error}");
+        }
+        put(&["--limit", "path_bytes=4900"]).succeeds();
+    }
+    let error = room.teu(["files", "oci:images:new", "x"]).fails(1);
+    assert!(error.contains("the limit name_bytes is 4096"), "{error}");
+    let less = ["insert", "--limit", "depth=5", "oci:images:app", "tree/bb/bb", "/a/b/c"];
+    let error = room.teu(less).fails(1);
+    assert!(error.contains("the limit depth is 5"), "{error}");
+    assert_eq!(room.teu(["digest", "oci:images:app"]).succeeds().stdout, before);
+}
+
+#[test]
 fn what_umoci_inserted_is_read() {
     if !peers("what_umoci_inserted_is_read", &["umoci"]) {
         return;

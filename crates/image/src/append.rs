@@ -143,7 +143,7 @@ pub struct Settings {
     pub threads: NonZeroUsize,
     /// What becomes of the times of files; those in archives stay.
     pub times: Times,
-    /// What an archive may ask for.
+    /// What entries may ask for, of archives and of files.
     pub limits: Limits,
 }
 
@@ -174,6 +174,7 @@ impl Settings {
             level: self.level,
             threads: self.threads,
             times: self.times,
+            limits: self.limits.clone(),
             ..layer::Options::default()
         })
     }
@@ -229,8 +230,7 @@ impl Append {
         }
         let new = match &content {
             Content::Archive(archive) => {
-                let (input, limits) = ((archive.open)()?, settings.limits.clone());
-                let written = layer::from_tar(stage.target(), &options, limits, input, keep).await;
+                let written = layer::from_tar(stage.target(), &options, (archive.open)()?, keep).await;
                 let (written, is_whole) = written.map_err(|error| error.within(format!("reading {}", archive.name)))?;
                 (written, archive.below.clone().filter(|_| !is_whole))
             }

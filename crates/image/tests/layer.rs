@@ -215,6 +215,29 @@ async fn nothing_is_left_of_what_fails() {
         .expect_err("another size");
         assert_eq!(*error.kind(), kind, "{error}");
     }
+    // What nobody would read.
+    let mut attributes = Header::file("attributes", 0);
+    for number in 0..17 {
+        attributes
+            .xattrs
+            .insert(format!("user.{number}").into_bytes(), vec![b'x'; 65536]);
+    }
+    for (header, said) in [
+        (Header::file("n".repeat(256), 0), "the limit name_bytes is 255"),
+        (Header::file("a/".repeat(2050) + "b", 0), "the limit path_bytes is 4095"),
+        (
+            Header::symlink("link", "t".repeat(4096)),
+            "the limit path_bytes is 4095",
+        ),
+        (attributes, "take 1114624 bytes (the limit metadata_bytes is 1048576)"),
+        (Header::file("a/.wh.", 0), "a whiteout of nothing"),
+    ] {
+        let error = layer::write(&store, &Options::default(), move |writer| writer.append(&header))
+            .await
+            .expect_err(said);
+        assert_eq!(*error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
     for path in ["", "/", "a/.", "a/..", "a/.wh.x"] {
         let error = layer::write(&store, &Options::default(), move |writer| {
             writer.whiteout(path.as_bytes(), Time::default())
@@ -252,7 +275,7 @@ fn compressed(compression: Compression) -> Vec<u8> {
 }
 
 async fn from_tar(store: &dyn Target, options: &Options, input: Vec<u8>, keep: Keep) -> Result<Written> {
-    let written = layer::from_tar(store, options, Default::default(), Cursor::new(input), keep).await;
+    let written = layer::from_tar(store, options, Cursor::new(input), keep).await;
     written.map(|(written, _)| written)
 }
 

@@ -88,22 +88,35 @@ pub(crate) fn parts(path: &[u8]) -> Split<'_> {
     }
 }
 
-/// A path as text for a person: what is not printable is escaped, and its end cut off where it is very long.
+/// A path as text for a person: what is not printable is escaped, and its middle left out where it is very long.
 pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LONGEST: usize = 300;
-        let cut = &self.0[..self.0.len().min(LONGEST)];
+        const BEGINNING: usize = 100;
+        const END: usize = 200;
+        let (beginning, end) = match self.0.len().checked_sub(BEGINNING + END) {
+            None | Some(0) => (self.0, &[][..]),
+            Some(middle) => (&self.0[..BEGINNING], &self.0[BEGINNING + middle..]),
+        };
         formatter.write_str("\"")?;
-        for chunk in cut.utf8_chunks() {
-            write!(formatter, "{}", chunk.valid().escape_debug())?;
-            for byte in chunk.invalid() {
-                write!(formatter, "\\x{byte:02x}")?;
-            }
+        escaped(formatter, beginning)?;
+        if !end.is_empty() {
+            formatter.write_str("…")?;
+            escaped(formatter, end)?;
         }
-        formatter.write_str(if cut.len() < self.0.len() { "…\"" } else { "\"" })
+        formatter.write_str("\"")
     }
+}
+
+fn escaped(formatter: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
+    for chunk in text.utf8_chunks() {
+        write!(formatter, "{}", chunk.valid().escape_debug())?;
+        for byte in chunk.invalid() {
+            write!(formatter, "\\x{byte:02x}")?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -143,6 +156,15 @@ mod tests {
     #[test]
     fn what_is_shown_has_no_terminal_obey_it() {
         assert_eq!(Shown(b"a\x1b[2J\n\xff").to_string(), r#""a\u{1b}[2J\n\xff""#);
-        assert!(Shown(&[b'a'; 5000]).to_string().len() < 400);
+        let (whole, long) = (
+            [&[b'a'; 250][..], &[b'z'; 50]].concat(),
+            [&[b'a'; 5000][..], b"/file"].concat(),
+        );
+        assert_eq!(
+            Shown(&whole).to_string(),
+            format!("\"{}{}\"", "a".repeat(250), "z".repeat(50))
+        );
+        let shown = format!("\"{}…{}/file\"", "a".repeat(100), "a".repeat(195));
+        assert_eq!(Shown(&long).to_string(), shown);
     }
 }

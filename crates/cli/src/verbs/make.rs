@@ -86,7 +86,7 @@ pub(super) async fn append(arguments: &Append, settings: Arc<Settings>) -> Resul
     limits::set(
         &arguments.limits,
         Limits {
-            budget: any_archive.then_some(&mut of_archives.budget),
+            budget: Some(&mut of_archives.budget),
             one_by_one: true,
             tar: any_archive.then_some(&mut of_archives.tar),
             codec: any_archive.then_some(&mut of_archives.codec),
@@ -146,6 +146,8 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
         match arguments.as_is {
             true => Limits {
                 walk: Some(&mut of_trees),
+                budget: Some(&mut resolve.contents.budget),
+                one_by_one: true,
                 ..Limits::default()
             },
             false => Limits {
@@ -189,7 +191,9 @@ pub(super) async fn insert(arguments: &Insert, settings: Arc<Settings>) -> Resul
         content: Content::Files(files),
         history: said(arguments.no_history, history(&arguments.layer, &made_by)?),
     };
-    let change = append::Append::new(vec![layer], layer_settings(&arguments.layer)?);
+    let mut settings_of_layer = layer_settings(&arguments.layer)?;
+    settings_of_layer.limits.budget = budget;
+    let change = append::Append::new(vec![layer], settings_of_layer);
     changed::run(&arguments.image, &arguments.to, &change, &settings).await
 }
 

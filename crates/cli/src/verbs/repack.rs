@@ -114,6 +114,8 @@ fn options(arguments: &arguments::Repack, settings: &Settings) -> Result<Options
         &arguments.limits,
         Limits {
             walk: Some(&mut options.limits),
+            budget: Some(&mut options.layers.limits.budget),
+            one_by_one: true,
             mtree: Some(&mut options.mtree),
             ..Limits::default()
         },

@@ -36,7 +36,7 @@ pub(crate) use form::{BLOCK, Does, Raw};
 pub(crate) use gathered::Gathered;
 pub(crate) use making::Making;
 
-use crate::{Layer, entry, failure::of_reading, layers};
+use crate::{Layer, entry, failure::of_reading, layer, layers};
 
 use content::{Counted, Hashed};
 use stored::{Standing, Stored};
@@ -134,6 +134,15 @@ impl Options {
             .iter()
             .zip(of(&Self::default()))
             .any(|(set, usual)| *set < usual)
+    }
+
+    /// What layers may ask for.
+    pub(crate) fn limits(&self) -> layer::Limits {
+        layer::Limits {
+            codec: self.layers.limits.clone(),
+            tar: self.tar.clone(),
+            budget: self.budget.clone(),
+        }
     }
 
     /// What is left for each table where there are so many.

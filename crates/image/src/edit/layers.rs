@@ -342,6 +342,7 @@ async fn rewritten(
         compression,
         algorithm: old.digest.algorithm(),
         times: edit.times,
+        limits: edit.contents.limits(),
         ..layer::Options::default()
     };
     let same = Arc::new(AtomicBool::new(false));

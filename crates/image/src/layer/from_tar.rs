@@ -36,10 +36,10 @@ pub enum Keep {
     Nothing,
 }
 
-/// What an archive may ask of its reader.
+/// What a layer may ask of who reads it.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
-    /// Of its compression.
+    /// Of its compression; of what is written, the usual ones hold.
     pub codec: codec::Limits,
     /// Of its entries.
     pub tar: tar::Limits,
@@ -57,7 +57,6 @@ pub struct Limits {
 pub async fn from_tar(
     target: &dyn Target,
     options: &Options,
-    limits: Limits,
     input: impl Read + Send + 'static,
     keep: Keep,
 ) -> Result<(Written, bool)> {
@@ -82,8 +81,8 @@ pub async fn from_tar(
     let input = io::Cursor::new(beginning).chain(input);
     let (committed, (content, found)) = pour(target, compression, options.algorithm, move |outlet| {
         let (content, found) = match kept {
-            true => as_it_is(input, outlet, &options, limits)?,
-            false => anew(input, outlet, &options, limits)?,
+            true => as_it_is(input, outlet, &options)?,
+            false => anew(input, outlet, &options)?,
         };
         Ok((content.diff_id, (content, found)))
     })
@@ -91,7 +90,7 @@ pub async fn from_tar(
     Ok((written(committed, content, found.entries, compression), found.is_whole))
 }
 
-fn as_it_is(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Limits) -> Result<(Content, Found)> {
+fn as_it_is(input: impl Read, outlet: &mut Outlet, options: &Options) -> Result<(Content, Found)> {
     // The content is only hashed.
     let only_hashed = Options {
         compression: LayerCompression::None,
@@ -103,17 +102,15 @@ fn as_it_is(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Li
         reader: input,
         tap: outlet,
     };
-    let decoder = Decoder::detect(&mut input, limits.codec)?;
-    let found = check(decoder, &mut digested, limits.tar, &limits.budget)?;
+    let found = check(&mut input, &mut digested, &options.limits)?;
     // A decoder may stop at the end of what it reads; the blob has every byte.
     io::copy(&mut input, &mut io::sink())?;
     Ok((digested.finish()?, found))
 }
 
-fn anew(input: impl Read, outlet: &mut Outlet, options: &Options, limits: Limits) -> Result<(Content, Found)> {
+fn anew(input: impl Read, outlet: &mut Outlet, options: &Options) -> Result<(Content, Found)> {
     let mut digested = Digested::new(outlet, options)?;
-    let decoder = Decoder::detect(input, limits.codec)?;
-    let found = check(decoder, &mut digested, limits.tar, &limits.budget)?;
+    let found = check(input, &mut digested, &options.limits)?;
     Ok((digested.finish()?, found))
 }
 
@@ -124,15 +121,15 @@ struct Found {
 }
 
 /// Reads the archive strictly to its end, all of which goes into `sink` too.
-fn check(decoder: impl Read, sink: &mut impl Write, limits: tar::Limits, budget: &Budget) -> Result<Found> {
+fn check(input: impl Read, sink: &mut impl Write, limits: &Limits) -> Result<Found> {
     let input = Tap {
-        reader: decoder,
+        reader: Decoder::detect(input, limits.codec.clone())?,
         tap: sink,
     };
-    let mut reader = tar::Reader::with_limits(input, limits);
+    let mut reader = tar::Reader::with_limits(input, limits.tar.clone());
     let (mut entries, mut whole) = (0, Whole::new());
     while let Some(entry) = reader.next_entry().map_err(|error| explained(error, entries))? {
-        let action = entry::check(entry.header(), budget).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
+        let action = entry::check(entry.header(), &limits.budget).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         entries += 1;
         whole.add(&action, entry.header());
     }

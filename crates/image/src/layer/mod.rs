@@ -52,10 +52,12 @@ pub struct Options {
     pub algorithm: Algorithm,
     /// What becomes of the times of entries.
     pub times: Times,
+    /// What its entries may ask for: what whoever reads it under the same limits would refuse is not written.
+    pub limits: Limits,
 }
 
 impl Default for Options {
-    /// gzip at its usual level, on as many threads as this machine runs at once, SHA-256, times as they are.
+    /// gzip at its usual level, on as many threads as this machine runs at once, SHA-256, times as they are, the default limits.
     fn default() -> Self {
         Self {
             compression: LayerCompression::Gzip,
@@ -63,6 +65,7 @@ impl Default for Options {
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             algorithm: Algorithm::Sha256,
             times: Times::Keep,
+            limits: Limits::default(),
         }
     }
 }
@@ -142,7 +145,7 @@ pub async fn write<T: Send + 'static>(
     let options = options.at(target);
     let compression = options.compression;
     let (committed, (content, entries, answer)) = pour(target, compression, options.algorithm, move |outlet| {
-        let mut writer = Writer::new(Digested::new(outlet, &options)?, options.times);
+        let mut writer = Writer::new(Digested::new(outlet, &options)?, &options);
         let answer = work(&mut writer)?;
         let (content, entries) = writer.finish()?;
         Ok((content.diff_id, (content, entries, answer)))

@@ -15,8 +15,8 @@ use teu_store::{
     blocking::{BATCH, Outlet},
 };
 
-use super::{Time, Times, digested::Content, digested::Digested, header::header};
-use crate::{failure::of_reading, whiteout};
+use super::{Limits, Options, Time, Times, digested::Content, digested::Digested, header::header};
+use crate::{entry, failure::of_reading, whiteout};
 
 /// Takes the entries of a layer, one after the other.
 ///
@@ -25,15 +25,17 @@ use crate::{failure::of_reading, whiteout};
 pub struct Writer<'a> {
     tar: tar::Writer<Digested<&'a mut Outlet>>,
     times: Times,
+    limits: Limits,
     entries: u64,
     buffer: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(sink: Digested<&'a mut Outlet>, times: Times) -> Self {
+    pub(super) fn new(sink: Digested<&'a mut Outlet>, options: &Options) -> Self {
         Self {
             tar: tar::Writer::new(sink),
-            times,
+            times: options.times,
+            limits: options.limits.clone(),
             entries: 0,
             buffer: Vec::new(),
         }
@@ -42,7 +44,8 @@ impl<'a> Writer<'a> {
     /// Appends an entry without content, or with none of its own: all but files that are not empty.
     ///
     /// # Errors
-    /// `Unsupported` for what tar cannot say, such as a socket; `Cancelled` where the layer is not wanted any more.
+    /// `Unsupported` for what tar cannot say, such as a socket; `Invalid` for what whoever reads the layer under [`Options::limits`] would refuse;
+    /// `Cancelled` where the layer is not wanted any more.
     pub fn append(&mut self, header: &Header) -> Result<()> {
         self.append_from(header, io::empty())
     }
@@ -53,8 +56,19 @@ impl<'a> Writer<'a> {
     /// As [`Writer::append`]; `Invalid` where there is more or less content; what reading it says.
     pub fn append_from(&mut self, header: &Header, mut content: impl Read) -> Result<()> {
         let header = self.timed(header);
+        entry::check(&header, &self.limits.budget).map_err(refused)?;
         self.buffer.resize(BATCH, 0);
+        let begin = self.tar.offset();
         let mut entry = self.tar.entry(&header)?;
+        // Beside the entry's own block and that of the extension header.
+        let metadata = (entry.offset() - begin).saturating_sub(2 * tar::BLOCK as u64);
+        if metadata > self.limits.tar.metadata_bytes {
+            let limit = self.limits.tar.metadata_bytes;
+            return Err(refused(format!(
+                "\"{}\": its extended attributes take {metadata} bytes (the limit metadata_bytes is {limit})",
+                Escaped(&header.path)
+            )));
+        }
         loop {
             // What is announced, and one byte more, which says that there is more.
             let most = usize::try_from(entry.missing().saturating_add(1)).unwrap_or(usize::MAX);
@@ -140,6 +154,12 @@ impl<'a> Writer<'a> {
         header.ctime = header.ctime.map(|time| self.times.apply(time));
         Cow::Owned(header)
     }
+}
+
+/// That no layer is made which is refused where it is read.
+fn refused(why: String) -> Error {
+    let message = format!("{why}; whoever unpacks the layer would refuse it: rename that file, or leave it out");
+    Error::new(ErrorKind::Invalid, message)
 }
 
 fn archive_error(error: io::Error) -> Error {

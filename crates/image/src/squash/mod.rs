@@ -96,7 +96,8 @@ impl Squash {
             readable(layer, place)?;
         }
         let digests = |range: Range<usize>| old[range].iter().map(|layer| layer.digest).collect::<Vec<_>>();
-        let writing = self.options.settings.for_image(image)?;
+        let mut writing = self.options.settings.for_image(image)?;
+        writing.limits = self.options.contents.limits();
         let key = (digests(0..places.start), digests(places.clone()), writing.compression);
         let known = self.made().get(&key).cloned();
         let written = match known {

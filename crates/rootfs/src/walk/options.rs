@@ -34,7 +34,8 @@ impl Default for Options {
 pub struct Limits {
     /// Files of all kinds. Default 10,000,000.
     pub entries: u64,
-    /// Bytes of a path, from the tree's own top. Default 4096, Linux's `PATH_MAX`: what is longer is refused by most who read a layer.
+    /// Bytes of a path, from the tree's own top. Default 4095, the most that Linux takes: what is longer is refused by most who read a
+    /// layer.
     pub path_bytes: usize,
     /// Bytes of memory, about: the names in the directories that are being walked, and the paths of files with several names, until all of
     /// these were seen. Default 128 MiB.
@@ -45,7 +46,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             entries: 10_000_000,
-            path_bytes: 4096,
+            path_bytes: 4095,
             memory_bytes: 128 << 20,
         }
     }
