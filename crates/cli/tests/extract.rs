@@ -219,6 +219,47 @@ fn one_file_gets_the_name_that_is_given() {
 }
 
 #[test]
+fn what_the_highest_layer_makes_last_is_taken_without_what_is_below() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let lower = archive(&[bare(Header::directory("etc/")), file("etc/low", "low")]);
+    let upper = archive(&[
+        bare(Header::directory("opt/")),
+        file("opt/hello", "hello"),
+        file("etc/first", "first"),
+        file("etc/last", "last"),
+    ]);
+    layout.image("app", &of(&[lower.clone(), upper]));
+    fs::remove_file(layout.blob_path(&Digest::of(&lower))).expect("removed");
+    let extract = |arguments: &[&str]| room.teu(["extract", "-o", "json", "oci:images:app"].iter().chain(arguments));
+    // The second time the table is known.
+    for out in ["one/", "two/"] {
+        for (path, from) in [("etc/./last", "/etc/last"), ("opt/hello", "/opt/hello")] {
+            let ran = extract(&[path, out]).succeeds();
+            let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+            let file = &told["files"][0];
+            assert_eq!((&file["from"], &file["layer"]), (&json!(from), &json!(1)));
+            let name = path.rsplit('/').next().expect("a name");
+            let content = fs::read_to_string(room.path(out).join(name)).expect("there");
+            assert_eq!(content, name);
+        }
+    }
+    for arguments in [
+        &["etc/first", "out"][..],
+        &["opt/../etc/last", "out"],
+        &["--parents", "etc/last", "out"],
+        &["etc/last", "etc/first", "out"],
+    ] {
+        let failed = extract(arguments).fails(2);
+        assert!(
+            failed.contains(&Digest::of(&lower).to_string()),
+            "{arguments:?}: {failed}"
+        );
+        assert!(!room.path("out").exists(), "{arguments:?}");
+    }
+}
+
+#[test]
 fn json_lists_what_was_written() {
     let room = Room::new();
     made(&room);

@@ -12,7 +12,7 @@ mod plan;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use teu_rootfs::{self as rootfs, Budget, ErrorKind as Kind, Node, Root, Staged};
@@ -20,7 +20,7 @@ use teu_store::{Error, ErrorKind, Result, Side, Source};
 
 use crate::{
     Layer,
-    contents::{self, Cache},
+    contents::{self, Cache, Contents},
     failure::of_files,
     layers::Layers,
     read::{self, Kept, Need},
@@ -153,15 +153,23 @@ async fn known(
             Error::new(ErrorKind::NotFound, message)
         })?;
         let table = contents::of_with(source, layer, cache, &options.contents, visitor).await?;
-        let mut builder = tree::Builder::new(&of_tree);
-        builder.layer(position, &table)?;
-        return Ok(builder.finish());
+        return alone(position, &table, &of_tree);
     }
     if requests.iter().any(Request::may_be_pattern) {
         let tables = contents::of_all_with(source, layers, cache, &options.contents, visitor).await?;
         return Tree::of(&tables, &of_tree);
     }
-    let need = |tree: &Tree, _: &contents::Contents| {
+    let last = OnceLock::new();
+    let need = |tree: &Tree, highest: &Contents| {
+        // What lies on the way to the file that is made last no other layer has to say, unless the directories on it are wanted too.
+        if let ([request], false) = (requests, options.parents)
+            && matches!(tree.answer(request.path(), true)?, Answer::Unknown)
+            && read::last_made(highest, layers.len() - 1)?.is_some_and(|made| made.is_at(request.path()))
+            && let Ok(tree) = alone(layers.len() - 1, highest, &of_tree)
+            && last.set(tree).is_ok()
+        {
+            return Ok(Need::Nothing);
+        }
         let mut need = Need::Nothing;
         for request in requests {
             match tree.answer(request.path(), !options.keep_links)? {
@@ -174,7 +182,15 @@ async fn known(
         }
         Ok(need)
     };
-    read::upper(source, layers, cache, &options.contents, &of_tree, visitor, need).await
+    let tree = read::upper(source, layers, cache, &options.contents, &of_tree, visitor, need).await?;
+    Ok(last.into_inner().unwrap_or(tree))
+}
+
+/// The tree of one layer, which is the image's at `position`.
+fn alone(position: usize, layer: &Contents, options: &tree::Options) -> Result<Tree> {
+    let mut builder = tree::Builder::new(options);
+    builder.layer(position, layer)?;
+    Ok(builder.finish())
 }
 
 /// Has `write` make files, and puts them to their places.

@@ -203,7 +203,7 @@ async fn found(
 
 /// The file that the last entry of an image's highest layer makes, if it makes one. Wherever its name leads, it leads to this file: whatever is on the way
 /// is so when the entry is made, and nothing comes behind it.
-fn last_made(highest: &Contents, layer: usize) -> Result<Option<Found>> {
+pub(crate) fn last_made(highest: &Contents, layer: usize) -> Result<Option<Found>> {
     let Some(entry) = highest.entries().last().transpose()? else {
         return Ok(None);
     };
@@ -228,7 +228,7 @@ fn leads_up(path: &[u8]) -> bool {
 
 impl Found {
     /// Whether this is the path by which it is known.
-    fn is_at(&self, path: &[u8]) -> bool {
+    pub(crate) fn is_at(&self, path: &[u8]) -> bool {
         !leads_up(path) && clean(path) == self.path
     }
 }
