@@ -51,7 +51,8 @@ names, with mode, time in whole seconds, hard links, devices, capabilities and u
 belongs to root in the image, and all else to the number that owns it. With --owner, and with
 SOURCE_DATE_EPOCH where times differ, the same files make the same image on every machine.
 
-An archive is read strictly, and keeps its bytes if it is compressed; else it is compressed as most
+An archive is read strictly: one that ends within the padding of its last file, as one that was cut
+off may, is refused. It keeps its bytes if it is compressed; else it is compressed as most
 layers of the image are. It may hide files of lower layers (.wh.NAME), as with umoci raw add-layer.
 Where it has a hard link to what is not in it, or a file without its directory before it, layers of the image are looked
 into, as far as it takes, unless --as-is leaves that to teu verify: what nobody could unpack above them is refused.

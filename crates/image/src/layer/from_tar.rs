@@ -52,7 +52,7 @@ pub struct Limits {
 /// file before the hard links to it. Of one that is not, nobody knows that.
 ///
 /// # Errors
-/// `Invalid` where it is no archive, or is malformed or cut off, or has an entry that nobody could unpack whatever lies below; `TooLarge` where it reaches a limit; `Unsupported` for what no layer holds;
+/// `Invalid` where it is no archive, or is malformed or cut off, if only in the last file's padding, or has an entry that nobody could unpack whatever lies below; `TooLarge` where it reaches a limit; `Unsupported` for what no layer holds;
 /// what reading it says; what the target says. Nothing is left behind.
 pub async fn from_tar(
     target: &dyn Target,
@@ -134,6 +134,11 @@ fn check(input: impl Read, sink: &mut impl Write, limits: &Limits) -> Result<Fou
         whole.add(&action, entry.header());
     }
     let (_, end) = reader.finish()?;
+    if end == tar::End::NoPadding {
+        let message = "it ends within the padding of its last file: it was cut off, and may have had other files; make it anew, or, where all is there, \
+                       fill it up with truncate -s %512 and append it then";
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
     if entries == 0 && end == tar::End::NoMarker {
         return Err(Error::new(
             ErrorKind::Invalid,
