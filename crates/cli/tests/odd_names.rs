@@ -118,14 +118,18 @@ fn files_are_put_under_them_and_hidden() {
     for (line, layer, created_by) in [
         (
             "tree opt/é",
-            &[r"/opt/\xe9", r"/opt/\xe9/th\xe9", r"/opt/\xe9/th\xe9/new"][..],
+            &["/opt", r"/opt/\xe9", r"/opt/\xe9/th\xe9", r"/opt/\xe9/th\xe9/new"][..],
             r"teu insert /opt/\xe9",
         ),
         // The link is followed.
-        ("tree/thé/new link/né", &[r"/opt/\xe9/n\xe9"], r"teu insert /link/n\xe9"),
+        (
+            "tree/thé/new link/né",
+            &["/opt", r"/opt/\xe9", r"/opt/\xe9/n\xe9"],
+            r"teu insert /link/n\xe9",
+        ),
         (
             "--whiteout etc/café",
-            &[r"/etc/.wh.caf\xe9"],
+            &["/etc", r"/etc/.wh.caf\xe9"],
             r"teu insert --whiteout /etc/caf\xe9",
         ),
     ] {
