@@ -228,6 +228,34 @@ fn a_file_takes_no_place_by_accident_and_a_whiteout_hides_something() {
 }
 
 #[test]
+fn what_one_image_of_an_index_has_is_hidden_in_it() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let (amd, arm) = (
+        of(&[archive(&[file("lib64", "x")])]),
+        of(&[archive(&[file("lib", "x")])]),
+    );
+    layout.index("app", &[("linux/amd64", &amd), ("linux/arm64", &arm)]);
+    let hide = |flags: &[&str]| room.teu([&["insert"], flags, &["--to", "oci:images:new", "oci:images:app"]].concat());
+    hide(&["--whiteout", "/lib64"]).succeeds();
+    for (platform, left) in [("linux/amd64", ""), ("linux/arm64", "/lib\n")] {
+        let files = room.teu(["files", "--platform", platform, "oci:images:new"]);
+        assert_eq!(files.succeeds().stdout, left, "{platform}");
+    }
+    for flags in [
+        &["--whiteout", "/lib64", "--whiteout", "/nope"][..],
+        &["--platform", "linux/arm64", "--whiteout", "/lib64"],
+    ] {
+        let error = hide(flags).fails(2);
+        let path = flags[3];
+        assert!(
+            error.contains(&format!("{path}: nothing is there in the image")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_rehearsal_does_not_say_that_anything_was_written() {
     let room = Room::new();
     made(&room);

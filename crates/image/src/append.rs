@@ -11,7 +11,7 @@ use std::{
     io::{self, Read},
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{self, Arc, PoisonError},
     thread,
 };
 
@@ -20,7 +20,7 @@ use teu_rootfs::{
     Metadata, Node,
     walk::{self, Walk},
 };
-use teu_spec::{Format, History, LayerCompression};
+use teu_spec::{Descriptor, Format, History, LayerCompression};
 use teu_store::{BoxFuture, Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 
@@ -39,6 +39,8 @@ pub struct Append {
     layers: Vec<New>,
     settings: Settings,
     made: Mutex<Vec<(Key, Made)>>,
+    /// What is hidden and was there in some image: the number of the layer, and the place of the path in it.
+    hit: sync::Mutex<HashSet<(usize, usize)>>,
 }
 
 /// What a layer depends on, beside what is the same for all images.
@@ -56,6 +58,15 @@ struct Key {
 
 /// Directories of the image, as they are in it.
 type Above = BTreeMap<Vec<u8>, Metadata>;
+
+/// Files with the paths that links of an image make of theirs.
+struct Resolved {
+    files: Files,
+    /// The directories that it has above them.
+    above: Above,
+    /// Which of the paths that are hidden it has.
+    hit: Vec<usize>,
+}
 
 /// A layer that was written, and how the layers below are looked into for what it needs of them; not at all where it needs nothing.
 type Made = (Written, Option<Box<Resolve>>);
@@ -188,7 +199,13 @@ impl Append {
             layers,
             settings,
             made: Mutex::default(),
+            hit: sync::Mutex::default(),
         }
+    }
+
+    fn hit(&self) -> sync::MutexGuard<'_, HashSet<(usize, usize)>> {
+        // No one leaves it half changed.
+        self.hit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The layer for this image, which may have been written for another one.
@@ -204,7 +221,8 @@ impl Append {
         let options = settings.for_image(image)?;
         let (content, above) = match &new.content {
             Content::Files(files) => {
-                let (files, above) = files.resolved(image, stage).await?;
+                let Resolved { files, above, hit } = files.resolved(image, stage).await?;
+                self.hit().extend(hit.into_iter().map(|place| (number, place)));
                 (Content::Files(files), above)
             }
             archive => (archive.clone(), Above::new()),
@@ -261,6 +279,23 @@ impl Change for Append {
             Ok(())
         })
     }
+
+    /// Who hides a path by its name and hits nothing in any image has misspelt it: what was to be hidden is seen.
+    fn finish(&self, _: &Descriptor) -> Result<()> {
+        let hit = self.hit();
+        for (number, new) in self.layers.iter().enumerate() {
+            let Content::Files(files) = &new.content else { continue };
+            let mut hidden = files.hidden.iter().enumerate().filter(|_| files.resolve.is_some());
+            if let Some((_, path)) = hidden.find(|(place, _)| !hit.contains(&(number, *place))) {
+                let message = format!(
+                    "/{}: nothing is there in the image that could be hidden; with --as-is it is hidden all the same",
+                    Escaped(path)
+                );
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Files {
@@ -271,10 +306,14 @@ impl Files {
     }
 
     /// The same with the paths that links of the image make of these, and the directories that it has above them.
-    async fn resolved(&self, image: &Image, stage: &Stage) -> Result<(Self, Above)> {
+    async fn resolved(&self, image: &Image, stage: &Stage) -> Result<Resolved> {
         let mut files = self.clone();
         let Some(resolve) = &self.resolve else {
-            return Ok((files, Above::new()));
+            return Ok(Resolved {
+                files,
+                above: Above::new(),
+                hit: Vec::new(),
+            });
         };
         let layers = image.read_layers()?;
         let mut options = resolve.contents.clone();
@@ -334,8 +373,11 @@ impl Files {
             need,
         )
         .await?;
-        for path in &self.hidden {
-            check_hidden(&tree, path)?;
+        let mut hit = Vec::new();
+        for (place, path) in self.hidden.iter().enumerate() {
+            if tree.find(path, false)?.is_some() {
+                hit.push(place);
+            }
         }
         for path in file.filter(|path| !self.hidden.contains(path)) {
             check_place(&tree, path)?;
@@ -350,7 +392,7 @@ impl Files {
             put.top = Some(Box::new(said_again(file)?));
         }
         let above = files.above(&tree)?;
-        Ok((files, above))
+        Ok(Resolved { files, above, hit })
     }
 
     /// The directories that the image has above these paths, but for those of which it says nothing any more: they are hidden, or of the tree.
@@ -385,18 +427,6 @@ fn said_again(directory: tree::File<'_>) -> Result<Metadata> {
     let mut metadata = directory.read()?.metadata;
     metadata.xattrs.retain(|name, _| !teu_rootfs::is_of_overlayfs(name));
     Ok(metadata)
-}
-
-/// Who hides a path by its name and hits nothing has misspelt it: what was to be hidden is seen.
-fn check_hidden(tree: &tree::Tree, path: &[u8]) -> Result<()> {
-    if tree.find(path, false)?.is_some() {
-        return Ok(());
-    }
-    let message = format!(
-        "/{}: nothing is there in the image that could be hidden; with --as-is it is hidden all the same",
-        Escaped(path)
-    );
-    Err(Error::new(ErrorKind::NotFound, message))
 }
 
 /// A file takes no directory's place, nor that of a link to one, by accident.
