@@ -7,6 +7,7 @@ use std::{
 
 use crate::support::{self, Asks, Peer, Room, Served, image, peers};
 use serde_json::Value;
+use teu_spec::Digest;
 
 fn json(ran: &support::Ran) -> Value {
     serde_json::from_str(&ran.stdout).expect("JSON")
@@ -278,6 +279,36 @@ fn a_later_import_moves_what_the_source_moved_and_not_what_was_moved_here() {
     layout.image("source", &by("first"));
     assert_eq!(import(&sources).0, 0);
     assert_eq!(digests(), [&first, &first, &first, &first].map(String::clone));
+}
+
+/// What an import set that failed half-way it set nevertheless, so the next one moves it where the source did.
+#[test]
+fn what_a_failed_import_set_the_next_one_moves() {
+    let room = Room::new();
+    let layout = room.layout("images");
+    let by = |author: &str| {
+        let mut image = image();
+        image.config["author"] = author.into();
+        image
+    };
+    layout.image("a", &by("first"));
+    let import = |source: &str| room.teu(["serve", "import", "--data", "kept", source]).ran();
+    assert_eq!(import("begun=oci:images").code, 0);
+    let stuck = by("stuck");
+    layout.image("b", &stuck);
+    // A file stands where the directory of its configuration is to be.
+    let config = Digest::of(&serde_json::to_vec(&stuck.config).expect("JSON"));
+    let place = room.path(format!("kept/blobs/{}", &config.hex()[..2]));
+    fs::write(&place, "").expect("written");
+    let failed = import("app=oci:images");
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    assert!(failed.stderr.contains("repository app"), "{}", failed.stderr);
+    fs::remove_file(&place).expect("removed");
+    let second = layout.image("a", &by("second")).to_string();
+    let ran = import("app=oci:images");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let served = Served::start(&room, &["--data", "kept"]);
+    assert_eq!(digest(&room, &served.image("app:a")), second);
 }
 
 #[test]

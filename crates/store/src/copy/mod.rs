@@ -53,7 +53,7 @@ pub(crate) use choose::{descend, selected};
 pub use ready::Ready;
 pub use recompress::{Layers, Recompress, Recompressed, attested, follow, forget_bytes};
 pub use rehearse::Imagined;
-pub use repository::{CopiedRepository, LeftAlone, LeftOut, Moves, Whole, copy_one, copy_repository};
+pub use repository::{CopiedRepository, LeftAlone, LeftOut, Moves, Noted, Whole, copy_one, copy_repository};
 pub use seen::Came;
 pub use turns::Turns;
 

@@ -43,7 +43,12 @@ pub struct Whole {
     /// What repositories share that are copied side by side, so that all of them together have only so many images under way; nothing, and then
     /// [`Options::jobs`] of them are this one's.
     pub under_way: Option<Permits>,
+    /// Where [names](CopiedRepository::names) are noted as well, so that those are known that the target has where the copy fails.
+    pub noted: Noted,
 }
+
+/// Names that a target has now, and what they point at there.
+pub type Noted = Arc<Mutex<HashMap<String, Digest>>>;
 
 /// Which names of a target are moved that point at something else than the source's.
 #[derive(Clone, Debug, Default)]
@@ -316,6 +321,8 @@ impl<'a> Work<'a> {
         let copies = copies.map(|(number, image)| this.copy(number, image, &together).boxed());
         let copies = stream::iter(copies).buffered(self.options.jobs);
         let outcomes: Vec<(Image, Vec<LeftAlone>, Outcome)> = copies.collect().await;
+        // What was under way when one failed came to its end, and is noted.
+        let mut failed = Ok(());
         for (image, left_alone, outcome) in outcomes {
             self.done.left_alone.extend(left_alone);
             match outcome {
@@ -326,10 +333,12 @@ impl<'a> Work<'a> {
                     }
                     self.note_names(image.names, digest);
                 }
-                Outcome::Failed(error) => self.leave_out(image.names, Some(image.digest), error)?,
+                Outcome::Failed(error) => {
+                    failed = failed.and(self.leave_out(image.names, Some(image.digest), error));
+                }
             }
         }
-        Ok(())
+        failed
     }
 
     /// After one that failed for good none is begun.
@@ -425,7 +434,9 @@ impl<'a> Work<'a> {
     }
 
     fn note_names(&mut self, names: Vec<String>, digest: Digest) {
-        self.done.names.extend(names.into_iter().map(|name| (name, digest)));
+        let names = names.into_iter().map(move |name| (name, digest));
+        lock(&self.how.noted).extend(names.clone());
+        self.done.names.extend(names);
     }
 
     /// Tells of what does not come along, unless the reason is one that nothing would come along for.

@@ -28,9 +28,9 @@ pub(super) struct Seen {
     pub(super) blobs: HashMap<Digest, Came>,
 }
 
-pub(super) fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No one leaves it half changed, so what a panic elsewhere left is whole.
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The same events, noted on their way, of a copy of `top`.

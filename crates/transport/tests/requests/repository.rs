@@ -29,6 +29,7 @@ async fn whole_repository(moves: Moves) {
         is_name: |_| true,
         moves,
         under_way: None,
+        noted: copy::Noted::default(),
     };
     let goes = async || {
         let done = copy::copy_repository(from.at("app"), to.at("app"), &how, &silent()).await;

@@ -27,6 +27,7 @@ fn whole() -> Whole {
         is_name: |name| !name.contains('/'),
         moves: Moves::All,
         under_way: None,
+        noted: Noted::default(),
     }
 }
 
@@ -255,8 +256,13 @@ async fn what_fails_at_the_destination_ends_it() {
         fails: Some(images[2].digest),
         ..Rigged::of(&Memory::new())
     };
-    let error = copy_repository(Arc::new(source), Arc::new(target), &whole(), &silent()).await;
+    let how = whole();
+    let error = copy_repository(Arc::new(source.clone()), Arc::new(target), &how, &silent()).await;
     assert_eq!(error.expect_err("it is full").kind(), &ErrorKind::Quota);
+    // What had its name by then is known nevertheless.
+    let top = source.resolve(&Pick::Name("all".to_owned())).await.expect("there");
+    let noted = how.noted.lock().expect("names").clone();
+    assert_eq!(noted, HashMap::from([("all".to_owned(), top.digest)]));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use teu_depot::{Depot, Distribution, Pattern};
 use teu_spec::{Digest, Tag};
 use teu_store::{
     BoxFuture, Error, ErrorKind, Event, Events, Intent, Keyset, Repositories, Side, Target,
-    copy::{CopiedRepository, Foreign, Moves, Options, Turns, Which, Whole, copy_one, copy_repository},
+    copy::{CopiedRepository, Foreign, Moves, Noted, Options, Turns, Which, Whole, copy_one, copy_repository},
     graph::Permits,
 };
 
@@ -80,6 +80,7 @@ impl<'a> Trip<'a> {
                 under_way: Some(Permits::new(usize::from(carried.jobs))),
                 is_name: |name| name.parse::<Tag>().is_ok(),
                 moves: Moves::All,
+                noted: Noted::default(),
             },
             imported,
             told: Vec::new(),
@@ -178,7 +179,9 @@ impl<'a> Trip<'a> {
             },
         };
         for group in groups(lane) {
+            let noted = Noted::default();
             let how = Whole {
+                noted: Arc::clone(&noted),
                 moves: self
                     .imported
                     .as_ref()
@@ -191,11 +194,10 @@ impl<'a> Trip<'a> {
             let images: Vec<BoxFuture<'_, _>> = images.collect();
             let images = stream::iter(images).buffered(self.how.options.jobs);
             let done: Vec<Option<(usize, Told)>> = images.collect().await;
-            let begun = told.len();
             told.extend(done.into_iter().flatten());
             if let Some(imported) = self.imported.as_ref().filter(|imported| imported.writes) {
-                let set = told[begun..].iter().flat_map(|(_, (_, done))| done.names.clone());
-                known.extend(set);
+                // Also what one set that failed: the next import goes on from there.
+                known.extend(noted.lock().unwrap_or_else(PoisonError::into_inner).drain());
                 if let Err(error) = imported.write(&repository, &known).await {
                     self.warn(format!(
                         "{error}; the next import leaves tags alone that the source moves until then"
