@@ -225,14 +225,14 @@ impl Depot {
         places.retain(|place| place.ulid.made() < before);
         let mut count = 0;
         for places in places.chunks(BATCH) {
-            let mut unknown = Vec::new();
             for place in depot.metadata.unknown(places.to_vec()).await? {
                 // These may be the last good bytes of what was lost, as where a disk was away when that was found: a check shows them again.
-                if !depot.metadata.misses(place.digest).await? {
-                    unknown.push(place);
+                // Asked right before each goes, as that may be found meanwhile.
+                if depot.metadata.misses(place.digest).await? {
+                    continue;
                 }
+                count += self.remove_all(vec![place], stuck).await.len() as u64;
             }
-            count += self.remove_all(unknown, stuck).await.len() as u64;
         }
         Ok(count)
     }

@@ -166,6 +166,9 @@ impl<'a> Trip<'a> {
 
     async fn carry_lane(&self, lane: Lane, failed: &Failed) -> Vec<(usize, Told)> {
         let mut told = Vec::with_capacity(lane.len());
+        if lock(failed).is_some() {
+            return told;
+        }
         let first = lane.first().map(|(at, load, _)| (*at, load.repository.clone()));
         let Some((at, repository)) = first else { return told };
         let mut known = match &self.imported {
@@ -189,7 +192,11 @@ impl<'a> Trip<'a> {
                 ..self.how.clone()
             };
             let images = group.into_iter();
-            let images = images.map(|(at, load, target)| self.carry_one(at, load, target, &how, failed).boxed());
+            let images = images.map(|(one, load, target)| {
+                // The first was begun with its lane, whatever failed while it was read what was imported before.
+                let is_begun = one == at;
+                self.carry_one(one, load, target, &how, failed, is_begun).boxed()
+            });
             // Collected first, or the compiler does not see that they may move between threads.
             let images: Vec<BoxFuture<'_, _>> = images.collect();
             let images = stream::iter(images).buffered(self.how.options.jobs);
@@ -216,8 +223,9 @@ impl<'a> Trip<'a> {
         target: Arc<dyn Target>,
         how: &Whole,
         failed: &Failed,
+        is_begun: bool,
     ) -> Option<(usize, Told)> {
-        if lock(failed).is_some() {
+        if !is_begun && lock(failed).is_some() {
             return None;
         }
         match self.try_one(load, target, how).await {
