@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::{self, Asks, Peer, Room, Served, image, peers};
+use crate::support::{self, Asks, Image, Peer, Room, Served, image, peers};
 use serde_json::Value;
 use teu_spec::Digest;
 
@@ -211,16 +211,18 @@ fn tags_that_never_move_do_not_by_an_import_either() {
     assert_eq!(digest(&room, &served.image("team/app:v1")), one);
 }
 
+/// An image that another author has made.
+fn by(author: &str) -> Image {
+    let mut image = image();
+    image.config["author"] = author.into();
+    image
+}
+
 /// As at a switch: an import days before, pushes to both sides, and a last import.
 #[test]
 fn a_later_import_moves_what_the_source_moved_and_not_what_was_moved_here() {
     let room = Room::new();
     let layout = room.layout("images");
-    let by = |author: &str| {
-        let mut image = image();
-        image.config["author"] = author.into();
-        image
-    };
     let first = layout.image("source", &by("first")).to_string();
     let tags: Vec<String> = (0..12).map(|number| format!("here{number:02}")).collect();
     for tag in &tags {
@@ -286,11 +288,6 @@ fn a_later_import_moves_what_the_source_moved_and_not_what_was_moved_here() {
 fn what_a_failed_import_set_the_next_one_moves() {
     let room = Room::new();
     let layout = room.layout("images");
-    let by = |author: &str| {
-        let mut image = image();
-        image.config["author"] = author.into();
-        image
-    };
     layout.image("a", &by("first"));
     let import = |source: &str| room.teu(["serve", "import", "--data", "kept", source]).ran();
     assert_eq!(import("begun=oci:images").code, 0);

@@ -148,7 +148,7 @@ pub(crate) fn wild(text: &[u8]) -> Option<usize> {
 fn read(text: &[u8]) -> Result<Option<Pattern>> {
     if text.len() > MAX_PATTERN {
         let message = format!(
-            "a pattern of {} bytes is longer than the limit of {MAX_PATTERN}",
+            "a pattern of {} bytes is longer than the limit of {MAX_PATTERN}; name a directory above, or shorten names by *",
             text.len()
         );
         return Err(Error::new(ErrorKind::TooLarge, message));

@@ -113,13 +113,8 @@ impl Registry {
                 })
                 .await?;
                 // Those that are not free are this already.
-                let holds = match expect {
-                    Expect::Any => true,
-                    Expect::Absent => free.len() == names.len(),
-                    Expect::Present => free.is_empty(),
-                    Expect::Digest(expected) => free.is_empty() && expected == digest,
-                };
-                if !holds {
+                let found = |name| (!free.contains(name)).then_some(digest);
+                if !names.iter().all(|name| expect.holds(found(name))) {
                     return Err(failed_condition());
                 }
                 (free, Expect::Absent)

@@ -203,6 +203,19 @@ impl Expect {
             Self::Digest(digest) => found == Some(digest),
         }
     }
+
+    /// Refuses what is not so; `name` is said to point at what was found.
+    ///
+    /// # Errors
+    /// `Conflict` where it does not [hold](Self::holds).
+    pub fn check(self, name: impl fmt::Display, found: Option<Digest>) -> Result<()> {
+        if self.holds(found) {
+            return Ok(());
+        }
+        let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
+        let message = format!("{name} points at {found}, which is not what was expected");
+        Err(Error::new(ErrorKind::Conflict, message))
+    }
 }
 
 /// The forms that a place can keep.

@@ -238,28 +238,30 @@ fn zstd_context(level: i32, workers: usize) -> Result<CCtx<'static>> {
     context
         .set_parameter(CParameter::NbWorkers(workers as u32))
         .map_err(refused)?;
-    // The window of these levels, or about. The library's own choice, four windows, takes several times the memory; above,
-    // windows are so large that smaller jobs would mostly go over what was gone over before.
-    let job = match level {
-        ..=9 => 2 << 20,
-        10..=15 => 4 << 20,
-        _ => 0,
-    };
+    let job = zstd_job(level).unwrap_or(0);
     context.set_parameter(CParameter::JobSize(job)).map_err(refused)?;
     Ok(context)
+}
+
+/// How many bytes a job has: the window of these levels, or about. The library's own choice, four windows, takes several times the memory; it is left to the
+/// library above, where windows are so large that smaller jobs would mostly go over what was gone over before.
+fn zstd_job(level: i32) -> Option<u32> {
+    match level {
+        ..=9 => Some(2 << 20),
+        10..=15 => Some(4 << 20),
+        _ => None,
+    }
 }
 
 /// What the jobs have between them that are done, at work or waiting (`ZSTDMT_createJobsTable` has places for up to twice as many as the workers and two
 /// more), and the one that fills.
 fn zstd_within(level: i32, workers: usize) -> u64 {
-    // What `zstd_context` says, and where that leaves it to the library: four windows of the level.
-    let job: u64 = match level {
-        ..=9 => 2 << 20,
-        10..=15 => 4 << 20,
-        16..=19 => 32 << 20,
+    let four_windows = match level {
+        ..=19 => 32 << 20,
         20 => 128 << 20,
         21 => 256 << 20,
         _ => 512 << 20,
     };
+    let job = zstd_job(level).map_or(four_windows, u64::from);
     (2 * (workers as u64 + 2) + 1) * job
 }

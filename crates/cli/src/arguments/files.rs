@@ -10,8 +10,8 @@ use super::{LimitOptions, One};
 The files are those that a container sees: layers merged, and what whiteouts hide left out. With --layer they
 are the entries of that layer alone in the order of its archive, and its whiteouts are shown by their names.
 A path or pattern means what it leads to and all that is in it: * and ? stand within a name, ** crosses
-slashes. One that means nothing is an error. Links are
-not followed: .. is the directory above as the path is written.
+slashes. One that means nothing is an error. Links are not followed: .. is the directory above as the path
+is written.
 
 Layers are read once and their tables of contents kept, in teu/contents of the user's cache directory: whoever
 asks again waits for no layer. Who asks for paths alone, without * and the like, has only those layers read, the

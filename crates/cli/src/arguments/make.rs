@@ -52,10 +52,11 @@ belongs to root in the image, and all else to the number that owns it. With --ow
 SOURCE_DATE_EPOCH where times differ, the same files make the same image on every machine.
 
 An archive is read strictly: one that ends within the padding of its last file, as one that was cut
-off may, is refused. It keeps its bytes if it is compressed; else it is compressed as most
-layers of the image are. It may hide files of lower layers (.wh.NAME), as with umoci raw add-layer.
-Where it has a hard link to what is not in it, or a file without its directory before it, layers of the image are looked
-into, as far as it takes, unless --as-is leaves that to teu verify: what nobody could unpack above them is refused.
+off may, is refused. It keeps its bytes if it is compressed; else it is compressed as most layers of
+the image are. It may hide files of lower layers (.wh.NAME), as with umoci raw add-layer. Where it has
+a hard link to what is not in it, or a file without its directory before it, layers of the image are
+looked into, as far as it takes, unless --as-is leaves that to teu verify: what nobody could unpack
+above them is refused.
 
 Examples:
   teu append oci:images:app rootfs.tar
@@ -92,11 +93,12 @@ pub(crate) struct Append {
 #[command(after_help = "\
 A directory is put into what the image has there: files of the same name are replaced and others
 stay, unless --opaque has it replaced as a whole. It and the directories above keep their owner and
-mode, which the new layer says again, so that no engine makes them up; what is not there above is made for
-root, and what is below is as in the source. Links of the image are followed on the way, and a directory goes where one leads: what
-is put at /bin/tool stands in /usr/bin where /bin leads there. For that layers of the image are looked into, as
-far as it takes, unless --as-is takes the path as it is; what the image has as a file cannot be on the way. A link is put there as a link. What a new layer hides or replaces is still in
-the layers below it.
+mode, which the new layer says again, so that no engine makes them up; what is not there above is made
+for root, and what is below is as in the source. Links of the image are followed on the way, and a
+directory goes where one leads: what is put at /bin/tool stands in /usr/bin where /bin leads there. For
+that layers of the image are looked into, as far as it takes, unless --as-is takes the path as it is;
+what the image has as a file cannot be on the way. A link is put there as a link. What a new layer hides
+or replaces is still in the layers below it.
 
 Examples:
   teu insert oci:images:app ./server /usr/bin/server

@@ -107,16 +107,7 @@ impl Repository {
     }
 
     fn check_expected(&self, tag: &Tag, expect: Expect) -> Result<()> {
-        let found = self.tag(tag.as_str())?;
-        if expect.holds(found) {
-            return Ok(());
-        }
-        let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
-        let message = format!(
-            "the tag {tag} of {} points at {found}, which is not what was expected",
-            self.name
-        );
-        Err(Error::new(ErrorKind::Conflict, message))
+        expect.check(format_args!("the tag {tag} of {}", self.name), self.tag(tag.as_str())?)
     }
 
     /// Takes over a file, or what is there of its digest and its size.

@@ -51,7 +51,7 @@ impl Memory {
             }
         }
         for name in names {
-            check_expected(name, state.names.get(name).copied(), expect)?;
+            expect.check(format_args!("the name {name:?}"), state.names.get(name).copied())?;
         }
         if let (true, Expect::Digest(replaced)) = (names.is_empty(), expect)
             && replaced != *digest
@@ -186,20 +186,11 @@ impl Delete for Memory {
         let mut state = self.state();
         let outcome = match state.names.get(name).copied() {
             None => Err(Error::new(ErrorKind::NotFound, format!("there is no name {name:?}"))),
-            found => check_expected(name, found, expect),
+            found => expect.check(format_args!("the name {name:?}"), found),
         };
         if outcome.is_ok() {
             state.names.remove(name);
         }
         future::ready(outcome).boxed()
     }
-}
-
-fn check_expected(name: &str, found: Option<Digest>, expect: Expect) -> Result<()> {
-    if expect.holds(found) {
-        return Ok(());
-    }
-    let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
-    let message = format!("the name {name:?} points at {found}, which is not what was expected");
-    Err(Error::new(ErrorKind::Conflict, message))
 }

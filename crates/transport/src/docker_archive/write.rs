@@ -143,11 +143,7 @@ impl DockerArchiveWriter {
                 .iter()
                 .find(|image| image.tags.contains(tag))
                 .map(|image| image.digest);
-            if !expect.holds(now) {
-                let now = now.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
-                let message = format!("the name {tag:?} points at {now}, which is not what was expected");
-                return Err(Error::new(ErrorKind::Conflict, message));
-            }
+            expect.check(format_args!("the name {tag:?}"), now)?;
         }
         let mut at = images.len();
         if let (true, Expect::Digest(replaced)) = (tags.is_empty(), expect) {

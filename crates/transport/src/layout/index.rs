@@ -250,22 +250,13 @@ fn corrected(entry: &Descriptor, manifest: &Descriptor) -> Descriptor {
 
 /// Others list several manifests by one name: what is expected has to hold of all of them.
 pub(super) fn check_expected(index: &Index, wanted: &str, expect: Expect) -> Result<()> {
-    let mut found = index.manifests.iter().filter(|entry| is_called(entry, wanted));
-    let (first, differs) = match found.next() {
-        None => (None, !expect.holds(None)),
-        Some(first) => {
-            let mut all = std::iter::once(first).chain(found);
-            (Some(first.digest), !all.all(|entry| expect.holds(Some(entry.digest))))
-        }
-    };
-    if !differs {
-        return Ok(());
+    let check = |found| expect.check(format_args!("the name {wanted:?}"), found);
+    let called = index.manifests.iter().filter(|entry| is_called(entry, wanted));
+    let mut found = called.map(|entry| Some(entry.digest)).peekable();
+    match found.peek() {
+        None => check(None),
+        Some(_) => found.try_for_each(check),
     }
-    let now = first.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
-    Err(Error::new(
-        ErrorKind::Conflict,
-        format!("the name {wanted:?} points at {now}, which is not what was expected"),
-    ))
 }
 
 #[cfg(test)]

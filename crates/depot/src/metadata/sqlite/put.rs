@@ -233,11 +233,16 @@ pub(super) fn shows(connection: &Connection, repository: i64, role: Role, digest
 fn may_point(connection: &Connection, repository: i64, new: &NewManifest, name: &Name) -> Result<()> {
     let found = named(connection, repository, &name.name)?;
     check_expected(&new.repository, &name.name, found, new.expect)?;
-    if name.is_immutable && found.is_some_and(|found| found != new.digest) {
-        let why = "and never moves; push under another one";
-        return Err(conflict(&new.repository, &name.name, found, why));
+    match found {
+        Some(found) if name.is_immutable && found != new.digest => {
+            let message = format!(
+                "the tag {} of {} points at {found}, and never moves; push under another one",
+                name.name, new.repository
+            );
+            Err(Error::new(ErrorKind::Conflict, message))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What a tag points at.
@@ -251,16 +256,7 @@ pub(super) fn named(connection: &Connection, repository: i64, name: &str) -> Res
 /// # Errors
 /// `Conflict` where a tag does not point where it is expected to.
 pub(super) fn check_expected(repository: &str, name: &str, found: Option<Digest>, expect: Expect) -> Result<()> {
-    match expect.holds(found) {
-        true => Ok(()),
-        false => Err(conflict(repository, name, found, "which is not what was expected")),
-    }
-}
-
-fn conflict(repository: &str, name: &str, found: Option<Digest>, why: &str) -> Error {
-    let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
-    let message = format!("the tag {name} of {repository} points at {found}, {why}");
-    Error::new(ErrorKind::Conflict, message)
+    expect.check(format_args!("the tag {name} of {repository}"), found)
 }
 
 pub(super) fn begin_session(connection: &Connection, session: &Session, most: u64) -> Result<()> {
